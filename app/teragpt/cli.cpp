@@ -1,0 +1,161 @@
+#include "app/teragpt/cli.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+#include "core/base/units.h"
+#include "core/spec/validate.h"
+#include "core/spec/yaml.h"
+
+namespace tera::app {
+namespace {
+
+std::atomic<int> g_stop_requests{0};  // written by the signal handler: the one global of the program
+
+void on_stop_signal(int) {
+  if (g_stop_requests.fetch_add(1) >= 1) {
+    _exit(128 + SIGINT);
+  }
+}
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string_view severity_name(Severity severity) {
+  switch (severity) {
+    case Severity::note:
+      return "note";
+    case Severity::warning:
+      return "warning";
+    case Severity::error:
+      return "error";
+  }
+  return "error";
+}
+
+}  // namespace
+
+void Cli::fail(const Error& error) {
+  fmt::print(stderr, "error: {}\n", error.message);
+  if (!error.hint.empty()) fmt::print(stderr, "hint:  {}\n", error.hint);
+  switch (error.code) {
+    case ErrorCode::invalid_input:
+    case ErrorCode::not_found:
+    case ErrorCode::unsupported:
+      exit_code = exit_usage;
+      break;
+    case ErrorCode::io:
+    case ErrorCode::corrupt:
+    case ErrorCode::failed:
+      exit_code = exit_no;
+      break;
+  }
+}
+
+void Cli::report(std::string_view file, const std::vector<Diagnostic>& diagnostics) {
+  for (const Diagnostic& d : diagnostics) {
+    std::string where(file);
+    if (d.line > 0) where += fmt::format(":{}:{}", d.line, d.column);
+    fmt::print(stderr, "{}: {}: {}{}{}\n", where, severity_name(d.severity), d.field,
+               d.field.empty() ? "" : ": ", d.message);
+    if (!d.hint.empty()) fmt::print(stderr, "  hint: {}\n", d.hint);
+  }
+  if (has_errors(diagnostics)) exit_code = exit_usage;
+}
+
+void Cli::print_json(const nlohmann::ordered_json& document) const {
+  const bool pretty = isatty(STDOUT_FILENO) != 0;
+  const std::string text = document.dump(pretty ? 2 : -1, ' ', false,
+                                         nlohmann::ordered_json::error_handler_t::replace);
+  fmt::print("{}\n", text);
+  std::fflush(stdout);
+}
+
+bool load_spec(Cli& cli, const std::string& path, const std::vector<std::string>& overrides,
+               spec::RunSpec& spec) {
+  spec::ParsedSpec parsed = spec::load_run_spec(path);
+  std::vector<Diagnostic> all = parsed.diagnostics;
+  if (!has_errors(all)) {
+    for (const std::string& item : overrides) {
+      const auto equals = item.find('=');
+      const Result<void> applied =
+          equals == std::string::npos
+              ? Result<void>(tera::fail(ErrorCode::invalid_input,
+                                        fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
+                                        "for example --set training.num_steps=100"))
+              : spec::set_field(parsed.spec, item.substr(0, equals), item.substr(equals + 1));
+      if (!applied) {
+        cli.fail(applied.error());
+        return false;
+      }
+    }
+    for (Diagnostic& d : spec::validate(parsed.spec)) {
+      const auto at = parsed.positions.find(d.field);
+      if (at != parsed.positions.end()) {
+        d.line = at->second.first;
+        d.column = at->second.second;
+      }
+      all.push_back(std::move(d));
+    }
+  }
+  if (!all.empty()) cli.report(path, all);
+  spec = std::move(parsed.spec);
+  return !has_errors(all);
+}
+
+void add_set_option(CLI::App& verb, std::vector<std::string>& overrides) {
+  verb.add_option("--set", overrides, "Override a field of the spec: PATH=VALUE; may be repeated")
+      ->type_name("PATH=VALUE")
+      ->take_all();
+}
+
+const std::atomic<int>& stop_requests() { return g_stop_requests; }
+
+void catch_stop_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_stop_signal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+Progress::Progress(std::string what, std::string unit)
+    : what_(std::move(what)),
+      unit_(std::move(unit)),
+      terminal_(isatty(STDERR_FILENO) != 0),
+      start_s_(now_s()),
+      last_s_(0) {}
+
+Progress::~Progress() {
+  if (printed_ && terminal_) fmt::print(stderr, "\n");
+}
+
+void Progress::update(std::int64_t done, std::int64_t total) {
+  const double now = now_s();
+  const bool last = total > 0 && done >= total;
+  if (!last && now - last_s_ < (terminal_ ? 0.1 : 3.0)) return;
+  last_s_ = now;
+  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
+  const double rate = static_cast<double>(done) / std::max(1e-9, now - start_s_);
+  const std::string text = fmt::format("{}: {} of {} {} ({})", what_, format_count(static_cast<double>(done)),
+                                       format_count(static_cast<double>(total)), unit_,
+                                       format_rate(rate, unit_ + "/s"));
+  if (terminal_) {
+    constexpr int kWidth = 24;
+    const int filled = static_cast<int>(share * kWidth);
+    std::string bar;
+    for (int i = 0; i < kWidth; ++i) bar += i < filled ? "#" : "-";
+    fmt::print(stderr, "\r\x1b[K[{}] {}", bar, text);
+  } else {
+    fmt::print(stderr, "{}\n", text);
+  }
+  std::fflush(stderr);
+  printed_ = true;
+}
+
+}  // namespace tera::app

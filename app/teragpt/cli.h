@@ -1,0 +1,78 @@
+// What every verb shares: --json, exit codes, messages to stderr, Ctrl-C, progress.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::app {
+
+enum ExitCode : int {
+  exit_done = 0,
+  exit_no = 1,         // does not fit, verification failed, run failed
+  exit_usage = 2,      // usage or bad input
+  exit_internal = 70,
+  exit_stopped = 75,   // stopped after a checkpoint, resumable
+};
+
+struct Cli {
+  bool json = false;   // stdout holds JSON and nothing else
+  int exit_code = exit_done;
+
+  // Prints message and hint to stderr and sets the exit code of the error's kind.
+  void fail(const Error& error);
+  // Prints all diagnostics (file:line:column: severity: field: message, then the hint).
+  void report(std::string_view file, const std::vector<Diagnostic>& diagnostics);
+  // One JSON document on stdout: pretty when a terminal reads it, one line otherwise.
+  void print_json(const nlohmann::ordered_json& document) const;
+};
+
+// Loads SPEC, applies --set overrides, validates. On failure reports and returns false.
+bool load_spec(Cli& cli, const std::string& path, const std::vector<std::string>& overrides, spec::RunSpec& spec);
+// Adds the --set option to a verb.
+void add_set_option(CLI::App& verb, std::vector<std::string>& overrides);
+
+// Counts SIGINT and SIGTERM; the second one ends the process at once.
+const std::atomic<int>& stop_requests();
+void catch_stop_signals();
+
+// Progress of long work: a bar on a terminal, a line every few seconds elsewhere, always on stderr.
+class Progress {
+ public:
+  Progress(std::string what, std::string unit);
+  ~Progress();
+  void update(std::int64_t done, std::int64_t total);
+
+ private:
+  std::string what_, unit_;
+  bool terminal_;
+  double start_s_, last_s_;
+  bool printed_ = false;
+};
+
+// Adds every verb of this build (commands.cpp).
+void add_all_commands(CLI::App& root, Cli& cli);
+
+// Each verb adds itself; the callback runs it. One file per verb.
+void add_init_command(CLI::App& root, Cli& cli);
+void add_check_command(CLI::App& root, Cli& cli);
+void add_plan_command(CLI::App& root, Cli& cli);
+void add_runs_command(CLI::App& root, Cli& cli);      // runs, attach, stop, logs
+void add_launch_command(CLI::App& root, Cli& cli);
+void add_data_command(CLI::App& root, Cli& cli);
+void add_tok_command(CLI::App& root, Cli& cli);
+void add_train_command(CLI::App& root, Cli& cli);
+void add_ckpt_command(CLI::App& root, Cli& cli);
+void add_generate_command(CLI::App& root, Cli& cli);
+void add_bench_command(CLI::App& root, Cli& cli);
+void add_doctor_command(CLI::App& root, Cli& cli);
+void add_demo_command(CLI::App& root, Cli& cli);      // the whole job on bundled settings: packaging/run.sh
+
+}  // namespace tera::app

@@ -1,0 +1,139 @@
+#include "core/base/thread_pool.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace tera {
+namespace {
+
+constexpr auto kSpin = std::chrono::microseconds(20);
+
+void relax() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// Waits until the value differs from `old`: spins first, then sleeps on the futex behind atomic::wait.
+template <class T>
+void wait_for_change(const std::atomic<T>& value, T old) {
+  const auto start = std::chrono::steady_clock::now();
+  for (int i = 0; value.load(std::memory_order_acquire) == old; ++i) {
+    relax();
+    if (i % 64 == 63 && std::chrono::steady_clock::now() - start > kSpin) {
+      value.wait(old, std::memory_order_acquire);
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::vector<std::thread> threads;
+  std::mutex busy;  // held by the caller of the running loop
+  std::atomic<std::uint32_t> generation{0};
+  std::atomic<std::int32_t> running{0};  // workers that have not finished this loop
+  std::atomic<bool> quit{false};
+
+  const std::function<void(std::int64_t, int)>* body = nullptr;
+  std::int64_t num_tasks = 0;
+  std::atomic<std::int64_t> next_task{0};
+
+  std::mutex error_mutex;
+  std::exception_ptr error;
+
+  void run_tasks(int worker) {
+    try {
+      for (;;) {
+        const std::int64_t task = next_task.fetch_add(1, std::memory_order_relaxed);
+        if (task >= num_tasks) return;
+        (*body)(task, worker);
+      }
+    } catch (...) {
+      const std::scoped_lock lock(error_mutex);
+      if (!error) error = std::current_exception();
+      next_task.store(num_tasks, std::memory_order_relaxed);
+    }
+  }
+
+  void work(int worker) {
+    std::uint32_t seen = 0;
+    for (;;) {
+      wait_for_change(generation, seen);
+      seen = generation.load(std::memory_order_acquire);
+      if (quit.load(std::memory_order_acquire)) return;
+      run_tasks(worker);
+      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int num_threads)
+    : state_(std::make_unique<State>()),
+      num_threads_(num_threads > 0 ? num_threads : available_processors()) {
+  for (int worker = 1; worker < num_threads_; ++worker) {
+    state_->threads.emplace_back([state = state_.get(), worker] { state->work(worker); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  state_->quit.store(true, std::memory_order_release);
+  state_->generation.fetch_add(1, std::memory_order_acq_rel);
+  state_->generation.notify_all();
+  for (std::thread& thread : state_->threads) thread.join();
+}
+
+void ThreadPool::parallel_for(std::int64_t num_tasks,
+                              const std::function<void(std::int64_t, int)>& body) {
+  if (num_tasks <= 0) return;
+  std::unique_lock lock(state_->busy, std::defer_lock);
+  if (num_threads_ == 1 || num_tasks == 1 || !lock.try_lock()) {
+    for (std::int64_t task = 0; task < num_tasks; ++task) body(task, 0);
+    return;
+  }
+  State& s = *state_;
+  s.body = &body;
+  s.num_tasks = num_tasks;
+  s.error = nullptr;
+  s.next_task.store(0, std::memory_order_relaxed);
+  s.running.store(num_threads_ - 1, std::memory_order_relaxed);
+  s.generation.fetch_add(1, std::memory_order_acq_rel);
+  s.generation.notify_all();
+  s.run_tasks(0);
+  for (std::int32_t left = s.running.load(std::memory_order_acquire); left != 0;
+       left = s.running.load(std::memory_order_acquire)) {
+    wait_for_change(s.running, left);
+  }
+  s.body = nullptr;
+  if (s.error) std::rethrow_exception(s.error);
+}
+
+int ThreadPool::available_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  int count = 1;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) count = CPU_COUNT(&set);
+  if (std::FILE* file = std::fopen("/sys/fs/cgroup/cpu.max", "r"); file != nullptr) {
+    double quota = 0;
+    double period = 0;
+    if (std::fscanf(file, "%lf %lf", &quota, &period) == 2 && quota > 0 && period > 0) {
+      count = std::min(count, static_cast<int>(std::ceil(quota / period)));
+    }
+    static_cast<void>(std::fclose(file));
+  }
+  return std::max(1, count);
+}
+
+}  // namespace tera

@@ -1,0 +1,76 @@
+// Checkpoints: written whole or not at all, proven by checksums, named by box so that any layout can
+// read them. FORMAT.md has the bytes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/base/vfs.h"
+#include "kernels/dtype.h"
+
+namespace tera::checkpoint {
+
+struct TensorInfo {
+  std::string name;  // of the ParamTable
+  std::string role;  // "weight", "master", "exp_avg", "exp_avg_sq", "router_bias"
+  DType dtype = DType::f32;
+  std::vector<std::int64_t> shape;
+  std::int64_t num_bytes() const;
+};
+struct TensorSource {
+  TensorInfo info;
+  const void* data = nullptr;  // host memory, contiguous
+};
+
+struct CheckpointState {  // everything besides tensors, as JSON text; keys sorted
+  std::int64_t step = 0;  // steps completed
+  std::string json;       // trainer's own: data cursor, hash chain, spec hash, counters, fingerprint
+};
+
+// Writes ckpt_dir/step-NNNNNNNNN: temp directory, files with checksums, fsync of files and directory,
+// COMMIT, atomic rename, fsync of the parent. On any error the temp directory is removed, nothing
+// visible has changed, and the error says what (disk full names need and free bytes).
+Result<std::filesystem::path> save(Vfs& vfs,
+                                   const std::filesystem::path& ckpt_dir,
+                                   const CheckpointState& state,
+                                   std::span<const TensorSource> tensors);
+
+class Reader {
+ public:
+  // Checks COMMIT and the manifest; tensor bytes are checked as they are read.
+  static Result<Reader> open(Vfs& vfs, const std::filesystem::path& step_dir);
+  const CheckpointState& state() const { return state_; }
+  const std::vector<TensorInfo>& tensors() const { return tensors_; }
+  // Fills num_bytes at dst; name, role, dtype and shape must match (error says which differs).
+  Result<void> read(const TensorInfo& wanted, void* dst) const;
+  // Reads and checks every byte of every file; the error names file, block, tensor and offset.
+  Result<void> verify() const;
+  std::uint64_t num_bytes() const { return num_bytes_; }
+
+ private:
+  struct Entry;
+  Vfs* vfs_ = nullptr;
+  std::filesystem::path dir_;
+  CheckpointState state_;
+  std::vector<TensorInfo> tensors_;
+  std::shared_ptr<const std::vector<Entry>> entries_;
+  std::uint64_t num_bytes_ = 0;
+};
+
+struct CheckpointInfo {
+  std::int64_t step = 0;
+  std::filesystem::path path;
+};
+// Complete checkpoints (final names), newest first; temp directories are not listed.
+Result<std::vector<CheckpointInfo>> list(Vfs& vfs, const std::filesystem::path& ckpt_dir);
+// Newest that opens and verifies; reasons for passing over newer ones go to `skipped`.
+Result<Reader> open_latest_valid(Vfs& vfs, const std::filesystem::path& ckpt_dir, std::vector<std::string>& skipped);
+// Keeps the newest keep_last (at least 2) and removes older ones and stale temp directories.
+Result<void> prune(Vfs& vfs, const std::filesystem::path& ckpt_dir, int keep_last);
+
+}  // namespace tera::checkpoint

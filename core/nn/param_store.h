@@ -1,0 +1,46 @@
+// ParamStore: the parameters a rank owns, built from rows of the ParamTable: value, gradient.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/plan/param_table.h"
+#include "core/tensor/tensor.h"
+
+namespace tera::nn {
+
+struct Param {
+  plan::ParamSpec spec;
+  Tensor value;  // MemoryKind::weights, in weight_dtype (f64 in gradient checks)
+  Tensor grad;   // MemoryKind::gradients, accumulation dtype; absent when not trainable or inference
+};
+
+struct ParamStoreOptions {
+  DType compute = DType::f32;  // f32, bf16, f64
+  bool gradients = true;
+};
+
+class ParamStore {
+ public:
+  ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options);
+
+  Param& get(const std::string& name);        // ContractError when unknown
+  bool has(const std::string& name) const;
+  std::vector<Param>& params() { return params_; }
+  const std::vector<Param>& params() const { return params_; }
+  void zero_grads();
+  DType compute_dtype() const { return options_.compute; }
+  Backend& backend() const { return *backend_; }
+
+ private:
+  Backend* backend_;
+  ParamStoreOptions options_;
+  std::vector<Param> params_;  // never resized after construction: modules keep references
+};
+
+// Initial values as functions of (seed, tensor name, element index): normal(0, init_std), scaled by
+// 1 / sqrt(2 layers) for output matrices, ones, zeros. Rounded to the storage dtype from f32, so that
+// precisions and layouts start from the same model.
+void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
+
+}  // namespace tera::nn

@@ -1,0 +1,59 @@
+// Estimate: what a spec costs, as trees of explained terms. A pure function, well under 50 ms for a
+// trillion parameters on 16,384 devices: fast enough to follow typing.
+#pragma once
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/plan/param_table.h"
+#include "core/plan/term.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::plan {
+
+struct StageMemory {
+  int stage = 0;
+  Term memory;  // children: weights, gradients, optimizer, activations, workspace, reserved
+};
+
+struct Estimate {
+  ParamCounts params;
+  double train_flops_per_token = 0;  // forward and backward, model FLOPs, causal attention halved
+
+  std::vector<StageMemory> stages;   // one per pipeline rank
+  int worst_stage = 0;
+  double worst_bytes = 0;
+  double capacity_bytes = 0;
+  bool fits = false;
+
+  Term step_time;                    // children: compute, communication, bubble, optimizer
+  double step_s = 0;
+  double low_s = 0;                  // likely range
+  double high_s = 0;
+  double tokens_per_s = 0;
+  double tokens_per_s_per_device = 0;
+  double model_flops_utilization = 0;  // 0..1 of the device's peak in the run's precision
+
+  double tokens = 0;                 // whole run
+  double run_s = 0;
+  double device_hours = 0;
+  double usd = 0;
+  double kwh = 0;
+  double tco2e = 0;
+  Term cost;                         // children: usd, kWh, tCO2e with their formulas (not summed)
+
+  std::vector<Diagnostic> diagnostics;
+};
+
+// Errors: a spec whose validation has errors; the message lists the first and how many.
+Result<Estimate> estimate(const spec::RunSpec& spec);
+
+// Exact bytes the engine allocates on one rank, by kind; equals its counters (tested).
+struct EngineBytes {
+  std::int64_t weights = 0;      // in storage dtype, master copies excluded
+  std::int64_t gradients = 0;
+  std::int64_t optimizer = 0;    // moments and master weights
+  std::int64_t activations = 0;  // peak of the stash
+};
+EngineBytes engine_bytes(const spec::RunSpec& spec, int pipeline_rank = 0);
+
+}  // namespace tera::plan

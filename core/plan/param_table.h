@@ -1,0 +1,69 @@
+// ParamTable: every tensor of the model once; shared by planner, engine, checkpoint, tests and GUI.
+//
+// Names and shapes (engine and checkpoint use exactly these; rows in this order):
+//   embedding.tokens [V, H]; embedding.positions [P, H] (learned positions)
+//   layers.N.attention.norm.weight [H] (.bias [H] for LayerNorm)
+//   layers.N.attention.qkv.weight [(A + 2 Akv) D, H] (.bias)     rows: all q heads, all k, all v
+//   layers.N.attention.q_norm.weight, k_norm.weight  [D] per_head | [A D], [Akv D] full
+//   layers.N.attention.out.weight [H, A D] (.bias [H])
+//   latent attention instead: attention.{q_down [rq, H], q_down_norm [rq], q_up [A (dn+dr), rq] |
+//     q [A (dn+dr), H]}, kv_down [rkv + dr, H], kv_down_norm [rkv], kv_up [A (dn+dv), rkv], out [H, A dv]
+//   layers.N.ffn.norm.weight [H] (.bias)
+//   dense: layers.N.ffn.in.weight [F or 2F (gate rows, then up rows), H] (.bias), ffn.out.weight [H, F] (.bias)
+//   MoE:   layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when expert_bias_update_rate > 0
+//            (f32, updated by rule, not by gradient; not counted as a parameter),
+//          moe.experts.in.weight [E, F or 2F, H], moe.experts.out.weight [E, H, F],
+//          moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F]
+//   final_norm.weight [H] (.bias); head.weight [V, H] when not tied
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/plan/rank_mesh.h"
+#include "core/spec/run_spec.h"
+#include "kernels/dtype.h"
+
+namespace tera::plan {
+
+enum class ParamInit : std::uint8_t { normal, scaled_normal, ones, zeros };  // scaled: std / sqrt(2 L)
+enum class ParamKind : std::uint8_t { embedding, matrix, norm, bias, router, expert, router_bias };
+
+struct ParamSpec {
+  std::string name;
+  std::vector<std::int64_t> shape;  // global
+  int layer = -1;                   // -1: embedding, final norm, head
+  ParamKind kind = ParamKind::matrix;
+  ParamInit init = ParamInit::normal;
+  std::optional<int> shard_dim;     // dim split over shard_axis
+  Axis shard_axis = Axis::tensor;
+  bool always_f32 = false;          // router: f32 in every precision
+  bool trainable = true;            // router_bias is not
+  bool decay = true;                // weight decay applies
+  std::int64_t num_elements() const;
+  bool is_expert() const { return kind == ParamKind::expert; }
+};
+using ParamTable = std::vector<ParamSpec>;
+
+ParamTable make_param_table(const spec::ModelConfig& model);
+
+struct ParamCounts {
+  std::int64_t total = 0;   // trainable
+  std::int64_t active = 0;  // used by one token: routed experts count top-k of them
+  std::int64_t embedding = 0;
+  std::int64_t attention = 0;
+  std::int64_t dense_ffn = 0;
+  std::int64_t experts = 0;
+  std::int64_t shared_experts = 0;
+  std::int64_t router = 0;
+  std::int64_t norms = 0;
+  std::int64_t head = 0;
+};
+// Closed form, without building the table: O(layers).
+ParamCounts count_params(const spec::ModelConfig& model);
+
+// Storage type of a tensor under a precision.
+DType weight_dtype(const ParamSpec& param, spec::Precision precision);
+
+}  // namespace tera::plan

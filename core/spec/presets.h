@@ -1,0 +1,36 @@
+// Named models, clusters and runs in resources/, each number with its source.
+#pragma once
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/result.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::spec {
+
+struct ModelPreset {
+  std::string name;
+  std::string title;  // one line for a list
+  ModelConfig model;
+  std::map<std::string, std::string> sources;  // field -> where the number comes from
+  double published_total_params = 0;           // 0 = none published
+  double published_active_params = 0;
+  double published_tolerance = 0.005;          // of the published, rounded figure
+};
+struct ClusterPreset {
+  std::string name;
+  std::string title;
+  Cluster cluster;
+  std::map<std::string, std::string> sources;
+};
+
+Result<std::vector<std::string>> model_preset_names();
+Result<std::vector<std::string>> cluster_preset_names();
+Result<ModelPreset> model_preset(std::string_view name);
+// "this-machine" is read from the operating system and from the device profile measured by
+// `teragpt bench device` when there is one; every figure's source says which.
+Result<ClusterPreset> cluster_preset(std::string_view name);
+
+}  // namespace tera::spec

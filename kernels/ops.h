@@ -1,0 +1,164 @@
+// OpTable: one function pointer per op. `ref` is the definition (plain loops, f64 accumulation),
+// `cpu` the fast one. Ops allocate nothing but per-worker scratch, never block, and give the same
+// bits for every number of workers: a reduction is cut by fixed blocks and added in block order.
+//
+// Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
+// G key-value heads, D head dim, V vocabulary, E experts, K top-k, R = T K routed rows,
+// M, N, K of products.
+// Dtypes: "c" is the compute dtype of activations and weights: f32, bf16 or f64 (gradient checks).
+// "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm statistics,
+// softmax, router and losses are a. Math is done in a.
+// Views are contiguous unless a comment says "rows strided" (the last dim always has stride 1).
+// A View that may be absent is marked "or empty".
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "kernels/view.h"
+
+namespace tera::kernels {
+
+constexpr DType accumulate_dtype(DType compute) {
+  return compute == DType::f64 ? DType::f64 : DType::f32;
+}
+
+// How ops run in parallel and where their scratch is; the CPU backend implements it with its pool.
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual int num_workers() const = 0;
+  virtual void parallel_for(std::int64_t num_tasks,
+                            const std::function<void(std::int64_t task, int worker)>& body) = 0;
+  // Memory of this worker, 64-byte aligned, kept and grown between calls; content is undefined.
+  // `slot` 0..3 are independent areas. Worker -1 is shared scratch of the calling thread.
+  virtual std::byte* scratch(int worker, int slot, std::size_t bytes) = 0;
+};
+
+struct Context {
+  Executor* executor = nullptr;
+};
+
+enum class NormType : std::uint8_t { rms, layer };
+enum class Activation : std::uint8_t { swiglu, gelu, relu };  // gelu: tanh approximation
+enum class RouterType : std::uint8_t { softmax, sigmoid };
+
+struct MatmulOptions {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  bool accumulate = false;  // c += instead of c =
+};
+
+struct AttentionOptions {
+  std::int64_t query_offset = 0;  // position of query row 0 among the keys (decoding: keys cached)
+  double scale = 1.0;             // on q . k, normally 1 / sqrt(D)
+};
+
+struct RouterOptions {
+  RouterType type = RouterType::softmax;
+  bool renormalize = false;
+  double scaling = 1.0;
+};
+
+struct AdamWOptions {
+  double learning_rate = 0;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0;
+  double grad_scale = 1;       // clipping factor, applied to the gradient as it is read
+  std::int64_t step = 1;       // 1-based, for bias correction
+};
+
+struct OpTable {
+  const char* name = "";
+
+  // ---- products
+  // c[M,N] (+)= op(a) op(b), op transposes when asked: a [M,K] or [K,M], b [K,N] or [N,K]; rows
+  // strided. a and b are c-typed (each f32 or bf16, may differ; or both f64); c is f32, bf16 or f64.
+  void (*matmul)(const Context&, View a, View b, View c, MatmulOptions);
+  // For each expert e, rows [offsets[e], offsets[e+1]): y = x w[e]^T, or x w[e] when !transpose_w.
+  // x [R,K], w [E,N,K] (transpose_w) or [E,K,N], offsets [E+1] i64, y [R,N].
+  void (*grouped_matmul)(const Context&, View x, View w, View offsets, View y, bool transpose_w);
+  // dw[e] += dy_e^T x_e: dy [R,N], x [R,K], dw [E,N,K] a.
+  void (*grouped_matmul_weight)(const Context&, View dy, View x, View offsets, View dw);
+
+  // ---- embedding
+  // y[t] (+)= table[ids[t]]: ids [T] i32, table [V,H] c, y [T,H] c.
+  void (*embedding_forward)(const Context&, View ids, View table, View y, bool accumulate);
+  // dtable[ids[t]] += dy[t], tokens of a row added in order t: dtable [V,H] a.
+  void (*embedding_backward)(const Context&, View ids, View dy, View dtable);
+
+  // ---- norms. Source: Zhang and Sennrich 2019 (rms), Ba et al. 2016 (layer)
+  // y = (x - mean) rstd w + b over the last dim; rms has mean 0 and no b. x, y [T,H] c, w, b [H] c
+  // (b or empty), rstd, mean [T] a (mean or empty).
+  void (*norm_forward)(const Context&, NormType, View x, View w, View b, double eps, View y, View rstd, View mean);
+  // dx (+)= gradient at x.
+  void (*norm_backward_input)(const Context&, NormType, View dy, View x, View w, View rstd, View mean, View dx, bool accumulate);
+  // dw += sum_t dy xhat, db += sum_t dy: dw, db [H] a (db or empty).
+  void (*norm_backward_weight)(const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);
+
+  // ---- positions. Source: Su et al. 2021; pairs are (i, i + D/2) as in Llama checkpoints
+  // y = x rotated by positions [T] i32, or back when inverse. x [T,A,D] c rows strided, y [T,A,D] c
+  // rows strided; may be the same memory.
+  void (*rotary)(const Context&, View x, View positions, double theta, bool inverse, View y);
+
+  // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
+  // q, out [B,Sq,A,D] c; k, v [B,Sk,G,D] c (strides free but the last); first_key [B,Sq] i32: query i
+  // of a sequence sees keys first_key[i] .. query_offset + i. lse [B,Sq,A] a.
+  void (*attention_forward)(const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
+  // Writes dq, dk, dv. delta = sum_d dout out is computed inside. Sq == Sk, query_offset == 0.
+  void (*attention_backward)(const Context&, View dout, View q, View k, View v, View first_key, View out, View lse, AttentionOptions, View dq, View dk, View dv);
+
+  // ---- feed-forward
+  // y [T,F] = act(x) * row_scale: swiglu x [T,2F] = gate | up, y = silu(gate) up; gelu, relu x [T,F].
+  // row_scale [T] a or empty.
+  void (*activation_forward)(const Context&, Activation, View x, View row_scale, View y);
+  // dx, and drow_scale [T] a (or empty) = sum_f dy act(x).
+  void (*activation_backward)(const Context&, Activation, View dy, View x, View row_scale, View dx, View drow_scale);
+  // y[t] += b: y [T,N] c rows strided, b [N] c.
+  void (*add_bias)(const Context&, View y, View b);
+  // db[n] += sum_t dy[t,n]: dy [T,N] c rows strided, db [N] a.
+  void (*bias_backward)(const Context&, View dy, View db);
+
+  // ---- router and dispatch
+  // scores [T,E] a from logits [T,E] a; selection by scores + bias ([E] a or empty), ties to the
+  // lowest expert; indices [T,K] i32 in order of falling selection score; gates [T,K] a =
+  // scaling * score (/ sum of the chosen when renormalize); logsumexp [T] a of the logits or empty.
+  void (*router_forward)(const Context&, View logits, View bias, RouterOptions, View scores, View indices, View gates, View logsumexp);
+  // dlogits [T,E] a from dgates [T,K] a, plus the balance loss balance[e] * mean share
+  // (balance [E] a or empty: d loss / d P_te, where P is the score, normalised over experts for
+  // sigmoid), plus z_coeff * lse^2 (needs logsumexp when z_coeff != 0; softmax only).
+  void (*router_backward)(const Context&, View scores, View indices, View gates, View logsumexp, View dgates, View balance, double z_coeff, RouterOptions, View dlogits);
+  // Counting sort of the T K slots by (expert, token, k): offsets [E+1] i64, rows [T,K] i32.
+  void (*moe_dispatch)(const Context&, View indices, View offsets, View rows);
+  // y[rows[t,k]] = x[t]: x [T,H] c, y [R,H] c.
+  void (*moe_permute)(const Context&, View x, View rows, View y);
+  // x[t] (+)= sum_k y[rows[t,k]], k in order, in a.
+  void (*moe_unpermute)(const Context&, View y, View rows, View x, bool accumulate);
+  // y[rows[t,k]] = gates[t,k], and back: gates[t,k] = y[rows[t,k]]. gates [T,K] a, y [R] a.
+  void (*moe_scatter_gates)(const Context&, View gates, View rows, View y);
+  void (*moe_gather_gates)(const Context&, View y, View rows, View gates);
+
+  // ---- loss
+  // loss[t] = logsumexp(logits[t]) - logits[t, targets[t]]; target -1 is ignored (loss 0, gradient
+  // 0). With grad_scale != 0 logits become grad_scale * d loss / d logits. logits [T,V] a,
+  // targets [T] i32, loss [T] a.
+  void (*cross_entropy)(const Context&, View logits, View targets, double grad_scale, View loss);
+
+  // ---- elementwise and optimizer
+  void (*add)(const Context&, View a, View b, View y);         // y = a + b, same shape, c; may alias
+  void (*copy)(const Context&, View x, View y);                // y = x, converting dtype; rows strided
+  void (*zero)(const Context&, View x);
+  double (*sum_of_squares)(const Context&, View x);            // f64, fixed order; NaN and inf pass through
+  // AdamW on one tensor, all contiguous [n]. master a; weight c written from master (or empty when
+  // master is the weight); grad a; m, v a. Source: Loshchilov and Hutter 2019.
+  void (*adamw)(const Context&, View master, View weight, View grad, View m, View v, AdamWOptions);
+};
+
+const OpTable& ref_ops();
+// Best implementation for this processor, chosen at run time; falls back to ref for single dtypes
+// (f64) that have no fast form.
+const OpTable& cpu_ops();
+
+}  // namespace tera::kernels

@@ -1,0 +1,53 @@
+# Compiler settings shared by every target, and the two helpers that make targets.
+include(GNUInstallDirs)
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo)
+endif()
+# -g1 keeps stack traces and halves the build; asserts on contracts (TERA_CHECK) never depend on NDEBUG.
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+find_program(MOLD_PROGRAM mold)
+if(MOLD_PROGRAM)
+  add_link_options(-fuse-ld=mold)
+endif()
+
+add_library(tera_options INTERFACE)
+# -ffp-contract=off: a fused multiply-add happens where a kernel asks for it, never where a compiler
+# happens to find one, so results do not depend on optimisation level.
+target_compile_options(tera_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -ffp-contract=off
+                                              $<$<BOOL:${TERA_WERROR}>:-Werror>)
+target_include_directories(tera_options INTERFACE ${CMAKE_SOURCE_DIR})
+if(TERA_SANITIZE)
+  target_compile_options(tera_options INTERFACE -fsanitize=${TERA_SANITIZE} -fno-omit-frame-pointer)
+  target_link_options(tera_options INTERFACE -fsanitize=${TERA_SANITIZE})
+endif()
+
+# tera_add_library(name SOURCES a.cpp ... DEPENDS tera_base ...): one static library per folder.
+function(tera_add_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_link_libraries(${name} PUBLIC tera_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
+endfunction()
+
+# tera_add_test(name SOURCES a_test.cpp ... DEPENDS tera_plan ... [LABELS threads] [TIMEOUT s]):
+# one GoogleTest binary per folder; every TEST becomes a ctest entry. Tests find the checkout and the
+# built programs through the environment.
+function(tera_add_test name)
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS;ENVIRONMENT" ${ARGN})
+  if(NOT arg_TIMEOUT)
+    set(arg_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
+    ENVIRONMENT "TERA_SOURCE_DIR=${CMAKE_SOURCE_DIR};TERA_BINARY_DIR=${CMAKE_BINARY_DIR};QT_QPA_PLATFORM=offscreen;${arg_ENVIRONMENT}")
+endfunction()
