@@ -1,12 +1,13 @@
 #include "app/teragpt/cli.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "core/base/units.h"
 #include "core/spec/validate.h"
@@ -15,7 +16,8 @@
 namespace tera::app {
 namespace {
 
-std::atomic<int> g_stop_requests{0};  // written by the signal handler: the one global of the program
+std::atomic<int> g_stop_requests{
+    0};  // written by the signal handler: the one global of the program
 
 void on_stop_signal(int) {
   if (g_stop_requests.fetch_add(1) >= 1) {
@@ -71,13 +73,15 @@ void Cli::report(std::string_view file, const std::vector<Diagnostic>& diagnosti
 
 void Cli::print_json(const nlohmann::ordered_json& document) const {
   const bool pretty = isatty(STDOUT_FILENO) != 0;
-  const std::string text = document.dump(pretty ? 2 : -1, ' ', false,
-                                         nlohmann::ordered_json::error_handler_t::replace);
+  const std::string text =
+      document.dump(pretty ? 2 : -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   fmt::print("{}\n", text);
   std::fflush(stdout);
 }
 
-bool load_spec(Cli& cli, const std::string& path, const std::vector<std::string>& overrides,
+bool load_spec(Cli& cli,
+               const std::string& path,
+               const std::vector<std::string>& overrides,
                spec::RunSpec& spec) {
   spec::ParsedSpec parsed = spec::load_run_spec(path);
   std::vector<Diagnostic> all = parsed.diagnostics;
@@ -86,9 +90,10 @@ bool load_spec(Cli& cli, const std::string& path, const std::vector<std::string>
       const auto equals = item.find('=');
       const Result<void> applied =
           equals == std::string::npos
-              ? Result<void>(tera::fail(ErrorCode::invalid_input,
-                                        fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
-                                        "for example --set training.num_steps=100"))
+              ? Result<void>(
+                    tera::fail(ErrorCode::invalid_input,
+                               fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
+                               "for example --set training.num_steps=100"))
               : spec::set_field(parsed.spec, item.substr(0, equals), item.substr(equals + 1));
       if (!applied) {
         cli.fail(applied.error());
@@ -115,7 +120,9 @@ void add_set_option(CLI::App& verb, std::vector<std::string>& overrides) {
       ->take_all();
 }
 
-const std::atomic<int>& stop_requests() { return g_stop_requests; }
+const std::atomic<int>& stop_requests() {
+  return g_stop_requests;
+}
 
 void catch_stop_signals() {
   struct sigaction action = {};
@@ -142,14 +149,15 @@ void Progress::update(std::int64_t done, std::int64_t total) {
   last_s_ = now;
   const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
   const double rate = static_cast<double>(done) / std::max(1e-9, now - start_s_);
-  const std::string text = fmt::format("{}: {} of {} {} ({})", what_, format_count(static_cast<double>(done)),
-                                       format_count(static_cast<double>(total)), unit_,
-                                       format_rate(rate, unit_ + "/s"));
+  const std::string text =
+      fmt::format("{}: {} of {} {} ({})", what_, format_count(static_cast<double>(done)),
+                  format_count(static_cast<double>(total)), unit_, format_rate(rate, unit_ + "/s"));
   if (terminal_) {
     constexpr int kWidth = 24;
     const int filled = static_cast<int>(share * kWidth);
     std::string bar;
-    for (int i = 0; i < kWidth; ++i) bar += i < filled ? "#" : "-";
+    for (int i = 0; i < kWidth; ++i)
+      bar += i < filled ? "#" : "-";
     fmt::print(stderr, "\r\x1b[K[{}] {}", bar, text);
   } else {
     fmt::print(stderr, "{}\n", text);

@@ -1,13 +1,13 @@
 // What every verb shares: --json, exit codes, messages to stderr, Ctrl-C, progress.
 #pragma once
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include <atomic>
 #include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "core/base/result.h"
 #include "core/spec/run_spec.h"
@@ -16,14 +16,14 @@ namespace tera::app {
 
 enum ExitCode : int {
   exit_done = 0,
-  exit_no = 1,         // does not fit, verification failed, run failed
-  exit_usage = 2,      // usage or bad input
+  exit_no = 1,     // does not fit, verification failed, run failed
+  exit_usage = 2,  // usage or bad input
   exit_internal = 70,
-  exit_stopped = 75,   // stopped after a checkpoint, resumable
+  exit_stopped = 75,  // stopped after a checkpoint, resumable
 };
 
 struct Cli {
-  bool json = false;   // stdout holds JSON and nothing else
+  bool json = false;  // stdout holds JSON and nothing else
   int exit_code = exit_done;
 
   // Prints message and hint to stderr and sets the exit code of the error's kind.
@@ -35,7 +35,10 @@ struct Cli {
 };
 
 // Loads SPEC, applies --set overrides, validates. On failure reports and returns false.
-bool load_spec(Cli& cli, const std::string& path, const std::vector<std::string>& overrides, spec::RunSpec& spec);
+bool load_spec(Cli& cli,
+               const std::string& path,
+               const std::vector<std::string>& overrides,
+               spec::RunSpec& spec);
 // Adds the --set option to a verb.
 void add_set_option(CLI::App& verb, std::vector<std::string>& overrides);
 
@@ -64,7 +67,7 @@ void add_all_commands(CLI::App& root, Cli& cli);
 void add_init_command(CLI::App& root, Cli& cli);
 void add_check_command(CLI::App& root, Cli& cli);
 void add_plan_command(CLI::App& root, Cli& cli);
-void add_runs_command(CLI::App& root, Cli& cli);      // runs, attach, stop, logs
+void add_runs_command(CLI::App& root, Cli& cli);  // runs, attach, stop, logs
 void add_launch_command(CLI::App& root, Cli& cli);
 void add_data_command(CLI::App& root, Cli& cli);
 void add_tok_command(CLI::App& root, Cli& cli);
@@ -73,6 +76,7 @@ void add_ckpt_command(CLI::App& root, Cli& cli);
 void add_generate_command(CLI::App& root, Cli& cli);
 void add_bench_command(CLI::App& root, Cli& cli);
 void add_doctor_command(CLI::App& root, Cli& cli);
-void add_demo_command(CLI::App& root, Cli& cli);      // the whole job on bundled settings: packaging/run.sh
+void add_demo_command(CLI::App& root,
+                      Cli& cli);  // the whole job on bundled settings: packaging/run.sh
 
 }  // namespace tera::app

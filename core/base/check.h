@@ -5,12 +5,12 @@
 
 #include "core/base/error.h"
 
-#define TERA_CHECK(condition, ...)                                                          \
-  do {                                                                                      \
-    if (!(condition)) [[unlikely]] {                                                        \
-      throw ::tera::ContractError(fmt::format("{}:{}: ", __FILE__, __LINE__) +              \
-                                  fmt::format(__VA_ARGS__));                                \
-    }                                                                                       \
+#define TERA_CHECK(condition, ...)                                             \
+  do {                                                                         \
+    if (!(condition)) [[unlikely]] {                                           \
+      throw ::tera::ContractError(fmt::format("{}:{}: ", __FILE__, __LINE__) + \
+                                  fmt::format(__VA_ARGS__));                   \
+    }                                                                          \
   } while (false)
 
 // Checks in inner loops; off in release builds.

@@ -7,7 +7,8 @@
 //     int num_threads = 0;
 //     template <class Self, class Visitor>
 //     static void visit_fields(Self& self, Visitor&& visit) {
-//       visit(Field{.name = "num_threads", .min = 0, .max = 1024, .help = "..."}, self.num_threads);
+//       visit(Field{.name = "num_threads", .min = 0, .max = 1024, .help = "..."},
+//       self.num_threads);
 //     }
 //   };
 //
@@ -25,14 +26,14 @@
 namespace tera {
 
 struct Field {
-  std::string_view name;                                     // YAML key and label
-  std::string_view unit = {};                                // "tokens", "B", "flop/s"; empty: a count
-  double min = -std::numeric_limits<double>::infinity();     // inclusive
-  double max = std::numeric_limits<double>::infinity();      // inclusive
-  double step = 1;                                           // of an arrow key in a form
-  std::string_view help = {};                                // one sentence
-  std::string_view source = {};                              // where the meaning or default comes from
-  bool required = false;                                     // no useful default
+  std::string_view name;                                  // YAML key and label
+  std::string_view unit = {};                             // "tokens", "B", "flop/s"; empty: a count
+  double min = -std::numeric_limits<double>::infinity();  // inclusive
+  double max = std::numeric_limits<double>::infinity();   // inclusive
+  double step = 1;                                        // of an arrow key in a form
+  std::string_view help = {};                             // one sentence
+  std::string_view source = {};                           // where the meaning or default comes from
+  bool required = false;                                  // no useful default
 };
 
 // Specialise for each enum: the YAML words, in the order of the enumerators (which start at 0).
@@ -40,7 +41,9 @@ template <class E>
 struct EnumNames;  // static constexpr std::array<std::string_view, N> value
 
 template <class E>
-concept NamedEnum = std::is_enum_v<E> && requires { EnumNames<E>::value; };
+concept NamedEnum = std::is_enum_v<E> && requires {
+  EnumNames<E>::value;
+};
 
 template <NamedEnum E>
 constexpr std::string_view enum_name(E value) {
@@ -63,6 +66,8 @@ struct AnyVisitor {
 }  // namespace detail
 
 template <class T>
-concept HasFields = requires(T& t) { std::remove_const_t<T>::visit_fields(t, detail::AnyVisitor{}); };
+concept HasFields = requires(T& t) {
+  std::remove_const_t<T>::visit_fields(t, detail::AnyVisitor{});
+};
 
 }  // namespace tera

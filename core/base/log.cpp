@@ -1,1 +1,41 @@
-// (being written)
+#include "core/base/log.h"
+
+#include <memory>
+#include <vector>
+
+#include <fmt/format.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+
+namespace tera {
+namespace {
+
+void install(std::vector<spdlog::sink_ptr> sinks, int rank) {
+  auto logger = std::make_shared<spdlog::logger>("teragpt", sinks.begin(), sinks.end());
+  logger->set_pattern(rank >= 0 ? fmt::format("%Y-%m-%d %H:%M:%S.%e [{}] %^%l%$ %v", rank)
+                                : std::string("%^%l%$ %v"));
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+}  // namespace
+
+void log_to_stderr(int rank) {
+  install({std::make_shared<spdlog::sinks::stderr_color_sink_mt>()}, rank);
+}
+
+Result<void> log_to_file(const std::filesystem::path& path, int rank, bool also_stderr) {
+  std::vector<spdlog::sink_ptr> sinks;
+  try {
+    sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(path.string()));
+  } catch (const spdlog::spdlog_ex& error) {
+    return fail(ErrorCode::io,
+                fmt::format("cannot open log file {}: {}", path.string(), error.what()),
+                "check that the folder exists and is writable");
+  }
+  if (also_stderr) sinks.push_back(std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  install(std::move(sinks), rank);
+  return {};
+}
+
+}  // namespace tera

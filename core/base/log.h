@@ -1,9 +1,9 @@
 // Logging for people: spdlog with a rank prefix, to stderr or a file. Libraries log, never print.
 #pragma once
-#include <spdlog/spdlog.h>
-
 #include <filesystem>
 #include <string>
+
+#include <spdlog/spdlog.h>
 
 #include "core/base/result.h"
 

@@ -1,9 +1,9 @@
 // Result<T>: a value, or an Error that a person can act on. Use only members std::expected has too.
 #pragma once
-#include <tl/expected.hpp>
-
 #include <string>
 #include <utility>
+
+#include <tl/expected.hpp>
 
 #include "core/base/error.h"
 
@@ -24,14 +24,14 @@ inline tl::unexpected<Error> fail(ErrorCode code, std::string message, std::stri
 #define TERA_TRY_CONCAT(a, b) TERA_TRY_CONCAT_INNER(a, b)
 #define TERA_TRY(declaration, expression) \
   TERA_TRY_IMPL(declaration, expression, TERA_TRY_CONCAT(tera_try_, __LINE__))
-#define TERA_TRY_IMPL(declaration, expression, temporary)                        \
-  auto temporary = (expression);                                                 \
+#define TERA_TRY_IMPL(declaration, expression, temporary)                               \
+  auto temporary = (expression);                                                        \
   if (!temporary) return ::tl::unexpected<::tera::Error>(std::move(temporary).error()); \
   declaration = std::move(temporary).value()
 // TERA_TRY_VOID(expression): returns the error of a Result<void>.
-#define TERA_TRY_VOID(expression)                                                          \
-  do {                                                                                     \
-    auto tera_try_status = (expression);                                                   \
-    if (!tera_try_status)                                                                  \
-      return ::tl::unexpected<::tera::Error>(std::move(tera_try_status).error());          \
+#define TERA_TRY_VOID(expression)                                                 \
+  do {                                                                            \
+    auto tera_try_status = (expression);                                          \
+    if (!tera_try_status)                                                         \
+      return ::tl::unexpected<::tera::Error>(std::move(tera_try_status).error()); \
   } while (false)

@@ -21,29 +21,31 @@ std::uint64_t mix64(std::uint64_t x) {  // finaliser of splitmix64
 
 }  // namespace
 
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> c,
+                                        std::array<std::uint32_t, 2> key) {
+  for (int round = 0; round < kRounds; ++round) {
+    const std::uint64_t p0 = std::uint64_t{kMul0} * c[0];
+    const std::uint64_t p1 = std::uint64_t{kMul1} * c[2];
+    c = {static_cast<std::uint32_t>(p1 >> 32U) ^ c[1] ^ key[0], static_cast<std::uint32_t>(p1),
+         static_cast<std::uint32_t>(p0 >> 32U) ^ c[3] ^ key[1], static_cast<std::uint32_t>(p0)};
+    key[0] += kWeyl0;
+    key[1] += kWeyl1;
+  }
+  return c;
+}
+
 Philox::Philox(std::uint64_t seed, RngPurpose purpose, std::uint64_t stream)
-    : key_{},
-      stream_(static_cast<std::uint32_t>(mix64(stream) >> 32U)) {
-  const std::uint64_t k = mix64(seed ^ mix64(static_cast<std::uint64_t>(purpose)) ^
-                                mix64(stream + 0x51ED2701ULL));
+    : key_{}, stream_(static_cast<std::uint32_t>(mix64(stream) >> 32U)) {
+  const std::uint64_t k =
+      mix64(seed ^ mix64(static_cast<std::uint64_t>(purpose)) ^ mix64(stream + 0x51ED2701ULL));
   key_ = {static_cast<std::uint32_t>(k), static_cast<std::uint32_t>(k >> 32U)};
 }
 
 std::array<std::uint32_t, 4> Philox::words(std::uint64_t step, std::uint64_t index) const {
-  std::array<std::uint32_t, 4> c = {
-      static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
-      static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32U) ^ stream_};
-  std::uint32_t k0 = key_[0];
-  std::uint32_t k1 = key_[1];
-  for (int round = 0; round < kRounds; ++round) {
-    const std::uint64_t p0 = std::uint64_t{kMul0} * c[0];
-    const std::uint64_t p1 = std::uint64_t{kMul1} * c[2];
-    c = {static_cast<std::uint32_t>(p1 >> 32U) ^ c[1] ^ k0, static_cast<std::uint32_t>(p1),
-         static_cast<std::uint32_t>(p0 >> 32U) ^ c[3] ^ k1, static_cast<std::uint32_t>(p0)};
-    k0 += kWeyl0;
-    k1 += kWeyl1;
-  }
-  return c;
+  return philox4x32(
+      {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
+       static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32U) ^ stream_},
+      key_);
 }
 
 float Philox::uniform(std::uint64_t step, std::uint64_t index) const {

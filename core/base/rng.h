@@ -1,6 +1,6 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy
-// as 1, 2, 3"). A number depends on (seed, purpose, step, index) alone, never on rank, thread or
-// order, so results do not depend on the layout.
+// Counter-based random numbers: Philox4x32-10 (Salmon et al. 2011, "Parallel random numbers: as
+// easy as 1, 2, 3"). A number depends on (seed, purpose, step, index) alone, never on rank, thread
+// or order, so results do not depend on the layout.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -8,9 +8,13 @@
 
 namespace tera {
 
-// What a random number is for; part of the key. Values are written to nothing, but keep them stable:
-// the same spec must give the same run.
+// What a random number is for; part of the key. Values are written to nothing, but keep them
+// stable: the same spec must give the same run.
 enum class RngPurpose : std::uint32_t { init = 1, sampling = 2, router_jitter = 3, test = 4 };
+
+// The raw generator: ten rounds over a 128-bit counter with a 64-bit key.
+std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
+                                        std::array<std::uint32_t, 2> key);
 
 class Philox {
  public:

@@ -1,8 +1,5 @@
 #include "core/base/thread_pool.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -11,6 +8,9 @@
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <sched.h>
+#include <unistd.h>
 
 namespace tera {
 namespace {
@@ -25,7 +25,8 @@ void relax() {
 #endif
 }
 
-// Waits until the value differs from `old`: spins first, then sleeps on the futex behind atomic::wait.
+// Waits until the value differs from `old`: spins first, then sleeps on the futex behind
+// atomic::wait.
 template <class T>
 void wait_for_change(const std::atomic<T>& value, T old) {
   const auto start = std::chrono::steady_clock::now();
@@ -42,7 +43,7 @@ void wait_for_change(const std::atomic<T>& value, T old) {
 
 struct ThreadPool::State {
   std::vector<std::thread> threads;
-  std::mutex busy;  // held by the caller of the running loop
+  std::atomic_flag busy;  // set while a loop runs
   std::atomic<std::uint32_t> generation{0};
   std::atomic<std::int32_t> running{0};  // workers that have not finished this loop
   std::atomic<bool> quit{false};
@@ -92,15 +93,16 @@ ThreadPool::~ThreadPool() {
   state_->quit.store(true, std::memory_order_release);
   state_->generation.fetch_add(1, std::memory_order_acq_rel);
   state_->generation.notify_all();
-  for (std::thread& thread : state_->threads) thread.join();
+  for (std::thread& thread : state_->threads)
+    thread.join();
 }
 
 void ThreadPool::parallel_for(std::int64_t num_tasks,
                               const std::function<void(std::int64_t, int)>& body) {
   if (num_tasks <= 0) return;
-  std::unique_lock lock(state_->busy, std::defer_lock);
-  if (num_threads_ == 1 || num_tasks == 1 || !lock.try_lock()) {
-    for (std::int64_t task = 0; task < num_tasks; ++task) body(task, 0);
+  if (num_threads_ == 1 || num_tasks == 1 || state_->busy.test_and_set(std::memory_order_acquire)) {
+    for (std::int64_t task = 0; task < num_tasks; ++task)
+      body(task, 0);
     return;
   }
   State& s = *state_;
@@ -117,7 +119,9 @@ void ThreadPool::parallel_for(std::int64_t num_tasks,
     wait_for_change(s.running, left);
   }
   s.body = nullptr;
-  if (s.error) std::rethrow_exception(s.error);
+  const std::exception_ptr error = std::move(s.error);
+  s.busy.clear(std::memory_order_release);
+  if (error) std::rethrow_exception(error);
 }
 
 int ThreadPool::available_processors() {

@@ -19,8 +19,8 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   // Calls body(task, worker) once for each task in [0, num_tasks), in any order, on any worker in
-  // [0, size()), and returns when all are done. The first exception thrown is rethrown here. One loop
-  // at a time: a nested or concurrent call runs on its own thread alone, as worker 0.
+  // [0, size()), and returns when all are done. The first exception thrown is rethrown here. One
+  // loop at a time: a nested or concurrent call runs on its own thread alone, as worker 0.
   void parallel_for(std::int64_t num_tasks,
                     const std::function<void(std::int64_t task, int worker)>& body);
 

@@ -9,14 +9,14 @@
 
 namespace tera {
 
-std::string format_bytes(double bytes);                 // "54.2 GiB", "812 MiB", "96 B"
-std::string format_count(double count);                 // "6.92 B", "124 M", "512"
+std::string format_bytes(double bytes);                        // "54.2 GiB", "812 MiB", "96 B"
+std::string format_count(double count);                        // "6.92 B", "124 M", "512"
 std::string format_rate(double per_s, std::string_view unit);  // "12.3 M tok/s", "989 TFLOP/s"
-std::string format_seconds(double seconds);             // "4.60 s", "12 min 5 s", "11.9 d", "85 us"
-std::string format_money(double usd);                   // "$9.8 M", "$34,400"
-std::string format_energy(double kwh);                  // "4.92 GWh", "0.3 kWh"
-std::string format_percent(double ratio);               // 0.412 -> "41.2 %"
-std::string format_integer(std::int64_t value);         // "16,384"
+std::string format_seconds(double seconds);      // "4.60 s", "12 min 5 s", "11.9 d", "85 us"
+std::string format_money(double usd);            // "$9.8 M", "$34,400"
+std::string format_energy(double kwh);           // "4.92 GWh", "0.3 kWh"
+std::string format_percent(double ratio);        // 0.412 -> "41.2 %"
+std::string format_integer(std::int64_t value);  // "16,384"
 // The value of a spec field with its unit ("B", "s", "flop/s", "B/s", "tokens", ...).
 std::string format_quantity(double value, std::string_view unit);
 

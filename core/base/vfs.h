@@ -14,13 +14,14 @@
 
 namespace tera {
 
-// A file open for writing. Destruction without close() discards nothing on disk but reports nothing:
-// durable code calls sync() and close() and looks at both.
+// A file open for writing. Destruction without close() discards nothing on disk but reports
+// nothing: durable code calls sync() and close() and looks at both.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;
   virtual Result<void> append(std::span<const std::byte> bytes) = 0;
-  virtual Result<void> sync() = 0;   // fsync; after an error the file must be thrown away, never retried
+  virtual Result<void>
+  sync() = 0;  // fsync; after an error the file must be thrown away, never retried
   virtual Result<void> close() = 0;
 };
 
