@@ -20,7 +20,7 @@ constexpr std::array<Scale, 5> kSi = {
     {{1e15, "P"}, {1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}}};
 constexpr std::array<Scale, 4> kCount = {{{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}}};
 constexpr std::array<Scale, 5> kBinary = {
-    {{0x1p50, "PiB"}, {0x1p40, "TiB"}, {0x1p30, "GiB"}, {0x1p20, "MiB"}, {0x1p10, "KiB"}}};
+    {{0x1p50, "Pi"}, {0x1p40, "Ti"}, {0x1p30, "Gi"}, {0x1p20, "Mi"}, {0x1p10, "Ki"}}};
 
 // Three significant digits, without trailing zeros after a point ("4.60", "54.2", "989", "12").
 std::string three_digits(double value) {
@@ -127,9 +127,9 @@ class QuantityParser {
          {"P", 1e15},
          {"B", 1e9},
          {"m", 1e-3}}};
-    static constexpr std::array<std::string_view, 14> kUnits = {
-        "",    "B",      "B/s", "b/s", "FLOP/s", "flop/s", "FLOPS",
-        "tok", "tokens", "s",   "W",   "Wh",     "USD",    "steps"};
+    static constexpr std::array<std::string_view, 15> kUnits = {
+        "",       "B",       "B/s", "b/s", "FLOP/s", "flop/s", "FLOPS", "tok",
+        "tokens", " tokens", "s",   "W",   "Wh",     "USD",    "steps"};
     const auto is_unit = [](std::string_view text) {
       for (const std::string_view unit : kUnits) {
         if (text == unit) return true;

@@ -39,15 +39,19 @@ function(tera_add_library name)
 endfunction()
 
 # tera_add_test(name SOURCES a_test.cpp ... DEPENDS tera_plan ... [LABELS threads] [TIMEOUT s]):
-# one GoogleTest binary per folder; every TEST becomes a ctest entry. Tests find the checkout and the
-# built programs through the environment.
+# one GoogleTest program; every TEST becomes a ctest entry.
 function(tera_add_test name)
-  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
   add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} GTest::gtest GTest::gmock GTest::gtest_main)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}"
-    ENVIRONMENT "TERA_SOURCE_DIR=${CMAKE_SOURCE_DIR};TERA_BINARY_DIR=${CMAKE_BINARY_DIR};QT_QPA_PLATFORM=offscreen;${arg_ENVIRONMENT}")
+  target_compile_definitions(${name} PRIVATE TERA_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                             TERA_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
+  set(properties TIMEOUT ${arg_TIMEOUT})
+  if(arg_LABELS)
+    list(APPEND properties LABELS ${arg_LABELS})
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
