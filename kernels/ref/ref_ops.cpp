@@ -1,1 +1,41 @@
-// (being written)
+// The table of the reference ops.
+#include "kernels/ref/ref.h"
+
+namespace tera::kernels {
+
+const OpTable& ref_ops() {
+  static const OpTable table = {
+      .name = "ref",
+      .matmul = ref::matmul,
+      .grouped_matmul = ref::grouped_matmul,
+      .grouped_matmul_weight = ref::grouped_matmul_weight,
+      .embedding_forward = ref::embedding_forward,
+      .embedding_backward = ref::embedding_backward,
+      .norm_forward = ref::norm_forward,
+      .norm_backward_input = ref::norm_backward_input,
+      .norm_backward_weight = ref::norm_backward_weight,
+      .rotary = ref::rotary,
+      .attention_forward = ref::attention_forward,
+      .attention_backward = ref::attention_backward,
+      .activation_forward = ref::activation_forward,
+      .activation_backward = ref::activation_backward,
+      .add_bias = ref::add_bias,
+      .bias_backward = ref::bias_backward,
+      .router_forward = ref::router_forward,
+      .router_backward = ref::router_backward,
+      .moe_dispatch = ref::moe_dispatch,
+      .moe_permute = ref::moe_permute,
+      .moe_unpermute = ref::moe_unpermute,
+      .moe_scatter_gates = ref::moe_scatter_gates,
+      .moe_gather_gates = ref::moe_gather_gates,
+      .cross_entropy = ref::cross_entropy,
+      .add = ref::add,
+      .copy = ref::copy,
+      .zero = ref::zero,
+      .sum_of_squares = ref::sum_of_squares,
+      .adamw = ref::adamw,
+  };
+  return table;
+}
+
+}  // namespace tera::kernels

@@ -1,0 +1,137 @@
+// What ops.h asks of its arguments, as code: each op of each table calls its check first, so that a
+// wrong shape is a message and never a stray write. A violation throws std::invalid_argument:
+// "matmul: b is f32 [6, 7], expected shape [5, any]".
+#pragma once
+#include <initializer_list>
+#include <string>
+
+#include "kernels/ops.h"
+
+namespace tera::kernels::contract {
+
+inline constexpr std::int64_t kAny = -1;  // any extent
+
+// "f32 [4, 8]", or "absent".
+std::string describe(const View& view);
+
+// Throws std::invalid_argument("op: text").
+[[noreturn]] void fail(const char* op, const std::string& text);
+
+struct MatmulDims {
+  std::int64_t m, n, k;
+};
+struct GroupedDims {
+  std::int64_t experts, rows, n, k;  // rows [R] in all experts
+};
+struct RowDims {
+  std::int64_t rows, cols;
+};
+struct RotaryDims {
+  std::int64_t tokens, heads, head_dim;
+};
+struct AttentionDims {
+  std::int64_t batch, queries, keys, heads, key_heads, head_dim;
+};
+struct RouterDims {
+  std::int64_t tokens, experts, top_k;
+};
+
+MatmulDims check_matmul(const View& a, const View& b, const View& c, MatmulOptions options);
+GroupedDims check_grouped_matmul(
+    const View& x, const View& w, const View& offsets, const View& y, bool transpose_w);
+GroupedDims check_grouped_matmul_weight(const View& dy,
+                                        const View& x,
+                                        const View& offsets,
+                                        const View& dw);
+RowDims check_embedding(const char* op,
+                        const View& ids,
+                        const View& table,
+                        const View& y,
+                        DType table_dtype,
+                        DType row_dtype);
+RowDims check_norm_forward(NormType type,
+                           const View& x,
+                           const View& w,
+                           const View& b,
+                           const View& y,
+                           const View& rstd,
+                           const View& mean);
+RowDims check_norm_backward_input(NormType type,
+                                  const View& dy,
+                                  const View& x,
+                                  const View& w,
+                                  const View& rstd,
+                                  const View& mean,
+                                  const View& dx);
+RowDims check_norm_backward_weight(NormType type,
+                                   const View& dy,
+                                   const View& x,
+                                   const View& rstd,
+                                   const View& mean,
+                                   const View& dw,
+                                   const View& db);
+RotaryDims check_rotary(const View& x, const View& positions, const View& y);
+AttentionDims check_attention_forward(const View& q,
+                                      const View& k,
+                                      const View& v,
+                                      const View& first_key,
+                                      AttentionOptions options,
+                                      const View& out,
+                                      const View& lse);
+AttentionDims check_attention_backward(const View& dout,
+                                       const View& q,
+                                       const View& k,
+                                       const View& v,
+                                       const View& first_key,
+                                       const View& out,
+                                       const View& lse,
+                                       AttentionOptions options,
+                                       const View& dq,
+                                       const View& dk,
+                                       const View& dv);
+// cols is F, the width of y; x has 2F columns for swiglu.
+RowDims check_activation(
+    const char* op, Activation type, const View& x, const View& row_scale, const View& y);
+RowDims check_activation_backward(Activation type,
+                                  const View& dy,
+                                  const View& x,
+                                  const View& row_scale,
+                                  const View& dx,
+                                  const View& drow_scale);
+RowDims check_add_bias(const View& y, const View& b);
+RowDims check_bias_backward(const View& dy, const View& db);
+RouterDims check_router_forward(const View& logits,
+                                const View& bias,
+                                const View& scores,
+                                const View& indices,
+                                const View& gates,
+                                const View& logsumexp);
+RouterDims check_router_backward(const View& scores,
+                                 const View& indices,
+                                 const View& gates,
+                                 const View& logsumexp,
+                                 const View& dgates,
+                                 const View& balance,
+                                 double z_coeff,
+                                 RouterOptions options,
+                                 const View& dlogits);
+RouterDims check_moe_dispatch(const View& indices, const View& offsets, const View& rows);
+// Also checks that every entry of rows [T,K] names one of the routed rows of `routed`.
+RowDims check_moe_rows(const char* op, const View& tokens, const View& rows, const View& routed);
+std::int64_t check_moe_gates(const char* op,
+                             const View& gates,
+                             const View& rows,
+                             const View& routed);
+RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss);
+std::int64_t check_add(const View& a, const View& b, const View& y);
+void check_copy(const View& x, const View& y);
+void check_zero(const View& x);
+std::int64_t check_sum_of_squares(const View& x);
+std::int64_t check_adamw(const View& master,
+                         const View& weight,
+                         const View& grad,
+                         const View& m,
+                         const View& v,
+                         const AdamWOptions& options);
+
+}  // namespace tera::kernels::contract

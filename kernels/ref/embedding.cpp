@@ -1,0 +1,34 @@
+// Rows of a table by token id, and the sum of row gradients back into it.
+#include "kernels/contract.h"
+#include "kernels/ref/access.h"
+#include "kernels/ref/ref.h"
+
+namespace tera::kernels::ref {
+
+void embedding_forward(const Context&, View ids, View table, View y, bool accumulate) {
+  const auto [tokens, width] =
+      contract::check_embedding("embedding_forward", ids, table, y, y.dtype, y.dtype);
+  with_compute_type(y.dtype, [&]<class C, class A>() {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const C* from = row<const C>(table, ids.as<const std::int32_t>()[t]);
+      C* to = row<C>(y, t);
+      for (std::int64_t h = 0; h < width; ++h)
+        store(to[h], load(from[h]) + (accumulate ? load(to[h]) : 0.0));
+    }
+  });
+}
+
+void embedding_backward(const Context&, View ids, View dy, View dtable) {
+  const auto [tokens, width] = contract::check_embedding("embedding_backward", ids, dtable, dy,
+                                                         accumulate_dtype(dy.dtype), dy.dtype);
+  with_compute_type(dy.dtype, [&]<class C, class A>() {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      const C* from = row<const C>(dy, t);
+      A* to = row<A>(dtable, ids.as<const std::int32_t>()[t]);
+      for (std::int64_t h = 0; h < width; ++h)
+        store(to[h], load(to[h]) + load(from[h]));
+    }
+  });
+}
+
+}  // namespace tera::kernels::ref

@@ -1,0 +1,145 @@
+// Scores of the experts, the choice of K of them, and the gradient back to the logits.
+// Backward: gates scaling s_k / S give ds_k = (scaling dg_k - sum_j dg_j g_j) / S when renormalised
+// over the chosen (S = their sum), else scaling dg_k; softmax dz = s (ds - <ds, s>), sigmoid
+// dz = ds s (1 - s).
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernels/contract.h"
+#include "kernels/ref/access.h"
+#include "kernels/ref/ref.h"
+
+namespace tera::kernels::ref {
+namespace {
+
+// Position of the highest value not yet taken, the lowest position among equals.
+std::int64_t best_free(const std::vector<double>& values, const std::vector<bool>& taken) {
+  std::int64_t best = -1;
+  for (std::size_t e = 0; e < values.size(); ++e) {
+    if (taken[e]) continue;
+    if (best < 0 || values[e] > values[static_cast<std::size_t>(best)]) {
+      best = static_cast<std::int64_t>(e);
+    }
+  }
+  return best;
+}
+
+// logsumexp of z; z becomes softmax(z) or sigmoid(z).
+double score(std::vector<double>& z, RouterType type) {
+  const double highest = *std::max_element(z.begin(), z.end());
+  double total = 0;
+  for (const double value : z)
+    total += std::exp(value - highest);
+  const double logsumexp = highest + std::log(total);
+  for (double& value : z) {
+    value =
+        type == RouterType::softmax ? std::exp(value - logsumexp) : 1.0 / (1.0 + std::exp(-value));
+  }
+  return logsumexp;
+}
+
+}  // namespace
+
+void router_forward(const Context&,
+                    View logits,
+                    View bias,
+                    RouterOptions options,
+                    View scores,
+                    View indices,
+                    View gates,
+                    View logsumexp) {
+  const auto [tokens, experts, top_k] =
+      contract::check_router_forward(logits, bias, scores, indices, gates, logsumexp);
+  std::vector<double> s(static_cast<std::size_t>(experts));
+  std::vector<double> selection(s.size());
+  std::vector<bool> taken(s.size());
+  with_accumulate_type(logits.dtype, [&]<class A>() {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      load_row(logits, t * logits.strides[0], experts, s.data());
+      const double lse = score(s, options.type);
+      if (logsumexp.present()) store(logsumexp.as<A>()[t], lse);
+      store_row(scores, t * scores.strides[0], experts, s.data());
+      for (std::size_t e = 0; e < s.size(); ++e) {
+        // Ties are ties of what is stored, so that every backend breaks the same ones.
+        const A stored = row<A>(scores, t)[e];
+        selection[e] =
+            load(static_cast<A>(stored + (bias.present() ? bias.as<const A>()[e] : A(0))));
+      }
+      taken.assign(taken.size(), false);
+      double chosen = 0;
+      for (std::int64_t k = 0; k < top_k; ++k) {
+        const std::int64_t e = best_free(selection, taken);
+        taken[static_cast<std::size_t>(e)] = true;
+        row<std::int32_t>(indices, t)[k] = static_cast<std::int32_t>(e);
+        chosen += s[static_cast<std::size_t>(e)];
+      }
+      for (std::int64_t k = 0; k < top_k; ++k) {
+        const auto e = static_cast<std::size_t>(row<std::int32_t>(indices, t)[k]);
+        store(row<A>(gates, t)[k], options.scaling * s[e] / (options.renormalize ? chosen : 1.0));
+      }
+    }
+  });
+}
+
+void router_backward(const Context&,
+                     View scores,
+                     View indices,
+                     View gates,
+                     View logsumexp,
+                     View dgates,
+                     View balance,
+                     double z_coeff,
+                     RouterOptions options,
+                     View dlogits) {
+  const auto [tokens, experts, top_k] = contract::check_router_backward(
+      scores, indices, gates, logsumexp, dgates, balance, z_coeff, options, dlogits);
+  const auto n = static_cast<std::size_t>(experts);
+  std::vector<double> s(n);
+  std::vector<double> ds(n);
+  std::vector<double> share_grad(n);
+  if (balance.present()) load_row(balance, 0, experts, share_grad.data());
+  const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
+    double sum = 0;
+    for (std::size_t e = 0; e < n; ++e)
+      sum += a[e] * b[e];
+    return sum;
+  };
+  with_accumulate_type(scores.dtype, [&]<class A>() {
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      load_row(scores, t * scores.strides[0], experts, s.data());
+      const std::int32_t* chosen = row<const std::int32_t>(indices, t);
+      const A* g = row<const A>(gates, t);
+      const A* dg = row<const A>(dgates, t);
+      double chosen_sum = 0;
+      double inner = 0;
+      for (std::int64_t k = 0; k < top_k; ++k) {
+        chosen_sum += s[static_cast<std::size_t>(chosen[k])];
+        inner += load(dg[k]) * load(g[k]);
+      }
+      double total = 0;
+      for (const double value : s)
+        total += value;
+      const bool shares = options.type == RouterType::sigmoid;
+      const double mean_share_grad = shares ? dot(share_grad, s) / total : 0.0;
+      for (std::size_t e = 0; e < n; ++e)
+        ds[e] = shares ? (share_grad[e] - mean_share_grad) / total : share_grad[e];
+      if (!balance.present()) ds.assign(n, 0.0);
+      for (std::int64_t k = 0; k < top_k; ++k) {
+        const double scaled = options.scaling * load(dg[k]);
+        ds[static_cast<std::size_t>(chosen[k])] +=
+            options.renormalize ? (scaled - inner) / chosen_sum : scaled;
+      }
+      const double mean_ds = options.type == RouterType::softmax ? dot(ds, s) : 0.0;
+      const double z = z_coeff != 0 ? 2.0 * z_coeff * load(logsumexp.as<const A>()[t]) : 0.0;
+      for (std::size_t e = 0; e < n; ++e) {
+        const double dz = options.type == RouterType::softmax ? s[e] * (ds[e] - mean_ds + z)
+                                                              : ds[e] * s[e] * (1.0 - s[e]);
+        store(row<A>(dlogits, t)[e], dz);
+      }
+    }
+  });
+}
+
+}  // namespace tera::kernels::ref
