@@ -1,1 +1,344 @@
-// (being written)
+#include "core/train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "core/base/log.h"
+#include "core/base/units.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/data/batch_loader.h"
+#include "core/nn/model.h"
+#include "core/plan/estimate.h"
+#include "core/plan/param_table.h"
+#include "core/plan/pipeline_schedule.h"
+#include "core/run/run_state.h"
+#include "core/run/telemetry.h"
+#include "core/train/adamw.h"
+#include "core/train/grad_sync.h"
+#include "core/train/lr_schedule.h"
+#include "core/train/stage_executor.h"
+#include "core/train/train_state.h"
+
+namespace tera::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double wall_s() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+DType compute_dtype(const spec::RunSpec& spec) {
+  return spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+// Everything one rank holds while it trains, and the step.
+class RankTrainer {
+ public:
+  RankTrainer(const run::RunDirectory& dir,
+              const spec::RunSpec& spec,
+              comm::Communicator& world,
+              Backend& backend,
+              const TrainOptions& options)
+      : dir_(dir),
+        spec_(spec),
+        world_(world),
+        backend_(backend),
+        options_(options),
+        params_(backend, plan::make_param_table(spec.model), {.compute = compute_dtype(spec)}),
+        model_(spec.model, params_),
+        executor_(model_, backend),
+        schedule_(plan::make_schedule(
+            spec.layout.schedule, 1, static_cast<int>(spec.num_micro_batches()))) {}
+
+  Result<TrainEnd> run() {
+    TERA_TRY_VOID(start());
+    while (state_.step < spec_.training.num_steps) {
+      TERA_TRY_VOID(step());
+      const bool leave =
+          stop_agreed_ || (options_.stop_at_step > 0 && state_.step >= options_.stop_at_step);
+      const bool last = state_.step == spec_.training.num_steps;
+      if (leave || last || due(spec_.training.checkpoint_interval)) TERA_TRY_VOID(save());
+      if (leave && !last) return TrainEnd::stopped;
+    }
+    return TrainEnd::completed;
+  }
+
+ private:
+  bool leader() const { return world_.rank() == 0; }
+  bool due(std::int64_t interval) const { return interval > 0 && state_.step % interval == 0; }
+
+  Result<void> start() {
+    nn::init_params(params_, spec_.model, spec_.seed);
+    if (options_.resume) TERA_TRY_VOID(resume());
+    if (!optimizer_) optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
+    TERA_TRY(loader_,
+             data::BatchLoader::open(spec_, world_.rank(), state_.step, state_.data_chain));
+    if (!state_.data_plan.empty() && state_.data_plan != loader_->plan_hash()) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("the data differs from what the checkpoint of step {} was trained on "
+                              "(plan {} now, {} then)",
+                              state_.step, loader_->plan_hash(), state_.data_plan),
+                  "restore the token files and the data section of the run's spec");
+    }
+    state_.data_plan = loader_->plan_hash();
+    TERA_TRY(held_out_, spec_.training.eval_interval > 0
+                            ? loader_->held_out(spec_.training.eval_sequences)
+                            : Result<std::vector<data::HostBatch>>(std::vector<data::HostBatch>{}));
+    if (leader()) {
+      TERA_TRY(metrics_, run::MetricWriter::open(dir_.vfs(), dir_.metrics_file(options_.attempt)));
+      if (const Result<plan::Estimate> estimate = plan::estimate(spec_)) {
+        flops_per_token_ = estimate->train_flops_per_token;
+      }
+      spdlog::info("{}: step {} of {}, {} parameters, {} ranks", spec_.name, state_.step,
+                   spec_.training.num_steps,
+                   format_count(static_cast<double>(plan::count_params(spec_.model).total)),
+                   world_.size());
+    }
+    return {};
+  }
+
+  Result<void> resume() {
+    std::vector<std::string> skipped;
+    TERA_TRY(const checkpoint::Reader reader,
+             checkpoint::open_latest_valid(dir_.vfs(), dir_.checkpoints_dir(), skipped));
+    if (leader()) {
+      for (const std::string& reason : skipped)
+        spdlog::warn("passed over a checkpoint: {}", reason);
+    }
+    optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
+    TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
+    return {};
+  }
+
+  Result<void> step() {
+    const Clock::time_point begin = Clock::now();
+    TERA_TRY(const data::StepBatches batches, loader_->next());
+    const double data_s = seconds_since(begin);
+
+    params_.zero_grads();
+    const std::int64_t global_micro_batches =
+        spec_.num_micro_batches() * spec_.layout.data_parallel_size;
+    StageResult result = executor_.run(schedule_.front(), batches.micro_batches,
+                                       batches.global_targets, global_micro_batches);
+
+    const Clock::time_point sync_begin = Clock::now();
+    sum_gradients(params_, world_);
+    sum_over_ranks(result);
+    const double grad_sync_s = seconds_since(sync_begin);
+
+    const Clock::time_point update_begin = Clock::now();
+    const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
+    const double norm = gradient_norm(params_);
+    if (!std::isfinite(loss) || !std::isfinite(norm)) return diverged(loss, norm);
+    const double rate = learning_rate_at(spec_.training, state_.step);
+    optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip));
+    if (spec_.model.expert_bias_update_rate > 0) model_.update_expert_bias(expert_counts(result));
+    const double optimizer_s = seconds_since(update_begin);
+
+    ++state_.step;
+    state_.tokens += spec_.tokens_per_step();
+    state_.data_chain = batches.chain;
+    const double step_s = seconds_since(begin);
+    const double tokens_per_s = static_cast<double>(spec_.tokens_per_step()) / step_s;
+    run::MetricRecord record = make_record(result, loss);
+    record.values.insert(record.values.end(),
+                         {{"grad_norm", norm},
+                          {"learning_rate", rate},
+                          {"tokens", static_cast<double>(state_.tokens)},
+                          {"tokens_per_s", tokens_per_s},
+                          {"model_flops_per_s", tokens_per_s * flops_per_token_},
+                          {"step_s", step_s},
+                          {"data_s", data_s},
+                          {"forward_s", result.forward_s},
+                          {"backward_s", result.backward_s},
+                          {"grad_sync_s", grad_sync_s},
+                          {"optimizer_s", optimizer_s}});
+    if (due(spec_.training.eval_interval) || state_.step == spec_.training.num_steps) {
+      TERA_TRY_VOID(evaluate(record));
+    }
+    return report(std::move(record));
+  }
+
+  Result<void> diverged(double loss, double norm) const {
+    return fail(ErrorCode::failed,
+                fmt::format("training diverged at step {}: loss {}, gradient norm {}; nothing of "
+                            "this step was kept",
+                            state_.step + 1, loss, norm),
+                "lower training.learning_rate or raise training.warmup_steps, then start again");
+  }
+
+  // Loss, target and expert counts, and the wish to stop, over all ranks: one decision everywhere.
+  void sum_over_ranks(StageResult& result) {
+    const int wish = options_.stop_requested != nullptr ? options_.stop_requested->load() : 0;
+    std::vector<double> values = {result.loss_sum, static_cast<double>(result.num_targets),
+                                  wish > 0 ? 1.0 : 0.0};
+    for (const nn::RouterStats& stats : result.router) {
+      values.push_back(stats.balance_loss);
+      values.push_back(stats.z_loss);
+      for (const std::int64_t count : stats.expert_tokens)
+        values.push_back(static_cast<double>(count));
+    }
+    Tensor packed = Tensor::empty(backend_, {static_cast<std::int64_t>(values.size())}, DType::f64,
+                                  MemoryKind::workspace);
+    std::copy(values.begin(), values.end(), packed.data<double>());
+    world_.all_reduce(packed, comm::Reduce::sum);
+    const double* at = packed.data<double>();
+    result.loss_sum = *at++;
+    result.num_targets = static_cast<std::int64_t>(*at++);
+    stop_agreed_ = *at++ > 0;
+    for (nn::RouterStats& stats : result.router) {
+      stats.balance_loss = *at++;
+      stats.z_loss = *at++;
+      for (std::int64_t& count : stats.expert_tokens)
+        count = static_cast<std::int64_t>(*at++);
+    }
+  }
+
+  static std::vector<std::vector<std::int64_t>> expert_counts(const StageResult& result) {
+    std::vector<std::vector<std::int64_t>> counts;
+    for (const nn::RouterStats& stats : result.router)
+      counts.push_back(stats.expert_tokens);
+    return counts;
+  }
+
+  run::MetricRecord make_record(const StageResult& result, double loss) const {
+    run::MetricRecord record;
+    record.time_s = wall_s();
+    record.attempt = options_.attempt;
+    record.step = state_.step;
+    record.data_chain = state_.data_chain;
+    record.values = {{"loss", loss}};
+    double balance = 0;
+    double z = 0;
+    double imbalance = 0;
+    for (std::size_t layer = 0; layer < result.router.size(); ++layer) {
+      const nn::RouterStats& stats = result.router[layer];
+      if (stats.expert_tokens.empty()) continue;
+      balance += stats.balance_loss;
+      z += stats.z_loss;
+      std::vector<double> load(stats.expert_tokens.begin(), stats.expert_tokens.end());
+      double total = 0;
+      for (const double tokens : load)
+        total += tokens;
+      const double mean = total / static_cast<double>(load.size());
+      if (mean > 0)
+        imbalance = std::max(imbalance, *std::max_element(load.begin(), load.end()) / mean);
+      record.expert_load.push_back(std::move(load));
+      record.expert_layers.push_back(static_cast<int>(layer));
+    }
+    if (!record.expert_load.empty()) {
+      record.values.insert(
+          record.values.end(),
+          {{"balance_loss", balance}, {"z_loss", z}, {"expert_imbalance", imbalance}});
+    }
+    return record;
+  }
+
+  // Mean token loss on the held-out sequences, each rank its share.
+  Result<void> evaluate(run::MetricRecord& record) {
+    const Clock::time_point begin = Clock::now();
+    double loss_sum = 0;
+    double targets = 0;
+    for (const data::HostBatch& batch : held_out_) {
+      loss_sum += executor_.evaluate(batch);
+      targets += static_cast<double>(batch.num_targets);
+    }
+    Tensor packed = Tensor::empty(backend_, {2}, DType::f64, MemoryKind::workspace);
+    packed.data<double>()[0] = loss_sum;
+    packed.data<double>()[1] = targets;
+    world_.all_reduce(packed, comm::Reduce::sum);
+    if (packed.data<double>()[1] > 0) {
+      record.values.emplace_back("eval_loss", packed.data<double>()[0] / packed.data<double>()[1]);
+      record.values.emplace_back("eval_s", seconds_since(begin));
+    }
+    return {};
+  }
+
+  Result<void> report(run::MetricRecord record) {
+    if (!leader()) return {};
+    const run::HostReading host = telemetry_.read();
+    const auto add = [&record](std::string_view name, const auto& reading) {
+      if (reading) record.values.emplace_back(std::string(name), static_cast<double>(*reading));
+    };
+    add("cpu_utilization", host.cpu_utilization);
+    add("process_memory", host.process_bytes);
+    add("host_memory_used", host.used_bytes);
+    add("host_power", host.power_w);
+    if (checkpoint_s_ > 0) record.values.emplace_back("checkpoint_s", checkpoint_s_);
+    checkpoint_s_ = 0;
+    TERA_TRY_VOID(metrics_->write(record));
+    if (!running_noted_) {
+      running_noted_ = true;
+      TERA_TRY_VOID(run::append_event(
+          dir_,
+          {.time_s = wall_s(),
+           .attempt = options_.attempt,
+           .state = "running",
+           .detail = fmt::format("step {}, loss {:.4f}", record.step, record.value("loss", 0)),
+           .step = record.step}));
+    }
+    if (options_.on_record) options_.on_record(record);
+    return {};
+  }
+
+  Result<void> save() {
+    const Clock::time_point begin = Clock::now();
+    world_.barrier();
+    if (!leader()) return {};
+    TERA_TRY_VOID(metrics_->sync());
+    TERA_TRY(const std::filesystem::path path,
+             save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
+    TERA_TRY_VOID(
+        checkpoint::prune(dir_.vfs(), dir_.checkpoints_dir(), spec_.training.keep_checkpoints));
+    checkpoint_s_ = seconds_since(begin);
+    spdlog::info("checkpoint of step {} in {}", state_.step, format_seconds(checkpoint_s_));
+    return run::append_event(dir_, {.time_s = wall_s(),
+                                    .attempt = options_.attempt,
+                                    .state = "checkpoint",
+                                    .detail = path.filename().string(),
+                                    .step = state_.step});
+  }
+
+  const run::RunDirectory& dir_;
+  const spec::RunSpec& spec_;
+  comm::Communicator& world_;
+  Backend& backend_;
+  const TrainOptions& options_;
+
+  nn::ParamStore params_;
+  nn::Model model_;
+  StageExecutor executor_;
+  plan::PipelineSchedule schedule_;
+  std::unique_ptr<Optimizer> optimizer_;
+  std::unique_ptr<data::BatchLoader> loader_;
+  std::vector<data::HostBatch> held_out_;
+  TrainState state_;
+
+  std::optional<run::MetricWriter> metrics_;  // leader only
+  run::HostTelemetry telemetry_;
+  double flops_per_token_ = 0;
+  double checkpoint_s_ = 0;  // of the last save, reported with the next step
+  bool running_noted_ = false;
+  bool stop_agreed_ = false;
+};
+
+}  // namespace
+
+Result<TrainEnd> train(const run::RunDirectory& dir,
+                       const spec::RunSpec& spec,
+                       comm::Communicator& world,
+                       Backend& backend,
+                       const TrainOptions& options) {
+  return RankTrainer(dir, spec, world, backend, options).run();
+}
+
+}  // namespace tera::train

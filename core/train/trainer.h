@@ -19,15 +19,16 @@ namespace tera::train {
 enum class TrainEnd : std::uint8_t { completed, stopped };
 
 struct TrainOptions {
-  bool resume = false;              // continue from the newest valid checkpoint
-  std::int64_t stop_at_step = 0;    // > 0: checkpoint and leave after this step
+  bool resume = false;            // continue from the newest valid checkpoint
+  std::int64_t stop_at_step = 0;  // > 0: checkpoint and leave after this step
   int attempt = 1;
   const std::atomic<int>* stop_requested = nullptr;  // signals received; 1 = checkpoint and leave
   std::function<void(const run::MetricRecord&)> on_record;  // rank 0, after each step
 };
 
-// Trains the spec as one rank of `world` (data parallel) on `backend`, writing into the run directory
-// (rank 0 writes metrics, events and checkpoints). Errors are for people: data, disk, checkpoint, NaN.
+// Trains the spec as one rank of `world` (data parallel) on `backend`, writing into the run
+// directory (rank 0 writes metrics, events and checkpoints). Errors are for people: data, disk,
+// checkpoint, NaN.
 Result<TrainEnd> train(const run::RunDirectory& dir,
                        const spec::RunSpec& spec,
                        comm::Communicator& world,

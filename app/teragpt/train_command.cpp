@@ -1,0 +1,122 @@
+// teragpt train: trains in this process, as one run directory.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+
+#include "app/teragpt/cli.h"
+#include "core/base/log.h"
+#include "core/base/units.h"
+#include "core/run/run_directory.h"
+#include "core/spec/validate.h"
+#include "core/train/rank_main.h"
+
+namespace tera::app {
+namespace {
+
+struct TrainArguments {
+  std::string spec;
+  std::string run;
+  std::string runs_root;
+  bool resume = false;
+  std::int64_t steps = 0;
+  std::vector<std::string> overrides;
+};
+
+// The run directory to train in: a new one from SPEC, or the one given.
+std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) {
+  if (!args.run.empty()) {
+    if (!args.overrides.empty()) {
+      cli.fail({ErrorCode::invalid_input, "--set cannot change the spec of a run that exists",
+                "start a new run: teragpt train SPEC --set ..."});
+      return std::nullopt;
+    }
+    Result<run::RunDirectory> dir = run::RunDirectory::open(posix_vfs(), args.run);
+    if (!dir) {
+      cli.fail(dir.error());
+      return std::nullopt;
+    }
+    return std::move(*dir);
+  }
+  spec::RunSpec spec;
+  if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
+  const std::vector<Diagnostic> engine = spec::validate_for_engine(spec);
+  if (has_errors(engine)) {
+    cli.report(args.spec, engine);
+    return std::nullopt;
+  }
+  const std::filesystem::path root =
+      args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
+  Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root, spec);
+  if (!dir) {
+    cli.fail(dir.error());
+    return std::nullopt;
+  }
+  return std::move(*dir);
+}
+
+void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t num_steps) {
+  if (cli.json) {
+    fmt::print("{}", run::to_json_line(record));
+    std::fflush(stdout);
+    return;
+  }
+  std::string line = fmt::format("step {:>6}/{}  loss {:.4f}  grad norm {:.3f}  lr {:.2e}  {}", record.step,
+                                 num_steps, record.value("loss", std::nan("")), record.value("grad_norm", std::nan("")),
+                                 record.value("learning_rate", std::nan("")),
+                                 format_rate(record.value("tokens_per_s", 0), "tok/s"));
+  if (record.has("eval_loss")) line += fmt::format("  held-out loss {:.4f}", record.value("eval_loss", 0));
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+void train(Cli& cli, const TrainArguments& args) {
+  const std::optional<run::RunDirectory> dir = open_run(cli, args);
+  if (!dir) return;
+  const Result<spec::RunSpec> spec = dir->spec();
+  if (!spec) return cli.fail(spec.error());
+  catch_stop_signals();
+  if (!cli.json) fmt::print("run {}\n", dir->path().string());
+  train::TrainOptions options{.resume = args.resume,
+                              .stop_at_step = args.steps,
+                              .stop_requested = &stop_requests(),
+                              .on_record = [&](const run::MetricRecord& record) {
+                                print_record(cli, record, spec->training.num_steps);
+                              }};
+  const Result<train::TrainEnd> end = train::run_training(*dir, options);
+  if (!end) return cli.fail(end.error());
+  if (*end == train::TrainEnd::stopped) {
+    cli.exit_code = exit_stopped;
+    if (!cli.json) fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir->id());
+  }
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& root, Cli& cli) {
+  auto* verb = root.add_subcommand("train", "Train a spec in this process, or go on with a run");
+  auto args = std::make_shared<TrainArguments>();
+  auto* spec = verb->add_option("SPEC", args->spec, "Spec file (YAML)");
+  auto* run = verb->add_option("--run", args->run, "Run directory, or its id: train this run")->type_name("RUN");
+  spec->excludes(run);
+  verb->add_flag("--resume", args->resume, "Continue from the newest checkpoint that verifies")->needs(run);
+  verb->add_option("--steps", args->steps, "Checkpoint and leave after this step")->check(CLI::PositiveNumber);
+  verb->add_option("--runs-root", args->runs_root, "Folder for new runs (default: $TERA_RUNS or the user's data folder)")
+      ->type_name("DIR");
+  add_set_option(*verb, args->overrides);
+  verb->footer("Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
+               "  teragpt train --run 20260101-120000-0a1b2c3d --resume\n"
+               "Ctrl-C writes a checkpoint and leaves with exit code 75; a second Ctrl-C leaves at once.");
+  verb->callback([&cli, args, verb] {
+    if (args->spec.empty() && args->run.empty()) {
+      cli.fail({ErrorCode::invalid_input, "train: got neither SPEC nor --run RUN, expected one of them",
+                "teragpt train --help shows examples"});
+      return;
+    }
+    train(cli, *args);
+  });
+}
+
+}  // namespace tera::app

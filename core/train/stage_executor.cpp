@@ -1,0 +1,87 @@
+#include "core/train/stage_executor.h"
+
+#include <chrono>
+#include <cstring>
+
+#include "core/base/check.h"
+
+namespace tera::train {
+namespace {
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Tensor upload_i32(Backend& backend,
+                  const std::vector<std::int32_t>& host,
+                  std::initializer_list<std::int64_t> shape) {
+  Tensor tensor = Tensor::empty(backend, shape, DType::i32, MemoryKind::workspace);
+  TERA_CHECK(tensor.num_elements() == static_cast<std::int64_t>(host.size()),
+             "batch has {} ids, expected {}", host.size(), tensor.num_elements());
+  std::memcpy(tensor.data<std::int32_t>(), host.data(), host.size() * sizeof(std::int32_t));
+  return tensor;
+}
+
+}  // namespace
+
+nn::Batch StageExecutor::upload(const data::HostBatch& host) const {
+  const std::int64_t tokens = std::int64_t{host.batch_size} * host.seq_length;
+  return {.batch_size = host.batch_size,
+          .seq_length = host.seq_length,
+          .tokens = upload_i32(*backend_, host.tokens, {tokens}),
+          .targets = upload_i32(*backend_, host.targets, {tokens}),
+          .positions = upload_i32(*backend_, host.positions, {tokens}),
+          .first_key = upload_i32(*backend_, host.first_key, {host.batch_size, host.seq_length})};
+}
+
+StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
+                               const std::vector<data::HostBatch>& micro_batches,
+                               std::int64_t global_targets,
+                               std::int64_t global_micro_batches) {
+  struct InFlight {
+    nn::Batch batch;
+    std::unique_ptr<nn::Stash> stash;
+  };
+  std::map<int, InFlight> in_flight;
+  StageResult result;
+  result.router.resize(static_cast<std::size_t>(model_->config().num_layers));
+  const auto pass_of = [&](InFlight& work) {
+    return nn::Pass{.batch = work.batch,
+                    .stash = *work.stash,
+                    .loss_scale = 1.0 / static_cast<double>(global_targets),
+                    .batch_share = 1.0 / static_cast<double>(global_micro_batches),
+                    .router_stats = &result.router};
+  };
+  for (const plan::PipelineAction& action : actions) {
+    const double start = now_s();
+    if (action.work == plan::Work::forward) {
+      const data::HostBatch& host = micro_batches.at(static_cast<std::size_t>(action.micro_batch));
+      InFlight& work = in_flight[action.micro_batch];
+      work = {upload(host), std::make_unique<nn::Stash>(*backend_)};
+      nn::Pass pass = pass_of(work);
+      result.loss_sum += model_->forward(pass, true);
+      result.num_targets += host.num_targets;
+      result.forward_s += now_s() - start;
+    } else {
+      const auto work = in_flight.find(action.micro_batch);
+      TERA_CHECK(work != in_flight.end(),
+                 "schedule runs backward of micro-batch {} before its forward", action.micro_batch);
+      nn::Pass pass = pass_of(work->second);
+      model_->backward(pass);
+      in_flight.erase(work);
+      result.backward_s += now_s() - start;
+    }
+  }
+  TERA_CHECK(in_flight.empty(), "schedule leaves {} micro-batches without backward",
+             in_flight.size());
+  return result;
+}
+
+double StageExecutor::evaluate(const data::HostBatch& batch) {
+  const nn::Batch uploaded = upload(batch);
+  nn::Stash stash(*backend_);
+  nn::Pass pass{.batch = uploaded, .stash = stash};
+  return model_->forward(pass, false);
+}
+
+}  // namespace tera::train

@@ -1,0 +1,99 @@
+#include "core/train/train_state.h"
+
+#include <vector>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/checkpoint/saved_spec.h"
+#include "core/spec/yaml.h"
+
+namespace tera::train {
+namespace {
+
+using nlohmann::json;
+
+checkpoint::TensorInfo info_of(const std::string& name,
+                               std::string_view role,
+                               const Tensor& tensor) {
+  return {
+      .name = name, .role = std::string(role), .dtype = tensor.dtype(), .shape = tensor.shape()};
+}
+
+// Role under which the weight of a parameter is stored: its f32 master when it has one.
+bool has_master(const nn::Param& param) {
+  return param.spec.trainable && param.value.dtype() == DType::bf16;
+}
+
+}  // namespace
+
+Result<std::filesystem::path> save_state(Vfs& vfs,
+                                         const std::filesystem::path& checkpoints_dir,
+                                         const spec::RunSpec& spec,
+                                         const TrainState& state,
+                                         nn::ParamStore& params,
+                                         Optimizer& optimizer) {
+  std::vector<checkpoint::TensorSource> tensors;
+  for (nn::Param& param : params.params()) {
+    if (!has_master(param)) {
+      tensors.push_back({info_of(param.spec.name, "weight", param.value), param.value.view().data});
+    }
+  }
+  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
+    tensors.push_back({info_of(name, role, tensor), tensor.view().data});
+  });
+  const json document = {{"data_chain", state.data_chain},
+                         {"data_plan", state.data_plan},
+                         {"optimizer_steps", optimizer.steps_done()},
+                         {"schema", "teragpt.train_state/1"},
+                         {"spec", spec::to_yaml(spec)},
+                         {"step", state.step},
+                         {"tokens", state.tokens}};
+  return checkpoint::save(vfs, checkpoints_dir, {.step = state.step, .json = document.dump()},
+                          tensors);
+}
+
+Result<TrainState> load_state(const checkpoint::Reader& reader,
+                              const spec::RunSpec& spec,
+                              nn::ParamStore& params,
+                              Optimizer& optimizer) {
+  TERA_TRY(const spec::RunSpec saved, checkpoint::saved_spec(reader));
+  if (saved.model != spec.model || saved.training.precision != spec.training.precision) {
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("checkpoint of step {} is of another model or precision than the run's spec",
+                    reader.state().step),
+        "resume with the spec the run was started with");
+  }
+  const json document = json::parse(reader.state().json, nullptr, false);
+  TrainState state;
+  std::int64_t optimizer_steps = 0;
+  try {
+    state.step = document.at("step").get<std::int64_t>();
+    state.tokens = document.at("tokens").get<std::int64_t>();
+    state.data_chain = document.at("data_chain").get<std::string>();
+    state.data_plan = document.at("data_plan").get<std::string>();
+    optimizer_steps = document.at("optimizer_steps").get<std::int64_t>();
+  } catch (const json::exception& error) {
+    return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {}: state is incomplete: {}",
+                                                reader.state().step, error.what()));
+  }
+  Result<void> status;
+  for (nn::Param& param : params.params()) {
+    if (has_master(param)) continue;
+    TERA_TRY_VOID(
+        reader.read(info_of(param.spec.name, "weight", param.value), param.value.view().data));
+  }
+  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
+    if (status) status = reader.read(info_of(name, role, tensor), tensor.view().data);
+  });
+  TERA_TRY_VOID(status);
+  optimizer.set_steps_done(optimizer_steps);
+  Backend& backend = params.backend();
+  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
+    if (role == "master") backend.ops().copy(backend.context(), tensor, params.get(name).value);
+  });
+  return state;
+}
+
+}  // namespace tera::train

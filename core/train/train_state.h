@@ -1,0 +1,36 @@
+// What a run must save to go on bit for bit, and how it is put into and taken from a checkpoint.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "core/base/vfs.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/nn/param_store.h"
+#include "core/spec/run_spec.h"
+#include "core/train/optimizer.h"
+
+namespace tera::train {
+
+struct TrainState {       // besides tensors
+  std::int64_t step = 0;  // steps completed: also the data cursor, since order is a function of it
+  std::int64_t tokens = 0;  // trained
+  std::string data_chain;   // h_step of ORDER.md
+  std::string data_plan;    // hash of everything the order depends on
+};
+
+// Writes weights (the f32 master where there is one), moments and state.
+Result<std::filesystem::path> save_state(Vfs& vfs,
+                                         const std::filesystem::path& checkpoints_dir,
+                                         const spec::RunSpec& spec,
+                                         const TrainState& state,
+                                         nn::ParamStore& params,
+                                         Optimizer& optimizer);
+
+// Fills params and optimizer; refuses a checkpoint of another model or precision by name.
+Result<TrainState> load_state(const checkpoint::Reader& reader,
+                              const spec::RunSpec& spec,
+                              nn::ParamStore& params,
+                              Optimizer& optimizer);
+
+}  // namespace tera::train
