@@ -37,7 +37,8 @@ class Vfs {
   virtual Result<std::uint64_t> file_size(const std::filesystem::path& path) = 0;
   virtual Result<bool> exists(const std::filesystem::path& path) = 0;
   virtual Result<std::vector<std::string>> list(const std::filesystem::path& dir) = 0;  // sorted
-  virtual Result<void> make_dir(const std::filesystem::path& path) = 0;  // error if it exists
+  // Mode 0700; an error if it exists.
+  virtual Result<void> make_dir(const std::filesystem::path& path) = 0;
   // Atomic. no_replace fails when `to` exists.
   virtual Result<void> rename(const std::filesystem::path& from,
                               const std::filesystem::path& to,
@@ -50,9 +51,19 @@ class Vfs {
 // The production back end; stateless, lives for the whole program.
 Vfs& posix_vfs();
 
+// The Error of a system call that failed: "cannot write PATH: no space left on device (needs ...)".
+// needed_bytes > 0 is named beside the free bytes when the disk is full.
+Error os_error(std::string_view operation,
+               const std::filesystem::path& path,
+               int error_number,
+               std::uint64_t needed_bytes = 0);
+
 // Helpers built from the verbs above.
 Result<std::string> read_text(Vfs& vfs, const std::filesystem::path& path, std::uint64_t max_bytes);
 // Writes beside the target, fsyncs, renames over it, fsyncs the directory: old or new, never half.
 Result<void> write_file_atomic(Vfs& vfs, const std::filesystem::path& path, std::string_view text);
+
+// Creates a directory and its missing parents, durably; one that exists already is fine.
+Result<void> make_dirs(Vfs& vfs, const std::filesystem::path& path);
 
 }  // namespace tera
