@@ -62,6 +62,7 @@ class Progress {
 
 // Adds every verb of this build (commands.cpp).
 void add_all_commands(CLI::App& root, Cli& cli);
+void add_engine_commands(CLI::App& root, Cli& cli);  // engine_commands.cpp, or nothing
 
 // Each verb adds itself; the callback runs it. One file per verb.
 void add_init_command(CLI::App& root, Cli& cli);

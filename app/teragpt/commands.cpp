@@ -1,11 +1,16 @@
-// The verbs of this build, in the order of --help.
+// The verbs of every build, in the order of --help; the engine's verbs follow where it is built.
 #include "app/teragpt/cli.h"
 
 namespace tera::app {
 
 void add_all_commands(CLI::App& root, Cli& cli) {
-  (void)root;
-  (void)cli;
+  add_init_command(root, cli);
+  add_check_command(root, cli);
+  add_plan_command(root, cli);
+  add_launch_command(root, cli);
+  add_runs_command(root, cli);
+  add_doctor_command(root, cli);
+  add_engine_commands(root, cli);
 }
 
 }  // namespace tera::app

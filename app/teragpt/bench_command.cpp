@@ -1,0 +1,283 @@
+// teragpt bench: what this machine reaches, with its ceilings beside it.
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/bench_device.h"
+#include "app/teragpt/cli.h"
+#include "app/teragpt/peer_process.h"
+#include "core/base/resources.h"
+#include "core/base/thread_pool.h"
+#include "core/base/units.h"
+#include "core/plan/estimate.h"
+#include "core/spec/presets.h"
+#include "core/tensor/cpu_backend.h"
+#include "core/train/synthetic.h"
+
+namespace tera::app {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct BenchTrainArguments {
+  std::vector<std::string> models = {"gpt2-124m", "tiny-moe"};
+  std::vector<std::string> precisions = {"fp32", "bf16"};
+  int batch = 4;
+  int seq = 256;
+  int rounds = 3;
+  int steps = 2;
+  int threads = 0;
+  std::string versus;
+  std::string python = "python3";
+};
+
+// Steps of one contestant, round by round.
+struct Contestant {
+  std::string name;
+  std::vector<double> steps_s;
+  std::string note;
+  double median_s() const {
+    std::vector<double> sorted = steps_s;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted.empty() ? 0 : sorted[sorted.size() / 2];
+  }
+};
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
+                                 const std::string& model,
+                                 const std::string& precision) {
+  TERA_TRY(const spec::ModelPreset preset, spec::model_preset(model));
+  const auto parsed = enum_from_name<spec::Precision>(precision);
+  if (!parsed) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--precision {}: expected fp32 or bf16", precision));
+  }
+  spec::RunSpec spec;
+  spec.name = model;
+  spec.model = preset.model;
+  spec.training.precision = *parsed;
+  spec.training.seq_length = args.seq;
+  spec.training.global_batch_size = args.batch;
+  spec.layout.micro_batch_size = args.batch;
+  spec.training.learning_rate = 1e-4;
+  spec.training.min_learning_rate = 1e-5;
+  return spec;
+}
+
+ordered_json peer_settings(const spec::RunSpec& spec, int threads, std::string_view variant) {
+  const spec::ModelConfig& m = spec.model;
+  return {{"num_layers", m.num_layers},
+          {"hidden_size", m.hidden_size},
+          {"num_attention_heads", m.num_attention_heads},
+          {"num_key_value_heads", m.num_key_value_heads},
+          {"head_dim", m.head_dim},
+          {"vocab_size", m.vocab_size},
+          {"max_position_embeddings", m.max_position_embeddings},
+          {"position", enum_name(m.position)},
+          {"rope_theta", m.rope_theta},
+          {"norm", enum_name(m.norm)},
+          {"norm_eps", m.norm_eps},
+          {"activation", enum_name(m.activation)},
+          {"use_bias", m.use_bias},
+          {"tie_embeddings", m.tie_embeddings},
+          {"ffn_hidden_size", m.ffn_hidden_size},
+          {"num_experts", m.num_experts},
+          {"router_top_k", m.router_top_k},
+          {"moe_ffn_hidden_size", m.moe_ffn_hidden_size},
+          {"num_dense_layers", m.num_dense_layers},
+          {"router_renormalize", m.router_renormalize},
+          {"aux_loss_coeff", m.aux_loss_coeff},
+          {"z_loss_coeff", m.z_loss_coeff},
+          {"seq_length", spec.training.seq_length},
+          {"batch_size", spec.training.global_batch_size},
+          {"precision", enum_name(spec.training.precision)},
+          {"num_threads", threads},
+          {"variant", variant}};
+}
+
+struct Peer {
+  PeerProcess process;
+  Contestant result;
+};
+
+Result<Peer> start_peer(const BenchTrainArguments& args,
+                        const spec::RunSpec& spec,
+                        int threads,
+                        const std::string& variant) {
+  TERA_TRY(const std::filesystem::path script, resource_path("bench/torch_train.py"));
+  std::vector<std::pair<std::string, std::string>> environment;
+  if (variant == "tuned") {
+    // Freed memory stays in the process instead of being faulted in again each step, in huge pages.
+    environment = {{"GLIBC_TUNABLES",
+                    "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold="
+                    "17179869184:glibc.malloc.hugetlb=1"},
+                   {"ATEN_CPU_CAPABILITY", "avx512"},
+                   {"OMP_NUM_THREADS", std::to_string(threads)}};
+  }
+  TERA_TRY(PeerProcess process, PeerProcess::start({args.python, "-W", "ignore", script.string(),
+                                                    peer_settings(spec, threads, variant).dump()},
+                                                   environment));
+  constexpr double kStartTimeout = 300;  // torch.compile runs a C++ compiler
+  const Result<std::string> hello = process.receive(kStartTimeout);
+  if (!hello) {
+    return fail(
+        ErrorCode::failed,
+        fmt::format("{} could not run the PyTorch peer: {}", args.python, hello.error().message),
+        fmt::format("check `{} -c 'import torch'`, or name another interpreter with --python",
+                    args.python));
+  }
+  const nlohmann::json greeting = nlohmann::json::parse(*hello, nullptr, false);
+  if (!greeting.is_object()) return fail(ErrorCode::failed, "the PyTorch peer answered: " + *hello);
+  const std::string note = fmt::format("torch {}, {} threads{}", greeting.value("torch", "?"),
+                                       greeting.value("threads", 0),
+                                       greeting.value("compiled", false) ? ", compiled" : "");
+  return Peer{std::move(process), {.name = "torch " + variant, .steps_s = {}, .note = note}};
+}
+
+Result<void> run_peer(Peer& peer, int steps, bool count) {
+  TERA_TRY_VOID(peer.process.send(fmt::format("run {}", steps)));
+  TERA_TRY(const std::string answer, peer.process.receive(600));
+  const nlohmann::json parsed = nlohmann::json::parse(answer, nullptr, false);
+  if (!parsed.is_object() || !parsed.contains("steps_s"))
+    return fail(ErrorCode::failed, "the PyTorch peer answered: " + answer);
+  for (const auto& s : parsed["steps_s"]) {
+    if (count) peer.result.steps_s.push_back(s.get<double>());
+  }
+  return {};
+}
+
+// One model in one precision: ours and the peers in turn, round by round, after one warm-up each.
+Result<ordered_json> bench_one(const BenchTrainArguments& args,
+                               const spec::RunSpec& spec,
+                               const kernels::Peaks& peaks) {
+  ThreadPool pool(args.threads);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  train::SyntheticTrainer trainer(spec, *backend);
+  Contestant ours{.name = "teragpt", .steps_s = {}, .note = fmt::format("{} threads", pool.size())};
+  std::vector<Peer> peers;
+  if (args.versus == "torch") {
+    for (const char* variant : {"default", "tuned"}) {
+      TERA_TRY(Peer peer, start_peer(args, spec, pool.size(), variant));
+      peers.push_back(std::move(peer));
+    }
+  }
+  for (int round = 0; round <= args.rounds; ++round) {  // round 0 warms up
+    const int steps = round == 0 ? 1 : args.steps;
+    for (int i = 0; i < steps; ++i) {
+      const double start = now_s();
+      trainer.step();
+      if (round > 0) ours.steps_s.push_back(now_s() - start);
+    }
+    for (Peer& peer : peers)
+      TERA_TRY_VOID(run_peer(peer, steps, round > 0));
+    if (stop_requests().load() > 0) return fail(ErrorCode::failed, "stopped by Ctrl-C");
+  }
+  const double tokens = static_cast<double>(spec.tokens_per_step());
+  TERA_TRY(const plan::Estimate estimate, plan::estimate(spec));
+  const double flops = estimate.train_flops_per_token * tokens / ours.median_s();
+  const double peak = spec.training.precision == spec::Precision::bf16 ? peaks.bf16_flops_per_s
+                                                                       : peaks.f32_flops_per_s;
+  ordered_json row = {{"model", spec.name},
+                      {"precision", enum_name(spec.training.precision)},
+                      {"batch", spec.training.global_batch_size},
+                      {"sequence", spec.training.seq_length},
+                      {"threads", pool.size()},
+                      {"step_s", ours.median_s()},
+                      {"min_step_s", *std::min_element(ours.steps_s.begin(), ours.steps_s.end())},
+                      {"tokens_per_s", tokens / ours.median_s()},
+                      {"model_flops_per_s", flops},
+                      {"peak_flops_per_s", peak},
+                      {"share_of_peak", flops / peak}};
+  ordered_json others = ordered_json::array();
+  for (const Peer& peer : peers) {
+    others.push_back({{"name", peer.result.name},
+                      {"note", peer.result.note},
+                      {"step_s", peer.result.median_s()},
+                      {"tokens_per_s", tokens / peer.result.median_s()},
+                      {"ratio", peer.result.median_s() / ours.median_s()}});
+  }
+  row["peers"] = others;
+  return row;
+}
+
+void print_row(const ordered_json& row) {
+  fmt::print("{:<12} {:<5} {:>9} tok/s  {:>9}/step  {} = {} of peak\n",
+             row["model"].get<std::string>(), row["precision"].get<std::string>(),
+             format_count(row["tokens_per_s"].get<double>()),
+             format_seconds(row["step_s"].get<double>()),
+             format_rate(row["model_flops_per_s"].get<double>(), "FLOP/s"),
+             format_percent(row["share_of_peak"].get<double>()));
+  for (const auto& peer : row["peers"]) {
+    fmt::print("  {:<16} {:>9} tok/s  {:>9}/step  teragpt is {:.2f} x  ({})\n",
+               peer["name"].get<std::string>(), format_count(peer["tokens_per_s"].get<double>()),
+               format_seconds(peer["step_s"].get<double>()), peer["ratio"].get<double>(),
+               peer["note"].get<std::string>());
+  }
+  std::fflush(stdout);
+}
+
+void bench_train(Cli& cli, const BenchTrainArguments& args) {
+  catch_stop_signals();
+  ThreadPool pool(args.threads);
+  const kernels::Peaks peaks = measure_peaks(pool);
+  ordered_json rows = ordered_json::array();
+  for (const std::string& model : args.models) {
+    for (const std::string& precision : args.precisions) {
+      const Result<spec::RunSpec> spec = bench_spec(args, model, precision);
+      if (!spec) return cli.fail(spec.error());
+      const Result<ordered_json> row = bench_one(args, *spec, peaks);
+      if (!row) return cli.fail(row.error());
+      if (!cli.json) print_row(*row);
+      rows.push_back(*row);
+    }
+  }
+  if (cli.json) cli.print_json({{"schema", "teragpt.bench/1"}, {"kind", "train"}, {"rows", rows}});
+}
+
+void add_train_bench(CLI::App& bench, Cli& cli) {
+  auto* verb = bench.add_subcommand(
+      "train", "Training speed of whole models, beside the ceiling and PyTorch");
+  auto args = std::make_shared<BenchTrainArguments>();
+  verb->add_option("--model", args->models, "Model presets")->capture_default_str();
+  verb->add_option("--precision", args->precisions, "fp32, bf16")->capture_default_str();
+  verb->add_option("--batch", args->batch, "Sequences per step")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--seq", args->seq, "Tokens per sequence")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--rounds", args->rounds, "Rounds in turn with the peers")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--steps", args->steps, "Steps per round")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
+      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--vs", args->versus,
+                   "Measure beside: torch (its default and its tuned settings)")
+      ->check(CLI::IsMember({"torch"}));
+  verb->add_option("--python", args->python, "Interpreter that has PyTorch")->capture_default_str();
+  verb->footer(
+      "Example:\n  teragpt bench train --model gpt2-124m --precision fp32 --vs torch --python "
+      "venv/bin/python");
+  verb->callback([&cli, args] { bench_train(cli, *args); });
+}
+
+}  // namespace
+
+void add_bench_command(CLI::App& root, Cli& cli) {
+  auto* bench = root.add_subcommand("bench", "Measure this machine: device, train");
+  bench->require_subcommand(1);
+  add_device_bench(*bench, cli);
+  add_train_bench(*bench, cli);
+}
+
+}  // namespace tera::app

@@ -1,0 +1,36 @@
+// A helper program that answers one line for each line it is sent; used to measure beside PyTorch.
+#pragma once
+#include <cstdio>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/base/result.h"
+
+namespace tera::app {
+
+class PeerProcess {
+ public:
+  // Starts argv (found on PATH) with extra environment; its stderr is discarded unless it fails
+  // early.
+  static Result<PeerProcess> start(
+      const std::vector<std::string>& argv,
+      const std::vector<std::pair<std::string, std::string>>& environment);
+  PeerProcess(PeerProcess&& other) noexcept;
+  PeerProcess& operator=(PeerProcess&& other) noexcept;
+  PeerProcess(const PeerProcess&) = delete;
+  PeerProcess& operator=(const PeerProcess&) = delete;
+  ~PeerProcess();  // closes its input, waits a moment, then ends it
+
+  Result<void> send(const std::string& line);
+  Result<std::string> receive(double timeout_s);
+
+ private:
+  PeerProcess() = default;
+  int pid_ = -1;
+  int to_ = -1;
+  int from_ = -1;
+  std::string buffer_;
+};
+
+}  // namespace tera::app

@@ -1,0 +1,87 @@
+#include "core/train/synthetic.h"
+
+#include <algorithm>
+
+#include "core/base/rng.h"
+#include "core/nn/model.h"
+#include "core/plan/param_table.h"
+#include "core/plan/pipeline_schedule.h"
+#include "core/train/adamw.h"
+#include "core/train/grad_sync.h"
+#include "core/train/lr_schedule.h"
+#include "core/train/stage_executor.h"
+
+namespace tera::train {
+namespace {
+
+std::vector<data::HostBatch> random_batches(const spec::RunSpec& spec) {
+  const Philox rng(spec.seed, RngPurpose::test);
+  std::vector<data::HostBatch> batches;
+  std::uint64_t counter = 0;
+  const auto token = [&] {
+    return static_cast<std::int32_t>(rng.words(0, counter++)[0] %
+                                     static_cast<std::uint32_t>(spec.model.vocab_size));
+  };
+  for (std::int64_t micro = 0; micro < spec.num_micro_batches(); ++micro) {
+    data::HostBatch batch{.batch_size = spec.layout.micro_batch_size,
+                          .seq_length = spec.training.seq_length};
+    for (int sequence = 0; sequence < batch.batch_size; ++sequence) {
+      for (int i = 0; i < batch.seq_length; ++i) {
+        batch.tokens.push_back(token());
+        batch.targets.push_back(token());
+        batch.positions.push_back(i);
+        batch.first_key.push_back(0);
+      }
+    }
+    batch.num_targets = static_cast<std::int64_t>(batch.tokens.size());
+    batches.push_back(std::move(batch));
+  }
+  return batches;
+}
+
+DType compute_dtype(const spec::RunSpec& spec) {
+  return spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
+}  // namespace
+
+struct SyntheticTrainer::Parts {
+  Parts(const spec::RunSpec& run_spec, Backend& backend)
+      : spec(run_spec),
+        params(backend, plan::make_param_table(spec.model), {.compute = compute_dtype(spec)}),
+        model(spec.model, params),
+        executor(model, backend),
+        schedule(plan::make_schedule(
+            spec.layout.schedule, 1, static_cast<int>(spec.num_micro_batches()))),
+        batches(random_batches(spec)) {
+    nn::init_params(params, spec.model, spec.seed);
+    optimizer = std::make_unique<AdamW>(params, spec.training);
+  }
+
+  spec::RunSpec spec;
+  nn::ParamStore params;
+  nn::Model model;
+  StageExecutor executor;
+  plan::PipelineSchedule schedule;
+  std::vector<data::HostBatch> batches;
+  std::unique_ptr<Optimizer> optimizer;
+};
+
+SyntheticTrainer::SyntheticTrainer(const spec::RunSpec& spec, Backend& backend)
+    : parts_(std::make_unique<Parts>(spec, backend)) {}
+
+SyntheticTrainer::~SyntheticTrainer() = default;
+
+double SyntheticTrainer::step() {
+  Parts& p = *parts_;
+  p.params.zero_grads();
+  const std::int64_t targets = p.spec.tokens_per_step();
+  const StageResult result =
+      p.executor.run(p.schedule.front(), p.batches, targets, p.spec.num_micro_batches());
+  const double norm = gradient_norm(p.params);
+  p.optimizer->step(learning_rate_at(p.spec.training, p.optimizer->steps_done()),
+                    clip_factor(norm, p.spec.training.grad_clip));
+  return result.loss_sum / static_cast<double>(targets);
+}
+
+}  // namespace tera::train

@@ -1,0 +1,199 @@
+"""The peer of `teragpt bench train --vs torch`: the same decoder language model, optimizer and batch
+in PyTorch on the CPU, as a person would write it.
+
+Reads one JSON object as its argument (model and training sizes), prints {"ready": ...}, then answers
+each line "run N" on standard input with {"steps_s": [seconds of each of N steps], "loss": last loss}.
+"variant" is "default" (what a plain script does) or "tuned" (fused AdamW, torch.compile when it works;
+the caller adds the environment: thread count, huge pages, malloc thresholds).
+"""
+import json
+import math
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class RMSNorm(nn.Module):
+    def __init__(self, width, eps):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x):
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+def make_norm(c):
+    if c["norm"] == "layer":
+        return nn.LayerNorm(c["hidden_size"], eps=c["norm_eps"])
+    return RMSNorm(c["hidden_size"], c["norm_eps"])
+
+
+def rotate(x, cos, sin):
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat((-b, a), dim=-1) * sin
+
+
+class Attention(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.heads, self.kv_heads, self.dim = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
+        bias = c["use_bias"]
+        self.qkv = nn.Linear(c["hidden_size"], (self.heads + 2 * self.kv_heads) * self.dim, bias=bias)
+        self.out = nn.Linear(self.heads * self.dim, c["hidden_size"], bias=bias)
+        self.rotary = c["position"] == "rotary"
+        if self.rotary:
+            freq = 1.0 / c["rope_theta"] ** (torch.arange(0, self.dim, 2).float() / self.dim)
+            angle = torch.outer(torch.arange(c["seq_length"]).float(), freq)
+            angle = torch.cat((angle, angle), dim=-1)
+            self.register_buffer("cos", angle.cos())
+            self.register_buffer("sin", angle.sin())
+
+    def forward(self, x):
+        b, s, _ = x.shape
+        q, k, v = self.qkv(x).split([self.heads * self.dim, self.kv_heads * self.dim, self.kv_heads * self.dim], dim=-1)
+        q = q.view(b, s, self.heads, self.dim).transpose(1, 2)
+        k = k.view(b, s, self.kv_heads, self.dim).transpose(1, 2)
+        v = v.view(b, s, self.kv_heads, self.dim).transpose(1, 2)
+        if self.rotary:
+            cos, sin = self.cos.to(q.dtype), self.sin.to(q.dtype)
+            q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if self.kv_heads != self.heads:
+            k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
+            v = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.out(y.transpose(1, 2).reshape(b, s, -1))
+
+
+class Mlp(nn.Module):
+    def __init__(self, c, width):
+        super().__init__()
+        self.gated = c["activation"] == "swiglu"
+        self.inner = nn.Linear(c["hidden_size"], width * (2 if self.gated else 1), bias=c["use_bias"])
+        self.out = nn.Linear(width, c["hidden_size"], bias=c["use_bias"])
+        self.relu = c["activation"] == "relu"
+
+    def forward(self, x):
+        h = self.inner(x)
+        if self.gated:
+            gate, up = h.chunk(2, dim=-1)
+            return self.out(F.silu(gate) * up)
+        return self.out(F.relu(h) if self.relu else F.gelu(h, approximate="tanh"))
+
+
+class Moe(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.top_k, self.num_experts = c["router_top_k"], c["num_experts"]
+        self.renormalize = c["router_renormalize"]
+        self.aux, self.z = c["aux_loss_coeff"], c["z_loss_coeff"]
+        self.router = nn.Linear(c["hidden_size"], self.num_experts, bias=False)
+        self.experts = nn.ModuleList(Mlp(c, c["moe_ffn_hidden_size"]) for _ in range(self.num_experts))
+        self.aux_loss = 0.0
+
+    def forward(self, x):
+        shape = x.shape
+        x = x.reshape(-1, shape[-1])
+        logits = self.router(x).float()
+        scores = logits.softmax(dim=-1)
+        gates, index = scores.topk(self.top_k, dim=-1)
+        if self.renormalize:
+            gates = gates / gates.sum(dim=-1, keepdim=True)
+        load = torch.zeros(self.num_experts).scatter_add_(0, index.reshape(-1), torch.ones(index.numel()))
+        self.aux_loss = self.aux * self.num_experts * (load / index.numel() * scores.mean(0)).sum()
+        self.aux_loss = self.aux_loss + self.z * logits.logsumexp(-1).square().mean()
+        y = torch.zeros_like(x)
+        for e, expert in enumerate(self.experts):
+            token, slot = torch.where(index == e)
+            if token.numel():
+                y.index_add_(0, token, (expert(x[token]) * gates[token, slot, None]).to(y.dtype))
+        return y.view(shape)
+
+
+class Block(nn.Module):
+    def __init__(self, c, layer):
+        super().__init__()
+        self.norm1, self.attention, self.norm2 = make_norm(c), Attention(c), make_norm(c)
+        moe = c["num_experts"] > 0 and layer >= c["num_dense_layers"]
+        self.ffn = Moe(c) if moe else Mlp(c, c["ffn_hidden_size"])
+
+    def forward(self, x):
+        x = x + self.attention(self.norm1(x))
+        return x + self.ffn(self.norm2(x))
+
+
+class Model(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        self.tokens = nn.Embedding(c["vocab_size"], c["hidden_size"])
+        self.positions = nn.Embedding(c["max_position_embeddings"], c["hidden_size"]) if c["position"] == "learned" else None
+        self.blocks = nn.ModuleList(Block(c, i) for i in range(c["num_layers"]))
+        self.norm = make_norm(c)
+        self.head = nn.Linear(c["hidden_size"], c["vocab_size"], bias=False)
+        if c["tie_embeddings"]:
+            self.head.weight = self.tokens.weight
+        for p in self.parameters():
+            if p.dim() > 1:
+                nn.init.normal_(p, std=0.02)
+
+    def forward(self, tokens, targets):
+        x = self.tokens(tokens)
+        if self.positions is not None:
+            x = x + self.positions(torch.arange(tokens.shape[1]))
+        for block in self.blocks:
+            x = block(x)
+        logits = self.head(self.norm(x))
+        loss = F.cross_entropy(logits.float().view(-1, logits.shape[-1]), targets.reshape(-1))
+        for block in self.blocks:
+            if isinstance(block.ffn, Moe):
+                loss = loss + block.ffn.aux_loss
+        return loss
+
+
+def main():
+    c = json.loads(sys.argv[1])
+    torch.manual_seed(0)
+    if c["num_threads"] > 0:
+        torch.set_num_threads(c["num_threads"])
+    model = Model(c)
+    tuned = c["variant"] == "tuned"
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, **({"fused": True} if tuned else {}))
+    step_model, compiled = model, False
+    tokens = torch.randint(0, c["vocab_size"], (c["batch_size"], c["seq_length"] + 1))
+    bf16 = c["precision"] == "bf16"
+
+    def step(run):
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+            loss = run(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return loss
+
+    if tuned and c["num_experts"] == 0:
+        try:
+            candidate = torch.compile(model)
+            step(candidate)
+            step_model, compiled = candidate, True
+        except Exception as error:  # no compiler on this machine: eager, and said so
+            print(f"torch.compile is not available: {error}", file=sys.stderr)
+    params = sum(p.numel() for p in model.parameters())
+    print(json.dumps({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), "params": params, "compiled": compiled}), flush=True)
+    for line in sys.stdin:
+        word = line.split()
+        if not word or word[0] != "run":
+            break
+        seconds, loss = [], math.nan
+        for _ in range(int(word[1])):
+            start = time.perf_counter()
+            loss = step(step_model).item()
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps({"steps_s": seconds, "loss": loss}), flush=True)
+
+
+if __name__ == "__main__":
+    main()
