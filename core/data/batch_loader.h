@@ -28,15 +28,15 @@ struct HostBatch {
 struct StepBatches {
   std::vector<HostBatch> micro_batches;  // of this rank, in order
   std::int64_t global_targets = 0;       // targets >= 0 over all ranks of the step
-  std::string chain;                     // 32 hex digits: h_s, hash chain over all tokens of all ranks
+  std::string chain;  // 32 hex digits: h_s, hash chain over all tokens of all ranks
 };
 
 enum class Split : std::uint8_t { train, valid, test };
 
 class BatchLoader {
  public:
-  // Opens and checks files, tokenizer fingerprint and manifests of spec.data. first_step: O(1) resume;
-  // chain_before is h_{first_step - 1} (empty at step 0).
+  // Opens and checks files, tokenizer fingerprint and manifests of spec.data. first_step: O(1)
+  // resume; chain_before is h_{first_step - 1} (empty at step 0).
   static Result<std::unique_ptr<BatchLoader>> open(const spec::RunSpec& spec,
                                                    int data_parallel_rank,
                                                    std::int64_t first_step,

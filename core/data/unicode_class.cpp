@@ -1,0 +1,136 @@
+#include "core/data/unicode_class.h"
+
+#include <vector>
+
+#include <utf8proc.h>
+
+namespace tera::data {
+namespace {
+
+constexpr std::array<std::uint8_t, 128> make_ascii() {
+  std::array<std::uint8_t, 128> table{};
+  for (std::size_t c = 0; c < table.size(); ++c) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    const bool number = c >= '0' && c <= '9';
+    const bool newline = c == '\r' || c == '\n';
+    const bool space = c == ' ' || c == '\t' || c == '\v' || c == '\f';
+    table[c] = letter    ? class_letter
+               : number  ? class_number
+               : newline ? class_newline
+               : space   ? class_space
+                         : class_other;
+  }
+  return table;
+}
+
+// Two bits per code point: 0 other, 1 letter, 2 number, 3 space.
+class ClassTable {
+ public:
+  ClassTable() : bits_((0x110000 + 3) / 4) {
+    for (utf8proc_int32_t c = 0x80; c < 0x110000; ++c) {
+      const int kind = kind_of(c);
+      bits_[static_cast<std::size_t>(c) / 4] =
+          static_cast<std::uint8_t>(bits_[static_cast<std::size_t>(c) / 4] | (kind << (c % 4 * 2)));
+    }
+  }
+  std::uint8_t operator[](char32_t c) const {
+    constexpr std::uint8_t kClasses[4] = {class_other, class_letter, class_number, class_space};
+    return kClasses[(bits_[c / 4] >> (c % 4 * 2)) & 3];
+  }
+
+ private:
+  static int kind_of(utf8proc_int32_t c) {
+    switch (utf8proc_category(c)) {
+      case UTF8PROC_CATEGORY_LU:
+      case UTF8PROC_CATEGORY_LL:
+      case UTF8PROC_CATEGORY_LT:
+      case UTF8PROC_CATEGORY_LM:
+      case UTF8PROC_CATEGORY_LO:
+        return 1;
+      case UTF8PROC_CATEGORY_ND:
+      case UTF8PROC_CATEGORY_NL:
+      case UTF8PROC_CATEGORY_NO:
+        return 2;
+      case UTF8PROC_CATEGORY_ZS:
+      case UTF8PROC_CATEGORY_ZL:
+      case UTF8PROC_CATEGORY_ZP:
+        return 3;
+      default:
+        return c == 0x85 ? 3 : 0;  // White_Space is Zs, Zl, Zp, NEL and ASCII controls
+    }
+  }
+  std::vector<std::uint8_t> bits_;
+};
+
+bool continuation(const char* p) {
+  return (static_cast<unsigned char>(*p) & 0xC0) == 0x80;
+}
+char32_t low6(const char* p) {
+  return static_cast<unsigned char>(*p) & 0x3FU;
+}
+
+}  // namespace
+
+const std::array<std::uint8_t, 128> kAsciiClasses = make_ascii();
+
+DecodedChar decode_non_ascii(const char* p, const char* end) {
+  static const ClassTable kTable;  // made on the first character that needs it
+  const auto lead = static_cast<unsigned char>(*p);
+  const std::ptrdiff_t room = end - p;
+  char32_t c = 0;
+  std::uint8_t size = 0;
+  if (lead >= 0xC2 && lead <= 0xDF && room >= 2 && continuation(p + 1)) {
+    c = (static_cast<char32_t>(lead & 0x1F) << 6) | low6(p + 1);
+    size = 2;
+  } else if ((lead & 0xF0) == 0xE0 && room >= 3 && continuation(p + 1) && continuation(p + 2)) {
+    c = (static_cast<char32_t>(lead & 0x0F) << 12) | (low6(p + 1) << 6) | low6(p + 2);
+    size = c >= 0x800 && (c < 0xD800 || c > 0xDFFF) ? 3 : 0;
+  } else if (lead >= 0xF0 && lead <= 0xF4 && room >= 4 && continuation(p + 1) &&
+             continuation(p + 2) && continuation(p + 3)) {
+    c = (static_cast<char32_t>(lead & 0x07) << 18) | (low6(p + 1) << 12) | (low6(p + 2) << 6) |
+        low6(p + 3);
+    size = c >= 0x10000 && c <= 0x10FFFF ? 4 : 0;
+  }
+  if (size == 0) return {};
+  return {kTable[c], size, c};
+}
+
+std::size_t valid_utf8_prefix(std::string_view text) {
+  const char* const end = text.data() + text.size();
+  const char* p = text.data();
+  while (p < end) {
+    if (static_cast<unsigned char>(*p) < 0x80) {
+      ++p;
+      continue;
+    }
+    const DecodedChar c = decode_non_ascii(p, end);
+    if (c.size == 1) break;
+    p += c.size;
+  }
+  return static_cast<std::size_t>(p - text.data());
+}
+
+void append_utf8(std::string& out, char32_t c) {
+  const auto push = [&](char32_t byte) { out.push_back(static_cast<char>(byte)); };
+  if (c < 0x80) {
+    push(c);
+  } else if (c < 0x800) {
+    push(0xC0 | (c >> 6));
+    push(0x80 | (c & 0x3F));
+  } else if (c < 0x10000) {
+    push(0xE0 | (c >> 12));
+    push(0x80 | ((c >> 6) & 0x3F));
+    push(0x80 | (c & 0x3F));
+  } else {
+    push(0xF0 | (c >> 18));
+    push(0x80 | ((c >> 12) & 0x3F));
+    push(0x80 | ((c >> 6) & 0x3F));
+    push(0x80 | (c & 0x3F));
+  }
+}
+
+std::string unicode_version() {
+  return utf8proc_unicode_version();
+}
+
+}  // namespace tera::data
