@@ -1,0 +1,192 @@
+// Values worked out by hand, and the messages of calls that break the contract.
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "kernels/ops.h"
+#include "tests/kernels/support/buffer.h"
+#include "tests/kernels/support/executors.h"
+
+namespace tera::kernels::test {
+namespace {
+
+Buffer f32(std::vector<std::int64_t> shape, const std::vector<double>& values) {
+  Buffer buffer(DType::f32, std::move(shape));
+  buffer.assign(values);
+  return buffer;
+}
+
+Buffer i32(std::vector<std::int64_t> shape, const std::vector<double>& values) {
+  Buffer buffer(DType::i32, std::move(shape));
+  buffer.assign(values);
+  return buffer;
+}
+
+template <class Call>
+std::string message_of(Call&& call) {
+  try {
+    call();
+  } catch (const std::invalid_argument& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+class BothTables : public testing::TestWithParam<const OpTable*> {
+ protected:
+  const OpTable& ops_ = *GetParam();
+  ThreadExecutor executor_{2};
+  Context context_{&executor_};
+};
+
+TEST_P(BothTables, NameTheArgumentOfAWrongShape) {
+  const Buffer a = f32({2, 5}, std::vector<double>(10, 1));
+  const Buffer b = f32({6, 7}, std::vector<double>(42, 1));
+  Buffer c(DType::f32, {2, 7});
+  EXPECT_EQ(message_of([&] { ops_.matmul(context_, a, b, c, {}); }),
+            "matmul: b is f32 [6, 7], expected shape [5, 7]");
+  Buffer c64(DType::f64, {2, 7});
+  const Buffer right = f32({5, 7}, std::vector<double>(35, 1));
+  EXPECT_EQ(message_of([&] { ops_.matmul(context_, a, right, c64, {}); }),
+            "matmul: dtypes are f32, f32 and f64, expected all f64 or none");
+  EXPECT_EQ(message_of([&] { ops_.matmul(context_, a, View{}, c, {}); }),
+            "matmul: b is absent, expected 2 dims");
+  Buffer y(DType::bf16, {10});
+  EXPECT_EQ(message_of([&] { ops_.add(context_, a, a, y); }),
+            "add: y is bf16 [10], expected it contiguous like a, f32 [2, 5]");
+}
+
+TEST_P(BothTables, RefuseIndicesOutsideTheirTable) {
+  const Buffer table = f32({3, 2}, {1, 2, 3, 4, 5, 6});
+  Buffer y(DType::f32, {2, 2});
+  EXPECT_EQ(message_of([&] {
+              ops_.embedding_forward(context_, i32({2}, {1, 3}), table, y, false);
+            }),
+            "embedding_forward: ids holds 3 at 1, expected 0 to 2");
+  Buffer logits = f32({1, 3}, {0, 1, 2});
+  Buffer loss(DType::f32, {1});
+  EXPECT_EQ(message_of([&] { ops_.cross_entropy(context_, logits, i32({1}, {-2}), 0, loss); }),
+            "cross_entropy: targets holds -2 at 0, expected -1 to 2");
+  Buffer offsets(DType::i64, {3});
+  offsets.assign({0, 2, 1});
+  const Buffer w(DType::f32, {2, 2, 2});
+  EXPECT_EQ(message_of([&] { ops_.grouped_matmul(context_, y, w, offsets, y, true); }),
+            "grouped_matmul: offsets do not rise from 0 to the number of rows, 2");
+}
+
+TEST_P(BothTables, RefuseQueriesBeyondTheKeys) {
+  const Buffer q(DType::f32, {1, 3, 2, 4});
+  const Buffer k(DType::f32, {1, 4, 1, 4});
+  Buffer out(DType::f32, {1, 3, 2, 4});
+  Buffer lse(DType::f32, {1, 3, 2});
+  EXPECT_EQ(message_of([&] {
+              ops_.attention_forward(context_, q, k, k, i32({1, 3}, {0, 0, 0}), {.query_offset = 2},
+                                     out, lse);
+            }),
+            "attention_forward: 3 queries at offset 2 end after the last of 4 keys");
+}
+
+TEST_P(BothTables, GiveZeroToAQueryThatSeesNoKey) {
+  const Buffer q = f32({1, 2, 1, 2}, {1, 2, 3, 4});
+  Buffer out = f32({1, 2, 1, 2}, {9, 9, 9, 9});
+  Buffer lse(DType::f32, {1, 2, 1});
+  const Buffer first_key = i32({1, 2}, {0, 2});
+  ops_.attention_forward(context_, q, q, q, first_key, {}, out, lse);
+  EXPECT_EQ(out.get(2), 0);
+  EXPECT_EQ(out.get(3), 0);
+  EXPECT_EQ(lse.get(1), -std::numeric_limits<double>::infinity());
+  Buffer dq = out.clone();
+  Buffer dk = out.clone();
+  Buffer dv = out.clone();
+  ops_.attention_backward(context_, q, q, q, q, first_key, out, lse, {}, dq, dk, dv);
+  for (std::int64_t i = 0; i < 4; ++i)
+    EXPECT_TRUE(std::isfinite(dq.get(i)) && std::isfinite(dk.get(i)) && std::isfinite(dv.get(i)))
+        << i;
+  EXPECT_EQ(dq.get(2), 0);
+}
+
+TEST_P(BothTables, ChooseTheLowestExpertsAmongEquals) {
+  const Buffer logits = f32({1, 4}, {1, 3, 3, 1});
+  Buffer scores(DType::f32, {1, 4});
+  Buffer indices(DType::i32, {1, 3});
+  Buffer gates(DType::f32, {1, 3});
+  ops_.router_forward(context_, logits, View{}, {RouterType::softmax, true, 1.0}, scores, indices,
+                      gates, View{});
+  EXPECT_EQ(indices.get(0), 1);
+  EXPECT_EQ(indices.get(1), 2);
+  EXPECT_EQ(indices.get(2), 0);
+  EXPECT_NEAR(gates.get(0) + gates.get(1) + gates.get(2), 1.0, 1e-6);
+}
+
+TEST_P(BothTables, ChooseValidExpertsAmongNaN) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Buffer logits = f32({1, 3}, {nan, 1, nan});
+  Buffer scores(DType::f32, {1, 3});
+  Buffer indices(DType::i32, {1, 2});
+  Buffer gates(DType::f32, {1, 2});
+  ops_.router_forward(context_, logits, View{}, {}, scores, indices, gates, View{});
+  EXPECT_NE(indices.get(0), indices.get(1));
+  for (std::int64_t k = 0; k < 2; ++k)
+    EXPECT_TRUE(indices.get(k) >= 0 && indices.get(k) < 3);
+}
+
+TEST_P(BothTables, SortSlotsByExpertThenToken) {
+  Buffer offsets(DType::i64, {4});
+  Buffer rows(DType::i32, {3, 2});
+  ops_.moe_dispatch(context_, i32({3, 2}, {2, 0, 0, 2, 2, 0}), offsets, rows);
+  const double expected_offsets[] = {0, 3, 3, 6};
+  const double expected_rows[] = {3, 0, 1, 4, 5, 2};
+  for (std::int64_t i = 0; i < 4; ++i)
+    EXPECT_EQ(offsets.get(i), expected_offsets[i]);
+  for (std::int64_t i = 0; i < 6; ++i)
+    EXPECT_EQ(rows.get(i), expected_rows[i]);
+}
+
+TEST_P(BothTables, LetNaNAndInfinityThroughTheSumOfSquares) {
+  Buffer x(DType::f32, {1000});
+  x.fill(2);
+  EXPECT_EQ(ops_.sum_of_squares(context_, x), 4000.0);
+  x.set(777, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(ops_.sum_of_squares(context_, x), std::numeric_limits<double>::infinity());
+  x.set(3, std::numeric_limits<double>::quiet_NaN());
+  EXPECT_TRUE(std::isnan(ops_.sum_of_squares(context_, x)));
+}
+
+TEST_P(BothTables, RoundToEvenAndKeepNaNInBf16) {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const double inf = std::numeric_limits<double>::infinity();
+  // 1 + 2^-8 lies between 1 and 1 + 2^-7: to even is 1; 1 + 3 2^-8 goes up to 1 + 2^-6.
+  const Buffer x = f32({5}, {1 + 0x1p-8, 1 + 3 * 0x1p-8, nan, -inf, 3.4e38});
+  Buffer y(DType::bf16, {5});
+  ops_.copy(context_, x, y);
+  EXPECT_EQ(y.get(0), 1.0);
+  EXPECT_EQ(y.get(1), 1 + 0x1p-6);
+  EXPECT_TRUE(std::isnan(y.get(2)));
+  EXPECT_EQ(y.get(3), -inf);
+  EXPECT_EQ(y.get(4), inf);
+}
+
+// First step: m^ = g and v^ = g^2, so the update is the sign of g; decay takes 0.1 of the rate.
+TEST_P(BothTables, TakeAFirstAdamWStepOfTheLearningRate) {
+  Buffer master = f32({2}, {1.0, -2.0});
+  Buffer weight(DType::bf16, {2});
+  const Buffer grad = f32({2}, {0.5, -4.0});
+  Buffer m(DType::f32, {2});
+  Buffer v(DType::f32, {2});
+  ops_.adamw(context_, master, weight, grad, m, v, {.learning_rate = 0.01, .weight_decay = 0.1});
+  EXPECT_NEAR(master.get(0), 1.0 - 0.01 - 0.001, 1e-6);
+  EXPECT_NEAR(master.get(1), -2.0 + 0.01 + 0.002, 1e-6);
+  EXPECT_NEAR(weight.get(0), master.get(0), 0x1p-8);
+  EXPECT_NEAR(m.get(1), -0.4, 1e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(,
+                         BothTables,
+                         testing::Values(&ref_ops(), &cpu_ops()),
+                         [](const auto& row) { return row.index == 0 ? "ref" : "cpu"; });
+
+}  // namespace
+}  // namespace tera::kernels::test

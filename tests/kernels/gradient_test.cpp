@@ -1,0 +1,303 @@
+// Every backward op of the reference against central differences of its forward op in f64: the loss
+// is sum_i weight_i output_i with random weights, whose gradient the backward op must give.
+#include <cmath>
+#include <functional>
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "kernels/ops.h"
+#include "tests/kernels/support/buffer.h"
+
+namespace tera::kernels::test {
+namespace {
+
+const OpTable& ops = ref_ops();
+const Context kContext;
+
+Buffer normal(std::vector<std::int64_t> shape, unsigned seed, double scale = 1.0) {
+  std::mt19937 rng(seed);
+  Buffer buffer(DType::f64, std::move(shape));
+  buffer.fill_normal(rng, scale);
+  return buffer;
+}
+
+Buffer zeros(std::vector<std::int64_t> shape) {
+  return {DType::f64, std::move(shape)};
+}
+
+Buffer integers(std::vector<std::int64_t> shape, const std::vector<double>& values) {
+  Buffer buffer(DType::i32, std::move(shape));
+  buffer.assign(values);
+  return buffer;
+}
+
+double dot(const Buffer& a, const Buffer& b) {
+  double sum = 0;
+  for (std::int64_t i = 0; i < a.size(); ++i)
+    sum += a.get(i) * b.get(i);
+  return sum;
+}
+
+// Central differences with step 1e-5 are off by about h^2 = 1e-10 of the third derivative and
+// 1e-16 / h = 1e-11 of the loss; 1e-7 of the largest gradient leaves room for both.
+void expect_gradient(Buffer& input, const Buffer& gradient, const std::function<double()>& loss) {
+  constexpr double kStep = 1e-5;
+  double scale = 1;
+  for (std::int64_t i = 0; i < gradient.size(); ++i)
+    scale = std::max(scale, std::abs(gradient.get(i)));
+  for (std::int64_t i = 0; i < input.size(); ++i) {
+    const double value = input.get(i);
+    input.set(i, value + kStep);
+    const double above = loss();
+    input.set(i, value - kStep);
+    const double below = loss();
+    input.set(i, value);
+    EXPECT_NEAR(gradient.get(i), (above - below) / (2 * kStep), 1e-7 * scale) << "element " << i;
+  }
+}
+
+TEST(Gradient, MatmulByItsTransposes) {
+  Buffer a = normal({3, 5}, 1);
+  Buffer b = normal({4, 5}, 2);
+  const Buffer dc = normal({3, 4}, 3);
+  const auto loss = [&] {
+    Buffer c = zeros({3, 4});
+    ops.matmul(kContext, a, b, c, {.transpose_b = true});
+    return dot(c, dc);
+  };
+  Buffer da = zeros({3, 5});
+  Buffer db = zeros({4, 5});
+  ops.matmul(kContext, dc, b, da, {});
+  ops.matmul(kContext, dc, a, db, {.transpose_a = true});
+  expect_gradient(a, da, loss);
+  expect_gradient(b, db, loss);
+}
+
+TEST(Gradient, GroupedMatmul) {
+  Buffer x = normal({6, 4}, 1);
+  Buffer w = normal({3, 5, 4}, 2);
+  Buffer offsets(DType::i64, {4});
+  offsets.assign({0, 2, 2, 6});
+  const Buffer dy = normal({6, 5}, 3);
+  const auto loss = [&] {
+    Buffer y = zeros({6, 5});
+    ops.grouped_matmul(kContext, x, w, offsets, y, true);
+    return dot(y, dy);
+  };
+  Buffer dx = zeros({6, 4});
+  Buffer dw = zeros({3, 5, 4});
+  ops.grouped_matmul(kContext, dy, w, offsets, dx, false);
+  ops.grouped_matmul_weight(kContext, dy, x, offsets, dw);
+  expect_gradient(x, dx, loss);
+  expect_gradient(w, dw, loss);
+}
+
+TEST(Gradient, EmbeddingAddsTheRowsOfAToken) {
+  Buffer table = normal({4, 3}, 1);
+  const Buffer ids = integers({5}, {2, 0, 2, 3, 2});
+  const Buffer dy = normal({5, 3}, 2);
+  Buffer dtable = zeros({4, 3});
+  ops.embedding_backward(kContext, ids, dy, dtable);
+  expect_gradient(table, dtable, [&] {
+    Buffer y = zeros({5, 3});
+    ops.embedding_forward(kContext, ids, table, y, false);
+    return dot(y, dy);
+  });
+}
+
+class NormGradient : public testing::TestWithParam<NormType> {};
+
+TEST_P(NormGradient, InputWeightAndBias) {
+  const bool layer = GetParam() == NormType::layer;
+  Buffer x = normal({4, 6}, 1);
+  Buffer w = normal({6}, 2);
+  Buffer b = layer ? normal({6}, 3) : Buffer();
+  const Buffer dy = normal({4, 6}, 4);
+  Buffer rstd = zeros({4});
+  Buffer mean = layer ? zeros({4}) : Buffer();
+  const auto loss = [&] {
+    Buffer y = zeros({4, 6});
+    ops.norm_forward(kContext, GetParam(), x, w, b, 1e-3, y, rstd, mean);
+    return dot(y, dy);
+  };
+  loss();
+  Buffer dx = zeros({4, 6});
+  Buffer dw = zeros({6});
+  Buffer db = layer ? zeros({6}) : Buffer();
+  ops.norm_backward_input(kContext, GetParam(), dy, x, w, rstd, mean, dx, false);
+  ops.norm_backward_weight(kContext, GetParam(), dy, x, rstd, mean, dw, db);
+  expect_gradient(x, dx, loss);
+  expect_gradient(w, dw, loss);
+  if (layer) expect_gradient(b, db, loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(,
+                         NormGradient,
+                         testing::Values(NormType::rms, NormType::layer),
+                         [](const auto& row) {
+                           return row.param == NormType::rms ? "rms" : "layer";
+                         });
+
+TEST(Gradient, RotaryTurnsBack) {
+  Buffer x = normal({3, 2, 8}, 1);
+  const Buffer positions = integers({3}, {0, 5, 1000});
+  const Buffer dy = normal({3, 2, 8}, 2);
+  Buffer dx = zeros({3, 2, 8});
+  ops.rotary(kContext, dy, positions, 10000, true, dx);
+  expect_gradient(x, dx, [&] {
+    Buffer y = zeros({3, 2, 8});
+    ops.rotary(kContext, x, positions, 10000, false, y);
+    return dot(y, dy);
+  });
+}
+
+TEST(Gradient, AttentionWithSharedHeadsAndDocuments) {
+  Buffer q = normal({2, 5, 4, 6}, 1);
+  Buffer k = normal({2, 5, 2, 6}, 2);
+  Buffer v = normal({2, 5, 2, 6}, 3);
+  const Buffer first_key = integers({2, 5}, {0, 0, 0, 3, 3, 0, 1, 1, 1, 4});
+  const Buffer dout = normal({2, 5, 4, 6}, 4);
+  const AttentionOptions options{.scale = 0.4};
+  Buffer out = zeros({2, 5, 4, 6});
+  Buffer lse = zeros({2, 5, 4});
+  const auto loss = [&] {
+    ops.attention_forward(kContext, q, k, v, first_key, options, out, lse);
+    return dot(out, dout);
+  };
+  loss();
+  Buffer dq = zeros({2, 5, 4, 6});
+  Buffer dk = zeros({2, 5, 2, 6});
+  Buffer dv = zeros({2, 5, 2, 6});
+  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, options, dq, dk, dv);
+  expect_gradient(q, dq, loss);
+  expect_gradient(k, dk, loss);
+  expect_gradient(v, dv, loss);
+}
+
+class ActivationGradient : public testing::TestWithParam<Activation> {};
+
+TEST_P(ActivationGradient, InputAndRowScale) {
+  Buffer x = normal({3, GetParam() == Activation::swiglu ? 10 : 5}, 1);
+  Buffer row_scale = normal({3}, 2);
+  const Buffer dy = normal({3, 5}, 3);
+  const auto loss = [&] {
+    Buffer y = zeros({3, 5});
+    ops.activation_forward(kContext, GetParam(), x, row_scale, y);
+    return dot(y, dy);
+  };
+  Buffer dx = x.clone();
+  Buffer drow_scale = zeros({3});
+  ops.activation_backward(kContext, GetParam(), dy, x, row_scale, dx, drow_scale);
+  expect_gradient(x, dx, loss);
+  expect_gradient(row_scale, drow_scale, loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(,
+                         ActivationGradient,
+                         testing::Values(Activation::swiglu, Activation::gelu, Activation::relu),
+                         [](const auto& row) {
+                           return std::to_string(static_cast<int>(row.param));
+                         });
+
+TEST(Gradient, BiasSumsOverRows) {
+  Buffer b = normal({3}, 1);
+  const Buffer dy = normal({4, 3}, 2);
+  Buffer db = zeros({3});
+  ops.bias_backward(kContext, dy, db);
+  expect_gradient(b, db, [&] {
+    Buffer y = normal({4, 3}, 3);
+    ops.add_bias(kContext, y, b);
+    return dot(y, dy);
+  });
+}
+
+struct RouterRow {
+  RouterOptions options;
+  bool z_loss;
+};
+
+class RouterGradient : public testing::TestWithParam<RouterRow> {};
+
+// Loss: gates by random weights, plus the balance term over the shares, plus the z loss.
+TEST_P(RouterGradient, GatesBalanceAndZLoss) {
+  const RouterRow row = GetParam();
+  constexpr double kZ = 0.3;
+  Buffer logits = normal({4, 6}, 1);
+  const Buffer dgates = normal({4, 2}, 2);
+  const Buffer balance = normal({6}, 3);
+  Buffer scores = zeros({4, 6});
+  Buffer indices(DType::i32, {4, 2});
+  Buffer gates = zeros({4, 2});
+  Buffer logsumexp = zeros({4});
+  const auto loss = [&] {
+    ops.router_forward(kContext, logits, Buffer(), row.options, scores, indices, gates, logsumexp);
+    double sum = dot(gates, dgates);
+    for (std::int64_t t = 0; t < 4; ++t) {
+      double total = 0;
+      double shares = 0;
+      for (std::int64_t e = 0; e < 6; ++e) {
+        total += scores.get(t * 6 + e);
+        shares += scores.get(t * 6 + e) * balance.get(e);
+      }
+      sum += shares / total;
+      if (row.z_loss) sum += kZ * logsumexp.get(t) * logsumexp.get(t);
+    }
+    return sum;
+  };
+  loss();
+  Buffer dlogits = zeros({4, 6});
+  ops.router_backward(kContext, scores, indices, gates, logsumexp, dgates, balance,
+                      row.z_loss ? kZ : 0.0, row.options, dlogits);
+  expect_gradient(logits, dlogits, loss);
+}
+
+INSTANTIATE_TEST_SUITE_P(,
+                         RouterGradient,
+                         testing::Values(RouterRow{{RouterType::softmax, false, 1.0}, true},
+                                         RouterRow{{RouterType::softmax, true, 2.0}, true},
+                                         RouterRow{{RouterType::sigmoid, false, 1.5}, false},
+                                         RouterRow{{RouterType::sigmoid, true, 2.5}, false}));
+
+TEST(Gradient, MovesOfRoutedRowsAndGates) {
+  const Buffer indices = integers({3, 2}, {2, 0, 0, 2, 1, 2});
+  Buffer offsets(DType::i64, {4});
+  Buffer rows(DType::i32, {3, 2});
+  ops.moe_dispatch(kContext, indices, offsets, rows);
+  Buffer x = normal({3, 4}, 1);
+  const Buffer dy = normal({6, 4}, 2);
+  Buffer dx = zeros({3, 4});
+  ops.moe_unpermute(kContext, dy, rows, dx, false);
+  expect_gradient(x, dx, [&] {
+    Buffer y = zeros({6, 4});
+    ops.moe_permute(kContext, x, rows, y);
+    return dot(y, dy);
+  });
+  Buffer gates = normal({3, 2}, 3);
+  const Buffer drouted = normal({6}, 4);
+  Buffer dgates = zeros({3, 2});
+  ops.moe_gather_gates(kContext, drouted, rows, dgates);
+  expect_gradient(gates, dgates, [&] {
+    Buffer routed = zeros({6});
+    ops.moe_scatter_gates(kContext, gates, rows, routed);
+    return dot(routed, drouted);
+  });
+}
+
+TEST(Gradient, CrossEntropyIgnoresMissingTargets) {
+  Buffer logits = normal({4, 5}, 1);
+  const Buffer targets = integers({4}, {2, -1, 0, 4});
+  Buffer loss_per_token = zeros({4});
+  Buffer gradient = logits.clone();
+  ops.cross_entropy(kContext, gradient, targets, 0.5, loss_per_token);
+  expect_gradient(logits, gradient, [&] {
+    ops.cross_entropy(kContext, logits, targets, 0.0, loss_per_token);
+    double sum = 0;
+    for (std::int64_t t = 0; t < 4; ++t)
+      sum += 0.5 * loss_per_token.get(t);
+    return sum;
+  });
+}
+
+}  // namespace
+}  // namespace tera::kernels::test

@@ -1,0 +1,202 @@
+#include <fmt/format.h>
+
+#include "tests/kernels/op_cases.h"
+
+namespace tera::kernels::test {
+namespace {
+
+void add_embedding(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [tokens, vocabulary, width] :
+       {std::tuple(1, 5, 8), std::tuple(37, 7, 33), std::tuple(200, 50, 64)}) {
+    for (const bool accumulate : {false, true}) {
+      CaseBuilder b("embedding_forward",
+                    fmt::format("{} of {} x {}{}", tokens, vocabulary, width,
+                                accumulate ? " accumulate" : ""),
+                    compute);
+      b.in(b.integers({tokens}, 0, vocabulary))
+          .in(b.normal_c({vocabulary, width}))
+          .out(b.normal_c({tokens, width}));
+      cases.push_back(
+          b.finish(2, [accumulate](const OpTable& ops, const Context& context, const Views& v) {
+            ops.embedding_forward(context, v[0], v[1], v[2], accumulate);
+          }));
+    }
+    CaseBuilder b("embedding_backward", fmt::format("{} of {} x {}", tokens, vocabulary, width),
+                  compute);
+    b.in(b.integers({tokens}, 0, vocabulary))
+        .in(b.normal_c({tokens, width}))
+        .out(b.normal_a({vocabulary, width}));
+    cases.push_back(
+        b.finish(tokens, [](const OpTable& ops, const Context& context, const Views& v) {
+          ops.embedding_backward(context, v[0], v[1], v[2]);
+        }));
+  }
+}
+
+struct NormRow {
+  NormType type;
+  std::int64_t tokens, width;
+  bool optional;  // with the bias and the stored mean
+};
+
+void add_norm(std::vector<OpCase>& cases, DType compute, NormRow row) {
+  const bool layer = row.type == NormType::layer;
+  const std::string name = fmt::format("{} {}x{}{}", layer ? "layer" : "rms", row.tokens, row.width,
+                                       row.optional ? " optional" : "");
+  const NormType type = row.type;
+  const double length = static_cast<double>(row.width);
+  CaseBuilder f("norm_forward", name, compute);
+  f.in(f.normal_c({row.tokens, row.width}, 3)).in(f.normal_c({row.width}));
+  f.in(layer && row.optional ? f.normal_c({row.width}) : Buffer());
+  f.out(f.blank_c({row.tokens, row.width})).out(f.blank_a({row.tokens}));
+  f.out(row.optional ? f.blank_a({row.tokens}) : Buffer());
+  cases.push_back(
+      f.finish(length, [type](const OpTable& ops, const Context& context, const Views& v) {
+        ops.norm_forward(context, type, v[0], v[1], v[2], 1e-5, v[3], v[4], v[5]);
+      }));
+  for (const bool accumulate : {false, true}) {
+    CaseBuilder b("norm_backward_input", name + (accumulate ? " accumulate" : ""), compute);
+    Buffer rstd = b.normal_a({row.tokens}, 0.1);
+    for (std::int64_t t = 0; t < row.tokens; ++t)
+      rstd.set(t, 0.5 + rstd.get(t) * rstd.get(t));
+    b.in(b.normal_c({row.tokens, row.width}))
+        .in(b.normal_c({row.tokens, row.width}))
+        .in(b.normal_c({row.width}));
+    b.in(std::move(rstd))
+        .in(layer ? b.normal_a({row.tokens}, 0.2) : Buffer())
+        .out(b.normal_c({row.tokens, row.width}));
+    cases.push_back(b.finish(
+        length, [type, accumulate](const OpTable& ops, const Context& context, const Views& v) {
+          ops.norm_backward_input(context, type, v[0], v[1], v[2], v[3], v[4], v[5], accumulate);
+        }));
+  }
+  CaseBuilder w("norm_backward_weight", name, compute);
+  w.in(w.normal_c({row.tokens, row.width}))
+      .in(w.normal_c({row.tokens, row.width}))
+      .in(w.normal_a({row.tokens}));
+  w.in(layer ? w.normal_a({row.tokens}, 0.2) : Buffer()).out(w.normal_a({row.width}));
+  w.out(layer && row.optional ? w.normal_a({row.width}) : Buffer());
+  cases.push_back(w.finish(static_cast<double>(row.tokens),
+                           [type](const OpTable& ops, const Context& context, const Views& v) {
+                             ops.norm_backward_weight(context, type, v[0], v[1], v[2], v[3], v[4],
+                                                      v[5]);
+                           }));
+}
+
+void add_rotary(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [tokens, heads, width] :
+       {std::tuple(1, 1, 2), std::tuple(37, 3, 64), std::tuple(5, 2, 26)}) {
+    for (const bool inverse : {false, true}) {
+      for (const std::int64_t gap : {0, 6}) {
+        CaseBuilder b(
+            "rotary",
+            fmt::format("{}x{}x{}{} gap {}", tokens, heads, width, inverse ? " inverse" : "", gap),
+            compute);
+        b.in(b.normal_c({tokens, heads, width}, 1, gap))
+            .in(b.integers({tokens}, 0, 2000))
+            .out(b.blank_c({tokens, heads, width}, gap));
+        cases.push_back(
+            b.finish(2, [inverse](const OpTable& ops, const Context& context, const Views& v) {
+              ops.rotary(context, v[0], v[1], 10000.0, inverse, v[2]);
+            }));
+      }
+    }
+  }
+  CaseBuilder b("rotary", "in place", compute);
+  b.out(b.normal_c({9, 2, 32})).in(b.integers({9}, 0, 50));
+  cases.push_back(b.finish(2, [](const OpTable& ops, const Context& context, const Views& v) {
+    ops.rotary(context, v[0], v[1], 500000.0, false, v[0]);
+  }));
+}
+
+struct AttentionRow {
+  std::int64_t batch, queries, keys, heads, key_heads, width, offset;
+  std::int64_t document;  // first_key steps at multiples of this, 0 for one document
+  std::int64_t gap = 0;
+};
+
+Buffer first_keys(const AttentionRow& row) {
+  Buffer buffer(DType::i32, {row.batch, row.queries});
+  for (std::int64_t i = 0; i < buffer.size(); ++i) {
+    const std::int64_t position = row.offset + i % row.queries;
+    // The second sequence has its boundaries elsewhere.
+    const std::int64_t shift = i / row.queries % 2 * 3;
+    const std::int64_t first =
+        row.document == 0 ? 0 : (position + shift) / row.document * row.document - shift;
+    buffer.set(i, static_cast<double>(std::max<std::int64_t>(0, first)));
+  }
+  return buffer;
+}
+
+void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow& row) {
+  const std::string name =
+      fmt::format("{}x{}/{} heads {}/{} d {} offset {} document {} gap {}", row.batch, row.queries,
+                  row.keys, row.heads, row.key_heads, row.width, row.offset, row.document, row.gap);
+  const AttentionOptions options{.query_offset = row.offset, .scale = 0.125};
+  CaseBuilder f("attention_forward", name, compute);
+  Buffer q = f.normal_c({row.batch, row.queries, row.heads, row.width}, 2, row.gap);
+  Buffer k = f.normal_c({row.batch, row.keys, row.key_heads, row.width}, 2, row.gap);
+  Buffer v = f.normal_c({row.batch, row.keys, row.key_heads, row.width}, 1, row.gap);
+  Buffer out = f.blank_c({row.batch, row.queries, row.heads, row.width}, row.gap);
+  Buffer lse = f.blank_a({row.batch, row.queries, row.heads});
+  const bool training = row.queries == row.keys && row.offset == 0;
+  if (training) {
+    CaseBuilder b("attention_backward", name, compute);
+    Buffer dout = b.normal_c({row.batch, row.queries, row.heads, row.width}, 1, row.gap);
+    ref_ops().attention_forward({}, q, k, v, first_keys(row), options, out, lse);
+    b.in(std::move(dout))
+        .in(q.clone())
+        .in(k.clone())
+        .in(v.clone())
+        .in(first_keys(row))
+        .in(out.clone())
+        .in(lse.clone());
+    b.out(b.blank_c({row.batch, row.queries, row.heads, row.width}, row.gap));
+    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.width}, row.gap));
+    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.width}, row.gap));
+    cases.push_back(b.finish(
+        static_cast<double>(row.keys + row.width),
+        [options](const OpTable& ops, const Context& context, const Views& a) {
+          ops.attention_backward(context, a[0], a[1], a[2], a[3], a[4], a[5], a[6], options, a[7],
+                                 a[8], a[9]);
+        },
+        true));
+  }
+  f.in(std::move(q))
+      .in(std::move(k))
+      .in(std::move(v))
+      .in(first_keys(row))
+      .out(std::move(out))
+      .out(std::move(lse));
+  cases.push_back(f.finish(
+      static_cast<double>(row.keys + row.width),
+      [options](const OpTable& ops, const Context& context, const Views& a) {
+        ops.attention_forward(context, a[0], a[1], a[2], a[3], options, a[4], a[5]);
+      },
+      true));
+}
+
+}  // namespace
+
+std::vector<OpCase> sequence_cases(DType compute) {
+  std::vector<OpCase> cases;
+  add_embedding(cases, compute);
+  for (const NormType type : {NormType::rms, NormType::layer}) {
+    for (const bool optional : {false, true}) {
+      for (const auto& [tokens, width] :
+           {std::pair(1, 1), std::pair(3, 17), std::pair(150, 64), std::pair(70, 100)})
+        add_norm(cases, compute, {type, tokens, width, optional});
+    }
+  }
+  add_rotary(cases, compute);
+  for (const AttentionRow& row :
+       {AttentionRow{1, 1, 1, 1, 1, 8, 0, 0}, AttentionRow{2, 70, 70, 2, 2, 64, 0, 0},
+        AttentionRow{2, 65, 65, 4, 2, 32, 0, 20}, AttentionRow{1, 200, 200, 3, 1, 16, 0, 70},
+        AttentionRow{2, 33, 33, 4, 1, 24, 0, 1}, AttentionRow{1, 130, 130, 2, 1, 64, 0, 0, 8},
+        AttentionRow{2, 1, 90, 4, 2, 64, 89, 0}, AttentionRow{1, 5, 150, 4, 4, 10, 120, 0},
+        AttentionRow{1, 20, 300, 2, 1, 128, 250, 64}, AttentionRow{1, 300, 300, 1, 1, 128, 0, 0}})
+    add_attention(cases, compute, row);
+  return cases;
+}
+
+}  // namespace tera::kernels::test

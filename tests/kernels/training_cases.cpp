@@ -1,0 +1,96 @@
+#include <fmt/format.h>
+
+#include "tests/kernels/op_cases.h"
+
+namespace tera::kernels::test {
+namespace {
+
+void add_loss(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [tokens, vocabulary] :
+       {std::pair(1, 1), std::pair(9, 33), std::pair(40, 1000)}) {
+    for (const double grad_scale : {0.0, 0.25}) {
+      CaseBuilder b("cross_entropy", fmt::format("{}x{} scale {}", tokens, vocabulary, grad_scale),
+                    compute);
+      Buffer logits = b.normal_a({tokens, vocabulary}, 4);
+      Buffer targets = b.integers({tokens}, -1, vocabulary);
+      targets.set(0, 0);
+      if (tokens > 1) targets.set(1, -1);
+      b.out(std::move(logits)).in(std::move(targets)).out(b.blank_a({tokens}));
+      cases.push_back(b.finish(
+          vocabulary, [grad_scale](const OpTable& ops, const Context& context, const Views& v) {
+            ops.cross_entropy(context, v[0], v[1], grad_scale, v[2]);
+          }));
+    }
+  }
+}
+
+void add_elementwise(std::vector<OpCase>& cases, DType compute) {
+  for (const std::int64_t n : {1, 63, 5000, 200001}) {
+    CaseBuilder a("add", fmt::format("{}", n), compute);
+    a.in(a.normal_c({n})).in(a.normal_c({n})).out(a.blank_c({n}));
+    cases.push_back(a.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+      ops.add(context, v[0], v[1], v[2]);
+    }));
+    CaseBuilder z("zero", fmt::format("{}", n), compute);
+    z.out(z.normal_c({n}));
+    cases.push_back(z.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+      ops.zero(context, v[0]);
+    }));
+    CaseBuilder s("sum_of_squares", fmt::format("{}", n), compute);
+    s.in(s.normal_c({n})).out(Buffer(DType::f64, {1}));
+    cases.push_back(s.finish(static_cast<double>(n),
+                             [](const OpTable& ops, const Context& context, const Views& v) {
+                               *v[1].as<double>() = ops.sum_of_squares(context, v[0]);
+                             }));
+  }
+  CaseBuilder alias("add", "in place", compute);
+  alias.out(alias.normal_c({7, 11})).in(alias.normal_c({7, 11}));
+  cases.push_back(alias.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+    ops.add(context, v[0], v[1], v[0]);
+  }));
+  for (const DType to : {DType::f32, DType::bf16, DType::f64}) {
+    for (const auto& shape :
+         {std::vector<std::int64_t>{1}, {3, 70}, {4, 5, 33}, {2, 3, 4, 9}, {40, 4000}}) {
+      CaseBuilder c("copy", fmt::format("{} to {}", fmt::join(shape, "x"), dtype_name(to)),
+                    compute);
+      c.in(c.normal_c(shape, 1, 3)).out(Buffer(to, shape, 2));
+      cases.push_back(c.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+        ops.copy(context, v[0], v[1]);
+      }));
+    }
+  }
+}
+
+void add_adamw(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [n, step, separate] :
+       {std::tuple(1, 1, true), std::tuple(1000, 1, false), std::tuple(100003, 7, true)}) {
+    CaseBuilder b("adamw", fmt::format("{} step {}{}", n, step, separate ? " weight" : ""),
+                  compute);
+    Buffer v = b.normal_a({n}, 0.1);
+    for (std::int64_t i = 0; i < n; ++i)
+      v.set(i, v.get(i) * v.get(i));
+    b.out(b.normal_a({n}))
+        .out(separate ? b.blank_c({n}) : Buffer())
+        .in(b.normal_a({n}))
+        .out(b.normal_a({n}, 0.1))
+        .out(std::move(v));
+    const AdamWOptions options{
+        .learning_rate = 1e-2, .weight_decay = 0.1, .grad_scale = 0.5, .step = step};
+    cases.push_back(
+        b.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
+          ops.adamw(context, a[0], a[1], a[2], a[3], a[4], options);
+        }));
+  }
+}
+
+}  // namespace
+
+std::vector<OpCase> training_cases(DType compute) {
+  std::vector<OpCase> cases;
+  add_loss(cases, compute);
+  add_elementwise(cases, compute);
+  add_adamw(cases, compute);
+  return cases;
+}
+
+}  // namespace tera::kernels::test
