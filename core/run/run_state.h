@@ -1,5 +1,5 @@
-// The state of a run, from evidence: what its event log says, whether its process lives, and how old
-// its last record is.
+// The state of a run, from evidence: what its event log says, whether its process lives, and how
+// old its last record is.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -23,8 +23,9 @@ std::string_view run_state_name(RunState state);
 struct RunEvent {
   double time_s = 0;
   int attempt = 0;
-  std::string state;   // a run_state_name, or "checkpoint", "note"
-  std::string detail;  // what a person reads: "step 200, loss 4.21", "cannot write ...: no space left"
+  std::string state;  // a run_state_name, or "checkpoint", "note"
+  std::string
+      detail;  // what a person reads: "step 200, loss 4.21", "cannot write ...: no space left"
   std::int64_t step = -1;
 };
 
@@ -36,12 +37,12 @@ struct RunStatus {
   std::string id, name;
   std::filesystem::path path;
   RunState state = RunState::created;
-  std::string detail;               // evidence in words: "no record for 34 s; process 4711 alive"
-  bool alive = false;               // the lock is held by a living process
+  std::string detail;  // evidence in words: "no record for 34 s; process 4711 alive"
+  bool alive = false;  // the lock is held by a living process
   std::int64_t pid = 0;
   int attempt = 0;
   std::int64_t step = 0, num_steps = 0;
-  double last_loss = 0;             // NaN when none
+  double last_loss = 0;  // NaN when none
   double tokens_per_s = 0;
   double created_s = 0, last_record_s = 0;
 };
