@@ -90,8 +90,8 @@ void judge_ended(const RunDirectory& dir,
                  const LockHolder& holder,
                  const std::optional<MetricRecord>& record,
                  RunStatus& status) {
-  const std::optional<RunState> said =
-      event ? state_from_name(event->state) : std::optional<RunState>();
+  const RunState said =
+      event ? state_from_name(event->state).value_or(RunState::created) : RunState::created;
   // A newer launch than the last event speaks of: it has not begun, or ended before it could.
   if (status.attempt > (event ? event->attempt : 0)) {
     if (const auto process = launched_process(dir, status.attempt)) {
@@ -106,12 +106,12 @@ void judge_ended(const RunDirectory& dir,
       return;
     }
   }
-  const bool ended = said && (*said == RunState::completed || *said == RunState::stopped ||
-                              *said == RunState::failed);
+  const bool ended =
+      said == RunState::completed || said == RunState::stopped || said == RunState::failed;
   if (ended) {
-    status.state = *said;
+    status.state = said;
     status.detail = event->detail.empty() ? record_age(record) : event->detail;
-  } else if (said || record) {
+  } else if (event || record) {
     status.state = RunState::died;
     status.detail = fmt::format("process {} is gone without a word; {}", holder.process.pid,
                                 record_age(record));
@@ -158,7 +158,9 @@ Result<std::vector<RunEvent>> read_events(const RunDirectory& dir) {
 }
 
 Result<RunStatus> run_status(const RunDirectory& dir) {
-  RunStatus status{.id = dir.id(), .path = dir.path()};
+  RunStatus status;
+  status.id = dir.id();
+  status.path = dir.path();
   TERA_TRY(const spec::RunSpec spec, dir.spec());
   status.name = spec.name;
   status.num_steps = spec.training.num_steps;
