@@ -19,27 +19,27 @@ struct Estimate {
   ParamCounts params;
   double train_flops_per_token = 0;  // forward and backward, model FLOPs, causal attention halved
 
-  std::vector<StageMemory> stages;   // one per pipeline rank
+  std::vector<StageMemory> stages;  // one per pipeline rank
   int worst_stage = 0;
   double worst_bytes = 0;
   double capacity_bytes = 0;
   bool fits = false;
 
-  Term step_time;                    // children: compute, communication, bubble, optimizer
+  Term step_time;  // children: compute, communication, bubble, optimizer
   double step_s = 0;
-  double low_s = 0;                  // likely range
+  double low_s = 0;  // likely range
   double high_s = 0;
   double tokens_per_s = 0;
   double tokens_per_s_per_device = 0;
   double model_flops_utilization = 0;  // 0..1 of the device's peak in the run's precision
 
-  double tokens = 0;                 // whole run
+  double tokens = 0;  // whole run
   double run_s = 0;
   double device_hours = 0;
   double usd = 0;
   double kwh = 0;
   double tco2e = 0;
-  Term cost;                         // children: usd, kWh, tCO2e with their formulas (not summed)
+  Term cost;  // children: usd, kWh, tCO2e with their formulas (not summed)
 
   std::vector<Diagnostic> diagnostics;
 };
@@ -49,7 +49,7 @@ Result<Estimate> estimate(const spec::RunSpec& spec);
 
 // Exact bytes the engine allocates on one rank, by kind; equals its counters (tested).
 struct EngineBytes {
-  std::int64_t weights = 0;      // in storage dtype, master copies excluded
+  std::int64_t weights = 0;  // in storage dtype, master copies excluded
   std::int64_t gradients = 0;
   std::int64_t optimizer = 0;    // moments and master weights
   std::int64_t activations = 0;  // peak of the stash

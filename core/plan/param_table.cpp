@@ -1,1 +1,215 @@
-// (being written)
+#include "core/plan/param_table.h"
+
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace tera::plan {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+using spec::ModelConfig;
+
+// Adds the rows of one model part after the other, in the order of the header.
+class TableBuilder {
+ public:
+  explicit TableBuilder(const ModelConfig& model)
+      : model_(model),
+        hidden_(model.hidden_size),
+        heads_(model.num_attention_heads),
+        kv_heads_(model.num_key_value_heads),
+        head_dim_(model.head_dim),
+        in_rows_(model.gated() ? 2 : 1) {}
+
+  ParamTable take() { return std::move(table_); }
+
+  void embedding() {
+    at(-1, "embedding.");
+    add("tokens", {model_.vocab_size, hidden_}, {.kind = ParamKind::embedding, .shard_dim = 0});
+    if (model_.position == spec::PositionKind::learned) {
+      add("positions", {model_.max_position_embeddings, hidden_}, {.kind = ParamKind::embedding});
+    }
+  }
+
+  void layer(int index) {
+    at(index, fmt::format("layers.{}.attention.", index));
+    residual_norm("norm");
+    if (model_.attention == spec::AttentionKind::latent) {
+      latent_attention();
+    } else {
+      grouped_query_attention();
+    }
+    at(index, fmt::format("layers.{}.ffn.", index));
+    residual_norm("norm");
+    if (model_.is_moe_layer(index)) {
+      at(index, fmt::format("layers.{}.moe.", index));
+      experts();
+    } else {
+      linear("in", in_rows_ * model_.ffn_hidden_size, hidden_, 0, ParamInit::normal);
+      linear("out", hidden_, model_.ffn_hidden_size, 1, ParamInit::scaled_normal);
+    }
+  }
+
+  void head() {
+    at(-1, "");
+    residual_norm("final_norm");
+    if (!model_.tie_embeddings) {
+      add("head.weight", {model_.vocab_size, hidden_}, {.shard_dim = 0});
+    }
+  }
+
+ private:
+  struct Options {
+    ParamKind kind = ParamKind::matrix;
+    ParamInit init = ParamInit::normal;
+    std::optional<int> shard_dim = {};
+    Axis shard_axis = Axis::tensor;
+  };
+
+  void at(int layer, std::string prefix) {
+    layer_ = layer;
+    prefix_ = std::move(prefix);
+  }
+
+  ParamSpec& add(std::string_view name, Shape shape, const Options& options) {
+    ParamSpec param;
+    param.name = fmt::format("{}{}", prefix_, name);
+    param.shape = std::move(shape);
+    param.layer = layer_;
+    param.kind = options.kind;
+    param.init = options.init;
+    param.shard_dim = options.shard_dim;
+    param.shard_axis = options.shard_axis;
+    param.decay = options.kind != ParamKind::norm && options.kind != ParamKind::bias;
+    table_.push_back(std::move(param));
+    return table_.back();
+  }
+
+  // A norm of a width; shard_dim 0 when the normalised vector is itself split.
+  void norm(std::string_view name, std::int64_t width, std::optional<int> shard_dim = {}) {
+    const Options weight{.kind = ParamKind::norm, .init = ParamInit::ones, .shard_dim = shard_dim};
+    add(fmt::format("{}.weight", name), {width}, weight);
+  }
+  // A norm of the residual stream: LayerNorm has a bias.
+  void residual_norm(std::string_view name) {
+    norm(name, hidden_);
+    if (model_.norm == spec::NormKind::layer) {
+      add(fmt::format("{}.bias", name), {hidden_},
+          {.kind = ParamKind::bias, .init = ParamInit::zeros});
+    }
+  }
+
+  // [rows, columns] with bias [rows] when the model has biases; the bias is split with the rows.
+  void linear(std::string_view name,
+              std::int64_t rows,
+              std::int64_t columns,
+              int shard_dim,
+              ParamInit init) {
+    add(fmt::format("{}.weight", name), {rows, columns}, {.init = init, .shard_dim = shard_dim});
+    if (!model_.use_bias) return;
+    Options bias{.kind = ParamKind::bias, .init = ParamInit::zeros};
+    if (shard_dim == 0) bias.shard_dim = 0;
+    add(fmt::format("{}.bias", name), {rows}, bias);
+  }
+
+  void grouped_query_attention() {
+    linear("qkv", (heads_ + 2 * kv_heads_) * head_dim_, hidden_, 0, ParamInit::normal);
+    if (model_.qk_norm == spec::QkNormKind::per_head) {
+      norm("q_norm", head_dim_);
+      norm("k_norm", head_dim_);
+    } else if (model_.qk_norm == spec::QkNormKind::full) {
+      norm("q_norm", heads_ * head_dim_, 0);
+      norm("k_norm", kv_heads_ * head_dim_, 0);
+    }
+    linear("out", hidden_, heads_ * head_dim_, 1, ParamInit::scaled_normal);
+  }
+
+  void latent_attention() {
+    const std::int64_t qk_dim = std::int64_t{model_.qk_nope_head_dim} + model_.qk_rope_head_dim;
+    const std::int64_t kv_dim = std::int64_t{model_.qk_nope_head_dim} + model_.v_head_dim;
+    if (model_.q_lora_rank > 0) {
+      add("q_down.weight", {model_.q_lora_rank, hidden_}, {});
+      norm("q_down_norm", model_.q_lora_rank);
+      add("q_up.weight", {heads_ * qk_dim, model_.q_lora_rank}, {.shard_dim = 0});
+    } else {
+      add("q.weight", {heads_ * qk_dim, hidden_}, {.shard_dim = 0});
+    }
+    add("kv_down.weight", {std::int64_t{model_.kv_lora_rank} + model_.qk_rope_head_dim, hidden_},
+        {});
+    norm("kv_down_norm", model_.kv_lora_rank);
+    add("kv_up.weight", {heads_ * kv_dim, model_.kv_lora_rank}, {.shard_dim = 0});
+    add("out.weight", {hidden_, heads_ * model_.v_head_dim},
+        {.init = ParamInit::scaled_normal, .shard_dim = 1});
+  }
+
+  void experts() {
+    const std::int64_t count = model_.num_experts;
+    const std::int64_t width = model_.moe_ffn_hidden_size;
+    add("router.weight", {count, hidden_}, {.kind = ParamKind::router}).always_f32 = true;
+    if (model_.expert_bias_update_rate > 0) {
+      ParamSpec& bias =
+          add("router.bias", {count}, {.kind = ParamKind::router_bias, .init = ParamInit::zeros});
+      bias.always_f32 = true;
+      bias.trainable = false;
+      bias.decay = false;
+    }
+    const auto expert = [](ParamInit init) {
+      return Options{
+          .kind = ParamKind::expert, .init = init, .shard_dim = 0, .shard_axis = Axis::expert};
+    };
+    add("experts.in.weight", {count, in_rows_ * width, hidden_}, expert(ParamInit::normal));
+    add("experts.out.weight", {count, hidden_, width}, expert(ParamInit::scaled_normal));
+    if (model_.num_shared_experts > 0) {
+      const std::int64_t shared = model_.num_shared_experts * width;
+      add("shared.in.weight", {in_rows_ * shared, hidden_}, {.shard_dim = 0});
+      add("shared.out.weight", {hidden_, shared},
+          {.init = ParamInit::scaled_normal, .shard_dim = 1});
+    }
+  }
+
+  const ModelConfig& model_;
+  std::int64_t hidden_, heads_, kv_heads_, head_dim_;
+  std::int64_t in_rows_;  // 2: gate and up
+  ParamTable table_;
+  int layer_ = -1;
+  std::string prefix_;
+};
+
+}  // namespace
+
+std::int64_t ParamSpec::num_elements() const {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+ParamTable make_param_table(const ModelConfig& model) {
+  TableBuilder builder(model);
+  builder.embedding();
+  for (int layer = 0; layer < model.num_layers; ++layer)
+    builder.layer(layer);
+  builder.head();
+  return builder.take();
+}
+
+ParamTable make_part_table(const ModelConfig& model, ModelPart part, int layer) {
+  TableBuilder builder(model);
+  switch (part) {
+    case ModelPart::embedding:
+      builder.embedding();
+      break;
+    case ModelPart::layer:
+      builder.layer(layer);
+      break;
+    case ModelPart::head:
+      builder.head();
+      break;
+  }
+  return builder.take();
+}
+
+DType weight_dtype(const ParamSpec& param, spec::Precision precision) {
+  return precision == spec::Precision::bf16 && !param.always_f32 ? DType::bf16 : DType::f32;
+}
+
+}  // namespace tera::plan

@@ -7,10 +7,12 @@
 //   layers.N.attention.q_norm.weight, k_norm.weight  [D] per_head | [A D], [Akv D] full
 //   layers.N.attention.out.weight [H, A D] (.bias [H])
 //   latent attention instead: attention.{q_down [rq, H], q_down_norm [rq], q_up [A (dn+dr), rq] |
-//     q [A (dn+dr), H]}, kv_down [rkv + dr, H], kv_down_norm [rkv], kv_up [A (dn+dv), rkv], out [H, A dv]
+//     q [A (dn+dr), H]}, kv_down [rkv + dr, H], kv_down_norm [rkv], kv_up [A (dn+dv), rkv], out [H,
+//     A dv], each with .weight and never a bias
 //   layers.N.ffn.norm.weight [H] (.bias)
-//   dense: layers.N.ffn.in.weight [F or 2F (gate rows, then up rows), H] (.bias), ffn.out.weight [H, F] (.bias)
-//   MoE:   layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when expert_bias_update_rate > 0
+//   dense: layers.N.ffn.in.weight [F or 2F (gate rows, then up rows), H] (.bias), ffn.out.weight
+//   [H, F] (.bias) MoE:   layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when
+//   expert_bias_update_rate > 0
 //            (f32, updated by rule, not by gradient; not counted as a parameter),
 //          moe.experts.in.weight [E, F or 2F, H], moe.experts.out.weight [E, H, F],
 //          moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F]
@@ -27,7 +29,12 @@
 
 namespace tera::plan {
 
-enum class ParamInit : std::uint8_t { normal, scaled_normal, ones, zeros };  // scaled: std / sqrt(2 L)
+enum class ParamInit : std::uint8_t {
+  normal,
+  scaled_normal,
+  ones,
+  zeros
+};  // scaled: std / sqrt(2 L)
 enum class ParamKind : std::uint8_t { embedding, matrix, norm, bias, router, expert, router_bias };
 
 struct ParamSpec {
@@ -36,17 +43,21 @@ struct ParamSpec {
   int layer = -1;                   // -1: embedding, final norm, head
   ParamKind kind = ParamKind::matrix;
   ParamInit init = ParamInit::normal;
-  std::optional<int> shard_dim;     // dim split over shard_axis
+  std::optional<int> shard_dim;  // dim split over shard_axis
   Axis shard_axis = Axis::tensor;
-  bool always_f32 = false;          // router: f32 in every precision
-  bool trainable = true;            // router_bias is not
-  bool decay = true;                // weight decay applies
+  bool always_f32 = false;  // router: f32 in every precision
+  bool trainable = true;    // router_bias is not
+  bool decay = true;        // weight decay applies
   std::int64_t num_elements() const;
   bool is_expert() const { return kind == ParamKind::expert; }
 };
 using ParamTable = std::vector<ParamSpec>;
 
 ParamTable make_param_table(const spec::ModelConfig& model);
+
+// The rows of one part alone: layers of one kind are alike, so estimates need one of each.
+enum class ModelPart : std::uint8_t { embedding, layer, head };
+ParamTable make_part_table(const spec::ModelConfig& model, ModelPart part, int layer = 0);
 
 struct ParamCounts {
   std::int64_t total = 0;   // trainable
@@ -60,7 +71,8 @@ struct ParamCounts {
   std::int64_t norms = 0;
   std::int64_t head = 0;
 };
-// Closed form, without building the table: O(layers).
+// Closed form, without building the table. embedding includes learned positions; norms all norm
+// weights and biases; attention and dense_ffn their matrices and biases.
 ParamCounts count_params(const spec::ModelConfig& model);
 
 // Storage type of a tensor under a precision.

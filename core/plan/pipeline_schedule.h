@@ -25,8 +25,8 @@ PipelineSchedule make_schedule(spec::ScheduleKind kind, int num_stages, int num_
 
 struct SimulatedStep {
   double step_s = 0;
-  double bubble_ratio = 0;           // idle share of the busiest stage's timeline
-  std::vector<int> peak_in_flight;   // [stage] most micro-batches forwarded and not yet backwarded
+  double bubble_ratio = 0;          // idle share of the busiest stage's timeline
+  std::vector<int> peak_in_flight;  // [stage] most micro-batches forwarded and not yet backwarded
 };
 // Plays the schedule with the given durations per stage; an error names the stage that deadlocks.
 Result<SimulatedStep> simulate(const PipelineSchedule& schedule,

@@ -1,1 +1,68 @@
-// (being written)
+#include "core/plan/rank_mesh.h"
+
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace tera::plan {
+
+Result<RankMesh> RankMesh::make(const spec::ParallelLayout& layout) {
+  const std::int64_t sizes[] = {layout.tensor_parallel_size, layout.context_parallel_size,
+                                layout.data_parallel_size,   layout.pipeline_parallel_size,
+                                layout.expert_parallel_size, layout.expert_tensor_parallel_size};
+  std::int64_t product = 1;
+  for (const std::int64_t size : sizes) {
+    if (size < 1) return fail(ErrorCode::invalid_input, "layout: every size must be at least 1");
+  }
+  for (int axis = 0; axis < 4; ++axis) {
+    product *= sizes[axis];
+    if (product > std::numeric_limits<int>::max()) {
+      return fail(ErrorCode::invalid_input, "layout: more than 2,147,483,647 ranks",
+                  "lower layout.data_parallel_size");
+    }
+  }
+  const std::int64_t inner =
+      std::int64_t{layout.tensor_parallel_size} * layout.context_parallel_size;
+  const std::int64_t stage = inner * layout.data_parallel_size;
+  const std::int64_t folded =
+      std::int64_t{layout.expert_tensor_parallel_size} * layout.expert_parallel_size;
+  if (stage % folded != 0) {
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("layout.expert_parallel_size: expert_tensor x expert parallel size = {} "
+                    "does not divide the {} ranks of a pipeline stage",
+                    folded, stage),
+        "use a divisor of tensor x context x data parallel size");
+  }
+  RankMesh mesh;
+  const auto set = [&mesh](Axis axis, std::int64_t size, std::int64_t stride) {
+    mesh.axes_[static_cast<std::size_t>(axis)] = {static_cast<int>(size), static_cast<int>(stride)};
+  };
+  set(Axis::tensor, layout.tensor_parallel_size, 1);
+  set(Axis::context, layout.context_parallel_size, layout.tensor_parallel_size);
+  set(Axis::data, layout.data_parallel_size, inner);
+  set(Axis::pipeline, layout.pipeline_parallel_size, stage);
+  set(Axis::expert_tensor, layout.expert_tensor_parallel_size, 1);
+  set(Axis::expert, layout.expert_parallel_size, layout.expert_tensor_parallel_size);
+  set(Axis::expert_data, stage / folded, folded);
+  mesh.world_size_ = static_cast<int>(product);
+  return mesh;
+}
+
+RankGroup RankMesh::group(int rank, Axis axis) const {
+  return {rank - coordinate(rank, axis) * stride(axis), stride(axis), size(axis)};
+}
+
+RankGroup RankMesh::group(int rank, Axis inner, Axis outer) const {
+  const RankGroup in = group(rank, inner);
+  return {in.first - coordinate(rank, outer) * stride(outer), in.stride, in.size * size(outer)};
+}
+
+std::string RankMesh::describe(int rank) const {
+  return fmt::format("rank {} (tp {} cp {} dp {} pp {} | ep {})", rank,
+                     coordinate(rank, Axis::tensor), coordinate(rank, Axis::context),
+                     coordinate(rank, Axis::data), coordinate(rank, Axis::pipeline),
+                     coordinate(rank, Axis::expert));
+}
+
+}  // namespace tera::plan

@@ -12,7 +12,15 @@
 
 namespace tera::plan {
 
-enum class Axis : std::uint8_t { tensor, context, data, pipeline, expert_tensor, expert, expert_data };
+enum class Axis : std::uint8_t {
+  tensor,
+  context,
+  data,
+  pipeline,
+  expert_tensor,
+  expert,
+  expert_data
+};
 inline constexpr int kNumAxes = 7;
 
 struct RankGroup {  // every group the engine needs is an arithmetic progression of ranks

@@ -1,1 +1,163 @@
-// (being written)
+#include "core/plan/stash_table.h"
+
+#include <functional>
+#include <numeric>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace tera::plan {
+namespace {
+
+using Shape = std::vector<std::int64_t>;
+using spec::ModelConfig;
+
+class StashBuilder {
+ public:
+  explicit StashBuilder(const spec::RunSpec& spec)
+      : model_(spec.model),
+        recompute_(spec.layout.recompute),
+        compute_(spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32),
+        tokens_(std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length),
+        hidden_(spec.model.hidden_size),
+        in_rows_(spec.model.gated() ? 2 : 1) {}
+
+  std::vector<StashEntry> take() { return std::move(entries_); }
+
+  void layer(int index) {
+    prefix_ = fmt::format("layers.{}.", index);
+    add("attention.x", {tokens_, hidden_}, compute_);
+    if (recompute_ == spec::RecomputeKind::full) return;
+    norm("attention");
+    if (model_.attention == spec::AttentionKind::latent) {
+      latent_attention();
+    } else {
+      grouped_query_attention();
+    }
+    add("attention.lse", {tokens_, model_.num_attention_heads}, DType::f32);
+    add("ffn.x", {tokens_, hidden_}, compute_);
+    norm("ffn");
+    if (model_.is_moe_layer(index)) {
+      experts();
+    } else {
+      add("ffn.inner", {tokens_, in_rows_ * model_.ffn_hidden_size}, compute_);
+      if (keeps_cheap()) add("ffn.act", {tokens_, model_.ffn_hidden_size}, compute_);
+    }
+  }
+
+  void head() {
+    prefix_.clear();
+    add("head.x", {tokens_, hidden_}, compute_);
+    norm_statistics("head");
+    add("head.dx", {tokens_, hidden_}, compute_);
+  }
+
+ private:
+  // Norm outputs and activations are cheap to compute again: selective recompute drops them.
+  bool keeps_cheap() const { return recompute_ == spec::RecomputeKind::none; }
+
+  void add(std::string_view name, Shape shape, DType dtype) {
+    entries_.push_back({fmt::format("{}{}", prefix_, name), std::move(shape), dtype});
+  }
+
+  void norm_statistics(std::string_view part) {
+    add(fmt::format("{}.norm_rstd", part), {tokens_}, DType::f32);
+    if (model_.norm == spec::NormKind::layer) {
+      add(fmt::format("{}.norm_mean", part), {tokens_}, DType::f32);
+    }
+  }
+
+  void norm(std::string_view part) {
+    norm_statistics(part);
+    if (keeps_cheap()) add(fmt::format("{}.norm_out", part), {tokens_, hidden_}, compute_);
+  }
+
+  void grouped_query_attention() {
+    const std::int64_t heads = model_.num_attention_heads;
+    const std::int64_t kv_heads = model_.num_key_value_heads;
+    const std::int64_t dim = model_.head_dim;
+    add("attention.q", {tokens_, heads, dim}, compute_);
+    add("attention.k", {tokens_, kv_heads, dim}, compute_);
+    add("attention.v", {tokens_, kv_heads, dim}, compute_);
+    if (model_.qk_norm != spec::QkNormKind::none) {
+      add("attention.q_raw", {tokens_, heads, dim}, compute_);
+      add("attention.k_raw", {tokens_, kv_heads, dim}, compute_);
+      const bool per_head = model_.qk_norm == spec::QkNormKind::per_head;
+      add("attention.q_rstd", per_head ? Shape{tokens_, heads} : Shape{tokens_}, DType::f32);
+      add("attention.k_rstd", per_head ? Shape{tokens_, kv_heads} : Shape{tokens_}, DType::f32);
+    }
+    add("attention.out", {tokens_, heads, dim}, compute_);
+  }
+
+  void latent_attention() {
+    const std::int64_t heads = model_.num_attention_heads;
+    const std::int64_t qk_dim = std::int64_t{model_.qk_nope_head_dim} + model_.qk_rope_head_dim;
+    if (model_.q_lora_rank > 0) {
+      add("attention.q_latent", {tokens_, model_.q_lora_rank}, compute_);
+      add("attention.q_latent_rstd", {tokens_}, DType::f32);
+      if (keeps_cheap()) {
+        add("attention.q_latent_norm_out", {tokens_, model_.q_lora_rank}, compute_);
+      }
+    }
+    add("attention.kv_latent",
+        {tokens_, std::int64_t{model_.kv_lora_rank} + model_.qk_rope_head_dim}, compute_);
+    add("attention.kv_latent_rstd", {tokens_}, DType::f32);
+    if (keeps_cheap())
+      add("attention.kv_latent_norm_out", {tokens_, model_.kv_lora_rank}, compute_);
+    add("attention.q", {tokens_, heads, qk_dim}, compute_);
+    add("attention.k", {tokens_, heads, qk_dim}, compute_);
+    add("attention.v", {tokens_, heads, model_.v_head_dim}, compute_);
+    add("attention.out", {tokens_, heads, model_.v_head_dim}, compute_);
+  }
+
+  void experts() {
+    const std::int64_t count = model_.num_experts;
+    const std::int64_t top_k = model_.router_top_k;
+    const std::int64_t width = model_.moe_ffn_hidden_size;
+    const std::int64_t rows = tokens_ * top_k;
+    add("moe.scores", {tokens_, count}, DType::f32);
+    if (model_.router_score == spec::RouterScore::softmax || model_.z_loss_coeff > 0) {
+      add("moe.logsumexp", {tokens_}, DType::f32);
+    }
+    add("moe.indices", {tokens_, top_k}, DType::i32);
+    add("moe.gates", {tokens_, top_k}, DType::f32);
+    add("moe.rows", {tokens_, top_k}, DType::i32);
+    add("moe.permuted", {rows, hidden_}, compute_);
+    add("moe.inner", {rows, in_rows_ * width}, compute_);
+    if (keeps_cheap()) add("moe.act", {rows, width}, compute_);
+    add("moe.offsets", {count + 1}, DType::i64);
+    if (model_.num_shared_experts > 0) {
+      const std::int64_t shared = model_.num_shared_experts * width;
+      add("moe.shared.inner", {tokens_, in_rows_ * shared}, compute_);
+      if (keeps_cheap()) add("moe.shared.act", {tokens_, shared}, compute_);
+    }
+  }
+
+  const ModelConfig& model_;
+  spec::RecomputeKind recompute_;
+  DType compute_;
+  std::int64_t tokens_;   // T
+  std::int64_t hidden_;   // H
+  std::int64_t in_rows_;  // 2: gate and up
+  std::string prefix_;
+  std::vector<StashEntry> entries_;
+};
+
+}  // namespace
+
+std::int64_t StashEntry::num_bytes() const {
+  return std::accumulate(shape.begin(), shape.end(), dtype_bytes(dtype), std::multiplies<>());
+}
+
+std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
+                                         int first_layer,
+                                         int last_layer,
+                                         bool has_head) {
+  StashBuilder builder(spec);
+  for (int layer = first_layer; layer < last_layer; ++layer)
+    builder.layer(layer);
+  if (has_head) builder.head();
+  return builder.take();
+}
+
+}  // namespace tera::plan

@@ -6,15 +6,21 @@
 //   attention.x [T, H] c              residual stream entering the layer (input of the norm)
 //   attention.norm_rstd [T] f32, attention.norm_mean [T] f32 (LayerNorm only)
 //   attention.norm_out [T, H] c       input of the qkv product
-//   attention.q [T, A, D] c, attention.k [T, Akv, D] c, attention.v [T, Akv, D] c   after norm and rotary
-//   attention.q_raw [T, A, D] c, attention.k_raw [T, Akv, D] c, attention.q_rstd, attention.k_rstd f32
+//   attention.q [T, A, D] c, attention.k [T, Akv, D] c, attention.v [T, Akv, D] c   after norm and
+//   rotary attention.q_raw [T, A, D] c, attention.k_raw [T, Akv, D] c, attention.q_rstd,
+//   attention.k_rstd f32
 //       (QK-norm only: before the norm; rstd [T, A] and [T, Akv] per_head, [T] and [T] full)
 //   attention.out [T, A, D] c         input of the output product
 //   attention.lse [T, A] f32
+//   latent attention instead of q, k, v, out above: attention.q_latent [T, rq] c, q_latent_rstd [T]
+//   f32,
+//       q_latent_norm_out [T, rq] c (rq > 0 only), kv_latent [T, rkv + dr] c, kv_latent_rstd [T]
+//       f32, kv_latent_norm_out [T, rkv] c, q, k [T, A, dn + dr] c, v, out [T, A, dv] c
 //   ffn.x [T, H] c                    residual stream entering the feed-forward
 //   ffn.norm_rstd [T] f32, ffn.norm_mean [T] f32 (LayerNorm only), ffn.norm_out [T, H] c
 //   dense: ffn.inner [T, F or 2F] c   before the activation; ffn.act [T, F] c after it
-//   MoE:   moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss on)
+//   MoE:   moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss
+//   on)
 //          moe.indices [T, K] i32, moe.gates [T, K] f32
 //          moe.rows [T, K] i32        row of each slot in expert order
 //          moe.permuted [T K, H] c    rows sent to experts, by expert then token then k
@@ -22,7 +28,9 @@
 //          moe.offsets [E + 1] i64
 //          moe.shared.inner [T, S F or 2 S F] c, moe.shared.act [T, S F] c (shared experts only)
 //   head:  head.x [T, H] c            input of the final norm; head.norm_rstd (and _mean) [T] f32
-//          head.dx [T, H] c           gradient at the norm's output, computed with the loss (forward)
+//          head.dx [T, H] c           gradient at the norm's output, computed with the loss
+//          (forward)
+//   recompute: selective keeps no norm_out and no act; full keeps attention.x alone of each layer
 #pragma once
 #include <cstdint>
 #include <string>
@@ -34,7 +42,7 @@
 namespace tera::plan {
 
 struct StashEntry {
-  std::string name;                 // "layers.3.attention.q"
+  std::string name;  // "layers.3.attention.q"
   std::vector<std::int64_t> shape;
   DType dtype = DType::f32;
   std::int64_t num_bytes() const;

@@ -1,1 +1,38 @@
-// (being written)
+#include "core/plan/term.h"
+
+#include <utility>
+
+namespace tera::plan {
+
+Term sum_term(std::string label, std::string unit, std::vector<Term> children) {
+  Term term{.label = std::move(label),
+            .value = 0,
+            .unit = std::move(unit),
+            .formula = {},
+            .source = {},
+            .children = std::move(children)};
+  for (const Term& child : term.children) {
+    term.value += child.value;
+    term.formula += (term.formula.empty() ? "" : " + ") + child.label;
+  }
+  return term;
+}
+
+const Term* find_term(const Term& root, const std::string& path) {
+  const Term* term = &root;
+  for (std::size_t begin = 0; begin < path.size();) {
+    const std::size_t slash = path.find('/', begin);
+    const std::size_t end = slash == std::string::npos ? path.size() : slash;
+    const std::string label = path.substr(begin, end - begin);
+    const Term* next = nullptr;
+    for (const Term& child : term->children) {
+      if (child.label == label) next = &child;
+    }
+    if (next == nullptr) return nullptr;
+    term = next;
+    begin = end + 1;
+  }
+  return term;
+}
+
+}  // namespace tera::plan

@@ -15,10 +15,10 @@ struct DeviceSpec {
   double peak_flops_per_s_f32 = 0;   // dense, as used for f32 training products
   double memory_bytes = 0;
   double memory_bytes_per_s = 0;
-  double reserved_bytes = 0;         // context, driver, operating system: not for the model
-  double matmul_efficiency = 0.6;    // share of peak that large products reach
-  double memory_efficiency = 0.8;    // share of memory_bytes_per_s that streaming ops reach
-  double op_overhead_s = 5e-6;       // start of one op
+  double reserved_bytes = 0;       // context, driver, operating system: not for the model
+  double matmul_efficiency = 0.6;  // share of peak that large products reach
+  double memory_efficiency = 0.8;  // share of memory_bytes_per_s that streaming ops reach
+  double op_overhead_s = 5e-6;     // start of one op
   double idle_power_w = 0;
   double peak_power_w = 0;
   double price_usd_per_h = 0;
@@ -28,17 +28,67 @@ struct DeviceSpec {
   static void visit_fields(Self& self, Visitor&& visit) {
     visit(Field{.name = "name", .help = "Device name."}, self.name);
     visit(Field{.name = "is_cpu", .help = "The device is the host's processor."}, self.is_cpu);
-    visit(Field{.name = "peak_flops_per_s_bf16", .unit = "flop/s", .min = 0, .step = 1e12, .help = "Dense bf16 peak."}, self.peak_flops_per_s_bf16);
-    visit(Field{.name = "peak_flops_per_s_f32", .unit = "flop/s", .min = 0, .step = 1e12, .help = "Dense peak of f32 training products."}, self.peak_flops_per_s_f32);
-    visit(Field{.name = "memory_bytes", .unit = "B", .min = 0, .step = 1e9, .help = "Memory of one device."}, self.memory_bytes);
-    visit(Field{.name = "memory_bytes_per_s", .unit = "B/s", .min = 0, .step = 1e11, .help = "Memory bandwidth of one device."}, self.memory_bytes_per_s);
-    visit(Field{.name = "reserved_bytes", .unit = "B", .min = 0, .step = 1e8, .help = "Memory taken by driver, context and system."}, self.reserved_bytes);
-    visit(Field{.name = "matmul_efficiency", .min = 0.01, .max = 1, .step = 0.01, .help = "Share of peak that large matrix products reach."}, self.matmul_efficiency);
-    visit(Field{.name = "memory_efficiency", .min = 0.01, .max = 1, .step = 0.01, .help = "Share of memory bandwidth that streaming operations reach."}, self.memory_efficiency);
-    visit(Field{.name = "op_overhead_s", .unit = "s", .min = 0, .max = 1, .step = 1e-6, .help = "Time to start one operation."}, self.op_overhead_s);
-    visit(Field{.name = "idle_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power when idle."}, self.idle_power_w);
-    visit(Field{.name = "peak_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power limit."}, self.peak_power_w);
-    visit(Field{.name = "price_usd_per_h", .unit = "USD/h", .min = 0, .step = 0.1, .help = "Price of one device for an hour."}, self.price_usd_per_h);
+    visit(Field{.name = "peak_flops_per_s_bf16",
+                .unit = "flop/s",
+                .min = 0,
+                .step = 1e12,
+                .help = "Dense bf16 peak."},
+          self.peak_flops_per_s_bf16);
+    visit(Field{.name = "peak_flops_per_s_f32",
+                .unit = "flop/s",
+                .min = 0,
+                .step = 1e12,
+                .help = "Dense peak of f32 training products."},
+          self.peak_flops_per_s_f32);
+    visit(Field{.name = "memory_bytes",
+                .unit = "B",
+                .min = 0,
+                .step = 1e9,
+                .help = "Memory of one device."},
+          self.memory_bytes);
+    visit(Field{.name = "memory_bytes_per_s",
+                .unit = "B/s",
+                .min = 0,
+                .step = 1e11,
+                .help = "Memory bandwidth of one device."},
+          self.memory_bytes_per_s);
+    visit(Field{.name = "reserved_bytes",
+                .unit = "B",
+                .min = 0,
+                .step = 1e8,
+                .help = "Memory taken by driver, context and system."},
+          self.reserved_bytes);
+    visit(Field{.name = "matmul_efficiency",
+                .min = 0.01,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of peak that large matrix products reach."},
+          self.matmul_efficiency);
+    visit(Field{.name = "memory_efficiency",
+                .min = 0.01,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of memory bandwidth that streaming operations reach."},
+          self.memory_efficiency);
+    visit(Field{.name = "op_overhead_s",
+                .unit = "s",
+                .min = 0,
+                .max = 1,
+                .step = 1e-6,
+                .help = "Time to start one operation."},
+          self.op_overhead_s);
+    visit(
+        Field{
+            .name = "idle_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power when idle."},
+        self.idle_power_w);
+    visit(Field{.name = "peak_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power limit."},
+          self.peak_power_w);
+    visit(Field{.name = "price_usd_per_h",
+                .unit = "USD/h",
+                .min = 0,
+                .step = 0.1,
+                .help = "Price of one device for an hour."},
+          self.price_usd_per_h);
   }
 };
 
@@ -50,9 +100,25 @@ struct LinkSpec {
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
-    visit(Field{.name = "bytes_per_s", .unit = "B/s", .min = 0, .step = 1e9, .help = "Bandwidth per direction and device."}, self.bytes_per_s);
-    visit(Field{.name = "latency_s", .unit = "s", .min = 0, .max = 10, .step = 1e-6, .help = "Time of an empty message."}, self.latency_s);
-    visit(Field{.name = "efficiency", .min = 0.01, .max = 1, .step = 0.01, .help = "Share of the bandwidth that large messages reach."}, self.efficiency);
+    visit(Field{.name = "bytes_per_s",
+                .unit = "B/s",
+                .min = 0,
+                .step = 1e9,
+                .help = "Bandwidth per direction and device."},
+          self.bytes_per_s);
+    visit(Field{.name = "latency_s",
+                .unit = "s",
+                .min = 0,
+                .max = 10,
+                .step = 1e-6,
+                .help = "Time of an empty message."},
+          self.latency_s);
+    visit(Field{.name = "efficiency",
+                .min = 0.01,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of the bandwidth that large messages reach."},
+          self.efficiency);
   }
 };
 
@@ -71,13 +137,30 @@ struct Cluster {
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
-    visit(Field{.name = "num_nodes", .min = 1, .max = 1 << 20, .help = "Machines."}, self.num_nodes);
-    visit(Field{.name = "devices_per_node", .min = 1, .max = 4096, .help = "Devices that share the fast link."}, self.devices_per_node);
+    visit(Field{.name = "num_nodes", .min = 1, .max = 1 << 20, .help = "Machines."},
+          self.num_nodes);
+    visit(Field{.name = "devices_per_node",
+                .min = 1,
+                .max = 4096,
+                .help = "Devices that share the fast link."},
+          self.devices_per_node);
     visit(Field{.name = "device", .help = "One device."}, self.device);
     visit(Field{.name = "intra_node", .help = "Link between devices of a node."}, self.intra_node);
     visit(Field{.name = "inter_node", .help = "Link between nodes."}, self.inter_node);
-    visit(Field{.name = "power_usage_effectiveness", .min = 1, .max = 5, .step = 0.01, .help = "Power of the site over power of the machines."}, self.power_usage_effectiveness);
-    visit(Field{.name = "grid_gco2_per_kwh", .unit = "gCO2e/kWh", .min = 0, .max = 5000, .step = 10, .help = "Carbon intensity of the electricity.", .source = "Our World in Data 2023, world average 475"}, self.grid_gco2_per_kwh);
+    visit(Field{.name = "power_usage_effectiveness",
+                .min = 1,
+                .max = 5,
+                .step = 0.01,
+                .help = "Power of the site over power of the machines."},
+          self.power_usage_effectiveness);
+    visit(Field{.name = "grid_gco2_per_kwh",
+                .unit = "gCO2e/kWh",
+                .min = 0,
+                .max = 5000,
+                .step = 10,
+                .help = "Carbon intensity of the electricity.",
+                .source = "Our World in Data 2023, world average 475"},
+          self.grid_gco2_per_kwh);
   }
 };
 

@@ -17,8 +17,15 @@ struct DatasetConfig {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     visit(Field{.name = "path", .help = "Prefix of the token files.", .required = true}, self.path);
-    visit(Field{.name = "manifest", .help = "Manifest id (SHA-256); a different one stops the run."}, self.manifest);
-    visit(Field{.name = "weight", .min = 0, .max = 1e12, .step = 0.1, .help = "Share of tokens; weights are normalised."}, self.weight);
+    visit(
+        Field{.name = "manifest", .help = "Manifest id (SHA-256); a different one stops the run."},
+        self.manifest);
+    visit(Field{.name = "weight",
+                .min = 0,
+                .max = 1e12,
+                .step = 0.1,
+                .help = "Share of tokens; weights are normalised."},
+          self.weight);
   }
 };
 
@@ -29,8 +36,19 @@ struct BlendStage {  // weights that hold from a sample on; the first stage is t
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
-    visit(Field{.name = "from_sample", .unit = "sequences", .min = 0, .max = 1e15, .help = "First sample of the stage.", .required = true}, self.from_sample);
-    visit(Field{.name = "weights", .min = 0, .max = 1e12, .help = "One weight per dataset.", .required = true}, self.weights);
+    visit(Field{.name = "from_sample",
+                .unit = "sequences",
+                .min = 0,
+                .max = 1e15,
+                .help = "First sample of the stage.",
+                .required = true},
+          self.from_sample);
+    visit(Field{.name = "weights",
+                .min = 0,
+                .max = 1e12,
+                .help = "One weight per dataset.",
+                .required = true},
+          self.weights);
   }
 };
 
@@ -44,9 +62,12 @@ struct DataConfig {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     visit(Field{.name = "datasets", .help = "Token files to train on."}, self.datasets);
-    visit(Field{.name = "blend_stages", .help = "Changes of the weights during the run."}, self.blend_stages);
+    visit(Field{.name = "blend_stages", .help = "Changes of the weights during the run."},
+          self.blend_stages);
     visit(Field{.name = "tokenizer", .help = "Path of tokenizer.json."}, self.tokenizer);
-    visit(Field{.name = "cross_document_attention", .help = "Let tokens attend across document boundaries."}, self.cross_document_attention);
+    visit(Field{.name = "cross_document_attention",
+                .help = "Let tokens attend across document boundaries."},
+          self.cross_document_attention);
   }
 };
 

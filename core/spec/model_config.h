@@ -1,5 +1,6 @@
 // The architecture of a decoder language model, dense or Mixture-of-Experts.
-// Symbols in comments: H hidden, A heads, D head dim, F ffn width, E experts, K top-k, V vocabulary.
+// Symbols in comments: H hidden, A heads, D head dim, F ffn width, E experts, K top-k, V
+// vocabulary.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -58,40 +59,188 @@ struct ModelConfig {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     constexpr double kBig = 1 << 24;
-    visit(Field{.name = "num_layers", .min = 1, .max = 10000, .help = "Transformer layers.", .required = true}, self.num_layers);
-    visit(Field{.name = "hidden_size", .min = 1, .max = kBig, .step = 128, .help = "Width of the residual stream.", .required = true}, self.hidden_size);
-    visit(Field{.name = "num_attention_heads", .min = 1, .max = 65536, .help = "Query heads per layer.", .required = true}, self.num_attention_heads);
-    visit(Field{.name = "num_key_value_heads", .min = 1, .max = 65536, .help = "Key and value heads; fewer than query heads is grouped-query attention.", .source = "Ainslie et al. 2023, GQA"}, self.num_key_value_heads);
-    visit(Field{.name = "head_dim", .min = 1, .max = 4096, .step = 16, .help = "Width of one attention head."}, self.head_dim);
-    visit(Field{.name = "vocab_size", .min = 1, .max = kBig, .step = 128, .help = "Rows of the embedding and of the output head.", .required = true}, self.vocab_size);
-    visit(Field{.name = "max_position_embeddings", .unit = "tokens", .min = 1, .max = 1 << 30, .step = 1024, .help = "Longest sequence the model is made for; size of the table of learned positions."}, self.max_position_embeddings);
-    visit(Field{.name = "attention", .help = "grouped_query, or latent (multi-head latent attention).", .source = "DeepSeek-V2, 2024, section 2.1"}, self.attention);
-    visit(Field{.name = "q_lora_rank", .min = 0, .max = kBig, .step = 128, .help = "Latent attention: rank of the query compression; 0 projects queries directly."}, self.q_lora_rank);
-    visit(Field{.name = "kv_lora_rank", .min = 0, .max = kBig, .step = 128, .help = "Latent attention: rank of the joint key and value compression."}, self.kv_lora_rank);
-    visit(Field{.name = "qk_nope_head_dim", .min = 0, .max = 4096, .step = 16, .help = "Latent attention: head dim of the part of queries and keys without position."}, self.qk_nope_head_dim);
-    visit(Field{.name = "qk_rope_head_dim", .min = 0, .max = 4096, .step = 16, .help = "Latent attention: head dim of the rotary part of queries and keys."}, self.qk_rope_head_dim);
-    visit(Field{.name = "v_head_dim", .min = 0, .max = 4096, .step = 16, .help = "Latent attention: head dim of values."}, self.v_head_dim);
-    visit(Field{.name = "qk_norm", .help = "Normalise queries and keys: none, per_head (over head_dim), full (over all heads)."}, self.qk_norm);
-    visit(Field{.name = "position", .help = "rotary, or learned (a table added to the embedding)."}, self.position);
-    visit(Field{.name = "rope_theta", .min = 1, .max = 1e12, .step = 10000, .help = "Base of the rotary frequencies.", .source = "Su et al. 2021, RoFormer"}, self.rope_theta);
-    visit(Field{.name = "norm", .help = "rms (RMSNorm) or layer (LayerNorm with bias)."}, self.norm);
-    visit(Field{.name = "norm_eps", .min = 0, .max = 1, .step = 1e-6, .help = "Added to the variance inside the norms."}, self.norm_eps);
-    visit(Field{.name = "activation", .help = "swiglu (gated, three matrices), gelu or relu (two matrices)."}, self.activation);
-    visit(Field{.name = "use_bias", .help = "Bias in the linear layers of attention and feed-forward."}, self.use_bias);
-    visit(Field{.name = "tie_embeddings", .help = "Output head shares the embedding matrix."}, self.tie_embeddings);
-    visit(Field{.name = "ffn_hidden_size", .min = 0, .max = kBig, .step = 128, .help = "Inner width of dense feed-forward layers."}, self.ffn_hidden_size);
-    visit(Field{.name = "num_experts", .min = 0, .max = 65536, .help = "Routed experts per MoE layer; 0 makes every layer dense."}, self.num_experts);
-    visit(Field{.name = "router_top_k", .min = 0, .max = 64, .help = "Experts each token is sent to."}, self.router_top_k);
-    visit(Field{.name = "moe_ffn_hidden_size", .min = 0, .max = kBig, .step = 128, .help = "Inner width of one expert."}, self.moe_ffn_hidden_size);
-    visit(Field{.name = "num_shared_experts", .min = 0, .max = 64, .help = "Experts that see every token, each as wide as a routed one."}, self.num_shared_experts);
-    visit(Field{.name = "num_dense_layers", .min = 0, .max = 10000, .help = "Leading layers with a dense feed-forward instead of experts."}, self.num_dense_layers);
-    visit(Field{.name = "router_score", .help = "softmax over all experts, or sigmoid of each."}, self.router_score);
-    visit(Field{.name = "router_renormalize", .help = "Divide the chosen scores by their sum."}, self.router_renormalize);
-    visit(Field{.name = "routed_scaling_factor", .min = 0, .max = 1000, .step = 0.1, .help = "Factor on the output of the routed experts."}, self.routed_scaling_factor);
-    visit(Field{.name = "aux_loss_coeff", .min = 0, .max = 100, .step = 0.001, .help = "Weight of the load-balance loss.", .source = "Fedus et al. 2021, Switch Transformers, eq. 4"}, self.aux_loss_coeff);
-    visit(Field{.name = "z_loss_coeff", .min = 0, .max = 100, .step = 0.001, .help = "Weight of the router z-loss.", .source = "Zoph et al. 2022, ST-MoE, eq. 5"}, self.z_loss_coeff);
-    visit(Field{.name = "expert_bias_update_rate", .min = 0, .max = 1, .step = 0.001, .help = "Step of the aux-loss-free expert bias; 0 switches it off.", .source = "Wang et al. 2024, Auxiliary-Loss-Free Load Balancing"}, self.expert_bias_update_rate);
-    visit(Field{.name = "init_std", .min = 0, .max = 10, .step = 0.001, .help = "Standard deviation of the normal initialisation."}, self.init_std);
+    visit(Field{.name = "num_layers",
+                .min = 1,
+                .max = 10000,
+                .help = "Transformer layers.",
+                .required = true},
+          self.num_layers);
+    visit(Field{.name = "hidden_size",
+                .min = 1,
+                .max = kBig,
+                .step = 128,
+                .help = "Width of the residual stream.",
+                .required = true},
+          self.hidden_size);
+    visit(Field{.name = "num_attention_heads",
+                .min = 1,
+                .max = 65536,
+                .help = "Query heads per layer.",
+                .required = true},
+          self.num_attention_heads);
+    visit(Field{.name = "num_key_value_heads",
+                .min = 1,
+                .max = 65536,
+                .help = "Key and value heads; fewer than query heads is grouped-query attention.",
+                .source = "Ainslie et al. 2023, GQA"},
+          self.num_key_value_heads);
+    visit(Field{.name = "head_dim",
+                .min = 1,
+                .max = 4096,
+                .step = 16,
+                .help = "Width of one attention head."},
+          self.head_dim);
+    visit(Field{.name = "vocab_size",
+                .min = 1,
+                .max = kBig,
+                .step = 128,
+                .help = "Rows of the embedding and of the output head.",
+                .required = true},
+          self.vocab_size);
+    visit(
+        Field{
+            .name = "max_position_embeddings",
+            .unit = "tokens",
+            .min = 1,
+            .max = 1 << 30,
+            .step = 1024,
+            .help =
+                "Longest sequence the model is made for; size of the table of learned positions."},
+        self.max_position_embeddings);
+    visit(Field{.name = "attention",
+                .help = "grouped_query, or latent (multi-head latent attention).",
+                .source = "DeepSeek-V2, 2024, section 2.1"},
+          self.attention);
+    visit(
+        Field{.name = "q_lora_rank",
+              .min = 0,
+              .max = kBig,
+              .step = 128,
+              .help =
+                  "Latent attention: rank of the query compression; 0 projects queries directly."},
+        self.q_lora_rank);
+    visit(Field{.name = "kv_lora_rank",
+                .min = 0,
+                .max = kBig,
+                .step = 128,
+                .help = "Latent attention: rank of the joint key and value compression."},
+          self.kv_lora_rank);
+    visit(Field{.name = "qk_nope_head_dim",
+                .min = 0,
+                .max = 4096,
+                .step = 16,
+                .help =
+                    "Latent attention: head dim of the part of queries and keys without position."},
+          self.qk_nope_head_dim);
+    visit(Field{.name = "qk_rope_head_dim",
+                .min = 0,
+                .max = 4096,
+                .step = 16,
+                .help = "Latent attention: head dim of the rotary part of queries and keys."},
+          self.qk_rope_head_dim);
+    visit(Field{.name = "v_head_dim",
+                .min = 0,
+                .max = 4096,
+                .step = 16,
+                .help = "Latent attention: head dim of values."},
+          self.v_head_dim);
+    visit(Field{.name = "qk_norm",
+                .help = "Normalise queries and keys: none, per_head (over head_dim), full (over "
+                        "all heads)."},
+          self.qk_norm);
+    visit(Field{.name = "position", .help = "rotary, or learned (a table added to the embedding)."},
+          self.position);
+    visit(Field{.name = "rope_theta",
+                .min = 1,
+                .max = 1e12,
+                .step = 10000,
+                .help = "Base of the rotary frequencies.",
+                .source = "Su et al. 2021, RoFormer"},
+          self.rope_theta);
+    visit(Field{.name = "norm", .help = "rms (RMSNorm) or layer (LayerNorm with bias)."},
+          self.norm);
+    visit(Field{.name = "norm_eps",
+                .min = 0,
+                .max = 1,
+                .step = 1e-6,
+                .help = "Added to the variance inside the norms."},
+          self.norm_eps);
+    visit(Field{.name = "activation",
+                .help = "swiglu (gated, three matrices), gelu or relu (two matrices)."},
+          self.activation);
+    visit(Field{.name = "use_bias",
+                .help = "Bias in the linear layers of attention and feed-forward."},
+          self.use_bias);
+    visit(Field{.name = "tie_embeddings", .help = "Output head shares the embedding matrix."},
+          self.tie_embeddings);
+    visit(Field{.name = "ffn_hidden_size",
+                .min = 0,
+                .max = kBig,
+                .step = 128,
+                .help = "Inner width of dense feed-forward layers."},
+          self.ffn_hidden_size);
+    visit(Field{.name = "num_experts",
+                .min = 0,
+                .max = 65536,
+                .help = "Routed experts per MoE layer; 0 makes every layer dense."},
+          self.num_experts);
+    visit(
+        Field{
+            .name = "router_top_k", .min = 0, .max = 64, .help = "Experts each token is sent to."},
+        self.router_top_k);
+    visit(Field{.name = "moe_ffn_hidden_size",
+                .min = 0,
+                .max = kBig,
+                .step = 128,
+                .help = "Inner width of one expert."},
+          self.moe_ffn_hidden_size);
+    visit(Field{.name = "num_shared_experts",
+                .min = 0,
+                .max = 64,
+                .help = "Experts that see every token, each as wide as a routed one."},
+          self.num_shared_experts);
+    visit(Field{.name = "num_dense_layers",
+                .min = 0,
+                .max = 10000,
+                .help = "Leading layers with a dense feed-forward instead of experts."},
+          self.num_dense_layers);
+    visit(Field{.name = "router_score", .help = "softmax over all experts, or sigmoid of each."},
+          self.router_score);
+    visit(Field{.name = "router_renormalize", .help = "Divide the chosen scores by their sum."},
+          self.router_renormalize);
+    visit(Field{.name = "routed_scaling_factor",
+                .min = 0,
+                .max = 1000,
+                .step = 0.1,
+                .help = "Factor on the output of the routed experts."},
+          self.routed_scaling_factor);
+    visit(Field{.name = "aux_loss_coeff",
+                .min = 0,
+                .max = 100,
+                .step = 0.001,
+                .help = "Weight of the load-balance loss.",
+                .source = "Fedus et al. 2021, Switch Transformers, eq. 4"},
+          self.aux_loss_coeff);
+    visit(Field{.name = "z_loss_coeff",
+                .min = 0,
+                .max = 100,
+                .step = 0.001,
+                .help = "Weight of the router z-loss.",
+                .source = "Zoph et al. 2022, ST-MoE, eq. 5"},
+          self.z_loss_coeff);
+    visit(Field{.name = "expert_bias_update_rate",
+                .min = 0,
+                .max = 1,
+                .step = 0.001,
+                .help = "Step of the aux-loss-free expert bias; 0 switches it off.",
+                .source = "Wang et al. 2024, Auxiliary-Loss-Free Load Balancing"},
+          self.expert_bias_update_rate);
+    visit(Field{.name = "init_std",
+                .min = 0,
+                .max = 10,
+                .step = 0.001,
+                .help = "Standard deviation of the normal initialisation."},
+          self.init_std);
   }
 };
 

@@ -32,18 +32,65 @@ struct ParallelLayout {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     constexpr double kMax = 1 << 20;
-    visit(Field{.name = "tensor_parallel_size", .min = 1, .max = kMax, .help = "Ranks that split each matrix.", .source = "Shoeybi et al. 2019, Megatron-LM"}, self.tensor_parallel_size);
-    visit(Field{.name = "context_parallel_size", .min = 1, .max = kMax, .help = "Ranks that split each sequence."}, self.context_parallel_size);
-    visit(Field{.name = "data_parallel_size", .min = 1, .max = kMax, .help = "Replicas that see different sequences."}, self.data_parallel_size);
-    visit(Field{.name = "pipeline_parallel_size", .min = 1, .max = kMax, .help = "Stages that the layers are cut into."}, self.pipeline_parallel_size);
-    visit(Field{.name = "expert_parallel_size", .min = 1, .max = kMax, .help = "Ranks that share out the experts of a layer."}, self.expert_parallel_size);
-    visit(Field{.name = "expert_tensor_parallel_size", .min = 1, .max = kMax, .help = "Ranks that split each expert's matrices."}, self.expert_tensor_parallel_size);
-    visit(Field{.name = "virtual_stages", .min = 1, .max = 1024, .help = "Model chunks per pipeline rank."}, self.virtual_stages);
-    visit(Field{.name = "zero_stage", .min = 0, .max = 3, .help = "0 replicate, 1 shard optimizer state, 2 + gradients, 3 + parameters over data-parallel ranks.", .source = "Rajbhandari et al. 2020, ZeRO"}, self.zero_stage);
-    visit(Field{.name = "sequence_parallel", .help = "Split norms and residuals over the tensor-parallel ranks.", .source = "Korthikanti et al. 2022"}, self.sequence_parallel);
-    visit(Field{.name = "micro_batch_size", .unit = "sequences", .min = 1, .max = kMax, .help = "Sequences per forward pass of one replica."}, self.micro_batch_size);
-    visit(Field{.name = "schedule", .help = "Order of work in the pipeline: gpipe or 1f1b."}, self.schedule);
-    visit(Field{.name = "recompute", .help = "Activations recomputed in backward: none, selective (norms and activations), full (whole layers)."}, self.recompute);
+    visit(Field{.name = "tensor_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Ranks that split each matrix.",
+                .source = "Shoeybi et al. 2019, Megatron-LM"},
+          self.tensor_parallel_size);
+    visit(Field{.name = "context_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Ranks that split each sequence."},
+          self.context_parallel_size);
+    visit(Field{.name = "data_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Replicas that see different sequences."},
+          self.data_parallel_size);
+    visit(Field{.name = "pipeline_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Stages that the layers are cut into."},
+          self.pipeline_parallel_size);
+    visit(Field{.name = "expert_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Ranks that share out the experts of a layer."},
+          self.expert_parallel_size);
+    visit(Field{.name = "expert_tensor_parallel_size",
+                .min = 1,
+                .max = kMax,
+                .help = "Ranks that split each expert's matrices."},
+          self.expert_tensor_parallel_size);
+    visit(Field{.name = "virtual_stages",
+                .min = 1,
+                .max = 1024,
+                .help = "Model chunks per pipeline rank."},
+          self.virtual_stages);
+    visit(Field{.name = "zero_stage",
+                .min = 0,
+                .max = 3,
+                .help = "0 replicate, 1 shard optimizer state, 2 + gradients, 3 + parameters over "
+                        "data-parallel ranks.",
+                .source = "Rajbhandari et al. 2020, ZeRO"},
+          self.zero_stage);
+    visit(Field{.name = "sequence_parallel",
+                .help = "Split norms and residuals over the tensor-parallel ranks.",
+                .source = "Korthikanti et al. 2022"},
+          self.sequence_parallel);
+    visit(Field{.name = "micro_batch_size",
+                .unit = "sequences",
+                .min = 1,
+                .max = kMax,
+                .help = "Sequences per forward pass of one replica."},
+          self.micro_batch_size);
+    visit(Field{.name = "schedule", .help = "Order of work in the pipeline: gpipe or 1f1b."},
+          self.schedule);
+    visit(Field{.name = "recompute",
+                .help = "Activations recomputed in backward: none, selective (norms and "
+                        "activations), full (whole layers)."},
+          self.recompute);
   }
 };
 

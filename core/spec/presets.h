@@ -17,13 +17,14 @@ struct ModelPreset {
   std::map<std::string, std::string> sources;  // field -> where the number comes from
   double published_total_params = 0;           // 0 = none published
   double published_active_params = 0;
-  double published_tolerance = 0.005;          // of the published, rounded figure
+  double published_tolerance = 0.005;  // of the published, rounded figure
 };
 struct ClusterPreset {
   std::string name;
   std::string title;
   Cluster cluster;
-  std::map<std::string, std::string> sources;
+  std::map<std::string, std::string> sources;  // field of Cluster ("device.memory_bytes") -> source
+  std::vector<Diagnostic> notes;               // such as a device profile that could not be used
 };
 
 Result<std::vector<std::string>> model_preset_names();

@@ -1,4 +1,5 @@
-// RunSpec: the whole decision. The one input of plan, launch and train; equal specs give equal runs.
+// RunSpec: the whole decision. The one input of plan, launch and train; equal specs give equal
+// runs.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -22,7 +23,12 @@ struct LaunchConfig {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     visit(Field{.name = "with", .help = "Where the run starts: local."}, self.with);
-    visit(Field{.name = "num_threads", .unit = "threads", .min = 0, .max = 4096, .help = "Threads of one process; 0 takes all processors."}, self.num_threads);
+    visit(Field{.name = "num_threads",
+                .unit = "threads",
+                .min = 0,
+                .max = 4096,
+                .help = "Threads of one process; 0 takes all processors."},
+          self.num_threads);
   }
 };
 
@@ -39,8 +45,7 @@ struct RunSpec {
 
   // Micro-batches each replica runs per step; 0 when the sizes do not divide (validate says so).
   std::int64_t num_micro_batches() const {
-    const std::int64_t per_pass =
-        std::int64_t{layout.micro_batch_size} * layout.data_parallel_size;
+    const std::int64_t per_pass = std::int64_t{layout.micro_batch_size} * layout.data_parallel_size;
     return per_pass > 0 && training.global_batch_size % per_pass == 0
                ? training.global_batch_size / per_pass
                : 0;
@@ -51,12 +56,18 @@ struct RunSpec {
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
-    visit(Field{.name = "name", .help = "Name of the run: letters, digits, '-', '_', '.'."}, self.name);
-    visit(Field{.name = "seed", .min = 0, .max = 9007199254740991.0, .help = "Seed of initialisation and data order."}, self.seed);
+    visit(Field{.name = "name", .help = "Name of the run: letters, digits, '-', '_', '.'."},
+          self.name);
+    visit(Field{.name = "seed",
+                .min = 0,
+                .max = 9007199254740991.0,
+                .help = "Seed of initialisation and data order."},
+          self.seed);
     visit(Field{.name = "model", .help = "Architecture."}, self.model);
     visit(Field{.name = "layout", .help = "How the run is spread over ranks."}, self.layout);
     visit(Field{.name = "cluster", .help = "Machines."}, self.cluster);
-    visit(Field{.name = "training", .help = "Batch, optimizer, schedule, precision."}, self.training);
+    visit(Field{.name = "training", .help = "Batch, optimizer, schedule, precision."},
+          self.training);
     visit(Field{.name = "data", .help = "Token files."}, self.data);
     visit(Field{.name = "launch", .help = "How it is started."}, self.launch);
   }

@@ -11,7 +11,7 @@ enum class LrScheduleKind : std::uint8_t { constant, cosine, wsd };
 enum class Precision : std::uint8_t { fp32, bf16 };
 
 struct TrainingConfig {
-  int seq_length = 128;  // tokens
+  int seq_length = 128;        // tokens
   int global_batch_size = 16;  // sequences
   std::int64_t num_steps = 200;
   OptimizerKind optimizer = OptimizerKind::adamw;
@@ -35,25 +35,118 @@ struct TrainingConfig {
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     constexpr double kSteps = 1e12;
-    visit(Field{.name = "seq_length", .unit = "tokens", .min = 1, .max = 1 << 27, .step = 128, .help = "Tokens per training sequence."}, self.seq_length);
-    visit(Field{.name = "global_batch_size", .unit = "sequences", .min = 1, .max = 1 << 24, .help = "Sequences per optimizer step over all replicas."}, self.global_batch_size);
-    visit(Field{.name = "num_steps", .unit = "steps", .min = 1, .max = kSteps, .step = 100, .help = "Optimizer steps of the whole run."}, self.num_steps);
-    visit(Field{.name = "optimizer", .help = "adamw.", .source = "Loshchilov and Hutter 2019"}, self.optimizer);
-    visit(Field{.name = "learning_rate", .min = 0, .max = 100, .step = 1e-4, .help = "Peak learning rate."}, self.learning_rate);
-    visit(Field{.name = "min_learning_rate", .min = 0, .max = 100, .step = 1e-5, .help = "Learning rate at the end of the decay."}, self.min_learning_rate);
-    visit(Field{.name = "lr_schedule", .help = "constant, cosine, or wsd (warmup, stable, decay), each after a linear warmup."}, self.lr_schedule);
-    visit(Field{.name = "warmup_steps", .unit = "steps", .min = 0, .max = kSteps, .step = 10, .help = "Steps of linear warmup."}, self.warmup_steps);
-    visit(Field{.name = "decay_steps", .unit = "steps", .min = 0, .max = kSteps, .step = 10, .help = "Steps of the final decay of wsd.", .source = "Hu et al. 2024, MiniCPM"}, self.decay_steps);
-    visit(Field{.name = "adam_beta1", .min = 0, .max = 1, .step = 0.01, .help = "Decay of the first moment."}, self.adam_beta1);
-    visit(Field{.name = "adam_beta2", .min = 0, .max = 1, .step = 0.01, .help = "Decay of the second moment."}, self.adam_beta2);
-    visit(Field{.name = "adam_eps", .min = 0, .max = 1, .step = 1e-9, .help = "Added to the square root of the second moment."}, self.adam_eps);
-    visit(Field{.name = "weight_decay", .min = 0, .max = 10, .step = 0.01, .help = "Decoupled decay of matrices; norms and biases are not decayed."}, self.weight_decay);
-    visit(Field{.name = "grad_clip", .min = 0, .max = 1e6, .step = 0.1, .help = "Largest global gradient norm; 0 switches clipping off."}, self.grad_clip);
-    visit(Field{.name = "precision", .help = "fp32, or bf16 with fp32 master weights and fp32 gradients."}, self.precision);
-    visit(Field{.name = "eval_interval", .unit = "steps", .min = 0, .max = kSteps, .step = 10, .help = "Steps between evaluations on held-out text; 0 is never."}, self.eval_interval);
-    visit(Field{.name = "eval_sequences", .unit = "sequences", .min = 1, .max = 1 << 24, .help = "Held-out sequences per evaluation."}, self.eval_sequences);
-    visit(Field{.name = "checkpoint_interval", .unit = "steps", .min = 0, .max = kSteps, .step = 10, .help = "Steps between checkpoints; 0 is only at the end."}, self.checkpoint_interval);
-    visit(Field{.name = "keep_checkpoints", .min = 2, .max = 100000, .help = "Newest checkpoints kept."}, self.keep_checkpoints);
+    visit(Field{.name = "seq_length",
+                .unit = "tokens",
+                .min = 1,
+                .max = 1 << 27,
+                .step = 128,
+                .help = "Tokens per training sequence."},
+          self.seq_length);
+    visit(Field{.name = "global_batch_size",
+                .unit = "sequences",
+                .min = 1,
+                .max = 1 << 24,
+                .help = "Sequences per optimizer step over all replicas."},
+          self.global_batch_size);
+    visit(Field{.name = "num_steps",
+                .unit = "steps",
+                .min = 1,
+                .max = kSteps,
+                .step = 100,
+                .help = "Optimizer steps of the whole run."},
+          self.num_steps);
+    visit(Field{.name = "optimizer", .help = "adamw.", .source = "Loshchilov and Hutter 2019"},
+          self.optimizer);
+    visit(Field{.name = "learning_rate",
+                .min = 0,
+                .max = 100,
+                .step = 1e-4,
+                .help = "Peak learning rate."},
+          self.learning_rate);
+    visit(Field{.name = "min_learning_rate",
+                .min = 0,
+                .max = 100,
+                .step = 1e-5,
+                .help = "Learning rate at the end of the decay."},
+          self.min_learning_rate);
+    visit(
+        Field{.name = "lr_schedule",
+              .help =
+                  "constant, cosine, or wsd (warmup, stable, decay), each after a linear warmup."},
+        self.lr_schedule);
+    visit(Field{.name = "warmup_steps",
+                .unit = "steps",
+                .min = 0,
+                .max = kSteps,
+                .step = 10,
+                .help = "Steps of linear warmup."},
+          self.warmup_steps);
+    visit(Field{.name = "decay_steps",
+                .unit = "steps",
+                .min = 0,
+                .max = kSteps,
+                .step = 10,
+                .help = "Steps of the final decay of wsd.",
+                .source = "Hu et al. 2024, MiniCPM"},
+          self.decay_steps);
+    visit(Field{.name = "adam_beta1",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Decay of the first moment."},
+          self.adam_beta1);
+    visit(Field{.name = "adam_beta2",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Decay of the second moment."},
+          self.adam_beta2);
+    visit(Field{.name = "adam_eps",
+                .min = 0,
+                .max = 1,
+                .step = 1e-9,
+                .help = "Added to the square root of the second moment."},
+          self.adam_eps);
+    visit(Field{.name = "weight_decay",
+                .min = 0,
+                .max = 10,
+                .step = 0.01,
+                .help = "Decoupled decay of matrices; norms and biases are not decayed."},
+          self.weight_decay);
+    visit(Field{.name = "grad_clip",
+                .min = 0,
+                .max = 1e6,
+                .step = 0.1,
+                .help = "Largest global gradient norm; 0 switches clipping off."},
+          self.grad_clip);
+    visit(Field{.name = "precision",
+                .help = "fp32, or bf16 with fp32 master weights and fp32 gradients."},
+          self.precision);
+    visit(Field{.name = "eval_interval",
+                .unit = "steps",
+                .min = 0,
+                .max = kSteps,
+                .step = 10,
+                .help = "Steps between evaluations on held-out text; 0 is never."},
+          self.eval_interval);
+    visit(Field{.name = "eval_sequences",
+                .unit = "sequences",
+                .min = 1,
+                .max = 1 << 24,
+                .help = "Held-out sequences per evaluation."},
+          self.eval_sequences);
+    visit(Field{.name = "checkpoint_interval",
+                .unit = "steps",
+                .min = 0,
+                .max = kSteps,
+                .step = 10,
+                .help = "Steps between checkpoints; 0 is only at the end."},
+          self.checkpoint_interval);
+    visit(Field{.name = "keep_checkpoints",
+                .min = 2,
+                .max = 100000,
+                .help = "Newest checkpoints kept."},
+          self.keep_checkpoints);
   }
 };
 

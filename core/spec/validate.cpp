@@ -1,1 +1,291 @@
-// (being written)
+#include "core/spec/validate.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/spec/findings.h"
+#include "core/spec/scalars.h"
+
+namespace tera::spec {
+namespace {
+
+// Every number inside its field's range: specs built in code or by a form have not met a parser.
+template <HasFields T>
+void check_ranges(const T& value, const std::string& path, Findings& findings) {
+  T::visit_fields(value, [&](const Field& field, const auto& member) {
+    using Member = std::remove_const_t<std::remove_reference_t<decltype(member)>>;
+    const std::string at =
+        path.empty() ? std::string(field.name) : fmt::format("{}.{}", path, field.name);
+    if constexpr (HasFields<Member>) {
+      check_ranges(member, at, findings);
+    } else if constexpr (std::is_arithmetic_v<Member> && !std::is_same_v<Member, bool>) {
+      const auto number = static_cast<double>(member);
+      if (!std::isfinite(number) || number < field.min || number > field.max) {
+        const std::string limit = number > field.max ? fmt::format("at most {:.16g}", field.max)
+                                                     : fmt::format("at least {:.16g}", field.min);
+        findings.error(at, fmt::format("got {}, expected {}", scalar_text(member), limit),
+                       "use " + limit);
+      }
+    }
+  });
+}
+
+void check_name(const RunSpec& spec, Findings& findings) {
+  constexpr std::size_t kMaxName = 128;
+  const std::string& name = spec.name;
+  const bool legal = std::all_of(name.begin(), name.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+  });
+  if (name.empty() || name.size() > kMaxName || !legal || name.front() == '.' ||
+      name.front() == '-') {
+    std::string hint;
+    for (const char c : name.substr(0, kMaxName)) {
+      const bool keep =
+          std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '.' || c == '-';
+      const bool first = hint.empty() && (c == '.' || c == '-');
+      if (!first) hint += keep ? c : '-';
+    }
+    findings.error(
+        "name",
+        fmt::format("got '{}', expected 1 to {} letters, digits, '-', '_' or '.', not starting "
+                    "with '.' or '-'",
+                    name.substr(0, 60), kMaxName),
+        fmt::format("use {}", hint.empty() ? "run" : hint));
+  }
+}
+
+void check_training(const RunSpec& spec, Findings& findings) {
+  const TrainingConfig& t = spec.training;
+  if (t.warmup_steps >= t.num_steps) {
+    findings.error(
+        "training.warmup_steps",
+        fmt::format("{} is not less than training.num_steps = {}", t.warmup_steps, t.num_steps),
+        fmt::format("use at most {}", std::max<std::int64_t>(0, t.num_steps / 10)));
+  }
+  if (t.lr_schedule == LrScheduleKind::wsd && t.warmup_steps + t.decay_steps > t.num_steps &&
+      t.warmup_steps < t.num_steps) {
+    findings.error("training.decay_steps",
+                   fmt::format("warmup {} + decay {} is more than training.num_steps = {}",
+                               t.warmup_steps, t.decay_steps, t.num_steps),
+                   fmt::format("use at most {}", t.num_steps - t.warmup_steps));
+  }
+  if (t.min_learning_rate > t.learning_rate) {
+    findings.error("training.min_learning_rate",
+                   fmt::format("{} is more than training.learning_rate = {}",
+                               scalar_text(t.min_learning_rate), scalar_text(t.learning_rate)),
+                   fmt::format("use {}", scalar_text(t.learning_rate / 10)));
+  }
+  if (t.learning_rate == 0) {
+    findings.warning("training.learning_rate", "0: the model does not learn", "use 3e-4");
+  }
+  if (t.adam_beta1 >= 1 || t.adam_beta2 >= 1) {
+    findings.error(t.adam_beta1 >= 1 ? "training.adam_beta1" : "training.adam_beta2",
+                   "1 never forgets the first gradient", "use 0.9 and 0.95");
+  }
+  if (t.seq_length > spec.model.max_position_embeddings) {
+    const std::string message = fmt::format("{} is more than model.max_position_embeddings = {}",
+                                            t.seq_length, spec.model.max_position_embeddings);
+    const std::string hint = fmt::format("use at most {}", spec.model.max_position_embeddings);
+    if (spec.model.position == PositionKind::learned) {
+      findings.error("training.seq_length", message, hint);
+    } else {
+      findings.warning("training.seq_length", message, hint);
+    }
+  }
+}
+
+void check_batch(const RunSpec& spec, Findings& findings) {
+  const std::int64_t per_pass =
+      std::int64_t{spec.layout.micro_batch_size} * spec.layout.data_parallel_size;
+  const std::int64_t batch = spec.training.global_batch_size;
+  if (batch % per_pass != 0) {
+    const std::int64_t below = batch / per_pass * per_pass;
+    findings.error(
+        "training.global_batch_size",
+        fmt::format("{} is not a multiple of micro_batch_size x data_parallel_size = {} x {} = {}",
+                    batch, spec.layout.micro_batch_size, spec.layout.data_parallel_size, per_pass),
+        below > 0 ? fmt::format("use {} or {}", below, below + per_pass)
+                  : fmt::format("use {}", per_pass));
+    return;
+  }
+  const std::int64_t stages = spec.layout.pipeline_parallel_size;
+  if (stages > 1 && batch / per_pass < stages) {
+    findings.warning(
+        "training.global_batch_size",
+        fmt::format("{} micro-batches for {} pipeline stages: more than half of the step is idle",
+                    batch / per_pass, stages),
+        fmt::format("use at least {}", per_pass * stages * 4));
+  }
+}
+
+void check_data(const RunSpec& spec, Findings& findings) {
+  const DataConfig& data = spec.data;
+  double total = 0;
+  for (std::size_t i = 0; i < data.datasets.size(); ++i) {
+    const DatasetConfig& dataset = data.datasets[i];
+    if (dataset.path.empty()) {
+      findings.error(fmt::format("data.datasets[{}].path", i),
+                     "empty, expected the prefix of token files",
+                     "for example data/train for data/train.bin and data/train.idx");
+    }
+    if (!std::isfinite(dataset.weight) || dataset.weight < 0) {
+      findings.error(fmt::format("data.datasets[{}].weight", i),
+                     fmt::format("got {}, expected at least 0", scalar_text(dataset.weight)),
+                     "use 1");
+    } else {
+      total += dataset.weight;
+    }
+  }
+  if (!data.datasets.empty() && total <= 0) {
+    findings.error("data.datasets", "the weights add up to 0",
+                   "give at least one dataset a weight of 1");
+  }
+  std::int64_t before = 0;
+  for (std::size_t i = 0; i < data.blend_stages.size(); ++i) {
+    const BlendStage& stage = data.blend_stages[i];
+    const std::string at = fmt::format("data.blend_stages[{}]", i);
+    if (stage.weights.size() != data.datasets.size()) {
+      findings.error(
+          at + ".weights",
+          fmt::format("got {} weights for {} datasets", stage.weights.size(), data.datasets.size()),
+          "give one weight per dataset, in their order");
+    } else {
+      double sum = 0;
+      bool legal = true;
+      for (const double weight : stage.weights) {
+        legal = legal && std::isfinite(weight) && weight >= 0;
+        sum += weight;
+      }
+      if (!legal || sum <= 0) {
+        findings.error(at + ".weights", "weights must be at least 0 and add up to more than 0",
+                       "for example [0.7, 0.3]");
+      }
+    }
+    if (stage.from_sample <= before) {
+      findings.error(at + ".from_sample",
+                     fmt::format("{} does not come after {}", stage.from_sample,
+                                 i == 0 ? "0, where the datasets' own weights start"
+                                        : fmt::format("{}", before)),
+                     "list the stages in the order in which they start");
+    }
+    before = std::max(before, stage.from_sample);
+  }
+}
+
+}  // namespace
+
+std::string nearest_divisors(std::int64_t whole, std::int64_t size) {
+  std::int64_t below = 1;
+  std::int64_t above = whole;
+  for (std::int64_t i = 1; i <= whole / i; ++i) {
+    if (whole % i != 0) continue;
+    for (const std::int64_t divisor : {i, whole / i}) {
+      if (divisor <= size) below = std::max(below, divisor);
+      if (divisor >= size) above = std::min(above, divisor);
+    }
+  }
+  return below == above ? fmt::format("use {}", below) : fmt::format("use {} or {}", below, above);
+}
+
+std::vector<Diagnostic> validate(const RunSpec& spec) {
+  Findings findings;
+  check_name(spec, findings);
+  check_ranges(spec, {}, findings);
+  std::vector<Diagnostic> found = findings.take();
+  if (has_errors(found)) {  // the rules below divide by these numbers
+    const bool only_name = std::all_of(found.begin(), found.end(), [](const Diagnostic& d) {
+      return d.field == "name" || d.severity != Severity::error;
+    });
+    if (!only_name) return found;
+  }
+  check_model(spec, findings);
+  check_layout(spec, findings);
+  check_cluster(spec, findings);
+  check_training(spec, findings);
+  check_batch(spec, findings);
+  check_data(spec, findings);
+  const std::vector<Diagnostic> rest = findings.take();
+  found.insert(found.end(), rest.begin(), rest.end());
+  return found;
+}
+
+std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
+  Findings findings;
+  const auto only = [&findings](const char* field, int value, int supported) {
+    if (value != supported) {
+      findings.error(
+          field,
+          fmt::format("{} can be planned, but this engine trains with {} only", value, supported),
+          fmt::format("use {} to train here", supported));
+    }
+  };
+  const ParallelLayout& layout = spec.layout;
+  only("layout.tensor_parallel_size", layout.tensor_parallel_size, 1);
+  only("layout.context_parallel_size", layout.context_parallel_size, 1);
+  only("layout.pipeline_parallel_size", layout.pipeline_parallel_size, 1);
+  only("layout.expert_parallel_size", layout.expert_parallel_size, 1);
+  only("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size, 1);
+  only("layout.zero_stage", layout.zero_stage, 0);
+  if (layout.recompute != RecomputeKind::none) {
+    findings.error("layout.recompute",
+                   fmt::format("{} can be planned, but this engine keeps every activation",
+                               enum_name(layout.recompute)),
+                   "use none to train here");
+  }
+  if (spec.model.attention == AttentionKind::latent) {
+    findings.error("model.attention",
+                   "latent attention can be planned, but this engine does not train it",
+                   "use grouped_query to train here");
+  }
+  if (!spec.cluster.device.is_cpu && !spec.cluster.preset.empty()) {
+    findings.error(
+        "cluster.device.is_cpu",
+        fmt::format("a cluster of {} can be planned, but this engine computes on processors",
+                    spec.cluster.device.name),
+        "use `cluster: {preset: this-machine}` to train here");
+  }
+  if (spec.data.datasets.empty()) {
+    findings.error("data.datasets", "empty, expected token files to train on",
+                   "prepare them with `teragpt data prepare`");
+  }
+  return findings.take();
+}
+
+ParsedSpec load_and_validate(const std::filesystem::path& path,
+                             const std::vector<std::string>& overrides) {
+  ParsedSpec parsed = load_run_spec(path);
+  if (!parsed.ok()) return parsed;
+  for (const std::string& item : overrides) {
+    const auto equals = item.find('=');
+    const Result<void> applied =
+        equals == std::string::npos
+            ? Result<void>(fail(ErrorCode::invalid_input,
+                                fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
+                                "for example --set training.num_steps=100"))
+            : set_field(parsed.spec, item.substr(0, equals), item.substr(equals + 1));
+    if (!applied) {
+      parsed.diagnostics.push_back({.severity = Severity::error,
+                                    .field = "--set",
+                                    .message = applied.error().message,
+                                    .hint = applied.error().hint});
+    } else {  // the value no longer stands in the file
+      parsed.positions.erase(item.substr(0, equals));
+    }
+  }
+  if (!parsed.ok()) return parsed;
+  for (Diagnostic& found : validate(parsed.spec)) {
+    if (const auto at = parsed.positions.find(found.field); at != parsed.positions.end()) {
+      std::tie(found.line, found.column) = at->second;
+    }
+    parsed.diagnostics.push_back(std::move(found));
+  }
+  return parsed;
+}
+
+}  // namespace tera::spec

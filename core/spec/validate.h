@@ -1,9 +1,12 @@
 // All problems of a spec at once, each with a hint.
 #pragma once
+#include <filesystem>
+#include <string>
 #include <vector>
 
 #include "core/base/error.h"
 #include "core/spec/run_spec.h"
+#include "core/spec/yaml.h"
 
 namespace tera::spec {
 
@@ -11,5 +14,11 @@ namespace tera::spec {
 std::vector<Diagnostic> validate(const RunSpec& spec);
 // What this build's engine cannot train yet (planning still works): errors naming the field.
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec);
+// False for a cluster nobody has filled in: such a spec trains, but cannot be planned.
+bool is_described(const Cluster& cluster);
+// Loads a file, applies "path=value" overrides and validates; findings carry the line of their
+// field.
+ParsedSpec load_and_validate(const std::filesystem::path& path,
+                             const std::vector<std::string>& overrides = {});
 
 }  // namespace tera::spec

@@ -1,0 +1,37 @@
+// What the operating system says about this computer, as a cluster of one node with one device.
+#pragma once
+#include <string>
+#include <string_view>
+
+#include "core/base/result.h"
+#include "core/spec/presets.h"
+
+namespace tera::spec {
+
+// The part of /proc/cpuinfo that an estimate of the peak needs.
+struct ProcessorInfo {
+  std::string name;                // "AMD EPYC 9654"
+  int num_cores = 1;               // distinct physical cores among the processors
+  int num_processors = 1;          // hardware threads
+  double clock_hz = 0;             // highest reported; 0 = not reported
+  double f32_flops_per_cycle = 4;  // of one core, fused multiply-adds counted as two
+  double bf16_flops_per_cycle = 4;
+  std::string simd;  // "AVX-512 with bf16": what the two figures come from
+};
+ProcessorInfo parse_cpuinfo(std::string_view cpuinfo);
+
+// Fills the device of the preset: measured figures from the device profile if there is one for this
+// processor, else estimates; the sources say which. Never fails: what cannot be read stays as
+// given.
+void describe_this_machine(ClusterPreset& preset);
+
+// The same with the texts given instead of read: profile is empty when there is none.
+struct MachineTexts {
+  std::string cpuinfo;
+  std::string meminfo;
+  std::string profile;
+  int available_processors = 0;  // that this process may use; 0 = all
+};
+void describe_machine(const MachineTexts& texts, ClusterPreset& preset);
+
+}  // namespace tera::spec

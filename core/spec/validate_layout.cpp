@@ -1,0 +1,263 @@
+// Rules of the layout and of the cluster it runs on.
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "core/base/units.h"
+#include "core/spec/findings.h"
+#include "core/spec/validate.h"
+
+namespace tera::spec {
+namespace {
+
+// value must be a multiple of the axis size.
+void must_divide(Findings& findings,
+                 const char* axis,
+                 std::int64_t size,
+                 const char* field,
+                 std::int64_t whole) {
+  if (size > 0 && whole % size != 0) {
+    findings.error(axis, fmt::format("{} does not divide {} = {}", size, field, whole),
+                   nearest_divisors(whole, size));
+  }
+}
+
+void check_tensor_axis(const RunSpec& spec, Findings& findings) {
+  const ModelConfig& m = spec.model;
+  const ParallelLayout& layout = spec.layout;
+  const int size = layout.tensor_parallel_size;
+  constexpr const char* kAxis = "layout.tensor_parallel_size";
+  if (size == 1) {
+    if (layout.sequence_parallel) {
+      findings.note("layout.sequence_parallel", "has no effect with tensor_parallel_size 1", "");
+    }
+    return;
+  }
+  must_divide(findings, kAxis, size, "model.num_attention_heads", m.num_attention_heads);
+  const int kv_heads = m.num_key_value_heads;
+  if (m.attention == AttentionKind::grouped_query && kv_heads % size != 0) {
+    if (size % kv_heads == 0) {
+      findings.warning(
+          kAxis,
+          fmt::format(
+              "{} is more than model.num_key_value_heads = {}: key and value heads are replicated",
+              size, kv_heads),
+          fmt::format("use at most {}", kv_heads));
+    } else {
+      must_divide(findings, kAxis, size, "model.num_key_value_heads", kv_heads);
+    }
+  }
+  if (m.num_experts == 0 || m.num_dense_layers > 0) {
+    must_divide(findings, kAxis, size, "model.ffn_hidden_size", m.ffn_hidden_size);
+  }
+  if (m.num_experts > 0 && m.num_shared_experts > 0) {
+    must_divide(findings, kAxis, size, "model.moe_ffn_hidden_size x num_shared_experts",
+                std::int64_t{m.moe_ffn_hidden_size} * m.num_shared_experts);
+  }
+  if (m.vocab_size % size != 0) {
+    findings.warning(
+        "model.vocab_size",
+        fmt::format("{} is not a multiple of tensor_parallel_size = {}: rows are padded",
+                    m.vocab_size, size),
+        fmt::format("use {}", (m.vocab_size / size + 1) * std::int64_t{size}));
+  }
+  if (m.num_experts > 0 && !layout.sequence_parallel) {
+    findings.error(
+        "layout.sequence_parallel",
+        fmt::format(
+            "false, but experts with tensor_parallel_size = {} would each see every token {} times",
+            size, size),
+        "use true");
+  }
+  if (layout.sequence_parallel &&
+      (spec.training.seq_length / std::max(1, layout.context_parallel_size)) % size != 0) {
+    must_divide(findings, kAxis, size, "seq_length / context_parallel_size",
+                spec.training.seq_length / std::max(1, layout.context_parallel_size));
+  }
+}
+
+void check_expert_axes(const RunSpec& spec, Findings& findings) {
+  const ModelConfig& m = spec.model;
+  const ParallelLayout& layout = spec.layout;
+  const int experts = layout.expert_parallel_size;
+  const int inner = layout.expert_tensor_parallel_size;
+  if (m.num_experts == 0) {
+    if (experts > 1 || inner > 1) {
+      findings.error(
+          experts > 1 ? "layout.expert_parallel_size" : "layout.expert_tensor_parallel_size",
+          fmt::format("{}, but the model has no experts", experts > 1 ? experts : inner), "use 1");
+    }
+    return;
+  }
+  must_divide(findings, "layout.expert_parallel_size", experts, "model.num_experts", m.num_experts);
+  must_divide(findings, "layout.expert_tensor_parallel_size", inner, "model.moe_ffn_hidden_size",
+              m.moe_ffn_hidden_size);
+  const std::int64_t stage = std::int64_t{layout.tensor_parallel_size} *
+                             layout.context_parallel_size * layout.data_parallel_size;
+  const std::int64_t folded = std::int64_t{experts} * inner;
+  if (stage % folded != 0) {
+    findings.error("layout.expert_parallel_size",
+                   fmt::format("expert_parallel_size x expert_tensor_parallel_size = {} does not "
+                               "divide the {} ranks of a "
+                               "pipeline stage (tensor x context x data)",
+                               folded, stage),
+                   inner == 1 ? nearest_divisors(stage, experts)
+                              : "use a smaller expert_tensor_parallel_size");
+  }
+}
+
+void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  const int stages = layout.pipeline_parallel_size;
+  const int layers = spec.model.num_layers;
+  if (stages > layers) {
+    findings.error("layout.pipeline_parallel_size",
+                   fmt::format("{} is more than model.num_layers = {}", stages, layers),
+                   fmt::format("use at most {}", layers));
+  } else if (layers % stages != 0) {
+    findings.warning(
+        "layout.pipeline_parallel_size",
+        fmt::format("{} does not divide model.num_layers = {}: the first {} stages hold {} layers, "
+                    "the others {}",
+                    stages, layers, layers % stages, layers / stages + 1, layers / stages),
+        nearest_divisors(layers, stages) + " for equal stages");
+  }
+  if (layout.virtual_stages != 1) {
+    findings.error("layout.virtual_stages",
+                   fmt::format("{}, but the schedules gpipe and 1f1b have one model chunk per rank",
+                               layout.virtual_stages),
+                   "use 1");
+  }
+}
+
+void check_context_axis(const RunSpec& spec, Findings& findings) {
+  const int size = spec.layout.context_parallel_size;
+  // Each rank holds one chunk from the front and one from the back, so that causal work is even.
+  if (size > 1 && spec.training.seq_length % (2 * std::int64_t{size}) != 0) {
+    const std::int64_t chunk = 2 * std::int64_t{size};
+    const std::int64_t below = spec.training.seq_length / chunk * chunk;
+    findings.error("training.seq_length",
+                   fmt::format("{} is not a multiple of 2 x context_parallel_size = {}",
+                               spec.training.seq_length, chunk),
+                   below > 0 ? fmt::format("use {} or {}", below, below + chunk)
+                             : fmt::format("use {}", chunk));
+  }
+}
+
+void check_sharding(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  if (layout.zero_stage >= 2 && layout.pipeline_parallel_size > 1) {
+    findings.warning(
+        "layout.zero_stage",
+        fmt::format("{} with a pipeline repeats its communication for every micro-batch",
+                    layout.zero_stage),
+        "use 1 with pipeline_parallel_size > 1");
+  }
+  if (layout.zero_stage > 0 &&
+      std::int64_t{layout.data_parallel_size} * layout.context_parallel_size == 1) {
+    findings.note("layout.zero_stage", "has no effect with one replica", "");
+  }
+}
+
+void check_ranks(const RunSpec& spec, Findings& findings) {
+  const Cluster& cluster = spec.cluster;
+  const std::int64_t ranks = spec.layout.world_size();
+  const std::int64_t devices = cluster.num_devices();
+  const std::string product = fmt::format(
+      "tensor x context x data x pipeline = {} x {} x {} x {} = {} ranks",
+      spec.layout.tensor_parallel_size, spec.layout.context_parallel_size,
+      spec.layout.data_parallel_size, spec.layout.pipeline_parallel_size, format_integer(ranks));
+  if (ranks > devices && cluster.device.is_cpu) {
+    findings.note("layout.data_parallel_size",
+                  fmt::format("{} share {} processor{}", product, format_integer(devices),
+                              devices == 1 ? "" : "s"),
+                  "");
+  } else if (ranks > devices) {
+    findings.error(
+        "layout.data_parallel_size",
+        fmt::format("{}, but the cluster has {} devices ({} nodes x {})", product,
+                    format_integer(devices), cluster.num_nodes, cluster.devices_per_node),
+        fmt::format("use at least {} nodes, or smaller sizes",
+                    (ranks + cluster.devices_per_node - 1) / cluster.devices_per_node));
+  } else if (ranks < devices) {
+    findings.warning("layout.data_parallel_size",
+                     fmt::format("{}, but the cluster has {} devices: {} stay idle", product,
+                                 format_integer(devices), format_integer(devices - ranks)),
+                     devices % ranks == 0
+                         ? fmt::format("use data_parallel_size {}",
+                                       spec.layout.data_parallel_size * (devices / ranks))
+                         : "raise data_parallel_size, or lower cluster.num_nodes");
+  }
+}
+
+}  // namespace
+
+void check_layout(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  const double ranks = double{1} * layout.tensor_parallel_size * layout.context_parallel_size *
+                       layout.data_parallel_size * layout.pipeline_parallel_size;
+  const double folded =
+      double{1} * layout.expert_parallel_size * layout.expert_tensor_parallel_size;
+  if (ranks > std::numeric_limits<int>::max() || folded > std::numeric_limits<int>::max()) {
+    findings.error(
+        "layout",
+        fmt::format("{:.3g} ranks, expected at most 2,147,483,647", std::max(ranks, folded)),
+        "lower the sizes of the axes");
+    return;
+  }
+  check_tensor_axis(spec, findings);
+  check_context_axis(spec, findings);
+  check_pipeline_axis(spec, findings);
+  check_expert_axes(spec, findings);
+  check_sharding(spec, findings);
+  if (is_described(spec.cluster)) check_ranks(spec, findings);
+}
+
+bool is_described(const Cluster& cluster) {
+  const DeviceSpec& device = cluster.device;
+  return !device.name.empty() || device.memory_bytes > 0 || device.peak_flops_per_s_bf16 > 0 ||
+         device.peak_flops_per_s_f32 > 0;
+}
+
+void check_cluster(const RunSpec& spec, Findings& findings) {
+  const Cluster& cluster = spec.cluster;
+  if (!is_described(cluster)) {
+    findings.warning("cluster", "not described: memory and time cannot be planned",
+                     "add `cluster: {preset: this-machine}`");
+    return;
+  }
+  const DeviceSpec& device = cluster.device;
+  const bool bf16 = spec.training.precision == Precision::bf16;
+  const auto positive = [&findings](const char* field, double value, const char* hint) {
+    if (value <= 0) findings.error(field, "0, but planning divides by it", hint);
+  };
+  positive("cluster.device.memory_bytes", device.memory_bytes, "for example 80e9");
+  positive("cluster.device.memory_bytes_per_s", device.memory_bytes_per_s, "for example 3.35e12");
+  positive(bf16 ? "cluster.device.peak_flops_per_s_bf16" : "cluster.device.peak_flops_per_s_f32",
+           bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32, "for example 989e12");
+  const double ranks = static_cast<double>(spec.layout.tensor_parallel_size) *
+                       spec.layout.context_parallel_size * spec.layout.data_parallel_size *
+                       spec.layout.pipeline_parallel_size;
+  const bool shares_node = ranks > 1 && (cluster.devices_per_node > 1 || device.is_cpu);
+  if (shares_node)
+    positive("cluster.intra_node.bytes_per_s", cluster.intra_node.bytes_per_s, "for example 450e9");
+  if (ranks > cluster.devices_per_node && cluster.num_nodes > 1) {
+    positive("cluster.inter_node.bytes_per_s", cluster.inter_node.bytes_per_s, "for example 50e9");
+  }
+  if (device.reserved_bytes >= device.memory_bytes && device.memory_bytes > 0) {
+    findings.error("cluster.device.reserved_bytes",
+                   fmt::format("{} leave nothing of {}", format_bytes(device.reserved_bytes),
+                               format_bytes(device.memory_bytes)),
+                   "for example 2.5e9");
+  }
+  if (device.idle_power_w > device.peak_power_w) {
+    findings.error("cluster.device.idle_power_w",
+                   fmt::format("{:.16g} W is more than peak_power_w = {:.16g} W",
+                               device.idle_power_w, device.peak_power_w),
+                   fmt::format("use at most {:.16g}", device.peak_power_w));
+  }
+}
+
+}  // namespace tera::spec

@@ -1,0 +1,154 @@
+// Rules of the architecture.
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/spec/findings.h"
+
+namespace tera::spec {
+namespace {
+
+void check_attention(const ModelConfig& m, Findings& findings) {
+  if (m.attention == AttentionKind::latent) {
+    const std::pair<const char*, int> dims[] = {{"kv_lora_rank", m.kv_lora_rank},
+                                                {"qk_nope_head_dim", m.qk_nope_head_dim},
+                                                {"qk_rope_head_dim", m.qk_rope_head_dim},
+                                                {"v_head_dim", m.v_head_dim}};
+    for (const auto& [name, value] : dims) {
+      if (value < 1) {
+        findings.error(
+            fmt::format("model.{}", name), "0, but latent attention needs it",
+            "DeepSeek-V3 has kv_lora_rank 512, qk_nope_head_dim 128, qk_rope_head_dim 64, "
+            "v_head_dim 128");
+      }
+    }
+    if (m.qk_rope_head_dim % 2 != 0) {
+      findings.error("model.qk_rope_head_dim",
+                     fmt::format("{} is odd; rotary positions turn pairs", m.qk_rope_head_dim),
+                     fmt::format("use {}", m.qk_rope_head_dim + 1));
+    }
+    if (m.qk_norm != QkNormKind::none) {
+      findings.error("model.qk_norm", "latent attention normalises its latent vectors instead",
+                     "use none");
+    }
+    return;
+  }
+  if (m.num_attention_heads % m.num_key_value_heads != 0) {
+    findings.error("model.num_key_value_heads",
+                   fmt::format("{} does not divide model.num_attention_heads = {}",
+                               m.num_key_value_heads, m.num_attention_heads),
+                   nearest_divisors(m.num_attention_heads, m.num_key_value_heads));
+  }
+  if (m.position == PositionKind::rotary && m.head_dim % 2 != 0) {
+    findings.error("model.head_dim",
+                   fmt::format("{} is odd; rotary positions turn pairs", m.head_dim),
+                   fmt::format("use {}", m.head_dim + 1));
+  } else if (m.head_dim % 64 != 0) {
+    findings.warning(
+        "model.head_dim",
+        fmt::format("{} is not a multiple of 64: attention kernels are slower", m.head_dim),
+        "use 64 or 128");
+  }
+}
+
+void check_experts(const ModelConfig& m, Findings& findings) {
+  const bool has_dense = m.num_experts == 0 || m.num_dense_layers > 0;
+  if (has_dense && m.ffn_hidden_size < 1) {
+    findings.error(
+        "model.ffn_hidden_size",
+        m.num_experts == 0 ? "0, but a model without experts needs it"
+                           : fmt::format("0, but {} leading layers are dense", m.num_dense_layers),
+        fmt::format("use about {}",
+                    (m.gated() ? 8 * m.hidden_size / 3 + 63 : 4 * m.hidden_size) / 64 * 64));
+  }
+  if (m.num_experts == 0) {
+    if (m.router_top_k > 0 || m.num_shared_experts > 0 || m.moe_ffn_hidden_size > 0) {
+      findings.warning("model.num_experts",
+                       "0 makes every layer dense; the settings of experts have no effect",
+                       "set model.num_experts, or remove router_top_k, moe_ffn_hidden_size and "
+                       "num_shared_experts");
+    }
+    return;
+  }
+  if (m.router_top_k < 1) {
+    findings.error("model.router_top_k",
+                   fmt::format("0, but the model has {} experts", m.num_experts),
+                   fmt::format("use {}", std::min(m.num_experts, 2)));
+  } else if (m.router_top_k > m.num_experts) {
+    findings.error(
+        "model.router_top_k",
+        fmt::format("{} is more than model.num_experts = {}", m.router_top_k, m.num_experts),
+        fmt::format("use at most {}", m.num_experts));
+  }
+  if (m.moe_ffn_hidden_size < 1) {
+    findings.error("model.moe_ffn_hidden_size",
+                   fmt::format("0, but the model has {} experts", m.num_experts),
+                   fmt::format("use about {}", std::max(64, m.hidden_size / 64 * 64)));
+  }
+  if (m.num_dense_layers >= m.num_layers) {
+    findings.error("model.num_dense_layers",
+                   fmt::format("{} leaves none of the {} layers with experts", m.num_dense_layers,
+                               m.num_layers),
+                   fmt::format("use at most {}, or num_experts 0", m.num_layers - 1));
+  }
+  if (m.z_loss_coeff > 0 && m.router_score == RouterScore::sigmoid) {
+    findings.error("model.z_loss_coeff",
+                   "the z-loss needs a softmax router, but model.router_score is sigmoid",
+                   "use z_loss_coeff 0");
+  }
+  if (m.aux_loss_coeff == 0 && m.expert_bias_update_rate == 0 && m.num_experts > m.router_top_k) {
+    findings.warning("model.aux_loss_coeff", "nothing balances the experts: some may never be used",
+                     "use aux_loss_coeff 0.01, or expert_bias_update_rate 0.001");
+  }
+  if (m.use_bias) {
+    findings.note("model.use_bias", "experts have no biases; attention and dense layers do", "");
+  }
+}
+
+// Sizes whose products no longer fit 64-bit counts are mistakes; found before anything is
+// multiplied.
+void check_size(const RunSpec& spec, Findings& findings) {
+  const ModelConfig& m = spec.model;
+  const double hidden = m.hidden_size;
+  const double attention =
+      4.0 * hidden * std::max(m.num_attention_heads, m.num_key_value_heads) *
+      std::max({m.head_dim, m.qk_nope_head_dim + m.qk_rope_head_dim, m.v_head_dim});
+  const double latent =
+      (hidden + attention / std::max(1.0, hidden)) * (double{1} * m.q_lora_rank + m.kv_lora_rank);
+  const double experts =
+      3.0 * hidden * m.moe_ffn_hidden_size * (double{1} * m.num_experts + m.num_shared_experts);
+  const double params =
+      m.num_layers * (attention + latent + experts + 3.0 * hidden * m.ffn_hidden_size) +
+      hidden * (2.0 * m.vocab_size + m.max_position_embeddings);
+  constexpr double kMaxParams = 1e15;
+  if (params > kMaxParams) {
+    findings.error(
+        "model",
+        fmt::format("about {:.2g} parameters, expected at most {:.0e}", params, kMaxParams),
+        "check hidden_size, num_layers, num_experts and the widths");
+  }
+  const double tokens = double{1} * spec.layout.micro_batch_size * spec.training.seq_length;
+  const double row = 2.0 * m.moe_ffn_hidden_size * std::max(1, m.router_top_k) + m.num_experts +
+                     2.0 * m.ffn_hidden_size + hidden * (4.0 + m.router_top_k) +
+                     attention / std::max(1.0, hidden);
+  constexpr double kMaxActivations = 1e17;
+  if (tokens * row * m.num_layers > kMaxActivations) {
+    findings.error("layout.micro_batch_size",
+                   fmt::format("micro-batches of {:.3g} tokens through {} layers: more activations "
+                               "than can be counted",
+                               tokens, m.num_layers),
+                   "use a smaller micro_batch_size or seq_length");
+  }
+}
+
+}  // namespace
+
+void check_model(const RunSpec& spec, Findings& findings) {
+  check_size(spec, findings);
+  check_attention(spec.model, findings);
+  check_experts(spec.model, findings);
+}
+
+}  // namespace tera::spec
