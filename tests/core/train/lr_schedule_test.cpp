@@ -1,8 +1,8 @@
 #include "core/train/lr_schedule.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 
 namespace tera::train {
 namespace {
@@ -19,7 +19,8 @@ spec::TrainingConfig config(spec::LrScheduleKind kind) {
 }
 
 TEST(LearningRate, WarmsUpLinearlyToThePeak) {
-  for (const auto kind : {spec::LrScheduleKind::constant, spec::LrScheduleKind::cosine, spec::LrScheduleKind::wsd}) {
+  for (const auto kind :
+       {spec::LrScheduleKind::constant, spec::LrScheduleKind::cosine, spec::LrScheduleKind::wsd}) {
     const spec::TrainingConfig c = config(kind);
     EXPECT_DOUBLE_EQ(learning_rate_at(c, 0), 0.1);
     EXPECT_DOUBLE_EQ(learning_rate_at(c, 4), 0.5);
@@ -33,7 +34,8 @@ TEST(LearningRate, CosineIsHalfWayInTheMiddleAndEndsAtTheMinimum) {
   EXPECT_NEAR(learning_rate_at(c, 55), 0.55, 1e-12);  // (10 + 100) / 2
   EXPECT_NEAR(learning_rate_at(c, 100), 0.1, 1e-12);
   EXPECT_NEAR(learning_rate_at(c, 500), 0.1, 1e-12);  // stays there
-  for (int step = 11; step < 100; ++step) EXPECT_LT(learning_rate_at(c, step), learning_rate_at(c, step - 1));
+  for (int step = 11; step < 100; ++step)
+    EXPECT_LT(learning_rate_at(c, step), learning_rate_at(c, step - 1));
 }
 
 TEST(LearningRate, WsdIsStableThenDecaysAsOneMinusSquareRoot) {

@@ -1,10 +1,10 @@
 // AdamW against its equations in f64, and the gradient sum, norm and clip around it.
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <map>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "core/base/rng.h"
 #include "core/base/thread_pool.h"
@@ -53,7 +53,8 @@ class OptimizerTest : public testing::TestWithParam<DType> {
 TEST_P(OptimizerTest, FollowsItsEquations) {
   nn::ParamStore params(*backend_, plan::make_param_table(small_model()), {.compute = GetParam()});
   std::uint64_t stream = 0;
-  for (nn::Param& param : params.params()) fill(param.value, ++stream);
+  for (nn::Param& param : params.params())
+    fill(param.value, ++stream);
   spec::TrainingConfig config;
   config.weight_decay = 0.1;
   AdamW optimizer(params, config);
@@ -68,8 +69,10 @@ TEST_P(OptimizerTest, FollowsItsEquations) {
     r.m.assign(n, 0);
     r.v.assign(n, 0);
     for (std::size_t i = 0; i < n; ++i) {
-      r.w.push_back(param.value.dtype() == DType::bf16 ? static_cast<double>(static_cast<float>(param.value.data<kernels::Bf16>()[i]))
-                                                        : static_cast<double>(param.value.data<float>()[i]));
+      r.w.push_back(
+          param.value.dtype() == DType::bf16
+              ? static_cast<double>(static_cast<float>(param.value.data<kernels::Bf16>()[i]))
+              : static_cast<double>(param.value.data<float>()[i]));
     }
     references[param.spec.name] = r;
   }
@@ -93,7 +96,8 @@ TEST_P(OptimizerTest, FollowsItsEquations) {
     optimizer.step(kRate, kScale);
   }
   EXPECT_EQ(optimizer.steps_done(), kSteps);
-  // Each step rounds the weight, of size below 1, a few times to f32, and the update is below kRate.
+  // Each step rounds the weight, of size below 1, a few times to f32, and the update is below
+  // kRate.
   const double tolerance = kSteps * 8 * 0x1p-24;
   int decayed = 0;
   for (nn::Param& param : params.params()) {
@@ -101,10 +105,13 @@ TEST_P(OptimizerTest, FollowsItsEquations) {
     decayed += param.spec.decay ? 1 : 0;
     for (std::size_t i = 0; i < r.w.size(); ++i) {
       if (param.value.dtype() == DType::bf16) {  // the master is exact, the weight its rounding
-        const double value = static_cast<double>(static_cast<float>(param.value.data<kernels::Bf16>()[i]));
-        EXPECT_NEAR(value, r.w[i], std::abs(r.w[i]) * 0x1p-8 + tolerance) << param.spec.name << " " << i;
+        const double value =
+            static_cast<double>(static_cast<float>(param.value.data<kernels::Bf16>()[i]));
+        EXPECT_NEAR(value, r.w[i], std::abs(r.w[i]) * 0x1p-8 + tolerance)
+            << param.spec.name << " " << i;
       } else {
-        EXPECT_NEAR(static_cast<double>(param.value.data<float>()[i]), r.w[i], tolerance) << param.spec.name << " " << i;
+        EXPECT_NEAR(static_cast<double>(param.value.data<float>()[i]), r.w[i], tolerance)
+            << param.spec.name << " " << i;
       }
     }
   }
@@ -127,12 +134,15 @@ TEST_P(OptimizerTest, HoldsMastersOnlyForBf16Weights) {
     (role == "master" ? masters : moments) += 1;
   });
   int bf16_weights = 0;
-  for (const nn::Param& param : params.params()) bf16_weights += param.value.dtype() == DType::bf16 ? 1 : 0;
+  for (const nn::Param& param : params.params())
+    bf16_weights += param.value.dtype() == DType::bf16 ? 1 : 0;
   EXPECT_EQ(masters, bf16_weights);
   EXPECT_EQ(moments, 2 * static_cast<int>(params.params().size()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Precisions, OptimizerTest, testing::Values(DType::f32, DType::bf16),
+INSTANTIATE_TEST_SUITE_P(Precisions,
+                         OptimizerTest,
+                         testing::Values(DType::f32, DType::bf16),
                          [](const auto& info) { return std::string(dtype_name(info.param)); });
 
 TEST(GradSync, NormIsTheRootOfAllSquares) {

@@ -1,0 +1,275 @@
+// Whole runs of a small model: they learn, resume bit for bit, do not depend on ranks or threads,
+// and end with a message when something is wrong.
+#include "core/train/trainer.h"
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+
+#include <unistd.h>
+
+#include <gtest/gtest.h>
+
+#include "core/checkpoint/checkpoint.h"
+#include "core/run/metric_stream.h"
+#include "core/run/run_state.h"
+#include "core/train/rank_main.h"
+#include "tests/support/toy_dataset.h"
+
+namespace tera::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+class TrainerTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("tera-trainer-" + std::to_string(getpid()));
+    fs::remove_all(root_);
+    fs::create_directories(root_);
+    test::write_toy_dataset(root_ / "toy");
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  spec::RunSpec small_spec() const {
+    spec::RunSpec spec;
+    spec.name = "toy";
+    spec.model.num_layers = 2;
+    spec.model.hidden_size = 32;
+    spec.model.num_attention_heads = 2;
+    spec.model.num_key_value_heads = 1;
+    spec.model.head_dim = 16;
+    spec.model.vocab_size = 64;
+    spec.model.max_position_embeddings = 64;
+    spec.model.num_experts = 4;
+    spec.model.router_top_k = 2;
+    spec.model.moe_ffn_hidden_size = 32;
+    spec.model.router_renormalize = true;
+    spec.model.aux_loss_coeff = 0.01;
+    spec.model.z_loss_coeff = 0.001;
+    spec.model.expert_bias_update_rate = 0.001;
+    spec.training.seq_length = 32;
+    spec.training.global_batch_size = 8;
+    spec.layout.micro_batch_size = 2;
+    spec.training.num_steps = 12;
+    spec.training.warmup_steps = 2;
+    spec.training.learning_rate = 1e-2;
+    spec.training.min_learning_rate = 1e-3;
+    spec.training.eval_interval = 6;
+    spec.training.eval_sequences = 8;
+    spec.training.checkpoint_interval = 4;
+    spec.data.datasets = {{.path = (root_ / "toy").string()}};
+    spec.launch.num_threads = 2;
+    return spec;
+  }
+
+  run::RunDirectory create(const spec::RunSpec& spec) const {
+    Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root_ / "runs", spec);
+    if (!dir) throw std::runtime_error(dir.error().message);
+    return *dir;
+  }
+
+  static std::map<std::int64_t, run::MetricRecord> records(const run::RunDirectory& dir) {
+    run::MetricReader reader(dir.path() / "metrics");
+    std::map<std::int64_t, run::MetricRecord> found;
+    const auto update = reader.poll();
+    EXPECT_TRUE(update.has_value());
+    EXPECT_TRUE(update->problems.empty());
+    for (const run::MetricRecord& record : update->records)
+      found[record.step] = record;
+    return found;
+  }
+
+  // Every stored byte of the newest checkpoint, by role and name.
+  static std::map<std::string, std::vector<char>> final_tensors(const run::RunDirectory& dir) {
+    std::vector<std::string> skipped;
+    auto reader = checkpoint::open_latest_valid(posix_vfs(), dir.checkpoints_dir(), skipped);
+    std::map<std::string, std::vector<char>> tensors;
+    EXPECT_TRUE(reader.has_value());
+    for (const checkpoint::TensorInfo& info : reader->tensors()) {
+      std::vector<char> bytes(static_cast<std::size_t>(info.num_bytes()));
+      EXPECT_TRUE(reader->read(info, bytes.data()).has_value());
+      tensors[info.role + "/" + info.name] = std::move(bytes);
+    }
+    return tensors;
+  }
+
+  static TrainEnd run(const run::RunDirectory& dir, TrainOptions options = {}) {
+    const Result<TrainEnd> end = run_training(dir, std::move(options));
+    if (!end) throw std::runtime_error(end.error().message);
+    return *end;
+  }
+
+  fs::path root_;
+};
+
+TEST_F(TrainerTest, LearnsAndLeavesARecordOfEveryStep) {
+  const spec::RunSpec spec = small_spec();
+  const run::RunDirectory dir = create(spec);
+  EXPECT_EQ(run(dir), TrainEnd::completed);
+  const auto found = records(dir);
+  ASSERT_EQ(found.size(), 12U);
+  EXPECT_NEAR(found.at(1).value("loss", 0), std::log(64.0), 0.3);  // untrained: near uniform
+  EXPECT_LT(found.at(12).value("loss", 99), found.at(1).value("loss", 0) - 0.5);
+  EXPECT_LT(found.at(12).value("eval_loss", 99), found.at(6).value("eval_loss", 0));
+  EXPECT_FALSE(found.at(5).has("eval_loss"));
+  const run::MetricRecord& last = found.at(12);
+  EXPECT_EQ(last.value("tokens", 0), 12 * 8 * 32);
+  EXPECT_EQ(last.data_chain.size(), 32U);
+  ASSERT_EQ(last.expert_load.size(), 2U);
+  for (const auto& load : last.expert_load) {
+    double sum = 0;
+    for (const double tokens : load)
+      sum += tokens;
+    EXPECT_EQ(sum, 8 * 32 * 2);  // every token goes to two experts: none is dropped
+  }
+  EXPECT_GE(last.value("expert_imbalance", 0), 1.0);
+  const auto kept = checkpoint::list(posix_vfs(), dir.checkpoints_dir());
+  ASSERT_TRUE(kept.has_value());
+  ASSERT_EQ(kept->size(), 3U);
+  EXPECT_EQ(kept->front().step, 12);
+  const auto status = run::run_status(dir);
+  ASSERT_TRUE(status.has_value());
+  EXPECT_EQ(status->state, run::RunState::completed);
+  EXPECT_EQ(status->step, 12);
+}
+
+TEST_F(TrainerTest, ResumeIsBitExact) {
+  for (const spec::Precision precision : {spec::Precision::fp32, spec::Precision::bf16}) {
+    spec::RunSpec spec = small_spec();
+    spec.training.precision = precision;
+    const run::RunDirectory whole = create(spec);
+    EXPECT_EQ(run(whole), TrainEnd::completed);
+    const run::RunDirectory parts = create(spec);
+    EXPECT_EQ(run(parts, {.stop_at_step = 5}), TrainEnd::stopped);
+    EXPECT_EQ(run(parts, {.resume = true, .stop_at_step = 9}), TrainEnd::stopped);
+    EXPECT_EQ(run(parts, {.resume = true}), TrainEnd::completed);
+    const auto expected = records(whole);
+    const auto got = records(parts);
+    ASSERT_EQ(got.size(), expected.size());
+    for (const auto& [step, record] : expected) {
+      EXPECT_EQ(got.at(step).value("loss", -1), record.value("loss", -2)) << "step " << step;
+      EXPECT_EQ(got.at(step).value("grad_norm", -1), record.value("grad_norm", -2))
+          << "step " << step;
+      EXPECT_EQ(got.at(step).data_chain, record.data_chain) << "step " << step;
+    }
+    EXPECT_EQ(final_tensors(parts), final_tensors(whole));
+  }
+}
+
+TEST_F(TrainerTest, ThreadsNeverChangeABit) {
+  spec::RunSpec spec = small_spec();
+  spec.launch.num_threads = 1;
+  const run::RunDirectory one = create(spec);
+  run(one);
+  spec.launch.num_threads = 3;
+  const run::RunDirectory three = create(spec);
+  run(three);
+  EXPECT_EQ(final_tensors(one), final_tensors(three));
+}
+
+TEST_F(TrainerTest, RanksAndAccumulationTrainTheSameModel) {
+  spec::RunSpec spec = small_spec();
+  const run::RunDirectory one = create(spec);
+  run(one);
+  const auto expected = records(one);
+  for (const int ranks : {2, 4}) {
+    spec.layout.data_parallel_size = ranks;
+    const run::RunDirectory dir = create(spec);
+    run(dir);
+    const auto got = records(dir);
+    for (const auto& [step, record] : expected) {
+      // The same tokens in the same micro-batches; gradients are added in another order, and Adam's
+      // first steps, of size lr whatever the gradient, carry that into the loss.
+      EXPECT_EQ(got.at(step).data_chain, record.data_chain);
+      EXPECT_NEAR(got.at(step).value("loss", 0), record.value("loss", 99), 2e-4)
+          << ranks << " ranks, step " << step;
+      EXPECT_EQ(got.at(step).value("tokens", 0), record.value("tokens", 1));
+    }
+    EXPECT_NEAR(got.at(1).value("loss", 0), expected.at(1).value("loss", 99), 1e-12)
+        << "the same token losses, summed in another order";
+  }
+}
+
+TEST_F(TrainerTest, AStopRequestLeavesACheckpoint) {
+  std::atomic<int> stop{0};
+  const run::RunDirectory dir = create(small_spec());
+  TrainOptions options;
+  options.stop_requested = &stop;
+  options.on_record = [&](const run::MetricRecord& record) { stop = record.step >= 3 ? 1 : 0; };
+  EXPECT_EQ(run(dir, options), TrainEnd::stopped);
+  const auto kept = checkpoint::list(posix_vfs(), dir.checkpoints_dir());
+  ASSERT_TRUE(kept.has_value());
+  ASSERT_EQ(kept->size(), 1U);
+  EXPECT_EQ(kept->front().step, 4);  // the request is seen by all ranks in the step after it
+  EXPECT_EQ(run::run_status(dir)->state, run::RunState::stopped);
+}
+
+TEST_F(TrainerTest, DivergenceIsSaidAndNotSaved) {
+  spec::RunSpec spec = small_spec();
+  spec.training.learning_rate = 90;
+  spec.training.min_learning_rate = 90;
+  spec.training.warmup_steps = 0;
+  spec.training.weight_decay = 10;  // multiplies weights by -899 each step
+  spec.training.num_steps = 60;
+  spec.training.checkpoint_interval = 0;
+  const run::RunDirectory dir = create(spec);
+  const Result<TrainEnd> end = run_training(dir, {});
+  ASSERT_FALSE(end.has_value());
+  EXPECT_NE(end.error().message.find("diverged at step"), std::string::npos) << end.error().message;
+  EXPECT_FALSE(end.error().hint.empty());
+  EXPECT_EQ(run::run_status(dir)->state, run::RunState::failed);
+  const auto kept = checkpoint::list(posix_vfs(), dir.checkpoints_dir());
+  EXPECT_TRUE(!kept || kept->empty());
+}
+
+TEST_F(TrainerTest, MissingAndDamagedInputsAreNamed) {
+  const auto message_of = [&](const spec::RunSpec& spec, TrainOptions options = {}) {
+    const Result<TrainEnd> end = run_training(create(spec), std::move(options));
+    return end ? std::string("no error") : end.error().message;
+  };
+  spec::RunSpec spec = small_spec();
+  spec.data.datasets.front().path = (root_ / "absent").string();
+  EXPECT_NE(message_of(spec).find("absent"), std::string::npos) << message_of(spec);
+
+  spec = small_spec();
+  EXPECT_NE(message_of(spec, {.resume = true}).find("ckpt"), std::string::npos);
+
+  fs::resize_file(root_ / "toy.bin", fs::file_size(root_ / "toy.bin") / 2);
+  const std::string truncated = message_of(spec);
+  EXPECT_NE(truncated.find("toy.bin"), std::string::npos) << truncated;
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointIsPassedOver) {
+  const run::RunDirectory dir = create(small_spec());
+  EXPECT_EQ(run(dir, {.stop_at_step = 9}), TrainEnd::stopped);  // checkpoints at 4, 8, 9
+  const fs::path shard = dir.checkpoints_dir() / "step-000000009" / "shard-00000.safetensors";
+  std::fstream file(shard, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(fs::file_size(shard) / 2));
+  file.put('\x5a');
+  file.close();
+  EXPECT_EQ(run(dir, {.resume = true}), TrainEnd::completed);
+  EXPECT_EQ(records(dir).size(), 12U);  // steps 9 to 12 were trained again from step 8
+}
+
+TEST_F(TrainerTest, ASecondWriterIsRefused) {
+  const run::RunDirectory dir = create(small_spec());
+  const Result<run::RunLock> lock = run::RunLock::acquire(dir, 1);
+  ASSERT_TRUE(lock.has_value());
+  const Result<TrainEnd> end = run_training(dir, {});
+  ASSERT_FALSE(end.has_value());
+}
+
+TEST_F(TrainerTest, UnsupportedLayoutsAreRefusedBeforeAnythingStarts) {
+  spec::RunSpec spec = small_spec();
+  spec.layout.tensor_parallel_size = 2;
+  const Result<TrainEnd> end = run_training(create(spec), {});
+  ASSERT_FALSE(end.has_value());
+  EXPECT_NE(end.error().message.find("tensor_parallel_size"), std::string::npos)
+      << end.error().message;
+}
+
+}  // namespace
+}  // namespace tera::train
