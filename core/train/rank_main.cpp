@@ -1,6 +1,7 @@
 #include "core/train/rank_main.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <mutex>
@@ -93,9 +94,12 @@ Result<TrainEnd> run_training(const run::RunDirectory& dir, TrainOptions options
       return fail(ErrorCode::invalid_input, fmt::format("{}: {}", d.field, d.message), d.hint);
     }
   }
-  TERA_TRY(const int last_attempt, dir.last_attempt());
-  options.attempt = last_attempt + 1;
+  TERA_TRY(options.attempt, dir.attempt_to_start());
   TERA_TRY(const run::RunLock lock, run::RunLock::acquire(dir, options.attempt));
+  // A launcher sends stderr to the log itself; by hand the log and the terminal both get it.
+  if (std::getenv(run::kAttemptVariable) == nullptr) {
+    TERA_TRY_VOID(log_to_file(dir.log_file(options.attempt, 0), 0, true));
+  }
   const auto event = [&](std::string_view state, std::string detail) {
     return run::append_event(dir, {.time_s = wall_s(),
                                    .attempt = options.attempt,
