@@ -1,6 +1,7 @@
-// Communicator: a group of ranks. Collectives block until this rank's part is done; every rank calls
-// the same collectives in the same order. Reductions add in rank order, so results are the same on
-// every rank and every run. All members may throw CommunicationError, also when a peer aborted.
+// Communicator: a group of ranks. Collectives block until this rank's part is done; every rank
+// calls the same collectives in the same order. Reductions add in rank order, so results are the
+// same on every rank and every run. All members may throw CommunicationError, also when a peer
+// aborted.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -44,6 +45,7 @@ std::unique_ptr<Communicator> make_self_communicator();
 
 // Ranks as threads of this process: one communicator per rank, to be used each on its own thread.
 // A wait longer than timeout_s throws CommunicationError naming the ranks that are missing.
-std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size, double timeout_s = 120);
+std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size,
+                                                                     double timeout_s = 120);
 
 }  // namespace tera::comm

@@ -1,5 +1,5 @@
-// Model: the modules one rank holds, from embedding to loss. Reads the ModelConfig; a dense GPT-2 and
-// a Mixture-of-Experts model are the same class with different layers.
+// Model: the modules one rank holds, from embedding to loss. Reads the ModelConfig; a dense GPT-2
+// and a Mixture-of-Experts model are the same class with different layers.
 #pragma once
 #include <cstdint>
 #include <memory>

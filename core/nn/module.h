@@ -1,10 +1,10 @@
 // The contract of every layer: forward, and backward in two halves, by hand.
 //
-// forward keeps what it needs in the stash; backward_input turns the gradient of the output into the
-// gradient of the input and keeps (input, gradient) pairs; backward_weight adds to Param::grad and
-// releases everything the module kept. The halves may be apart in time (zero-bubble schedules) and a
-// module may run forward for several micro-batches (each with its own stash) before a backward.
-// Activations are [T, H] in the compute dtype; T = batch.batch_size x batch.seq_length.
+// forward keeps what it needs in the stash; backward_input turns the gradient of the output into
+// the gradient of the input and keeps (input, gradient) pairs; backward_weight adds to Param::grad
+// and releases everything the module kept. The halves may be apart in time (zero-bubble schedules)
+// and a module may run forward for several micro-batches (each with its own stash) before a
+// backward. Activations are [T, H] in the compute dtype; T = batch.batch_size x batch.seq_length.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -12,7 +12,7 @@ namespace tera::nn {
 struct Param {
   plan::ParamSpec spec;
   Tensor value;  // MemoryKind::weights, in weight_dtype (f64 in gradient checks)
-  Tensor grad;   // MemoryKind::gradients, accumulation dtype; absent when not trainable or inference
+  Tensor grad;  // MemoryKind::gradients, accumulation dtype; absent when not trainable or inference
 };
 
 struct ParamStoreOptions {
@@ -24,11 +24,12 @@ class ParamStore {
  public:
   ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options);
 
-  Param& get(const std::string& name);        // ContractError when unknown
+  Param& get(const std::string& name);  // ContractError when unknown
   bool has(const std::string& name) const;
   std::vector<Param>& params() { return params_; }
   const std::vector<Param>& params() const { return params_; }
   void zero_grads();
+  bool has_gradients() const { return options_.gradients; }
   DType compute_dtype() const { return options_.compute; }
   Backend& backend() const { return *backend_; }
 
@@ -39,8 +40,8 @@ class ParamStore {
 };
 
 // Initial values as functions of (seed, tensor name, element index): normal(0, init_std), scaled by
-// 1 / sqrt(2 layers) for output matrices, ones, zeros. Rounded to the storage dtype from f32, so that
-// precisions and layouts start from the same model.
+// 1 / sqrt(2 layers) for output matrices, ones, zeros. Rounded to the storage dtype from f32, so
+// that precisions and layouts start from the same model.
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
 
 }  // namespace tera::nn

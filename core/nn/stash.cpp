@@ -1,1 +1,52 @@
-// (being written)
+#include "core/nn/stash.h"
+
+#include <utility>
+
+#include "core/base/check.h"
+
+namespace tera::nn {
+
+Tensor Stash::put(const std::string& name, std::initializer_list<std::int64_t> shape, DType dtype) {
+  Tensor tensor = Tensor::empty(*backend_, shape, dtype, MemoryKind::activations);
+  insert(name, tensor);
+  return tensor;
+}
+
+void Stash::keep(const std::string& name, const Tensor& tensor) {
+  insert(name, tensor);
+}
+
+const Tensor& Stash::get(const std::string& name) const {
+  const auto found = entries_.find(name);
+  TERA_CHECK(found != entries_.end(), "stash of {} tensors has no '{}'", entries_.size(), name);
+  return found->second;
+}
+
+void Stash::release(const std::string& name) {
+  entries_.erase(name);
+}
+
+Tensor Stash::put_gradient(const std::string& name,
+                           std::initializer_list<std::int64_t> shape,
+                           DType dtype) {
+  Tensor tensor = Tensor::empty(*backend_, shape, dtype, MemoryKind::workspace);
+  insert(name, tensor);
+  return tensor;
+}
+
+void Stash::put_gradient(const std::string& name, const Tensor& tensor) {
+  insert(name, tensor);
+}
+
+Tensor Stash::take(const std::string& name) {
+  Tensor tensor = get(name);
+  release(name);
+  return tensor;
+}
+
+void Stash::insert(const std::string& name, const Tensor& tensor) {
+  const bool added = entries_.emplace(name, tensor).second;
+  TERA_CHECK(added, "stash already holds '{}': two modules of one name, or a second forward", name);
+}
+
+}  // namespace tera::nn

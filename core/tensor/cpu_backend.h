@@ -9,7 +9,8 @@ namespace tera {
 
 enum class CpuOps : std::uint8_t { fast, reference };
 
-// The pool must outlive the backend. Not thread-safe: one backend per rank.
+// The pool must outlive the backend, and the backend the use of its tensors (their memory alone may
+// be released later). Not thread-safe: one backend per rank.
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, CpuOps ops = CpuOps::fast);
 
 }  // namespace tera

@@ -15,12 +15,24 @@ class Tensor {
  public:
   Tensor() = default;  // absent
   // Uninitialised contiguous tensor of up to four dims. Throws ContractError on a negative dim.
-  static Tensor empty(Backend& backend, std::span<const std::int64_t> shape, DType dtype, MemoryKind kind);
-  static Tensor empty(Backend& backend, std::initializer_list<std::int64_t> shape, DType dtype, MemoryKind kind) {
+  static Tensor empty(Backend& backend,
+                      std::span<const std::int64_t> shape,
+                      DType dtype,
+                      MemoryKind kind);
+  static Tensor empty(Backend& backend,
+                      std::initializer_list<std::int64_t> shape,
+                      DType dtype,
+                      MemoryKind kind) {
     return empty(backend, std::span(shape.begin(), shape.size()), dtype, kind);
   }
-  static Tensor zeros(Backend& backend, std::span<const std::int64_t> shape, DType dtype, MemoryKind kind);
-  static Tensor zeros(Backend& backend, std::initializer_list<std::int64_t> shape, DType dtype, MemoryKind kind) {
+  static Tensor zeros(Backend& backend,
+                      std::span<const std::int64_t> shape,
+                      DType dtype,
+                      MemoryKind kind);
+  static Tensor zeros(Backend& backend,
+                      std::initializer_list<std::int64_t> shape,
+                      DType dtype,
+                      MemoryKind kind) {
     return zeros(backend, std::span(shape.begin(), shape.size()), dtype, kind);
   }
 

@@ -1,0 +1,213 @@
+#include "core/nn/attention.h"
+
+#include <cmath>
+#include <utility>
+
+namespace tera::nn {
+namespace {
+
+// [T, n D] with strided rows as [T, n, D].
+kernels::View as_heads(const Tensor& rows, std::int64_t head_dim) {
+  kernels::View view = rows.view();
+  view.rank = 3;
+  view.shape = {view.shape[0], view.shape[1] / head_dim, head_dim, 1};
+  view.strides = {view.strides[0], head_dim, 1, 0};
+  return view;
+}
+
+// [T, n D] with strided rows as [B, S, n, D].
+kernels::View as_sequences(const Tensor& rows, std::int64_t head_dim, const Batch& batch) {
+  const kernels::View heads = as_heads(rows, head_dim);
+  kernels::View view = heads;
+  view.rank = 4;
+  view.shape = {batch.batch_size, batch.seq_length, heads.shape[1], head_dim};
+  view.strides = {heads.strides[0] * batch.seq_length, heads.strides[0], head_dim, 1};
+  return view;
+}
+
+Tensor flat(const Tensor& heads) {  // [T, n, D] -> [T, n D]
+  return heads.reshape({heads.dim(0), heads.dim(1) * heads.dim(2)});
+}
+
+}  // namespace
+
+Attention::Attention(ParamStore& store, const spec::ModelConfig& config, std::string prefix)
+    : prefix_(std::move(prefix)),
+      head_dim_(config.head_dim),
+      value_heads_(config.num_key_value_heads),
+      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
+      rotary_(config.position == spec::PositionKind::rotary),
+      norm_per_head_(config.qk_norm == spec::QkNormKind::per_head),
+      rope_theta_(config.rope_theta),
+      qkv_(store, prefix_ + ".qkv"),
+      out_(store, prefix_ + ".out"),
+      queries_{.name = ".q", .count = config.num_attention_heads, .first = 0, .norm = {}},
+      keys_{.name = ".k",
+            .count = config.num_key_value_heads,
+            .first = queries_.count * head_dim_,
+            .norm = {}} {
+  if (config.qk_norm == spec::QkNormKind::none) return;
+  for (Heads* heads : {&queries_, &keys_}) {
+    heads->norm.emplace(store, prefix_ + heads->name + "_norm", kernels::NormType::rms,
+                        config.norm_eps);
+  }
+}
+
+Tensor Attention::forward(const Tensor& x, Pass& pass) {
+  project(x, pass);
+  Stash& stash = pass.stash;
+  const Tensor q = stash.get(prefix_ + ".q");  // [T, A, D]
+  const Tensor out = stash.put(prefix_ + ".out", {q.dim(0), q.dim(1), q.dim(2)}, q.dtype());
+  const Tensor lse =
+      stash.put(prefix_ + ".lse", {q.dim(0), q.dim(1)}, kernels::accumulate_dtype(q.dtype()));
+  const Batch& batch = pass.batch;
+  const auto sequences = [&](const Tensor& heads) {
+    return as_sequences(flat(heads), head_dim_, batch);
+  };
+  x.backend().ops().attention_forward(
+      x.backend().context(), sequences(q), sequences(stash.get(prefix_ + ".k")),
+      sequences(stash.get(prefix_ + ".v")), batch.first_key, {.scale = scale_}, sequences(out),
+      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
+  return out_.forward(flat(out));
+}
+
+Tensor Attention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
+  project(x, pass);
+  Backend& backend = x.backend();
+  Stash& stash = pass.stash;
+  const Tensor& q = stash.get(prefix_ + ".q");
+  const std::int64_t end = cache.length + q.dim(0);
+  const auto append = [&](const Tensor& fresh,
+                          const Tensor& to) {  // [T, G, D] -> [1, capacity, ...]
+    backend.ops().copy(backend.context(),
+                       fresh.reshape({1, fresh.dim(0), fresh.dim(1), fresh.dim(2)}),
+                       to.slice(1, cache.length, end));
+  };
+  append(stash.get(prefix_ + ".k"), cache.keys);
+  append(stash.get(prefix_ + ".v"), cache.values);
+  const Tensor out =
+      Tensor::empty(backend, {q.dim(0), q.dim(1), q.dim(2)}, q.dtype(), MemoryKind::workspace);
+  const Tensor lse = Tensor::empty(backend, {1, q.dim(0), q.dim(1)},
+                                   kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
+  backend.ops().attention_forward(backend.context(), q.reshape({1, q.dim(0), q.dim(1), q.dim(2)}),
+                                  cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
+                                  pass.batch.first_key,
+                                  {.query_offset = cache.length, .scale = scale_},
+                                  out.reshape({1, q.dim(0), q.dim(1), q.dim(2)}), lse);
+  return out_.forward(flat(out));
+}
+
+Tensor Attention::backward_input(const Tensor& dy, Pass& pass) {
+  Backend& backend = dy.backend();
+  Stash& stash = pass.stash;
+  const Batch& batch = pass.batch;
+  const Tensor d_out = out_.backward_input(dy);  // [T, A D]
+  const Tensor d_qkv =
+      stash.put_gradient(prefix_ + ".d_qkv", {dy.dim(0), qkv_.out_features()}, dy.dtype());
+  const std::int64_t value_first = keys_.first + keys_.count * head_dim_;
+  const auto part = [&](std::int64_t first, std::int64_t heads) {
+    return as_sequences(d_qkv.slice(1, first, first + heads * head_dim_), head_dim_, batch);
+  };
+  const auto kept = [&](const char* name) {
+    return as_sequences(flat(stash.get(prefix_ + name)), head_dim_, batch);
+  };
+  const Tensor& lse = stash.get(prefix_ + ".lse");
+  backend.ops().attention_backward(
+      backend.context(), as_sequences(d_out, head_dim_, batch), kept(".q"), kept(".k"), kept(".v"),
+      batch.first_key, kept(".out"), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}),
+      {.scale = scale_}, part(0, queries_.count), part(keys_.first, keys_.count),
+      part(value_first, value_heads_));
+  backward_heads(d_qkv, queries_, pass);
+  backward_heads(d_qkv, keys_, pass);
+  stash.put_gradient(prefix_ + ".d_y", dy);
+  return qkv_.backward_input(d_qkv);
+}
+
+void Attention::backward_weight(Pass& pass) {
+  Stash& stash = pass.stash;
+  out_.backward_weight(stash.take(prefix_ + ".d_y"), flat(stash.get(prefix_ + ".out")));
+  for (Heads* heads : {&queries_, &keys_}) {
+    if (!heads->norm) continue;
+    const std::string name = prefix_ + heads->name;
+    heads->norm->backward_weight(stash.take(name + "_d_norm"),
+                                 norm_rows(stash.get(name + "_raw"), *heads),
+                                 head_statistics(*heads, stash));
+  }
+  qkv_.backward_weight(stash.take(prefix_ + ".d_qkv"), stash.get(prefix_ + ".norm_out"));
+  for (const char* kept :
+       {".q", ".k", ".v", ".out", ".lse", ".q_raw", ".k_raw", ".q_rstd", ".k_rstd"}) {
+    stash.release(prefix_ + kept);
+  }
+}
+
+// Puts q, k, v (normalised and rotated) into the stash, contiguous.
+void Attention::project(const Tensor& x, Pass& pass) const {
+  const Tensor qkv = qkv_.forward(x);  // [T, W]
+  project_heads(qkv, queries_, pass);
+  project_heads(qkv, keys_, pass);
+  const Tensor v = pass.stash.put(prefix_ + ".v", {x.dim(0), value_heads_, head_dim_}, x.dtype());
+  const std::int64_t first = keys_.first + keys_.count * head_dim_;
+  x.backend().ops().copy(x.backend().context(), qkv.slice(1, first, qkv.dim(1)), flat(v));
+}
+
+void Attention::project_heads(const Tensor& qkv, const Heads& heads, Pass& pass) const {
+  Backend& backend = qkv.backend();
+  const kernels::OpTable& ops = backend.ops();
+  const kernels::Context& context = backend.context();
+  const std::string name = prefix_ + heads.name;
+  const std::int64_t tokens = qkv.dim(0);
+  const Tensor rows = qkv.slice(1, heads.first, heads.first + heads.count * head_dim_);
+  const Tensor made = pass.stash.put(name, {tokens, heads.count, head_dim_}, qkv.dtype());
+  if (heads.norm) {
+    const Tensor raw = pass.stash.put(name + "_raw", {tokens, heads.count, head_dim_}, qkv.dtype());
+    const DType accumulate = kernels::accumulate_dtype(qkv.dtype());
+    if (norm_per_head_) {
+      pass.stash.put(name + "_rstd", {tokens, heads.count}, accumulate);
+    } else {
+      pass.stash.put(name + "_rstd", {tokens}, accumulate);
+    }
+    ops.copy(context, rows, flat(raw));
+    heads.norm->forward(norm_rows(raw, heads), norm_rows(made, heads),
+                        head_statistics(heads, pass.stash));
+    if (rotary_) ops.rotary(context, made, pass.batch.positions, rope_theta_, false, made);
+  } else if (rotary_) {
+    ops.rotary(context, as_heads(rows, head_dim_), pass.batch.positions, rope_theta_, false, made);
+  } else {
+    ops.copy(context, rows, flat(made));
+  }
+}
+
+// Turns the gradient at the attended queries (keys) inside d_qkv into that at the qkv product.
+void Attention::backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pass) const {
+  Backend& backend = d_qkv.backend();
+  const kernels::OpTable& ops = backend.ops();
+  const Tensor rows = d_qkv.slice(1, heads.first, heads.first + heads.count * head_dim_);
+  if (rotary_) {
+    const kernels::View view = as_heads(rows, head_dim_);
+    ops.rotary(backend.context(), view, pass.batch.positions, rope_theta_, true, view);
+  }
+  if (!heads.norm) return;
+  const std::string name = prefix_ + heads.name;
+  const Tensor raw = pass.stash.get(name + "_raw");
+  const Tensor d_norm = Tensor::empty(backend, {raw.dim(0), raw.dim(1), raw.dim(2)}, raw.dtype(),
+                                      MemoryKind::workspace);
+  const Tensor d_raw = Tensor::empty(backend, {raw.dim(0), raw.dim(1), raw.dim(2)}, raw.dtype(),
+                                     MemoryKind::workspace);
+  ops.copy(backend.context(), rows, flat(d_norm));
+  heads.norm->backward_input(norm_rows(d_norm, heads), norm_rows(raw, heads),
+                             head_statistics(heads, pass.stash), norm_rows(d_raw, heads));
+  ops.copy(backend.context(), flat(d_raw), rows);
+  pass.stash.put_gradient(name + "_d_norm", norm_rows(d_norm, heads));
+}
+
+Norm::Statistics Attention::head_statistics(const Heads& heads, const Stash& stash) const {
+  const Tensor& rstd = stash.get(prefix_ + heads.name + "_rstd");
+  return {rstd.reshape({rstd.num_elements()}), {}};
+}
+
+// [T, n, D] as the rows that one norm runs over: [T n, D] per head, else [T, n D].
+Tensor Attention::norm_rows(const Tensor& x, const Heads& heads) const {
+  return norm_per_head_ ? x.reshape({x.dim(0) * heads.count, head_dim_}) : flat(x);
+}
+
+}  // namespace tera::nn

@@ -1,0 +1,62 @@
+// Attention: causal grouped-query attention with optional query-key norm and rotary positions.
+// Letters: A query heads, G key-value heads, D head dim, W = (A + 2 G) D.
+#pragma once
+#include <optional>
+#include <string>
+
+#include "core/nn/linear.h"
+#include "core/nn/module.h"
+#include "core/nn/norm.h"
+#include "core/spec/model_config.h"
+
+namespace tera::nn {
+
+// Keys and values seen so far of one layer: k, v [1, capacity, G, D], `length` of them valid.
+struct LayerCache {
+  Tensor keys;
+  Tensor values;
+  int length = 0;
+};
+
+// Keeps <prefix>.q, .k, .v, .out, .lse (and .q_raw, .k_raw, .q_rstd, .k_rstd with query-key norm);
+// reads <prefix>.norm_out, its input, in backward_weight.
+class Attention final : public Module {
+ public:
+  // prefix: "layers.3.attention"; parameters <prefix>.qkv, .out, .q_norm, .k_norm.
+  Attention(ParamStore& store, const spec::ModelConfig& config, std::string prefix);
+
+  Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
+  Tensor backward_input(const Tensor& dy, Pass& pass) override;
+  void backward_weight(Pass& pass) override;
+  // Forward of one sequence that goes on where the cache ends; appends its keys and values. The
+  // caller raises the cache's length after the last layer.
+  Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache);
+
+ private:
+  // The part of queries (or keys) that is normalised and rotated.
+  struct Heads {
+    const char* name;    // ".q" or ".k"
+    std::int64_t count;  // A or G
+    std::int64_t first;  // column in the qkv product
+    std::optional<Norm> norm;
+  };
+  void project(const Tensor& x, Pass& pass) const;
+  void project_heads(const Tensor& qkv, const Heads& heads, Pass& pass) const;
+  void backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pass) const;
+  Norm::Statistics head_statistics(const Heads& heads, const Stash& stash) const;
+  Tensor norm_rows(const Tensor& x, const Heads& heads) const;
+
+  std::string prefix_;
+  std::int64_t head_dim_;
+  std::int64_t value_heads_;
+  double scale_;
+  bool rotary_;
+  bool norm_per_head_;
+  double rope_theta_;
+  Linear qkv_;
+  Linear out_;
+  Heads queries_;
+  Heads keys_;
+};
+
+}  // namespace tera::nn

@@ -1,0 +1,28 @@
+// Linear: y = x W^T + b. A building block of modules: it keeps nothing, its owner holds x and dy.
+#pragma once
+#include <string>
+
+#include "core/nn/param_store.h"
+
+namespace tera::nn {
+
+class Linear {
+ public:
+  // Parameters `name`.weight [N, K] and, when the store has it, `name`.bias [N].
+  Linear(ParamStore& store, const std::string& name);
+
+  Tensor forward(const Tensor& x) const;                    // x [T, K] -> y [T, N], workspace
+  void forward(const Tensor& x, const Tensor& y) const;     // into y, rows may be strided
+  Tensor backward_input(const Tensor& dy) const;            // dy [T, N] -> dx [T, K], workspace
+  void backward_weight(const Tensor& dy, const Tensor& x);  // grads += dy^T x, sum over T of dy
+
+  std::int64_t out_features() const { return weight_->value.dim(0); }
+  std::int64_t in_features() const { return weight_->value.dim(1); }
+
+ private:
+  Backend* backend_;
+  Param* weight_;
+  Param* bias_ = nullptr;
+};
+
+}  // namespace tera::nn

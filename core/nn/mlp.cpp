@@ -1,0 +1,54 @@
+#include "core/nn/mlp.h"
+
+#include <utility>
+
+namespace tera::nn {
+
+kernels::Activation activation_type(spec::ActivationKind kind) {
+  switch (kind) {
+    case spec::ActivationKind::gelu:
+      return kernels::Activation::gelu;
+    case spec::ActivationKind::relu:
+      return kernels::Activation::relu;
+    case spec::ActivationKind::swiglu:
+      break;
+  }
+  return kernels::Activation::swiglu;
+}
+
+Mlp::Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix, std::string input)
+    : activation_(activation_type(activation)),
+      prefix_(std::move(prefix)),
+      input_(std::move(input)),
+      in_(store, prefix_ + ".in"),
+      out_(store, prefix_ + ".out") {}
+
+Tensor Mlp::forward(const Tensor& x, Pass& pass) {
+  const Tensor inner =
+      pass.stash.put(prefix_ + ".inner", {x.dim(0), in_.out_features()}, x.dtype());
+  const Tensor act = pass.stash.put(prefix_ + ".act", {x.dim(0), out_.in_features()}, x.dtype());
+  in_.forward(x, inner);
+  x.backend().ops().activation_forward(x.backend().context(), activation_, inner, {}, act);
+  return out_.forward(act);
+}
+
+Tensor Mlp::backward_input(const Tensor& dy, Pass& pass) {
+  Stash& stash = pass.stash;
+  Backend& backend = dy.backend();
+  const Tensor& inner = stash.get(prefix_ + ".inner");
+  const Tensor d_act = out_.backward_input(dy);  // [T, F]
+  const Tensor d_inner =
+      stash.put_gradient(prefix_ + ".d_inner", {inner.dim(0), inner.dim(1)}, inner.dtype());
+  backend.ops().activation_backward(backend.context(), activation_, d_act, inner, {}, d_inner, {});
+  stash.put_gradient(prefix_ + ".d_out", dy);
+  return in_.backward_input(d_inner);
+}
+
+void Mlp::backward_weight(Pass& pass) {
+  Stash& stash = pass.stash;
+  out_.backward_weight(stash.take(prefix_ + ".d_out"), stash.take(prefix_ + ".act"));
+  in_.backward_weight(stash.take(prefix_ + ".d_inner"), stash.get(input_));
+  stash.release(prefix_ + ".inner");
+}
+
+}  // namespace tera::nn

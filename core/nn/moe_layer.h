@@ -1,0 +1,36 @@
+// MoeLayer: the Mixture-of-Experts branch: route, dispatch, compute, combine; shared experts
+// beside.
+//   y_t = sum_k gate_tk expert_{index_tk}(x_t) + shared(x_t)
+#pragma once
+#include <optional>
+#include <string>
+
+#include "core/nn/experts.h"
+#include "core/nn/mlp.h"
+#include "core/nn/router.h"
+#include "core/nn/token_dispatcher.h"
+
+namespace tera::nn {
+
+// Keeps the moe.* entries of the stash table; its input is the entry layers.N.ffn.norm_out.
+class MoeLayer final : public Module {
+ public:
+  MoeLayer(ParamStore& store, const spec::ModelConfig& config, int layer);
+
+  Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
+  Tensor backward_input(const Tensor& dy, Pass& pass) override;
+  void backward_weight(Pass& pass) override;
+
+  Router& router() { return router_; }
+
+ private:
+  Experts::Rows rows(const Pass& pass) const;
+
+  std::string input_;
+  Router router_;
+  TokenDispatcher dispatcher_;
+  Experts experts_;
+  std::optional<Mlp> shared_;
+};
+
+}  // namespace tera::nn
