@@ -1,0 +1,309 @@
+// Panels and their products with Highway: one compilation per instruction set, chosen at run time.
+//
+// Packing moves 32-bit units. Vectors contiguous along K are transposed in blocks of 4 x 4 inside
+// 128-bit registers, one cache line of each vector at a time; vectors that lie side by side are
+// copied. The product keeps a tile of mr x 2 registers of c; each unit of K costs two loads of the
+// column panel and mr broadcasts of the row panel, so the FMA units stay the limit.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/gemm_kernel.cpp"
+#include "kernels/cpu/gemm_kernel.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/bf16.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tera::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Units4 = hn::Simd<std::uint32_t, 4, 0>;
+using Halves4 = hn::Simd<std::uint16_t, 4, 0>;
+using V4 = hn::Vec<Units4>;
+
+// ---- readers: units of one kind from one kind of memory
+
+struct F32Source {
+  using Element = float;
+  static constexpr std::int64_t kUnit = 1;
+  static V4 load4(const float* p) {
+    return hn::LoadU(Units4(), reinterpret_cast<const std::uint32_t*>(p));
+  }
+  static std::uint32_t load1(const float* p, bool) {
+    std::uint32_t unit;
+    std::memcpy(&unit, p, sizeof(unit));
+    return unit;
+  }
+  static V4 side4(const float* p, std::int64_t, bool) { return load4(p); }
+  static std::uint32_t side1(const float* p, std::int64_t, bool) { return load1(p, false); }
+};
+
+// bf16 widened to f32.
+struct WideSource {
+  using Element = std::uint16_t;
+  static constexpr std::int64_t kUnit = 1;
+  static V4 load4(const std::uint16_t* p) {
+    return hn::ShiftLeft<16>(hn::PromoteTo(Units4(), hn::LoadU(Halves4(), p)));
+  }
+  static std::uint32_t load1(const std::uint16_t* p, bool) {
+    return static_cast<std::uint32_t>(*p) << 16U;
+  }
+  static V4 side4(const std::uint16_t* p, std::int64_t, bool) { return load4(p); }
+  static std::uint32_t side1(const std::uint16_t* p, std::int64_t, bool) { return load1(p, false); }
+};
+
+// Two bf16 per unit. `half` is set for the last position of an odd K.
+struct PairSource {
+  using Element = std::uint16_t;
+  static constexpr std::int64_t kUnit = 2;
+  static V4 load4(const std::uint16_t* p) {
+    return hn::LoadU(Units4(), reinterpret_cast<const std::uint32_t*>(p));
+  }
+  static std::uint32_t load1(const std::uint16_t* p, bool half) {
+    return p[0] | (half ? 0U : static_cast<std::uint32_t>(p[1]) << 16U);
+  }
+  static V4 side4(const std::uint16_t* p, std::int64_t stride, bool half) {
+    const Halves4 d;
+    const V4 low = hn::PromoteTo(Units4(), hn::LoadU(d, p));
+    if (half) return low;
+    return hn::Or(low, hn::ShiftLeft<16>(hn::PromoteTo(Units4(), hn::LoadU(d, p + stride))));
+  }
+  static std::uint32_t side1(const std::uint16_t* p, std::int64_t stride, bool half) {
+    return p[0] | (half ? 0U : static_cast<std::uint32_t>(p[stride]) << 16U);
+  }
+};
+
+// Rows r0..r3 of four units become four groups of one unit each.
+HWY_INLINE void transpose4(V4& r0, V4& r1, V4& r2, V4& r3) {
+  const Units4 d;
+  const hn::Simd<std::uint64_t, 2, 0> d64;
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
+  r0 = hn::BitCast(d, hn::InterleaveLower(d64, low01, low23));
+  r1 = hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23));
+  r2 = hn::BitCast(d, hn::InterleaveLower(d64, high01, high23));
+  r3 = hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23));
+}
+
+// Vectors contiguous along K. Groups of four vectors are written from the last to the first: a
+// group that sticks out of its unit writes into the next one, whose own groups come after it.
+template <class Source>
+void pack_contiguous(const Operand& operand,
+                     const PanelRange& range,
+                     std::int64_t width,
+                     std::uint32_t* panel) {
+  using Element = typename Source::Element;
+  const auto* base = static_cast<const Element*>(operand.data) + range.k_begin;
+  const auto vector_at = [&](std::int64_t i) {  // vectors that do not exist repeat the last one
+    return base + (range.first + std::min(i, range.count - 1)) * operand.stride;
+  };
+  const std::int64_t length = range.k_end - range.k_begin;
+  const std::int64_t full_units = length / Source::kUnit;
+  const std::int64_t block_units = full_units / 4 * 4;
+  constexpr std::int64_t kLine = 16;  // units of a cache line
+  const std::int64_t last_group = (width - 1) / 4 * 4;
+  const Units4 d;
+  for (std::int64_t line = 0; line < block_units; line += kLine) {
+    const std::int64_t line_end = std::min(line + kLine, block_units);
+    for (std::int64_t i = last_group; i >= 0; i -= 4) {
+      const Element* p0 = vector_at(i);
+      const Element* p1 = vector_at(i + 1);
+      const Element* p2 = vector_at(i + 2);
+      const Element* p3 = vector_at(i + 3);
+      for (std::int64_t u = line; u < line_end; u += 4) {
+        const std::int64_t at = u * Source::kUnit;
+        V4 r0 = Source::load4(p0 + at);
+        V4 r1 = Source::load4(p1 + at);
+        V4 r2 = Source::load4(p2 + at);
+        V4 r3 = Source::load4(p3 + at);
+        transpose4(r0, r1, r2, r3);
+        std::uint32_t* to = panel + u * width + i;
+        hn::StoreU(r0, d, to);
+        hn::StoreU(r1, d, to + width);
+        hn::StoreU(r2, d, to + 2 * width);
+        hn::StoreU(r3, d, to + 3 * width);
+      }
+    }
+  }
+  const std::int64_t units = (length + Source::kUnit - 1) / Source::kUnit;
+  for (std::int64_t u = block_units; u < units; ++u) {
+    for (std::int64_t i = 0; i < width; ++i)
+      panel[u * width + i] = Source::load1(vector_at(i) + u * Source::kUnit, u >= full_units);
+  }
+}
+
+// Vectors side by side: unit u is one line of memory (two for pairs).
+template <class Source>
+void pack_side_by_side(const Operand& operand,
+                       const PanelRange& range,
+                       std::int64_t width,
+                       std::uint32_t* panel) {
+  using Element = typename Source::Element;
+  const auto* base =
+      static_cast<const Element*>(operand.data) + range.k_begin * operand.stride + range.first;
+  const std::int64_t length = range.k_end - range.k_begin;
+  const std::int64_t units = (length + Source::kUnit - 1) / Source::kUnit;
+  const std::int64_t reach = operand.count - range.first;  // vectors that may be read
+  const std::int64_t blocked = std::min((width + 3) / 4 * 4, reach / 4 * 4);
+  const Units4 d;
+  for (std::int64_t u = 0; u < units; ++u) {
+    const Element* from = base + u * Source::kUnit * operand.stride;
+    const bool half = (u + 1) * Source::kUnit > length;
+    std::uint32_t* to = panel + u * width;
+    std::int64_t i = 0;
+    for (; i < blocked; i += 4)
+      hn::StoreU(Source::side4(from + i, operand.stride, half), d, to + i);
+    for (; i < width; ++i) {
+      to[i] = i < range.count ? Source::side1(from + i, operand.stride, half) : 0U;
+    }
+  }
+}
+
+template <class Source>
+void pack(const Operand& operand,
+          const PanelRange& range,
+          std::int64_t width,
+          std::uint32_t* panel) {
+  if (operand.contiguous_k) {
+    pack_contiguous<Source>(operand, range, width, panel);
+  } else {
+    pack_side_by_side<Source>(operand, range, width, panel);
+  }
+}
+
+void pack_f32(const Operand& operand,
+              const PanelRange& range,
+              std::int64_t width,
+              std::uint32_t* panel) {
+  if (operand.dtype == DType::f32) {
+    pack<F32Source>(operand, range, width, panel);
+  } else {
+    pack<WideSource>(operand, range, width, panel);
+  }
+}
+
+void pack_pairs(const Operand& operand,
+                const PanelRange& range,
+                std::int64_t width,
+                std::uint32_t* panel) {
+  pack<PairSource>(operand, range, width, panel);
+}
+
+// ---- product
+
+using F = hn::ScalableTag<float>;
+constexpr std::size_t kLanes = hn::MaxLanes(F());
+constexpr int kColumns = static_cast<int>(2 * kLanes);
+// Registers of the tile, two of the column panel and one broadcast: 27 of 32, or 15 of 16.
+constexpr int kRows = kLanes >= 16 ? 12 : 6;
+
+template <int kTileRows>
+void multiply_rows(std::int64_t units,
+                   const float* HWY_RESTRICT a,
+                   const float* HWY_RESTRICT b,
+                   float* HWY_RESTRICT c,
+                   std::int64_t c_stride,
+                   std::int64_t cols,
+                   bool add) {
+  const F d;
+  using V = hn::Vec<F>;
+  V left[kTileRows];
+  V right[kTileRows];
+#pragma GCC unroll 12
+  for (int r = 0; r < kTileRows; ++r) {
+    left[r] = hn::Zero(d);
+    right[r] = hn::Zero(d);
+  }
+  for (std::int64_t u = 0; u < units; ++u) {
+    const V b0 = hn::LoadU(d, b);
+    const V b1 = hn::LoadU(d, b + kLanes);
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      const V broadcast = hn::Set(d, a[r]);
+      left[r] = hn::MulAdd(broadcast, b0, left[r]);
+      right[r] = hn::MulAdd(broadcast, b1, right[r]);
+    }
+    a += kTileRows;
+    b += kColumns;
+  }
+  if (cols == kColumns) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      float* to = c + r * c_stride;
+      hn::StoreU(add ? hn::Add(hn::LoadU(d, to), left[r]) : left[r], d, to);
+      hn::StoreU(add ? hn::Add(hn::LoadU(d, to + kLanes), right[r]) : right[r], d, to + kLanes);
+    }
+    return;
+  }
+  HWY_ALIGN float tile[kTileRows * kColumns];
+#pragma GCC unroll 12
+  for (int r = 0; r < kTileRows; ++r) {
+    hn::Store(left[r], d, tile + r * kColumns);
+    hn::Store(right[r], d, tile + r * kColumns + kLanes);
+  }
+  for (int r = 0; r < kTileRows; ++r) {
+    for (std::int64_t j = 0; j < cols; ++j)
+      c[r * c_stride + j] = tile[r * kColumns + j] + (add ? c[r * c_stride + j] : 0.0F);
+  }
+}
+
+void multiply(std::int64_t rows,
+              std::int64_t units,
+              const std::uint32_t* a,
+              const std::uint32_t* b,
+              float* c,
+              std::int64_t c_stride,
+              std::int64_t cols,
+              bool add) {
+  using Rows =
+      void (*)(std::int64_t, const float*, const float*, float*, std::int64_t, std::int64_t, bool);
+  static constexpr auto kByRows = []<int... kIndex>(std::integer_sequence<int, kIndex...>) {
+    return std::array<Rows, kRows>{multiply_rows<kIndex + 1>...};
+  }
+  (std::make_integer_sequence<int, kRows>());
+  kByRows[static_cast<std::size_t>(rows - 1)](units, reinterpret_cast<const float*>(a),
+                                              reinterpret_cast<const float*>(b), c, c_stride, cols,
+                                              add);
+}
+
+}  // namespace
+
+const GemmKernel& f32_kernel() {
+  static constexpr GemmKernel kernel = {kRows, kColumns, 1, pack_f32, multiply};
+  return kernel;
+}
+
+// The packing half of the bf16 kernel.
+PackPanel pairs_packer() {
+  return pack_pairs;
+}
+
+}  // namespace tera::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tera::kernels::cpu {
+
+HWY_EXPORT(f32_kernel);
+HWY_EXPORT(pairs_packer);
+
+const GemmKernel& f32_gemm_kernel() {
+  return HWY_DYNAMIC_DISPATCH(f32_kernel)();
+}
+
+PackPanel pair_panel_packer() {
+  return HWY_DYNAMIC_DISPATCH(pairs_packer)();
+}
+
+}  // namespace tera::kernels::cpu
+#endif

@@ -1,0 +1,107 @@
+// Products of bf16 pairs with AVX512-BF16: vdpbf16ps adds two products per lane and instruction,
+// twice the rate of f32. Compiled for that instruction set alone and called only where the
+// processor has it; elsewhere bf16 is widened to f32 when it is packed.
+#include <hwy/detect_compiler_arch.h>
+
+#include "kernels/cpu/gemm_kernel.h"
+
+#if HWY_ARCH_X86_64
+#include <immintrin.h>
+
+#include <hwy/targets.h>
+
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma")
+
+namespace tera::kernels::cpu {
+namespace {
+
+constexpr int kRows = 12;
+constexpr int kColumns = 32;
+
+__m512bh as_pairs(__m512i units) {
+  return reinterpret_cast<__m512bh>(units);
+}
+
+template <int kTileRows>
+void multiply_rows(std::int64_t units,
+                   const std::uint32_t* __restrict a,
+                   const std::uint32_t* __restrict b,
+                   float* __restrict c,
+                   std::int64_t c_stride,
+                   std::int64_t cols,
+                   bool add) {
+  __m512 left[kTileRows];
+  __m512 right[kTileRows];
+#pragma GCC unroll 12
+  for (int r = 0; r < kTileRows; ++r) {
+    left[r] = _mm512_setzero_ps();
+    right[r] = _mm512_setzero_ps();
+  }
+  for (std::int64_t u = 0; u < units; ++u) {
+    const __m512bh b0 = as_pairs(_mm512_loadu_si512(b));
+    const __m512bh b1 = as_pairs(_mm512_loadu_si512(b + 16));
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      const __m512bh broadcast = as_pairs(_mm512_set1_epi32(static_cast<int>(a[r])));
+      left[r] = _mm512_dpbf16_ps(left[r], broadcast, b0);
+      right[r] = _mm512_dpbf16_ps(right[r], broadcast, b1);
+    }
+    a += kTileRows;
+    b += kColumns;
+  }
+  const auto mask_of = [&](std::int64_t first) {
+    const std::int64_t n = cols - first;
+    return static_cast<__mmask16>(n >= 16 ? 0xffff : n <= 0 ? 0 : (1 << n) - 1);
+  };
+  const __mmask16 left_mask = mask_of(0);
+  const __mmask16 right_mask = mask_of(16);
+#pragma GCC unroll 12
+  for (int r = 0; r < kTileRows; ++r) {
+    float* to = c + r * c_stride;
+    if (add) {
+      left[r] = _mm512_add_ps(left[r], _mm512_maskz_loadu_ps(left_mask, to));
+      right[r] = _mm512_add_ps(right[r], _mm512_maskz_loadu_ps(right_mask, to + 16));
+    }
+    _mm512_mask_storeu_ps(to, left_mask, left[r]);
+    _mm512_mask_storeu_ps(to + 16, right_mask, right[r]);
+  }
+}
+
+void multiply(std::int64_t rows,
+              std::int64_t units,
+              const std::uint32_t* a,
+              const std::uint32_t* b,
+              float* c,
+              std::int64_t c_stride,
+              std::int64_t cols,
+              bool add) {
+  using Rows = void (*)(std::int64_t, const std::uint32_t*, const std::uint32_t*, float*,
+                        std::int64_t, std::int64_t, bool);
+  static constexpr Rows kByRows[kRows] = {multiply_rows<1>,  multiply_rows<2>,  multiply_rows<3>,
+                                          multiply_rows<4>,  multiply_rows<5>,  multiply_rows<6>,
+                                          multiply_rows<7>,  multiply_rows<8>,  multiply_rows<9>,
+                                          multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
+  kByRows[rows - 1](units, a, b, c, c_stride, cols, add);
+}
+
+}  // namespace
+}  // namespace tera::kernels::cpu
+
+#pragma GCC pop_options
+#endif
+
+namespace tera::kernels::cpu {
+
+const GemmKernel* bf16_gemm_kernel() {
+#if HWY_ARCH_X86_64
+  // Highway's mask of targets is asked too, so that a test that forbids AVX-512 forbids this.
+  if (__builtin_cpu_supports("avx512bf16") != 0 && (hwy::SupportedTargets() & HWY_AVX3) != 0) {
+    static const GemmKernel kernel = {kRows, kColumns, 2, pair_panel_packer(), multiply};
+    return &kernel;
+  }
+#endif
+  return nullptr;
+}
+
+}  // namespace tera::kernels::cpu
