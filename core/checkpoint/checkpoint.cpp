@@ -1,1 +1,278 @@
-// (being written)
+#include "core/checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <random>
+#include <set>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/units.h"
+#include "core/checkpoint/hash.h"
+#include "core/checkpoint/manifest.h"
+#include "core/checkpoint/shard_io.h"
+
+namespace tera::checkpoint {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string step_name(std::int64_t step) {
+  return fmt::format("step-{:09}", step);
+}
+
+std::string make_save_id() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+Result<void> check_input(const CheckpointState& state, std::span<const TensorSource> tensors) {
+  if (state.step < 0) {
+    return fail(ErrorCode::invalid_input, fmt::format("checkpoint: got step {}", state.step));
+  }
+  if (!nlohmann::json::accept(state.json)) {
+    return fail(ErrorCode::invalid_input, "checkpoint: the state is not JSON");
+  }
+  std::set<std::pair<std::string_view, std::string_view>> names;
+  for (const TensorSource& source : tensors) {
+    const TensorInfo& info = source.info;
+    TERA_TRY(const std::int64_t bytes, checked_bytes(info.shape, info.dtype));
+    if (source.data == nullptr && bytes > 0) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("checkpoint: {}/{} has no data", info.role, info.name));
+    }
+    if (!names.emplace(info.role, info.name).second) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("checkpoint: {}/{} is given twice", info.role, info.name));
+    }
+  }
+  return {};
+}
+
+// Refuses before anything is written when the disk cannot hold the save.
+Result<void> check_space(Vfs& vfs,
+                         const fs::path& dir,
+                         const std::vector<ShardPlan>& plans,
+                         const Manifest& manifest) {
+  constexpr std::uint64_t kPerTensor = 512;  // manifest bytes, generously
+  constexpr std::uint64_t kPerBlock = 20;
+  std::uint64_t needed =
+      2 * manifest.state.json.size() + manifest.boxes.size() * kPerTensor + 65536;
+  for (const ShardPlan& plan : plans)
+    needed += plan.num_bytes + (plan.num_bytes / kBlockBytes + 1) * kPerBlock;
+  TERA_TRY(const std::uint64_t available, vfs.free_bytes(dir));
+  if (available >= needed) return {};
+  return fail(
+      ErrorCode::io,
+      fmt::format("cannot save the checkpoint of step {} in {}: needs {}, {} free",
+                  manifest.state.step, dir.string(), format_bytes(static_cast<double>(needed)),
+                  format_bytes(static_cast<double>(available))),
+      "free space on this file system, or keep fewer checkpoints "
+      "(training.keep_checkpoints)");
+}
+
+Result<void> write_durable(Vfs& vfs, const fs::path& path, std::string_view text) {
+  TERA_TRY(const std::unique_ptr<WritableFile> file, vfs.open_write(path, Vfs::Mode::create_new));
+  TERA_TRY_VOID(file->append(std::as_bytes(std::span(text.data(), text.size()))));
+  TERA_TRY_VOID(file->sync());
+  return file->close();
+}
+
+// Everything inside the temp directory: shards, manifest, COMMIT, each fsynced, then the names.
+Result<void> write_contents(Vfs& vfs,
+                            const fs::path& temp,
+                            Manifest& manifest,
+                            const std::vector<ShardPlan>& plans,
+                            std::span<const TensorSource> tensors) {
+  const auto data_of = [&](const Box& box) {
+    const TensorSource& source = tensors[static_cast<std::size_t>(box.tensor)];
+    const auto* bytes = static_cast<const std::byte*>(source.data);
+    // Boxes are runs of rows of dim 0, so they lie contiguously in the tensor.
+    const std::uint64_t rows_before =
+        box.offset.empty() ? 0 : static_cast<std::uint64_t>(box.offset.front());
+    const std::uint64_t row_bytes =
+        box.size.empty() || box.size.front() == 0
+            ? 0
+            : box.num_bytes / static_cast<std::uint64_t>(box.size.front());
+    return std::span(bytes + rows_before * row_bytes, box.num_bytes);
+  };
+  for (std::size_t i = 0; i < plans.size(); ++i) {
+    const fs::path path = temp / fmt::format("shard-{:05}.safetensors", i);
+    TERA_TRY(FileEntry file, write_shard(vfs, path, plans[i], manifest, data_of));
+    manifest.files.push_back(std::move(file));
+  }
+  const std::string text = to_json(manifest);
+  if (text.size() > kMaxManifestBytes) {
+    return fail(ErrorCode::unsupported,
+                fmt::format("checkpoint: the manifest has {} bytes, the format allows {}",
+                            text.size(), kMaxManifestBytes));
+  }
+  TERA_TRY_VOID(write_durable(vfs, temp / kManifestName, text));
+  const Commit commit{.manifest_hex = hash128_hex(text),
+                      .manifest_bytes = text.size(),
+                      .step = manifest.state.step,
+                      .save_id = manifest.save_id};
+  TERA_TRY_VOID(write_durable(vfs, temp / kCommitName, to_line(commit)));
+  return vfs.sync_dir(temp);
+}
+
+Result<void> publish(Vfs& vfs, const fs::path& temp, const fs::path& final_path) {
+  TERA_TRY_VOID(vfs.rename(temp, final_path, true));
+  if (Result<void> synced = vfs.sync_dir(final_path.parent_path()); !synced) {
+    // The name may not survive a power cut, so it must not be seen either.
+    static_cast<void>(vfs.rename(final_path, temp, true));
+    return synced;
+  }
+  return {};
+}
+
+// Makes room for the final name: a damaged checkpoint moves aside, a good one stays and is an
+// error.
+Result<void> move_damaged_aside(Vfs& vfs, const fs::path& final_path, const std::string& save_id) {
+  TERA_TRY(const bool present, vfs.exists(final_path));
+  if (!present) return {};
+  const Result<Reader> reader = Reader::open(vfs, final_path);
+  if (reader && reader->verify()) {
+    return fail(ErrorCode::failed,
+                fmt::format("{} exists and is complete; it is never replaced", final_path.string()),
+                "resume the run from it, or start a new run");
+  }
+  return vfs.rename(final_path, final_path.string() + ".damaged-" + save_id, true);
+}
+
+}  // namespace
+
+std::int64_t TensorInfo::num_bytes() const {
+  std::int64_t bytes = dtype_bytes(dtype);
+  for (const std::int64_t dim : shape)
+    bytes *= dim;
+  return bytes;
+}
+
+Result<fs::path> save(Vfs& vfs,
+                      const fs::path& ckpt_dir,
+                      const CheckpointState& state,
+                      std::span<const TensorSource> tensors,
+                      const SaveOptions& options) {
+  TERA_TRY_VOID(check_input(state, tensors));
+  Manifest manifest;
+  manifest.save_id = make_save_id();
+  manifest.state = state;
+  for (const TensorSource& source : tensors)
+    manifest.tensors.push_back(source.info);
+  const std::vector<ShardPlan> plans = plan_shards(manifest, options.max_shard_bytes);
+
+  TERA_TRY_VOID(make_dirs(vfs, ckpt_dir));
+  TERA_TRY_VOID(check_space(vfs, ckpt_dir, plans, manifest));
+  const fs::path final_path = ckpt_dir / step_name(state.step);
+  TERA_TRY_VOID(move_damaged_aside(vfs, final_path, manifest.save_id));
+
+  const fs::path temp = final_path.string() + ".tmp-" + manifest.save_id;
+  const auto write = [&]() -> Result<void> {
+    TERA_TRY_VOID(vfs.make_dir(temp));
+    TERA_TRY_VOID(write_contents(vfs, temp, manifest, plans, tensors));
+    return publish(vfs, temp, final_path);
+  };
+  if (Result<void> written = write(); !written) {
+    static_cast<void>(vfs.remove_all(temp));  // the first error is the one to report
+    Error error = std::move(written).error();
+    error.message = fmt::format("checkpoint of step {} not saved: {}", state.step, error.message);
+    return tl::unexpected<Error>(std::move(error));
+  }
+  return final_path;
+}
+
+Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
+  const auto in_dir = [&](Error error) {
+    error.message = fmt::format("checkpoint {}: {}", step_dir.string(), error.message);
+    return tl::unexpected<Error>(std::move(error));
+  };
+  const auto commit_text = read_text(vfs, step_dir / kCommitName, kMaxCommitBytes);
+  if (!commit_text) return in_dir(commit_text.error());
+  const Result<Commit> commit = parse_commit(*commit_text);
+  if (!commit) return in_dir(commit.error());
+  const auto text = read_text(vfs, step_dir / kManifestName, kMaxManifestBytes);
+  if (!text) return in_dir(text.error());
+  if (text->size() != commit->manifest_bytes || hash128_hex(*text) != commit->manifest_hex) {
+    return in_dir({ErrorCode::corrupt,
+                   fmt::format("manifest.json ({} bytes) is not the one COMMIT names ({} bytes)",
+                               text->size(), commit->manifest_bytes),
+                   "use another checkpoint; `teragpt ckpt list` shows them"});
+  }
+  Result<Manifest> manifest = parse_manifest(*text);
+  if (!manifest) return in_dir(manifest.error());
+  if (manifest->save_id != commit->save_id || manifest->state.step != commit->step) {
+    return in_dir({ErrorCode::corrupt, "COMMIT and manifest.json name different saves", {}});
+  }
+  if (step_dir.filename() != step_name(commit->step)) {
+    return in_dir(
+        {ErrorCode::corrupt,
+         fmt::format("holds step {}, expected the name {}", commit->step, step_name(commit->step)),
+         {}});
+  }
+  Reader reader;
+  reader.num_bytes_ = commit_text->size() + text->size();
+  for (const FileEntry& file : manifest->files) {
+    const Result<std::uint64_t> size = vfs.file_size(step_dir / file.name);
+    if (!size) return in_dir(size.error());
+    if (*size != file.num_bytes) {
+      return in_dir({ErrorCode::corrupt,
+                     fmt::format("{} has {} bytes, expected {}", file.name, *size, file.num_bytes),
+                     "use another checkpoint; `teragpt ckpt list` shows them"});
+    }
+    reader.num_bytes_ += *size;
+  }
+  reader.vfs_ = &vfs;
+  reader.dir_ = step_dir;
+  reader.state_ = manifest->state;
+  reader.tensors_ = manifest->tensors;
+  reader.manifest_ = std::make_shared<const Manifest>(std::move(*manifest));
+  return reader;
+}
+
+Result<void> Reader::read(const TensorInfo& wanted, void* dst) const {
+  const auto at = std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorInfo& info) {
+    return info.name == wanted.name && info.role == wanted.role;
+  });
+  if (at == tensors_.end()) {
+    return fail(ErrorCode::not_found, fmt::format("checkpoint {} holds no {} of {}", dir_.string(),
+                                                  wanted.role, wanted.name));
+  }
+  if (at->dtype != wanted.dtype || at->shape != wanted.shape) {
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("checkpoint {}: {}/{} is {} [{}], expected {} [{}]", dir_.string(), wanted.role,
+                    wanted.name, dtype_name(at->dtype), fmt::join(at->shape, ", "),
+                    dtype_name(wanted.dtype), fmt::join(wanted.shape, ", ")),
+        "resume with the model and precision the checkpoint was written with");
+  }
+  const auto tensor = static_cast<std::size_t>(at - tensors_.begin());
+  for (const std::int64_t index : manifest_->boxes_of[tensor]) {
+    const Box& box = manifest_->boxes[static_cast<std::size_t>(index)];
+    if (box.num_bytes == 0) continue;
+    BoxWriter writer(box, *at, static_cast<std::byte*>(dst));
+    TERA_TRY_VOID(read_checked(*vfs_, dir_, *manifest_, box.file, box.file_offset,
+                               box.file_offset + box.num_bytes,
+                               [&](std::span<const std::byte> piece) { writer.append(piece); }));
+  }
+  return {};
+}
+
+Result<void> Reader::verify() const {
+  for (std::size_t i = 0; i < manifest_->files.size(); ++i) {
+    const FileEntry& file = manifest_->files[i];
+    FileHasher hasher;
+    TERA_TRY_VOID(read_checked(*vfs_, dir_, *manifest_, static_cast<std::int64_t>(i), 0,
+                               file.num_bytes,
+                               [&](std::span<const std::byte> piece) { hasher.update(piece); }));
+    if (hasher.whole_hex() != file.whole_hex) {
+      return fail(ErrorCode::corrupt,
+                  fmt::format("{}: checksum {}, expected {}", (dir_ / file.name).string(),
+                              hasher.whole_hex(), file.whole_hex));
+    }
+  }
+  return {};
+}
+
+}  // namespace tera::checkpoint

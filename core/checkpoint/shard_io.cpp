@@ -1,0 +1,309 @@
+#include "core/checkpoint/shard_io.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "core/base/check.h"
+#include "core/checkpoint/hash.h"
+
+namespace tera::checkpoint {
+namespace {
+
+using nlohmann::ordered_json;
+
+static_assert(std::endian::native == std::endian::little, "shards hold little-endian numbers");
+
+constexpr std::uint64_t kAlignment = 4096;
+constexpr std::uint64_t kReadBlocks = 8;                        // blocks read at once
+constexpr std::uint64_t kWriteBytes = std::uint64_t{16} << 20;  // appended at once
+
+std::uint64_t align_up(std::uint64_t value) {
+  return (value + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::string_view safetensors_dtype(DType dtype) {
+  switch (dtype) {
+    case DType::f64:
+      return "F64";
+    case DType::f32:
+      return "F32";
+    case DType::bf16:
+      return "BF16";
+    case DType::f16:
+      return "F16";
+    case DType::fp8_e4m3:
+      return "F8_E4M3";
+    case DType::i64:
+      return "I64";
+    case DType::i32:
+      return "I32";
+    case DType::u16:
+      return "U16";
+    case DType::u8:
+      return "U8";
+  }
+  return "";
+}
+
+// "weight/layers.0.norm@0,128": unique in a checkpoint.
+std::string entry_name(const TensorInfo& info, const Box& box) {
+  return fmt::format("{}/{}@{}", info.role, info.name, fmt::join(box.offset, ","));
+}
+
+// The boxes of one tensor: all of it, or runs of rows that fit into a shard.
+std::vector<Box> cut(const TensorInfo& info, std::int64_t tensor, std::uint64_t max_shard_bytes) {
+  const auto total = static_cast<std::uint64_t>(info.num_bytes());
+  Box whole{.tensor = tensor, .offset = {}, .size = info.shape, .num_bytes = total};
+  whole.offset.assign(info.shape.size(), 0);
+  if (total <= max_shard_bytes || info.shape.empty()) return {whole};
+  const std::int64_t num_rows = info.shape.front();
+  const std::uint64_t row_bytes = total / static_cast<std::uint64_t>(num_rows);
+  const auto rows_per_box =
+      static_cast<std::int64_t>(std::max<std::uint64_t>(1, max_shard_bytes / row_bytes));
+  std::vector<Box> boxes;
+  for (std::int64_t row = 0; row < num_rows; row += rows_per_box) {
+    Box& box = boxes.emplace_back(whole);
+    box.offset.front() = row;
+    box.size.front() = std::min(rows_per_box, num_rows - row);
+    box.num_bytes = row_bytes * static_cast<std::uint64_t>(box.size.front());
+  }
+  return boxes;
+}
+
+// Header of a safetensors file, padded with spaces so that the data starts aligned. The format
+// wants no holes between entries, so the gaps before aligned boxes are entries too, of bytes that
+// are zero.
+std::string make_header(const Manifest& manifest, const ShardPlan& plan, std::uint64_t data_begin) {
+  ordered_json entries = {
+      {"__metadata__", {{"format", kFormat}, {"step", std::to_string(manifest.state.step)}}}};
+  std::uint64_t end = data_begin;
+  for (const std::int64_t index : plan.boxes) {
+    const Box& box = manifest.boxes[static_cast<std::size_t>(index)];
+    const TensorInfo& info = manifest.tensors[static_cast<std::size_t>(box.tensor)];
+    if (box.file_offset > end) {
+      entries[fmt::format("padding/{}", end - data_begin)] = {
+          {"dtype", "U8"},
+          {"shape", {box.file_offset - end}},
+          {"data_offsets", {end - data_begin, box.file_offset - data_begin}}};
+    }
+    end = box.file_offset + box.num_bytes;
+    entries[entry_name(info, box)] = {
+        {"dtype", safetensors_dtype(info.dtype)},
+        {"shape", box.size},
+        {"data_offsets", {box.file_offset - data_begin, end - data_begin}}};
+  }
+  const std::string text = entries.dump();
+  std::string header(sizeof(std::uint64_t), '\0');
+  header += text;
+  header.append(align_up(header.size()) - header.size(), ' ');
+  const std::uint64_t length = header.size() - sizeof(std::uint64_t);
+  std::memcpy(header.data(), &length, sizeof(length));
+  return header;
+}
+
+// Offsets in the header count from the data's begin, so its text depends only on relative places:
+// boxes are placed from 0 first and moved behind the header when its size is known.
+void finish_plan(Manifest& manifest, ShardPlan& plan) {
+  plan.header = make_header(manifest, plan, 0);
+  plan.num_bytes = plan.header.size();
+  for (const std::int64_t index : plan.boxes) {
+    Box& box = manifest.boxes[static_cast<std::size_t>(index)];
+    box.file_offset += plan.header.size();
+    plan.num_bytes = box.file_offset + box.num_bytes;
+  }
+}
+
+class ShardWriter {
+ public:
+  ShardWriter(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+
+  Result<void> append(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const auto piece = bytes.first(std::min<std::uint64_t>(bytes.size(), kWriteBytes));
+      hasher_.update(piece);
+      TERA_TRY_VOID(file_->append(piece));
+      bytes = bytes.subspan(piece.size());
+    }
+    return {};
+  }
+  Result<void> pad_to(std::uint64_t offset) {
+    static constexpr std::array<std::byte, kAlignment> kZeros{};
+    return append(std::span(kZeros).first(offset - hasher_.num_bytes()));
+  }
+  Result<void> finish() {
+    TERA_TRY_VOID(file_->sync());
+    return file_->close();
+  }
+  const FileHasher& hasher() const { return hasher_; }
+
+ private:
+  std::unique_ptr<WritableFile> file_;
+  FileHasher hasher_;
+};
+
+// What stands in bytes [begin, end) of a file, for messages.
+std::string contents_of(const Manifest& manifest,
+                        std::int64_t file,
+                        std::uint64_t begin,
+                        std::uint64_t end) {
+  std::string names;
+  int more = 0;
+  for (const Box& box : manifest.boxes) {
+    if (box.file != file || box.file_offset >= end || box.file_offset + box.num_bytes <= begin) {
+      continue;
+    }
+    const TensorInfo& info = manifest.tensors[static_cast<std::size_t>(box.tensor)];
+    if (names.size() > 200) {
+      ++more;
+    } else {
+      names += fmt::format("{}{}/{} at {}", names.empty() ? "" : ", ", info.role, info.name,
+                           box.file_offset);
+    }
+  }
+  if (more > 0) names += fmt::format(" and {} more", more);
+  return names.empty() ? "header or padding" : names;
+}
+
+}  // namespace
+
+std::vector<ShardPlan> plan_shards(Manifest& manifest, std::uint64_t max_shard_bytes) {
+  std::vector<ShardPlan> plans;
+  manifest.boxes.clear();
+  manifest.boxes_of.assign(manifest.tensors.size(), {});
+  std::uint64_t end = 0;  // of the data in the shard that is being filled
+  for (std::size_t tensor = 0; tensor < manifest.tensors.size(); ++tensor) {
+    const TensorInfo& info = manifest.tensors[tensor];
+    for (Box& box : cut(info, static_cast<std::int64_t>(tensor), max_shard_bytes)) {
+      if (plans.empty() || (end > 0 && align_up(end) + box.num_bytes > max_shard_bytes)) {
+        plans.emplace_back();
+        end = 0;
+      }
+      const auto index = static_cast<std::int64_t>(manifest.boxes.size());
+      box.file = static_cast<std::int64_t>(plans.size()) - 1;
+      box.file_offset = align_up(end);
+      end = box.file_offset + box.num_bytes;
+      plans.back().boxes.push_back(index);
+      manifest.boxes_of[tensor].push_back(index);
+      manifest.boxes.push_back(std::move(box));
+    }
+  }
+  for (ShardPlan& plan : plans)
+    finish_plan(manifest, plan);
+  return plans;
+}
+
+Result<FileEntry> write_shard(
+    Vfs& vfs,
+    const std::filesystem::path& path,
+    const ShardPlan& plan,
+    const Manifest& manifest,
+    const std::function<std::span<const std::byte>(const Box&)>& data_of) {
+  TERA_TRY(std::unique_ptr<WritableFile> file, vfs.open_write(path, Vfs::Mode::create_new));
+  ShardWriter writer(std::move(file));
+  TERA_TRY_VOID(writer.append(std::as_bytes(std::span(plan.header))));
+  for (const std::int64_t index : plan.boxes) {
+    const Box& box = manifest.boxes[static_cast<std::size_t>(index)];
+    const std::span<const std::byte> data = data_of(box);
+    TERA_CHECK(data.size() == box.num_bytes, "box has {} bytes, its data {}", box.num_bytes,
+               data.size());
+    TERA_TRY_VOID(writer.pad_to(box.file_offset));
+    TERA_TRY_VOID(writer.append(data));
+  }
+  TERA_TRY_VOID(writer.finish());
+  // Seen from outside: what the file system says must be what was written.
+  TERA_TRY(const std::uint64_t size, vfs.file_size(path));
+  if (size != plan.num_bytes || size != writer.hasher().num_bytes()) {
+    return fail(ErrorCode::io, fmt::format("{}: has {} bytes after writing, expected {}",
+                                           path.string(), size, plan.num_bytes));
+  }
+  return FileEntry{.name = path.filename().string(),
+                   .num_bytes = size,
+                   .whole_hex = writer.hasher().whole_hex(),
+                   .blocks = writer.hasher().blocks()};
+}
+
+Result<void> read_checked(Vfs& vfs,
+                          const std::filesystem::path& dir,
+                          const Manifest& manifest,
+                          std::int64_t file,
+                          std::uint64_t begin,
+                          std::uint64_t end,
+                          const std::function<void(std::span<const std::byte>)>& take) {
+  const FileEntry& entry = manifest.files[static_cast<std::size_t>(file)];
+  std::uint64_t at = begin / kBlockBytes * kBlockBytes;
+  while (at < end) {
+    const std::uint64_t stop = std::min({at + kReadBlocks * kBlockBytes, entry.num_bytes,
+                                         (end + kBlockBytes - 1) / kBlockBytes * kBlockBytes});
+    TERA_TRY(const std::vector<std::byte> bytes, vfs.read(dir / entry.name, at, stop - at));
+    const std::span<const std::byte> all(bytes);
+    for (std::uint64_t block = at; block < stop; block += kBlockBytes) {
+      const std::uint64_t size = std::min(kBlockBytes, stop - block);
+      const std::uint64_t got = hash64(all.subspan(block - at, size));
+      const std::uint64_t expected = entry.blocks[block / kBlockBytes];
+      if (got != expected) {
+        return fail(
+            ErrorCode::corrupt,
+            fmt::format("{}: block {} (bytes {} to {}; {}) is damaged: checksum {:016x}, expected "
+                        "{:016x}",
+                        (dir / entry.name).string(), block / kBlockBytes, block, block + size,
+                        contents_of(manifest, file, block, block + size), got, expected),
+            "use another checkpoint; `teragpt ckpt list` shows them");
+      }
+    }
+    const std::uint64_t first = std::max(at, begin);
+    const std::uint64_t last = std::min(stop, end);
+    take(all.subspan(first - at, last - first));
+    at = stop;
+  }
+  return {};
+}
+
+BoxWriter::BoxWriter(const Box& box, const TensorInfo& info, std::byte* tensor)
+    : box_(&box),
+      info_(&info),
+      tensor_(tensor),
+      run_dim_(info.shape.size()),
+      run_bytes_(static_cast<std::uint64_t>(dtype_bytes(info.dtype))),
+      index_(box.offset) {
+  // The trailing dims that the box spans whole, and one more, are contiguous in both.
+  while (run_dim_ > 0) {
+    --run_dim_;
+    run_bytes_ *= static_cast<std::uint64_t>(box.size[run_dim_]);
+    if (box.size[run_dim_] != info.shape[run_dim_]) break;
+  }
+  next_run();
+}
+
+void BoxWriter::append(std::span<const std::byte> piece) {
+  while (!piece.empty()) {
+    if (run_done_ == run_bytes_) {
+      for (std::size_t dim = run_dim_; dim-- > 0;) {
+        if (++index_[dim] < box_->offset[dim] + box_->size[dim]) break;
+        index_[dim] = box_->offset[dim];
+      }
+      next_run();
+    }
+    const std::uint64_t size = std::min<std::uint64_t>(piece.size(), run_bytes_ - run_done_);
+    std::memcpy(tensor_ + run_begin_ + run_done_, piece.data(), size);
+    run_done_ += size;
+    piece = piece.subspan(size);
+  }
+}
+
+void BoxWriter::next_run() {
+  std::uint64_t element = 0;
+  for (std::size_t dim = 0; dim < index_.size(); ++dim) {
+    element = element * static_cast<std::uint64_t>(info_->shape[dim]) +
+              static_cast<std::uint64_t>(index_[dim]);
+  }
+  run_begin_ = element * static_cast<std::uint64_t>(dtype_bytes(info_->dtype));
+  run_done_ = 0;
+}
+
+}  // namespace tera::checkpoint
