@@ -1,1 +1,162 @@
-// (being written)
+#include "core/plan/estimate.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/units.h"
+#include "core/plan/cost_model.h"
+#include "core/plan/placement.h"
+#include "core/plan/stash_table.h"
+#include "core/plan/time_model.h"
+#include "core/spec/validate.h"
+
+namespace tera::plan {
+namespace {
+
+using spec::RunSpec;
+
+Error first_error(const std::vector<Diagnostic>& diagnostics) {
+  std::int64_t count = 0;
+  const Diagnostic* first = nullptr;
+  for (const Diagnostic& d : diagnostics) {
+    if (d.severity != Severity::error) continue;
+    ++count;
+    if (first == nullptr) first = &d;
+  }
+  std::string message = fmt::format("{}: {}", first->field, first->message);
+  if (count > 1)
+    message += fmt::format(" (and {} more problem{})", count - 1, count == 2 ? "" : "s");
+  return {ErrorCode::invalid_input, std::move(message), first->hint};
+}
+
+void add_memory(const RunSpec& spec, Estimate& result) {
+  const double capacity = spec.cluster.device.memory_bytes / ranks_per_device(spec);
+  result.capacity_bytes = capacity;
+  for (const StageMemory& stage : result.stages) {
+    if (stage.bytes() <= result.worst_bytes) continue;
+    result.worst_bytes = stage.bytes();
+    result.worst_stage = stage.stage;
+  }
+  result.fits = result.worst_bytes <= capacity;
+  if (result.fits) return;
+  const Term& worst = result.stages[static_cast<std::size_t>(result.worst_stage)].memory;
+  const auto largest =
+      std::max_element(worst.children.begin(), worst.children.end(),
+                       [](const Term& a, const Term& b) { return a.value < b.value; });
+  std::string hint = "raise pipeline_parallel_size or tensor_parallel_size";
+  if (largest->label == "activations") {
+    hint = spec.layout.micro_batch_size > 1
+               ? "lower micro_batch_size, or use recompute selective or full"
+               : "use recompute selective or full, or raise tensor or context parallel size";
+  } else if (largest->label == "optimizer" && spec.layout.zero_stage == 0) {
+    hint = "use zero_stage 1";
+  } else if (spec.model.num_experts > 0 &&
+             (largest->label == "weights" || largest->label == "gradients")) {
+    hint = "raise expert_parallel_size or pipeline_parallel_size";
+  }
+  result.diagnostics.push_back(
+      {.severity = Severity::error,
+       .field = "layout",
+       .message = fmt::format("stage {} needs {} per rank, a device has {}; most is {}: {}",
+                              result.worst_stage, format_bytes(result.worst_bytes),
+                              format_bytes(capacity), largest->label, format_bytes(largest->value)),
+       .hint = std::move(hint)});
+}
+
+}  // namespace
+
+double train_flops_per_token(const spec::ModelConfig& model, int seq_length) {
+  const ParamCounts counts = count_params(model);
+  const auto head = static_cast<double>(
+      model.tie_embeddings ? std::int64_t{model.vocab_size} * model.hidden_size : 0);
+  const double in_products = static_cast<double>(counts.active - counts.embedding) + head;
+  // Scores and values: 2 flops x (dqk + dv) per head and pair, half of the pairs, three passes.
+  const double dims =
+      model.attention == spec::AttentionKind::latent
+          ? double{1} * model.qk_nope_head_dim + model.qk_rope_head_dim + model.v_head_dim
+          : 2.0 * model.head_dim;
+  return 6 * in_products + 3.0 * model.num_layers * model.num_attention_heads * dims * seq_length;
+}
+
+Result<Estimate> estimate(const RunSpec& spec) {
+  std::vector<Diagnostic> found = spec::validate(spec);
+  if (has_errors(found)) return tl::unexpected<Error>(first_error(found));
+  if (!spec::is_described(spec.cluster)) {
+    return fail(ErrorCode::invalid_input, "cluster: not described, so there is nothing to plan for",
+                "add `cluster: {preset: this-machine}`");
+  }
+  TERA_TRY(const RankMesh mesh, RankMesh::make(spec.layout));
+  Estimate result;
+  result.diagnostics = std::move(found);
+  result.params = count_params(spec.model);
+  result.train_flops_per_token = train_flops_per_token(spec.model, spec.training.seq_length);
+
+  StepPlan step = plan_step(spec, mesh);
+  result.step_time = std::move(step.step_time);
+  result.step_s = step.step_s;
+  result.low_s = step.low_s;
+  result.high_s = step.high_s;
+  const auto tokens = static_cast<double>(spec.tokens_per_step());
+  const double devices = static_cast<double>(spec.layout.world_size()) / ranks_per_device(spec);
+  const bool bf16 = spec.training.precision == spec::Precision::bf16;
+  const double peak =
+      bf16 ? spec.cluster.device.peak_flops_per_s_bf16 : spec.cluster.device.peak_flops_per_s_f32;
+  if (step.step_s > 0) {
+    result.tokens_per_s = tokens / step.step_s;
+    result.tokens_per_s_per_device = result.tokens_per_s / devices;
+    result.model_flops_utilization =
+        result.tokens_per_s_per_device * result.train_flops_per_token / peak;
+  }
+
+  result.stages = plan_memory(spec, mesh, step.in_flight);
+  add_memory(spec, result);
+
+  RunCost cost = plan_cost(spec, step.step_s, step.busy_share);
+  result.tokens = cost.tokens;
+  result.run_s = cost.run_s;
+  result.goodput = cost.goodput;
+  result.device_hours = cost.device_hours;
+  result.usd = cost.usd;
+  result.kwh = cost.kwh;
+  result.tco2e = cost.tco2e;
+  result.cost = std::move(cost.terms);
+  return result;
+}
+
+EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
+  const int num_stages = spec.layout.pipeline_parallel_size;
+  const LayerRange range = stage_layers(spec.model.num_layers, num_stages, pipeline_rank);
+  const bool first = pipeline_rank == 0;
+  const bool last = pipeline_rank == num_stages - 1;
+  EngineBytes bytes;
+  for (const ParamSpec& param : make_param_table(spec.model)) {
+    const bool is_embedding = param.kind == ParamKind::embedding;
+    const bool tied_copy =
+        last && !first && spec.model.tie_embeddings && param.name == "embedding.tokens";
+    const bool here = param.layer >= 0 ? param.layer >= range.first && param.layer < range.last
+                      : is_embedding   ? first || tied_copy
+                                       : last;
+    if (!here) continue;
+    const std::int64_t elements = param.num_elements();
+    const DType dtype = weight_dtype(param, spec.training.precision);
+    bytes.weights += elements * dtype_bytes(dtype);
+    if (!param.trainable) continue;
+    bytes.gradients += elements * dtype_bytes(DType::f32);
+    bytes.optimizer += 2 * elements * dtype_bytes(DType::f32);
+    if (dtype == DType::bf16) bytes.optimizer += elements * dtype_bytes(DType::f32);
+  }
+  const SimulatedStep played =
+      play_schedule(spec.layout.schedule, spec.num_micro_batches(),
+                    std::vector<double>(static_cast<std::size_t>(num_stages), 1.0),
+                    std::vector<double>(static_cast<std::size_t>(num_stages), 1.0));
+  std::int64_t stash = 0;
+  for (const StashEntry& entry : make_stash_table(spec, range.first, range.last, last))
+    stash += entry.num_bytes();
+  bytes.activations = stash * played.peak_in_flight[static_cast<std::size_t>(pipeline_rank)];
+  return bytes;
+}
+
+}  // namespace tera::plan

@@ -4,16 +4,12 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "core/plan/memory_model.h"
 #include "core/plan/param_table.h"
 #include "core/plan/term.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
-
-struct StageMemory {
-  int stage = 0;
-  Term memory;  // children: weights, gradients, optimizer, activations, workspace, reserved
-};
 
 struct Estimate {
   ParamCounts params;
@@ -33,8 +29,9 @@ struct Estimate {
   double tokens_per_s_per_device = 0;
   double model_flops_utilization = 0;  // 0..1 of the device's peak in the run's precision
 
-  double tokens = 0;  // whole run
-  double run_s = 0;
+  double tokens = 0;   // whole run
+  double run_s = 0;    // failures included
+  double goodput = 1;  // share of run_s that trains
   double device_hours = 0;
   double usd = 0;
   double kwh = 0;
@@ -46,6 +43,10 @@ struct Estimate {
 
 // Errors: a spec whose validation has errors; the message lists the first and how many.
 Result<Estimate> estimate(const spec::RunSpec& spec);
+
+// Model FLOPs of one token, forward and backward: 6 per parameter in a product, and causal
+// attention.
+double train_flops_per_token(const spec::ModelConfig& model, int seq_length);
 
 // Exact bytes the engine allocates on one rank, by kind; equals its counters (tested).
 struct EngineBytes {

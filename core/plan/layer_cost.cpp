@@ -1,0 +1,250 @@
+#include "core/plan/layer_cost.h"
+
+#include <algorithm>
+
+#include "core/plan/placement.h"
+
+namespace tera::plan {
+
+// Collected while a layer's operations are listed.
+struct LayerCost::Work {
+  double forward_s = 0;
+  double backward_s = 0;
+  double num_ops = 0;  // forward; backward starts twice as many
+};
+
+void Seconds::add(const Seconds& other, double times) {
+  dense += times * other.dense;
+  experts += times * other.experts;
+  attention += times * other.attention;
+  streaming += times * other.streaming;
+  head += times * other.head;
+  overhead += times * other.overhead;
+  recompute += times * other.recompute;
+  tensor += times * other.tensor;
+  context += times * other.context;
+  expert += times * other.expert;
+  pipeline += times * other.pipeline;
+}
+
+LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
+    : spec_(spec), mesh_(mesh), comm_(spec.cluster) {
+  const spec::DeviceSpec& device = spec.cluster.device;
+  const bool bf16 = spec.training.precision == spec::Precision::bf16;
+  const double sharing = ranks_per_device(spec);
+  peak_ = (bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32) / sharing;
+  memory_ = device.memory_bytes_per_s * device.memory_efficiency / sharing;
+  element_ = bf16 ? 2 : 4;
+  tokens_ = double{1} * spec.layout.micro_batch_size * spec.training.seq_length /
+            spec.layout.context_parallel_size;
+  residual_tokens_ =
+      spec.layout.sequence_parallel ? tokens_ / spec.layout.tensor_parallel_size : tokens_;
+}
+
+// y [rows, columns] = x [rows, depth] w: one product forward; two backward, the second of which
+// adds to f32 weight gradients in memory. copies: weights of that size (experts) that share the
+// rows.
+void LayerCost::product(
+    Work& work, double rows, double columns, double depth, double copies) const {
+  const double rate = peak_ * spec_.cluster.device.matmul_efficiency;
+  const double flops_s = 2 * rows * columns * depth / rate;
+  const double moved = rows * depth + rows * columns;
+  const double weights = columns * depth * copies;
+  const double forward_bytes = (moved + weights) * element_;
+  const double weight_grad_bytes = moved * element_ + 8 * weights;
+  work.forward_s += std::max(flops_s, forward_bytes / memory_);
+  work.backward_s +=
+      std::max(flops_s, forward_bytes / memory_) + std::max(flops_s, weight_grad_bytes / memory_);
+  work.num_ops += 1;
+}
+
+void LayerCost::attention_products(Work& work) const {
+  const spec::ModelConfig& m = spec_.model;
+  const double size = spec_.layout.tensor_parallel_size;
+  const double heads = m.num_attention_heads / size;
+  const double hidden = m.hidden_size;
+  if (m.attention == spec::AttentionKind::latent) {
+    const double qk_dim = double{1} * m.qk_nope_head_dim + m.qk_rope_head_dim;
+    if (m.q_lora_rank > 0) {
+      product(work, tokens_, m.q_lora_rank, hidden);
+      product(work, tokens_, heads * qk_dim, m.q_lora_rank);
+    } else {
+      product(work, tokens_, heads * qk_dim, hidden);
+    }
+    product(work, tokens_, double{1} * m.kv_lora_rank + m.qk_rope_head_dim, hidden);
+    product(work, tokens_, heads * (double{1} * m.qk_nope_head_dim + m.v_head_dim), m.kv_lora_rank);
+    product(work, tokens_, hidden, heads * m.v_head_dim);
+    return;
+  }
+  const double kv_heads = std::max(1.0, m.num_key_value_heads / size);
+  product(work, tokens_, (heads + 2 * kv_heads) * m.head_dim, hidden);
+  product(work, tokens_, hidden, heads * m.head_dim);
+}
+
+// Forward, causal: half of 2 s (dqk + dv) per head and token.
+double LayerCost::attention_flops() const {
+  const spec::ModelConfig& m = spec_.model;
+  const double dims = m.attention == spec::AttentionKind::latent
+                          ? double{1} * m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim
+                          : 2.0 * m.head_dim;
+  return tokens_ * spec_.training.seq_length * dims * m.num_attention_heads /
+         spec_.layout.tensor_parallel_size;
+}
+
+// Forward bytes of the operations that only pass over memory.
+double LayerCost::streamed_bytes(bool moe) const {
+  const spec::ModelConfig& m = spec_.model;
+  const double size = spec_.layout.tensor_parallel_size;
+  const double hidden = m.hidden_size;
+  // Two norms (read, write) and two residual sums (read two, write one).
+  double elements = residual_tokens_ * hidden * (2 * 2 + 2 * 3);
+  const bool latent = m.attention == spec::AttentionKind::latent;
+  const double head_width = latent ? m.qk_rope_head_dim : m.head_dim;
+  const double rotated =
+      head_width * (m.num_attention_heads + (latent ? 1 : m.num_key_value_heads)) / size;
+  elements += tokens_ * rotated * (m.qk_norm == spec::QkNormKind::none ? 2 : 4);
+  const double inner = m.gated() ? 3 : 2;  // gate, up -> act; or in -> act
+  if (moe) {
+    const double rows = residual_tokens_ * m.router_top_k;
+    elements += 2 * 2 * rows * hidden;  // permute and combine
+    elements += inner * rows * m.moe_ffn_hidden_size;
+    elements += inner * tokens_ * m.num_shared_experts * m.moe_ffn_hidden_size / size;
+    elements += 2 * residual_tokens_ * m.num_experts * 4 / element_;  // scores, in f32
+  } else {
+    elements += inner * tokens_ * m.ffn_hidden_size / size;
+  }
+  return elements * element_;
+}
+
+void LayerCost::add_messages(bool moe, PassCost& cost) const {
+  const spec::ModelConfig& m = spec_.model;
+  const spec::ParallelLayout& layout = spec_.layout;
+  const auto shape = [this](Axis axis) { return group_shape(mesh_.group(0, axis), spec_); };
+  const double hidden_bytes = m.hidden_size * element_;
+  if (layout.tensor_parallel_size > 1) {
+    // Per block: gather and scatter (or one all-reduce) of [T, H] each way; sequence parallelism
+    // gathers the input once more for the weight gradients. Korthikanti et al. 2022, section 4.2.
+    const double once = comm_.all_gather_s(shape(Axis::tensor), tokens_ * hidden_bytes);
+    const double blocks = moe && m.num_shared_experts == 0 ? 1 : 2;
+    cost.forward.tensor += 2 * once * blocks;
+    cost.backward.tensor += (layout.sequence_parallel ? 3 : 2) * once * blocks;
+  }
+  if (moe) {
+    const double rows_bytes = residual_tokens_ * m.router_top_k * hidden_bytes;
+    double exchange = 2 * comm_.all_to_all_s(shape(Axis::expert), rows_bytes);  // dispatch, combine
+    const double inner = layout.expert_tensor_parallel_size;
+    if (inner > 1)
+      exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor), rows_bytes * inner);
+    cost.forward.expert += exchange;
+    cost.backward.expert += exchange;
+  }
+  if (layout.context_parallel_size > 1) {
+    // Keys and values go round the ring beside the attention they feed; the rest shows.
+    const double kv_heads =
+        std::max(1.0, double{1} * m.num_key_value_heads / layout.tensor_parallel_size);
+    const double width = m.attention == spec::AttentionKind::latent
+                             ? double{1} * m.kv_lora_rank + m.qk_rope_head_dim
+                             : 2 * kv_heads * m.head_dim;
+    const double ring = comm_.all_gather_s(
+        shape(Axis::context), tokens_ * layout.context_parallel_size * width * element_);
+    cost.forward.context += std::max(0.0, ring - cost.forward.attention);
+    cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
+  }
+}
+
+// Full: the whole forward, its messages too. Selective: the streaming operations.
+void LayerCost::add_recompute(PassCost& cost) const {
+  switch (spec_.layout.recompute) {
+    case spec::RecomputeKind::none:
+      return;
+    case spec::RecomputeKind::selective:
+      cost.backward.recompute += cost.forward.streaming;
+      return;
+    case spec::RecomputeKind::full:
+      cost.backward.recompute += cost.forward.compute();
+      cost.backward.tensor += cost.forward.tensor;
+      cost.backward.context += cost.forward.context;
+      cost.backward.expert += cost.forward.expert;
+      return;
+  }
+}
+
+PassCost LayerCost::layer(bool moe) const {
+  const spec::ModelConfig& m = spec_.model;
+  const double hidden = m.hidden_size;
+  const double in_rows = m.gated() ? 2 : 1;
+  const double size = spec_.layout.tensor_parallel_size;
+  Work dense;
+  Work experts;
+  attention_products(dense);
+  if (moe) {
+    const double width = m.moe_ffn_hidden_size;
+    const double split = spec_.layout.expert_tensor_parallel_size;
+    const double rows = residual_tokens_ * m.router_top_k * split;
+    const double local = double{1} * m.num_experts / spec_.layout.expert_parallel_size;
+    product(dense, residual_tokens_, m.num_experts, hidden);
+    product(experts, rows, in_rows * width / split, hidden, local);
+    product(experts, rows, hidden, width / split, local);
+    if (m.num_shared_experts > 0) {
+      const double shared = width * m.num_shared_experts / size;
+      product(dense, tokens_, in_rows * shared, hidden);
+      product(dense, tokens_, hidden, shared);
+    }
+  } else {
+    product(dense, tokens_, in_rows * m.ffn_hidden_size / size, hidden);
+    product(dense, tokens_, hidden, m.ffn_hidden_size / size);
+  }
+  PassCost cost;
+  cost.forward.dense = dense.forward_s;
+  cost.backward.dense = dense.backward_s;
+  cost.forward.experts = experts.forward_s;
+  cost.backward.experts = experts.backward_s;
+  // Backward: five products of the forward's two, scores being computed again (Dao 2023).
+  cost.forward.attention =
+      attention_flops() / (peak_ * spec_.cluster.device.matmul_efficiency * kAttentionEfficiency);
+  cost.backward.attention = 2.5 * cost.forward.attention;
+  cost.forward.streaming = streamed_bytes(moe) / memory_;
+  cost.backward.streaming = 2 * cost.forward.streaming;
+  // Beside the products: attention, two norms, rotary, activation, two sums; routing and permuting.
+  const double ops = dense.num_ops + experts.num_ops + 7 + (moe ? 6 : 0);
+  cost.forward.overhead = ops * spec_.cluster.device.op_overhead_s;
+  cost.backward.overhead = 2 * cost.forward.overhead;
+  add_messages(moe, cost);
+  add_recompute(cost);
+  return cost;
+}
+
+PassCost LayerCost::embedding() const {
+  const double bytes = residual_tokens_ * spec_.model.hidden_size;
+  PassCost cost;
+  cost.forward.streaming = 2 * bytes * element_ / memory_;
+  cost.backward.streaming = bytes * (element_ + 8) / memory_;  // read, add to f32 gradients
+  cost.forward.overhead = cost.backward.overhead = spec_.cluster.device.op_overhead_s;
+  return cost;
+}
+
+// The loss and its gradient are computed chunk by chunk in one go, so all three products fall into
+// the forward pass; the f32 logits are written, read twice and written as gradients.
+PassCost LayerCost::head() const {
+  const double vocab = double{1} * spec_.model.vocab_size / spec_.layout.tensor_parallel_size;
+  Work work;
+  product(work, tokens_, vocab, spec_.model.hidden_size);
+  PassCost cost;
+  cost.forward.head = work.forward_s + work.backward_s + 4 * tokens_ * vocab * 4 / memory_;
+  cost.forward.overhead = 6 * spec_.cluster.device.op_overhead_s;
+  cost.backward.streaming = 3 * residual_tokens_ * spec_.model.hidden_size * element_ / memory_;
+  cost.backward.overhead = spec_.cluster.device.op_overhead_s;
+  if (spec_.layout.tensor_parallel_size > 1) {
+    const GroupShape group = group_shape(mesh_.group(0, Axis::tensor), spec_);
+    cost.forward.tensor =
+        2 * comm_.all_gather_s(group, tokens_ * spec_.model.hidden_size * element_);
+  }
+  return cost;
+}
+
+double LayerCost::stage_send_s() const {
+  const GroupShape group = group_shape(mesh_.group(0, Axis::pipeline), spec_);
+  return comm_.send_s(group, residual_tokens_ * spec_.model.hidden_size * element_);
+}
+
+}  // namespace tera::plan

@@ -1,0 +1,72 @@
+// Work of one layer, or of the head, on one rank and one micro-batch: products, attention, streamed
+// bytes and messages, turned into seconds by a roofline of the device and the links.
+#pragma once
+#include "core/plan/comm_cost.h"
+#include "core/plan/rank_mesh.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::plan {
+
+// Seconds by kind.
+struct Seconds {
+  double dense = 0;      // products with weights every token uses
+  double experts = 0;    // products of routed experts
+  double attention = 0;  // scores and values
+  double streaming = 0;  // norms, residuals, activations, permutation: bound by memory
+  double head = 0;       // output head and loss
+  double overhead = 0;   // starting operations
+  double recompute = 0;  // forward work repeated in backward
+  double tensor = 0;     // communication, by axis
+  double context = 0;
+  double expert = 0;
+  double pipeline = 0;
+  double compute() const {
+    return dense + experts + attention + streaming + head + overhead + recompute;
+  }
+  double communication() const { return tensor + context + expert + pipeline; }
+  double total() const { return compute() + communication(); }
+  void add(const Seconds& other, double times);
+};
+struct PassCost {
+  Seconds forward;
+  Seconds backward;
+};
+
+// Share of the speed of large products that causal attention kernels reach, forward and backward
+// together. Source: Dao 2023, FlashAttention-2, figures 4 to 6 against cuBLAS.
+inline constexpr double kAttentionEfficiency = 0.7;
+
+class LayerCost {
+ public:
+  LayerCost(const spec::RunSpec& spec, const RankMesh& mesh);
+
+  PassCost layer(bool moe) const;
+  PassCost embedding() const;
+  PassCost head() const;
+  // One activation to the neighbouring stage, in either direction.
+  double stage_send_s() const;
+
+  double peak_flops_per_s() const { return peak_; }      // of one rank
+  double memory_bytes_per_s() const { return memory_; }  // reached by one rank
+  const CommCost& comm() const { return comm_; }
+
+ private:
+  struct Work;
+  void product(Work& work, double rows, double columns, double depth, double copies = 1) const;
+  void attention_products(Work& work) const;
+  double attention_flops() const;
+  double streamed_bytes(bool moe) const;
+  void add_messages(bool moe, PassCost& cost) const;
+  void add_recompute(PassCost& cost) const;
+
+  const spec::RunSpec& spec_;
+  const RankMesh& mesh_;
+  CommCost comm_;
+  double peak_;             // flop/s of this rank's share of the device in the run's precision
+  double memory_;           // B/s, reached
+  double element_;          // bytes of a compute-dtype element
+  double tokens_;           // T: of one micro-batch on one context rank
+  double residual_tokens_;  // T, split over tensor ranks under sequence parallelism
+};
+
+}  // namespace tera::plan

@@ -1,0 +1,109 @@
+#include "core/plan/placement.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tera::plan {
+namespace {
+
+std::int64_t divided_up(std::int64_t whole, std::int64_t parts) {
+  return (whole + parts - 1) / parts;
+}
+
+bool ends_with(std::string_view text, std::string_view end) {
+  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
+}
+bool starts_with(std::string_view text, std::string_view begin) {
+  return text.substr(0, begin.size()) == begin;
+}
+
+// Share of key and value heads on one tensor-parallel rank.
+double kv_share(const spec::RunSpec& spec) {
+  const double size = spec.layout.tensor_parallel_size;
+  if (spec.model.attention == spec::AttentionKind::latent) return 1 / size;
+  return 1 / std::min<double>(size, spec.model.num_key_value_heads);
+}
+
+double attention_share(std::string_view entry, const spec::RunSpec& spec, double residual) {
+  const bool per_head = spec.model.qk_norm == spec::QkNormKind::per_head;
+  if (entry == "x" || starts_with(entry, "norm_") || starts_with(entry, "q_latent") ||
+      starts_with(entry, "kv_latent")) {
+    return residual;
+  }
+  if (entry == "k" || entry == "v" || entry == "k_raw") return kv_share(spec);
+  if (entry == "k_rstd") return per_head ? kv_share(spec) : 1;
+  if (entry == "q_rstd" && !per_head) return 1;
+  return 1.0 / spec.layout.tensor_parallel_size;
+}
+
+}  // namespace
+
+LayerRange stage_layers(int num_layers, int num_stages, int stage) {
+  const int each = num_layers / num_stages;
+  const int extra = num_layers % num_stages;
+  const int first = stage * each + std::min(stage, extra);
+  return {first, first + each + (stage < extra ? 1 : 0)};
+}
+
+LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range) {
+  const int dense_until = model.num_experts == 0 ? range.last : model.num_dense_layers;
+  const int dense = std::clamp(dense_until - range.first, 0, range.size());
+  return {dense, range.size() - dense};
+}
+
+double local_elements(const ParamSpec& param, const spec::RunSpec& spec) {
+  const spec::ParallelLayout& layout = spec.layout;
+  const auto all = static_cast<double>(param.num_elements());
+  if (!param.shard_dim) return all;
+  if (param.is_expert()) {
+    return all / (double{1} * layout.expert_parallel_size * layout.expert_tensor_parallel_size);
+  }
+  const std::int64_t size = layout.tensor_parallel_size;
+  const auto rows = static_cast<double>(param.shape[static_cast<std::size_t>(*param.shard_dim)]);
+  if (ends_with(param.name, "attention.qkv.weight") ||
+      ends_with(param.name, "attention.qkv.bias")) {
+    const std::int64_t heads = divided_up(spec.model.num_attention_heads, size) +
+                               2 * divided_up(spec.model.num_key_value_heads, size);
+    return all / rows * static_cast<double>(heads * spec.model.head_dim);
+  }
+  return all / rows * static_cast<double>(divided_up(static_cast<std::int64_t>(rows), size));
+}
+
+double num_replicas(const ParamSpec& param, const RankMesh& mesh) {
+  if (param.is_expert()) return mesh.size(Axis::expert_data);
+  return double{1} * mesh.size(Axis::data) * mesh.size(Axis::context);
+}
+
+double stash_share(std::string_view name, const spec::RunSpec& spec) {
+  const spec::ParallelLayout& layout = spec.layout;
+  if (starts_with(name, "layers.")) name.remove_prefix(name.find('.', 7) + 1);
+  if (name == "moe.offsets") return 1;
+  const double context = 1.0 / layout.context_parallel_size;
+  const double tensor = 1.0 / layout.tensor_parallel_size;
+  const double residual = layout.sequence_parallel ? tensor : 1;
+  if (starts_with(name, "attention.")) {
+    return context * attention_share(name.substr(10), spec, residual);
+  }
+  if (name == "ffn.inner" || name == "ffn.act" || starts_with(name, "moe.shared.")) {
+    return context * tensor;
+  }
+  // Tokens are gathered over the ranks that split an expert; its inner width is split instead.
+  if (name == "moe.permuted") return context * residual * layout.expert_tensor_parallel_size;
+  return context * residual;
+}
+
+double ranks_per_device(const spec::RunSpec& spec) {
+  if (!spec.cluster.device.is_cpu) return 1;
+  return std::max(1.0, std::ceil(static_cast<double>(spec.layout.world_size()) /
+                                 static_cast<double>(spec.cluster.num_devices())));
+}
+
+GroupShape group_shape(const RankGroup& group, const spec::RunSpec& spec) {
+  const double ranks_per_node = ranks_per_device(spec) * spec.cluster.devices_per_node;
+  GroupShape shape{.size = double{1} * group.size, .per_node = 1, .num_nodes = 1};
+  shape.per_node = std::clamp(std::floor(ranks_per_node / group.stride), 1.0, shape.size);
+  shape.num_nodes = std::ceil(shape.size / shape.per_node);
+  return shape;
+}
+
+}  // namespace tera::plan

@@ -1,0 +1,47 @@
+// Where a layout puts things: layers of a stage, the share of a tensor one rank holds, and how many
+// ranks of a group sit in one node. Arithmetic shared by the memory and the time model.
+#pragma once
+#include <cstdint>
+#include <string_view>
+
+#include "core/plan/param_table.h"
+#include "core/plan/rank_mesh.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::plan {
+
+// Layers [first, last) of a stage; when they do not divide, the first stages hold one more.
+struct LayerRange {
+  int first = 0;
+  int last = 0;
+  int size() const { return last - first; }
+};
+LayerRange stage_layers(int num_layers, int num_stages, int stage);
+
+// Of the layers of a range, how many are dense and how many have experts.
+struct LayerMix {
+  int dense = 0;
+  int moe = 0;
+};
+LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range);
+
+// Elements of a tensor on one rank of its stage, before ZeRO. Split dims are rounded up; key and
+// value heads are replicated when there are fewer than tensor-parallel ranks.
+double local_elements(const ParamSpec& param, const spec::RunSpec& spec);
+// Ranks among which ZeRO shares a tensor out: data x context, or expert-data for experts.
+double num_replicas(const ParamSpec& param, const RankMesh& mesh);
+// Share of an entry of the stash table ("layers.3.attention.q") that one rank holds.
+double stash_share(std::string_view name, const spec::RunSpec& spec);
+
+// Ranks that share one device: 1 on accelerators, more when a processor runs several ranks.
+double ranks_per_device(const spec::RunSpec& spec);
+
+// How a group of equally spaced ranks lies over nodes.
+struct GroupShape {
+  double size = 1;
+  double per_node = 1;  // members in one node
+  double num_nodes = 1;
+};
+GroupShape group_shape(const RankGroup& group, const spec::RunSpec& spec);
+
+}  // namespace tera::plan
