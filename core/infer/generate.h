@@ -20,18 +20,20 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 struct Generated {
-  std::string text;                    // of the new tokens
+  std::string text;  // of the new tokens
   std::vector<std::int32_t> tokens;
-  std::vector<double> logprobs;        // natural log, of the chosen token before temperature
-  bool ended = false;                  // the end-of-document token came
+  std::vector<double> logprobs;  // natural log, of the chosen token before temperature
+  bool ended = false;            // the end-of-document token came
   int prompt_tokens = 0;
   double prefill_s = 0, decode_s = 0;
 };
-// Errors: empty prompt after encoding without a start token, prompt and max_tokens beyond the context.
-Result<Generated> generate(nn::Model& model,
-                           const data::Tokenizer& tokenizer,
-                           std::string_view prompt,
-                           const SamplingOptions& options,
-                           const std::function<bool(std::string_view piece)>& on_piece);  // false stops
+// Errors: empty prompt after encoding without a start token, prompt and max_tokens beyond the
+// context.
+Result<Generated> generate(
+    nn::Model& model,
+    const data::Tokenizer& tokenizer,
+    std::string_view prompt,
+    const SamplingOptions& options,
+    const std::function<bool(std::string_view piece)>& on_piece);  // false stops
 
 }  // namespace tera::infer

@@ -1,0 +1,211 @@
+// Small models of every kind, with random weights and a batch of several documents.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "core/base/rng.h"
+#include "core/base/thread_pool.h"
+#include "core/nn/model.h"
+#include "core/tensor/cpu_backend.h"
+
+namespace tera::nn::test {
+
+// What a test varies; the rest of the shape is fixed small.
+inline spec::ModelConfig small_config() {
+  spec::ModelConfig c;
+  c.num_layers = 2;
+  c.hidden_size = 12;
+  c.num_attention_heads = 4;
+  c.num_key_value_heads = 2;
+  c.head_dim = 4;
+  c.vocab_size = 17;
+  c.max_position_embeddings = 16;
+  c.ffn_hidden_size = 10;
+  c.init_std = 0.3;
+  return c;
+}
+
+inline spec::ModelConfig gpt2_config() {
+  spec::ModelConfig c = small_config();
+  c.num_key_value_heads = 4;
+  c.position = spec::PositionKind::learned;
+  c.norm = spec::NormKind::layer;
+  c.activation = spec::ActivationKind::gelu;
+  c.use_bias = true;
+  c.tie_embeddings = true;
+  return c;
+}
+
+inline spec::ModelConfig llama_config() {
+  return small_config();
+}
+
+inline spec::ModelConfig moe_config() {
+  spec::ModelConfig c = small_config();
+  c.num_experts = 5;
+  c.router_top_k = 2;
+  c.moe_ffn_hidden_size = 6;
+  c.aux_loss_coeff = 0.02;
+  c.z_loss_coeff = 0.003;
+  return c;
+}
+
+inline spec::ModelConfig sigmoid_moe_config() {
+  spec::ModelConfig c = moe_config();
+  c.router_score = spec::RouterScore::sigmoid;
+  c.router_renormalize = true;
+  c.routed_scaling_factor = 1.7;
+  c.z_loss_coeff = 0;
+  c.num_shared_experts = 2;
+  c.num_dense_layers = 1;
+  c.expert_bias_update_rate = 0.01;
+  return c;
+}
+
+struct NamedConfig {
+  std::string name;
+  spec::ModelConfig config;
+  friend std::ostream& operator<<(std::ostream& out, const NamedConfig& named) {
+    return out << named.name;
+  }
+};
+
+inline std::vector<NamedConfig> all_configs() {
+  std::vector<NamedConfig> all = {
+      {"gpt2", gpt2_config()}, {"llama", llama_config()}, {"sigmoid_moe", sigmoid_moe_config()}};
+  spec::ModelConfig c = llama_config();
+  c.qk_norm = spec::QkNormKind::per_head;
+  all.push_back({"qk_norm_per_head", c});
+  c.qk_norm = spec::QkNormKind::full;
+  c.activation = spec::ActivationKind::relu;
+  all.push_back({"qk_norm_full_relu", c});
+  c = moe_config();
+  all.push_back({"moe", c});
+  c.router_renormalize = true;
+  c.qk_norm = spec::QkNormKind::per_head;
+  c.position = spec::PositionKind::learned;
+  all.push_back({"moe_renormalised_learned_positions", c});
+  c = moe_config();
+  c.num_shared_experts = 1;
+  c.tie_embeddings = true;
+  c.activation = spec::ActivationKind::gelu;
+  all.push_back({"moe_shared_gelu_tied", c});
+  return all;
+}
+
+inline std::uint64_t hash_at(std::uint64_t seed, std::uint64_t index) {
+  return Philox(seed, RngPurpose::test).words(1, index)[0];
+}
+
+// Token ids, targets (some without loss), and documents that restart at random places.
+inline Batch random_batch(Backend& backend, int batch_size, int seq_length, int vocab, std::uint64_t seed) {
+  const std::int64_t tokens = std::int64_t{batch_size} * seq_length;
+  const auto ids = [&](std::initializer_list<std::int64_t> shape) {
+    return Tensor::zeros(backend, shape, DType::i32, MemoryKind::workspace);
+  };
+  Batch batch{.batch_size = batch_size,
+              .seq_length = seq_length,
+              .tokens = ids({tokens}),
+              .targets = ids({tokens}),
+              .positions = ids({tokens}),
+              .first_key = ids({batch_size, seq_length})};
+  std::int32_t start = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const auto place = static_cast<std::int32_t>(t % seq_length);
+    if (place == 0 || hash_at(seed, static_cast<std::uint64_t>(4 * t)) % 4 == 0) start = place;
+    const auto word = [&](std::uint64_t i) {
+      return static_cast<std::int32_t>(hash_at(seed, static_cast<std::uint64_t>(4 * t) + i) %
+                                       static_cast<std::uint64_t>(vocab));
+    };
+    batch.tokens.data<std::int32_t>()[t] = word(1);
+    batch.targets.data<std::int32_t>()[t] = t % 5 == 3 ? -1 : word(2);
+    batch.positions.data<std::int32_t>()[t] = place - start;
+    batch.first_key.data<std::int32_t>()[t] = start;
+  }
+  return batch;
+}
+
+inline std::int64_t num_targets(const Batch& batch) {
+  std::int64_t count = 0;
+  for (std::int64_t t = 0; t < batch.targets.num_elements(); ++t)
+    count += batch.targets.data<std::int32_t>()[t] >= 0;
+  return count;
+}
+
+inline double value_at(const Tensor& tensor, std::int64_t i) {
+  if (tensor.dtype() == DType::f64) return tensor.data<double>()[i];
+  return static_cast<double>(tensor.data<float>()[i]);
+}
+
+// A model with its backend and weights: init_params, then norms, biases and expert biases moved off
+// their symmetric start, equal in every dtype up to rounding.
+struct TinyModel {
+  explicit TinyModel(const spec::ModelConfig& model_config,
+                     DType compute = DType::f64,
+                     CpuOps ops = CpuOps::reference,
+                     int num_threads = 1)
+      : config(model_config),
+        pool(num_threads),
+        backend(make_cpu_backend(pool, ops)),
+        params(*backend, plan::make_param_table(config), {.compute = compute}),
+        model(config, params) {
+    init_params(params, config, 7);
+    for (const Param& param : params.params()) {
+      if (param.spec.init != plan::ParamInit::ones && param.spec.init != plan::ParamInit::zeros) {
+        continue;
+      }
+      const Philox random(11, RngPurpose::test, name_hash(param.spec.name));
+      const Tensor values = Tensor::empty(*backend, param.value.shape(), DType::f32, MemoryKind::workspace);
+      const float base = param.spec.init == plan::ParamInit::ones ? 1.0F : 0.0F;
+      for (std::int64_t i = 0; i < values.num_elements(); ++i) {
+        values.data<float>()[i] = base + 0.4F * (random.uniform(0, static_cast<std::uint64_t>(i)) - 0.5F);
+      }
+      if (compute == DType::f64) {
+        for (std::int64_t i = 0; i < values.num_elements(); ++i)
+          param.value.data<double>()[i] = static_cast<double>(values.data<float>()[i]);
+      } else {
+        backend->ops().copy(backend->context(), values, param.value);
+      }
+    }
+  }
+
+  // Loss per target plus the auxiliary losses; gradients of it are added to the store.
+  double train(const Batch& batch, double loss_scale, double batch_share = 1.0) {
+    Stash stash(*backend);
+    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
+    Pass pass{.batch = batch,
+              .stash = stash,
+              .loss_scale = loss_scale,
+              .batch_share = batch_share,
+              .router_stats = &stats};
+    const double loss = loss_scale * model.forward(pass, true);
+    model.backward(pass);
+    return loss + auxiliary(stats);
+  }
+
+  double evaluate(const Batch& batch, double loss_scale, double batch_share = 1.0) {
+    Stash stash(*backend);
+    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
+    Pass pass{.batch = batch, .stash = stash, .batch_share = batch_share, .router_stats = &stats};
+    const double loss = loss_scale * model.forward(pass, false);
+    return loss + auxiliary(stats);
+  }
+
+  static double auxiliary(const std::vector<RouterStats>& stats) {
+    double sum = 0;
+    for (const RouterStats& layer : stats)
+      sum += layer.balance_loss + layer.z_loss;
+    return sum;
+  }
+
+  spec::ModelConfig config;
+  ThreadPool pool;
+  std::unique_ptr<Backend> backend;
+  ParamStore params;
+  Model model;
+};
+
+}  // namespace tera::nn::test
