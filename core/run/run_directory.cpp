@@ -51,22 +51,11 @@ Result<int> last_in(Vfs& vfs,
   return last;
 }
 
-// A run is read by processes that start elsewhere, so its spec names files by absolute paths.
-spec::RunSpec resolved(spec::RunSpec spec) {
-  const auto make_absolute = [](std::string& path) {
-    if (!path.empty()) path = fs::absolute(path).lexically_normal().string();
-  };
-  for (spec::DatasetConfig& dataset : spec.data.datasets)
-    make_absolute(dataset.path);
-  make_absolute(spec.data.tokenizer);
-  return spec;
-}
-
 Result<void> fill(Vfs& vfs, const RunDirectory& dir, const spec::RunSpec& spec) {
   for (const char* name : {"metrics", "logs", "launch", "ckpt"}) {
     TERA_TRY_VOID(vfs.make_dir(dir.path() / name));
   }
-  const std::string text = spec::to_yaml(resolved(spec));
+  const std::string text = run_spec_text(spec);
   TERA_TRY_VOID(write_file_atomic(vfs, dir.spec_file(), text));
   const double now_s =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -87,6 +76,17 @@ fs::path default_runs_root() {
     return data / "teragpt" / "runs";
   }
   return environment_path("HOME") / ".local" / "share" / "teragpt" / "runs";
+}
+
+std::string run_spec_text(const spec::RunSpec& spec) {
+  spec::RunSpec resolved = spec;
+  const auto make_absolute = [](std::string& path) {
+    if (!path.empty()) path = fs::absolute(path).lexically_normal().string();
+  };
+  for (spec::DatasetConfig& dataset : resolved.data.datasets)
+    make_absolute(dataset.path);
+  make_absolute(resolved.data.tokenizer);
+  return spec::to_yaml(resolved);
 }
 
 std::string make_run_id() {

@@ -25,6 +25,9 @@ namespace tera::run {
 
 // $TERA_RUNS, else $XDG_DATA_HOME/teragpt/runs, else ~/.local/share/teragpt/runs.
 std::filesystem::path default_runs_root();
+// The text of spec.yaml of a run of this spec: every field, paths made absolute, since processes
+// that start elsewhere read it.
+std::string run_spec_text(const spec::RunSpec& spec);
 // A new id: the time in UTC and 32 random bits.
 std::string make_run_id();
 

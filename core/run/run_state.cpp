@@ -61,22 +61,6 @@ std::optional<RunEvent> last_state_event(const std::vector<RunEvent>& events) {
   return std::nullopt;
 }
 
-// The process a launcher started for the newest attempt; absent when no launcher did.
-std::optional<ProcessId> launched_process(const RunDirectory& dir, int attempt) {
-  const Result<std::string> text =
-      read_text(dir.vfs(), dir.launch_dir(attempt) / "job.json", kMaxRunFileBytes);
-  if (!text) return std::nullopt;
-  const json document = json::parse(*text, nullptr, false);
-  if (!document.is_object()) return std::nullopt;
-  try {
-    return ProcessId{.pid = document.at("pid").get<std::int64_t>(),
-                     .starttime = document.at("starttime").get<std::int64_t>(),
-                     .boot_id = document.at("boot_id").get<std::string>()};
-  } catch (const json::exception&) {
-    return std::nullopt;
-  }
-}
-
 std::string record_age(const std::optional<MetricRecord>& record) {
   if (!record) return "no record yet";
   return fmt::format("last record {} ago, step {}",
@@ -195,6 +179,21 @@ Result<RunStatus> run_status(const RunDirectory& dir) {
     judge_ended(dir, event, holder, record, status);
   }
   return status;
+}
+
+std::optional<ProcessId> launched_process(const RunDirectory& dir, int attempt) {
+  const Result<std::string> text =
+      read_text(dir.vfs(), dir.launch_dir(attempt) / "job.json", kMaxRunFileBytes);
+  if (!text) return std::nullopt;
+  const json document = json::parse(*text, nullptr, false);
+  if (!document.is_object()) return std::nullopt;
+  try {
+    return ProcessId{.pid = document.at("pid").get<std::int64_t>(),
+                     .starttime = document.at("starttime").get<std::int64_t>(),
+                     .boot_id = document.at("boot_id").get<std::string>()};
+  } catch (const json::exception&) {
+    return std::nullopt;
+  }
 }
 
 Result<RunList> list_runs(Vfs& vfs, const fs::path& root) {

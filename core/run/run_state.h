@@ -2,6 +2,7 @@
 // old its last record is.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,8 @@ struct RunStatus {
   double created_s = 0, last_record_s = 0;
 };
 Result<RunStatus> run_status(const RunDirectory& dir);
+// The process a launcher started for an attempt (launch/aNNN/job.json); absent when none did.
+std::optional<ProcessId> launched_process(const RunDirectory& dir, int attempt);
 // All runs under a root, newest first; unreadable ones are listed as problems, never dropped.
 struct RunList {
   std::vector<RunStatus> runs;
