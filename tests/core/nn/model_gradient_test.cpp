@@ -29,7 +29,9 @@ TEST_P(ModelGradient, OfEveryParameterMatchesDifferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, ModelGradient, testing::ValuesIn(all_configs()),
+INSTANTIATE_TEST_SUITE_P(All,
+                         ModelGradient,
+                         testing::ValuesIn(all_configs()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

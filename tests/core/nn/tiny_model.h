@@ -101,7 +101,8 @@ inline std::uint64_t hash_at(std::uint64_t seed, std::uint64_t index) {
 }
 
 // Token ids, targets (some without loss), and documents that restart at random places.
-inline Batch random_batch(Backend& backend, int batch_size, int seq_length, int vocab, std::uint64_t seed) {
+inline Batch random_batch(
+    Backend& backend, int batch_size, int seq_length, int vocab, std::uint64_t seed) {
   const std::int64_t tokens = std::int64_t{batch_size} * seq_length;
   const auto ids = [&](std::initializer_list<std::int64_t> shape) {
     return Tensor::zeros(backend, shape, DType::i32, MemoryKind::workspace);
@@ -158,10 +159,12 @@ struct TinyModel {
         continue;
       }
       const Philox random(11, RngPurpose::test, name_hash(param.spec.name));
-      const Tensor values = Tensor::empty(*backend, param.value.shape(), DType::f32, MemoryKind::workspace);
+      const Tensor values =
+          Tensor::empty(*backend, param.value.shape(), DType::f32, MemoryKind::workspace);
       const float base = param.spec.init == plan::ParamInit::ones ? 1.0F : 0.0F;
       for (std::int64_t i = 0; i < values.num_elements(); ++i) {
-        values.data<float>()[i] = base + 0.4F * (random.uniform(0, static_cast<std::uint64_t>(i)) - 0.5F);
+        values.data<float>()[i] =
+            base + 0.4F * (random.uniform(0, static_cast<std::uint64_t>(i)) - 0.5F);
       }
       if (compute == DType::f64) {
         for (std::int64_t i = 0; i < values.num_elements(); ++i)

@@ -1,0 +1,143 @@
+#include "core/nn/param_store.h"
+
+#include <cmath>
+#include <cstring>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/error.h"
+#include "kernels/bf16.h"
+#include "tests/core/nn/tiny_model.h"
+
+namespace tera::nn::test {
+namespace {
+
+struct Store {
+  explicit Store(const spec::ModelConfig& config, ParamStoreOptions options = {}, int threads = 1)
+      : pool(threads),
+        backend(make_cpu_backend(pool, CpuOps::reference)),
+        params(*backend, plan::make_param_table(config), options) {}
+  ThreadPool pool;
+  std::unique_ptr<Backend> backend;
+  ParamStore params;
+};
+
+double standard_deviation(const Tensor& tensor) {
+  double sum = 0;
+  double squares = 0;
+  const auto n = static_cast<double>(tensor.num_elements());
+  for (std::int64_t i = 0; i < tensor.num_elements(); ++i) {
+    sum += value_at(tensor, i);
+    squares += value_at(tensor, i) * value_at(tensor, i);
+  }
+  return std::sqrt(squares / n - sum / n * (sum / n));
+}
+
+TEST(ParamStore, HoldsTheTableInOrderAndItsBytes) {
+  const spec::ModelConfig config = sigmoid_moe_config();
+  Store store(config, {.compute = DType::bf16});
+  const plan::ParamTable table = plan::make_param_table(config);
+  ASSERT_EQ(store.params.params().size(), table.size());
+  std::int64_t weights = 0;
+  std::int64_t gradients = 0;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const Param& param = store.params.params()[i];
+    EXPECT_EQ(param.spec.name, table[i].name);
+    EXPECT_EQ(param.value.shape(), table[i].shape);
+    EXPECT_EQ(param.value.dtype(), plan::weight_dtype(table[i], spec::Precision::bf16))
+        << table[i].name;
+    EXPECT_EQ(param.grad.present(), table[i].trainable) << table[i].name;
+    weights += param.value.num_bytes();
+    if (param.grad.present()) {
+      EXPECT_EQ(param.grad.dtype(), DType::f32);
+      gradients += param.grad.num_bytes();
+    }
+  }
+  EXPECT_EQ(store.backend->counter(MemoryKind::weights).live_bytes, weights);
+  EXPECT_EQ(store.backend->counter(MemoryKind::gradients).live_bytes, gradients);
+}
+
+TEST(ParamStore, FindsByNameAndNamesTheUnknown) {
+  Store store(llama_config());
+  EXPECT_TRUE(store.params.has("layers.1.ffn.out.weight"));
+  EXPECT_FALSE(store.params.has("layers.2.ffn.out.weight"));
+  EXPECT_EQ(store.params.get("final_norm.weight").spec.name, "final_norm.weight");
+  try {
+    store.params.get("layers.2.ffn.out.weight");
+    FAIL() << "no error";
+  } catch (const ContractError& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("'layers.2.ffn.out.weight'"));
+  }
+}
+
+TEST(ParamStore, WithoutGradientsForInference) {
+  Store store(llama_config(), {.gradients = false});
+  EXPECT_FALSE(store.params.has_gradients());
+  EXPECT_EQ(store.backend->counter(MemoryKind::gradients).peak_bytes, 0);
+  store.params.zero_grads();  // nothing to do, and no harm
+}
+
+TEST(InitParams, FollowsTheTable) {
+  spec::ModelConfig config = gpt2_config();
+  config.hidden_size = 64;
+  config.ffn_hidden_size = 128;
+  config.num_layers = 8;
+  config.init_std = 0.02;
+  Store store(config);
+  init_params(store.params, config, 1);
+  EXPECT_EQ(value_at(store.params.get("final_norm.weight").value, 5), 1.0);
+  EXPECT_EQ(value_at(store.params.get("layers.7.attention.qkv.bias").value, 5), 0.0);
+  // n normal values: the standard deviation is known to about 1 / sqrt(2 n) of itself.
+  const Tensor& in = store.params.get("layers.3.ffn.in.weight").value;
+  EXPECT_NEAR(standard_deviation(in), 0.02,
+              5 * 0.02 / std::sqrt(2.0 * static_cast<double>(in.num_elements())));
+  const Tensor& out = store.params.get("layers.3.ffn.out.weight").value;
+  EXPECT_NEAR(standard_deviation(out), 0.02 / 4,
+              5 * 0.005 / std::sqrt(2.0 * static_cast<double>(out.num_elements())));
+  const Tensor& other = store.params.get("layers.4.ffn.in.weight").value;
+  EXPECT_NE(value_at(in, 0), value_at(other, 0)) << "tensors must not share their numbers";
+}
+
+TEST(InitParams, EqualForEveryPrecisionAndThreadCount) {
+  spec::ModelConfig config = moe_config();
+  config.vocab_size = 7001;  // several blocks of work in one tensor
+  config.hidden_size = 37;   // and an odd number of elements
+  Store f32(config);
+  Store f32_threads(config, {}, 3);
+  Store bf16(config, {.compute = DType::bf16});
+  Store f64(config, {.compute = DType::f64});
+  for (Store* store : {&f32, &f32_threads, &bf16, &f64})
+    init_params(store->params, config, 42);
+  for (const Param& param : f32.params.params()) {
+    const Tensor& a = param.value;
+    EXPECT_EQ(std::memcmp(a.view().data, f32_threads.params.get(param.spec.name).value.view().data,
+                          static_cast<std::size_t>(a.num_bytes())),
+              0)
+        << param.spec.name;
+    const Tensor& b = bf16.params.get(param.spec.name).value;
+    const Tensor& c = f64.params.get(param.spec.name).value;
+    for (std::int64_t i = 0; i < a.num_elements(); ++i) {
+      const float value = a.data<float>()[i];
+      ASSERT_EQ(c.data<double>()[i], static_cast<double>(value)) << param.spec.name;
+      const float rounded = b.dtype() == DType::bf16
+                                ? static_cast<float>(b.data<kernels::Bf16>()[i])
+                                : b.data<float>()[i];
+      const float expected =
+          b.dtype() == DType::bf16 ? static_cast<float>(kernels::Bf16(value)) : value;
+      ASSERT_EQ(rounded, expected) << param.spec.name;
+    }
+  }
+}
+
+TEST(InitParams, DependsOnTheSeed) {
+  Store a(llama_config());
+  Store b(llama_config());
+  init_params(a.params, llama_config(), 1);
+  init_params(b.params, llama_config(), 2);
+  EXPECT_NE(value_at(a.params.get("head.weight").value, 0),
+            value_at(b.params.get("head.weight").value, 0));
+}
+
+}  // namespace
+}  // namespace tera::nn::test
