@@ -69,6 +69,19 @@ Result<void> check_known(std::string_view kind,
               nearest ? fmt::format("did you mean {}?", *nearest) : "use " + one_of(words));
 }
 
+// The comment lines a file starts with, joined.
+std::string head_comment(std::string_view text) {
+  std::string joined;
+  while (text.substr(0, 1) == "#") {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(1, end - 1);
+    joined +=
+        joined.empty() ? line.substr(std::min(line.find_first_not_of(' '), line.size())) : line;
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return joined;
+}
+
 void read_title_and_sources(const YamlNode& root,
                             std::string& title,
                             std::map<std::string, std::string>& sources) {
@@ -86,6 +99,10 @@ Result<std::vector<std::string>> model_preset_names() {
 }
 Result<std::vector<std::string>> cluster_preset_names() {
   return resource_names("clusters", ".yaml");
+}
+
+Result<std::vector<std::string>> run_preset_names() {
+  return resource_names("runs", ".yaml");
 }
 
 Result<ModelPreset> model_preset(std::string_view name) {
@@ -126,6 +143,24 @@ Result<ClusterPreset> cluster_preset(std::string_view name) {
   preset.cluster.preset = preset.name;
   if (name == "this-machine") describe_this_machine(preset);
   return preset;
+}
+
+Result<RunPreset> run_preset(std::string_view name) {
+  TERA_TRY_VOID(check_known("run", name, run_preset_names()));
+  TERA_TRY(const auto path, resource_path(fmt::format("runs/{}.yaml", name)));
+  TERA_TRY(const std::string text,
+           read_text(posix_vfs(), path, static_cast<std::uint64_t>(YamlLimits{}.max_bytes)));
+  ParsedSpec parsed = parse_run_spec(text);
+  if (!parsed.ok()) {
+    const auto first =
+        std::find_if(parsed.diagnostics.begin(), parsed.diagnostics.end(),
+                     [](const Diagnostic& d) { return d.severity == Severity::error; });
+    return fail(
+        ErrorCode::corrupt,
+        fmt::format("{}:{}: {}: {}", path.string(), first->line, first->field, first->message),
+        first->hint);
+  }
+  return RunPreset{std::string(name), head_comment(text), std::move(parsed.spec)};
 }
 
 }  // namespace tera::spec

@@ -27,8 +27,17 @@ struct ClusterPreset {
   std::vector<Diagnostic> notes;               // such as a device profile that could not be used
 };
 
+// A whole spec to start from. Data paths are as written, relative to wherever the spec is saved.
+struct RunPreset {
+  std::string name;
+  std::string title;  // the comment at the head of the file, on one line
+  RunSpec spec;
+};
+
 Result<std::vector<std::string>> model_preset_names();
 Result<std::vector<std::string>> cluster_preset_names();
+Result<std::vector<std::string>> run_preset_names();
+Result<RunPreset> run_preset(std::string_view name);
 Result<ModelPreset> model_preset(std::string_view name);
 // "this-machine" is read from the operating system and from the device profile measured by
 // `teragpt bench device` when there is one; every figure's source says which.

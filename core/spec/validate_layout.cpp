@@ -117,7 +117,7 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
                    fmt::format("{} is more than model.num_layers = {}", stages, layers),
                    fmt::format("use at most {}", layers));
   } else if (layers % stages != 0) {
-    findings.warning(
+    findings.note(
         "layout.pipeline_parallel_size",
         fmt::format("{} does not divide model.num_layers = {}: the first {} stages hold {} layers, "
                     "the others {}",

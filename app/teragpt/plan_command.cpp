@@ -1,0 +1,155 @@
+// teragpt plan: memory, time, cost and energy of a spec, each a tree of explained terms.
+#include <algorithm>
+#include <cctype>
+#include <memory>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/cli.h"
+#include "app/teragpt/plan_report.h"
+#include "app/teragpt/spec_json.h"
+#include "core/plan/estimate.h"
+#include "core/spec/suggest.h"
+#include "core/spec/validate.h"
+
+namespace tera::app {
+namespace {
+
+struct PlanOptions {
+  std::string file;
+  std::string explain;
+  std::vector<std::string> overrides;
+};
+
+nlohmann::ordered_json plan_json(const spec::RunSpec& spec,
+                                 const plan::Estimate& e,
+                                 const std::vector<Diagnostic>& diagnostics) {
+  nlohmann::ordered_json document;
+  document["schema"] = "teragpt.plan/1";
+  document["name"] = spec.name;
+  document["model"] = {{"total_params", e.params.total},
+                       {"active_params", e.params.active},
+                       {"flops_per_token", e.train_flops_per_token}};
+  nlohmann::ordered_json stages = nlohmann::ordered_json::array();
+  for (const plan::StageMemory& stage : e.stages) {
+    stages.push_back(
+        {{"stage", stage.stage}, {"bytes", stage.bytes()}, {"terms", child_values(stage.memory)}});
+  }
+  const std::int64_t ranks_per_stage =
+      spec.layout.world_size() / spec.layout.pipeline_parallel_size;
+  document["memory"] = {{"capacity_bytes", e.capacity_bytes},
+                        {"fits", e.fits},
+                        {"worst_rank", e.worst_stage * ranks_per_stage},
+                        {"worst_stage", e.worst_stage},
+                        {"worst_bytes", e.worst_bytes},
+                        {"stages", std::move(stages)}};
+  document["time"] = {{"step_s", e.step_s},
+                      {"low_s", e.low_s},
+                      {"high_s", e.high_s},
+                      {"tokens_per_s", e.tokens_per_s},
+                      {"tokens_per_s_per_gpu", e.tokens_per_s_per_device},
+                      {"mfu", e.model_flops_utilization},
+                      {"terms", child_values(e.step_time)}};
+  constexpr double kSecondsPerDay = 86400;
+  document["cost"] = {{"tokens", e.tokens},
+                      {"days", e.run_s / kSecondsPerDay},
+                      {"gpu_hours", e.device_hours},
+                      {"usd", e.usd},
+                      {"kwh", e.kwh},
+                      {"tco2e", e.tco2e},
+                      {"goodput", e.goodput}};
+  document["diagnostics"] = to_json(diagnostics);
+  return document;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// The first term with a label, in any case of letters, at any depth.
+const plan::Term* find_label(const plan::Term& root, const std::string& label) {
+  if (lower(root.label) == label) return &root;
+  for (const plan::Term& child : root.children) {
+    if (const plan::Term* found = find_label(child, label)) return found;
+  }
+  return nullptr;
+}
+
+void collect_labels(const plan::Term& root, std::vector<std::string_view>& labels) {
+  labels.push_back(root.label);
+  for (const plan::Term& child : root.children)
+    collect_labels(child, labels);
+}
+
+void explain(Cli& cli, const plan::Estimate& e, const std::string& wanted) {
+  const plan::Term root = explained_terms(e);
+  const plan::Term* term = plan::find_term(root, wanted);
+  if (term == nullptr) term = find_label(root, lower(wanted));
+  if (term == nullptr) {
+    std::vector<std::string_view> labels;
+    collect_labels(root, labels);
+    const auto nearest = spec::nearest_word(wanted, labels);
+    return cli.fail(
+        {ErrorCode::invalid_input, fmt::format("--explain {}: no such term", wanted),
+         nearest ? fmt::format("did you mean '{}'?", *nearest)
+                 : "use memory, 'stage 0', time, cost, model, or a path such as memory/weights"});
+  }
+  if (cli.json) {
+    nlohmann::ordered_json document;
+    document["schema"] = "teragpt.explain/1";
+    document["term"] = to_json(*term);
+    cli.print_json(document);
+  } else {
+    fmt::print("{}", term_text(*term));
+  }
+}
+
+void plan_spec(Cli& cli, const PlanOptions& options) {
+  const spec::ParsedSpec parsed = spec::load_and_validate(options.file, options.overrides);
+  if (!parsed.ok()) {
+    cli.report(options.file, parsed.diagnostics);
+    return;
+  }
+  const Result<plan::Estimate> e = plan::estimate(parsed.spec);
+  if (!e) return cli.fail(e.error());
+  // Findings of the text with their lines, then what only the estimate knows.
+  std::vector<Diagnostic> all = parsed.diagnostics;
+  for (const Diagnostic& d : e->diagnostics) {
+    const bool known = std::any_of(all.begin(), all.end(), [&d](const Diagnostic& other) {
+      return other.field == d.field && other.message == d.message;
+    });
+    if (!known) all.push_back(d);
+  }
+  cli.report(options.file, all);
+  cli.exit_code = e->fits ? exit_done : exit_no;
+  if (!options.explain.empty()) {
+    cli.exit_code = exit_done;
+    explain(cli, *e, options.explain);
+  } else if (cli.json) {
+    cli.print_json(plan_json(parsed.spec, *e, all));
+  } else {
+    fmt::print("{}", plan_text(parsed.spec, *e));
+  }
+}
+
+}  // namespace
+
+void add_plan_command(CLI::App& root, Cli& cli) {
+  auto options = std::make_shared<PlanOptions>();
+  CLI::App* verb =
+      root.add_subcommand("plan", "Memory, time, cost and energy of a spec, explained");
+  verb->add_option("spec", options->file, "Run spec (YAML)")->required()->type_name("SPEC");
+  verb->add_option("--explain", options->explain, "Print one term with formula, inputs and source")
+      ->type_name("TERM");
+  add_set_option(*verb, options->overrides);
+  verb->footer(
+      "Examples:\n"
+      "  teragpt plan my-run.yaml --set layout.expert_parallel_size=16\n"
+      "  teragpt plan my-run.yaml --explain memory/activations\n"
+      "Exit code 1: it does not fit.");
+  verb->callback([options, &cli] { plan_spec(cli, *options); });
+}
+
+}  // namespace tera::app

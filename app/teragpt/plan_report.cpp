@@ -1,0 +1,189 @@
+#include "app/teragpt/plan_report.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "core/base/units.h"
+
+namespace tera::app {
+namespace {
+
+std::string bar(double share) {
+  constexpr double kWidth = 20;
+  return std::string(static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * kWidth + 0.5), '#');
+}
+
+std::string layout_words(const spec::ParallelLayout& layout) {
+  std::string words;
+  const auto add = [&words](const char* name, int size) {
+    if (size > 1) words += fmt::format("{}{} {}", words.empty() ? "" : "  ", name, size);
+  };
+  add("tensor", layout.tensor_parallel_size);
+  add("context", layout.context_parallel_size);
+  add("data", layout.data_parallel_size);
+  add("pipeline", layout.pipeline_parallel_size);
+  add("expert", layout.expert_parallel_size);
+  add("expert tensor", layout.expert_tensor_parallel_size);
+  if (layout.zero_stage > 0)
+    words += fmt::format("{}zero {}", words.empty() ? "" : "  ", layout.zero_stage);
+  return words.empty() ? "one rank" : words;
+}
+
+// First, worst and last stages; all when there are few.
+std::set<int> stages_to_show(const plan::Estimate& e) {
+  const int count = static_cast<int>(e.stages.size());
+  std::set<int> shown;
+  constexpr int kFew = 6;
+  for (int i = 0; i < std::min(count, count <= kFew ? kFew : 2); ++i)
+    shown.insert(i);
+  shown.insert(e.worst_stage);
+  if (count > 1) shown.insert(count - 1);
+  return shown;
+}
+
+std::string memory_text(const plan::Estimate& e) {
+  const double share = e.capacity_bytes > 0 ? e.worst_bytes / e.capacity_bytes : 0;
+  std::string text = fmt::format("Memory    {} of {} per device, {}: {}\n",
+                                 format_bytes(e.worst_bytes), format_bytes(e.capacity_bytes),
+                                 format_percent(share), e.fits ? "fits" : "DOES NOT FIT");
+  text += fmt::format("  {:<10}", "");
+  for (const plan::Term& kind : e.stages.front().memory.children)
+    text += fmt::format("{:>13}", kind.label);
+  text += fmt::format("{:>13}\n", "total");
+  int before = -1;
+  for (const int stage : stages_to_show(e)) {
+    if (stage != before + 1) text += "  ...\n";
+    before = stage;
+    const plan::Term& memory = e.stages[static_cast<std::size_t>(stage)].memory;
+    text += fmt::format("  {:<10}",
+                        fmt::format("stage {}{}", stage,
+                                    stage == e.worst_stage && e.stages.size() > 1 ? " <" : ""));
+    for (const plan::Term& kind : memory.children)
+      text += fmt::format("{:>13}", format_bytes(kind.value));
+    text += fmt::format("{:>13}\n", format_bytes(memory.value));
+  }
+  return text;
+}
+
+void time_lines(const plan::Term& term, double whole, int depth, std::string& text) {
+  const double share = whole > 0 ? term.value / whole : 0;
+  const std::string label = std::string(static_cast<std::size_t>(2 * depth), ' ') + term.label;
+  const std::string shown = depth == 1 ? "  " + bar(share) : std::string();
+  text += fmt::format("{:<28}{:>14}{:>9}{}\n", label, format_seconds(term.value),
+                      format_percent(share), shown);
+  for (const plan::Term& child : term.children)
+    time_lines(child, whole, depth + 1, text);
+}
+
+std::string time_text(const spec::RunSpec& spec, const plan::Estimate& e) {
+  std::string text = fmt::format("Step      {}, likely {} to {}\n", format_seconds(e.step_s),
+                                 format_seconds(e.low_s), format_seconds(e.high_s));
+  for (const plan::Term& child : e.step_time.children) {
+    if (child.value > 0) time_lines(child, e.step_s, 1, text);
+  }
+  text += fmt::format("Speed     {} tokens/s, {} per device; model FLOPs utilization {}\n",
+                      format_count(e.tokens_per_s), format_count(e.tokens_per_s_per_device),
+                      format_percent(e.model_flops_utilization));
+  text +=
+      fmt::format("Run       {} tokens in {} steps: {}{}\n", format_count(e.tokens),
+                  format_integer(spec.training.num_steps), format_seconds(e.run_s),
+                  e.goodput < 1 ? fmt::format(" at {} goodput", format_percent(e.goodput)) : "");
+  text += fmt::format("Cost      {} device hours, {}, {}, {} tCO2e\n", format_count(e.device_hours),
+                      format_money(e.usd), format_energy(e.kwh),
+                      e.tco2e < 0.01 ? fmt::format("{:.2g}", e.tco2e) : format_count(e.tco2e));
+  return text;
+}
+
+void term_lines(const plan::Term& term, int depth, std::string& text) {
+  const std::string indent(static_cast<std::size_t>(2 * depth), ' ');
+  const std::string value =
+      term.unit.empty() && term.value == 0 ? "" : format_quantity(term.value, term.unit);
+  text += fmt::format("{:<40}{:>14}\n", indent + term.label, value);
+  if (!term.formula.empty()) text += fmt::format("{}    = {}\n", indent, term.formula);
+  if (!term.source.empty()) text += fmt::format("{}    source: {}\n", indent, term.source);
+  for (const plan::Term& child : term.children)
+    term_lines(child, depth + 1, text);
+}
+
+plan::Term count_term(const char* label, std::int64_t value) {
+  return {.label = label,
+          .value = static_cast<double>(value),
+          .unit = "parameters",
+          .formula = {},
+          .source = {},
+          .children = {}};
+}
+
+plan::Term model_terms(const plan::Estimate& e) {
+  const plan::ParamCounts& p = e.params;
+  std::vector<plan::Term> parts;
+  const std::pair<const char*, std::int64_t> rows[] = {{"embedding", p.embedding},
+                                                       {"attention", p.attention},
+                                                       {"dense feed-forward", p.dense_ffn},
+                                                       {"experts", p.experts},
+                                                       {"shared experts", p.shared_experts},
+                                                       {"router", p.router},
+                                                       {"norms", p.norms},
+                                                       {"head", p.head}};
+  for (const auto& [label, value] : rows) {
+    if (value > 0) parts.push_back(count_term(label, value));
+  }
+  plan::Term total = plan::sum_term("total parameters", "parameters", std::move(parts));
+  plan::Term active = count_term("active parameters", p.active);
+  active.formula = "of the routed experts only the top-k a token is sent to";
+  plan::Term flops{
+      .label = "flops per token",
+      .value = e.train_flops_per_token,
+      .unit = "flop",
+      .formula =
+          "6 x parameters in products + 6 x layers x heads x head dim x sequence length (causal)",
+      .source = "Chowdhery et al. 2022, PaLM, appendix B, with causal attention halved",
+      .children = {}};
+  return {.label = "model",
+          .value = 0,
+          .unit = {},
+          .formula = {},
+          .source = {},
+          .children = {std::move(total), std::move(active), std::move(flops)}};
+}
+
+}  // namespace
+
+std::string plan_text(const spec::RunSpec& spec, const plan::Estimate& e) {
+  const std::int64_t ranks = spec.layout.world_size();
+  std::string text = fmt::format("{}\n", spec.name);
+  text += fmt::format("Model     {} parameters, {} per token, {} per token and step\n",
+                      format_count(static_cast<double>(e.params.total)),
+                      format_count(static_cast<double>(e.params.active)),
+                      format_quantity(e.train_flops_per_token, "flop"));
+  text += fmt::format(
+      "Machine   {} rank{} on {} x {}\n", format_integer(ranks), ranks == 1 ? "" : "s",
+      format_integer(std::min(ranks, spec.cluster.num_devices())), spec.cluster.device.name);
+  text += fmt::format("Layout    {}; {} micro-batch{} of {} x {} tokens\n\n",
+                      layout_words(spec.layout), format_integer(spec.num_micro_batches()),
+                      spec.num_micro_batches() == 1 ? "" : "es", spec.layout.micro_batch_size,
+                      format_integer(spec.training.seq_length));
+  return text + memory_text(e) + "\n" + time_text(spec, e);
+}
+
+std::string term_text(const plan::Term& term) {
+  std::string text;
+  term_lines(term, 0, text);
+  return text;
+}
+
+plan::Term explained_terms(const plan::Estimate& e) {
+  plan::Term root{
+      .label = "plan", .value = 0, .unit = {}, .formula = {}, .source = {}, .children = {}};
+  plan::Term memory = e.stages[static_cast<std::size_t>(e.worst_stage)].memory;
+  memory.label = "memory";
+  memory.source = fmt::format("stage {} needs most", e.worst_stage);
+  root.children = {std::move(memory), e.step_time, e.cost, model_terms(e)};
+  for (const plan::StageMemory& stage : e.stages)
+    root.children.push_back(stage.memory);
+  return root;
+}
+
+}  // namespace tera::app
