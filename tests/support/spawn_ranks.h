@@ -1,0 +1,57 @@
+// Runs a function on N ranks that are threads of this process, and brings its failure back.
+#pragma once
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/comm/communicator.h"
+
+namespace tera::test {
+
+// What each rank threw; null where it returned.
+using RankErrors = std::vector<std::exception_ptr>;
+
+// Calls body(communicator) on every rank and waits for all. A rank that throws does not stop its
+// peers: they meet their timeout or the abort that the body asks for.
+inline RankErrors spawn_ranks_catching(int num_ranks,
+                                       double timeout_s,
+                                       const std::function<void(comm::Communicator&)>& body) {
+  const auto worlds = comm::make_thread_communicators(num_ranks, timeout_s);
+  RankErrors errors(static_cast<std::size_t>(num_ranks));
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t rank = 0; rank < worlds.size(); ++rank) {
+      threads.emplace_back([&, rank] {
+        try {
+          body(*worlds[rank]);
+        } catch (...) {
+          errors[rank] = std::current_exception();
+        }
+      });
+    }
+  }
+  return errors;
+}
+
+// The same for bodies that should succeed: the first failure aborts the group and is rethrown here.
+inline void spawn_ranks(int num_ranks, const std::function<void(comm::Communicator&)>& body) {
+  std::mutex mutex;
+  std::exception_ptr first;
+  spawn_ranks_catching(num_ranks, 60, [&](comm::Communicator& world) {
+    try {
+      body(world);
+    } catch (...) {
+      {
+        const std::scoped_lock lock(mutex);
+        if (!first) first = std::current_exception();
+      }
+      world.abort("another rank of the test failed");
+    }
+  });
+  if (first) std::rethrow_exception(first);
+}
+
+}  // namespace tera::test
