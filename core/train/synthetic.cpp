@@ -23,8 +23,9 @@ std::vector<data::HostBatch> random_batches(const spec::RunSpec& spec) {
                                      static_cast<std::uint32_t>(spec.model.vocab_size));
   };
   for (std::int64_t micro = 0; micro < spec.num_micro_batches(); ++micro) {
-    data::HostBatch batch{.batch_size = spec.layout.micro_batch_size,
-                          .seq_length = spec.training.seq_length};
+    data::HostBatch batch;
+    batch.batch_size = spec.layout.micro_batch_size;
+    batch.seq_length = spec.training.seq_length;
     for (int sequence = 0; sequence < batch.batch_size; ++sequence) {
       for (int i = 0; i < batch.seq_length; ++i) {
         batch.tokens.push_back(token());

@@ -23,7 +23,7 @@ struct TrainOptions {
   std::int64_t stop_at_step = 0;  // > 0: checkpoint and leave after this step
   int attempt = 1;
   const std::atomic<int>* stop_requested = nullptr;  // signals received; 1 = checkpoint and leave
-  std::function<void(const run::MetricRecord&)> on_record;  // rank 0, after each step
+  std::function<void(const run::MetricRecord&)> on_record = {};  // rank 0, after each step
 };
 
 // Trains the spec as one rank of `world` (data parallel) on `backend`, writing into the run

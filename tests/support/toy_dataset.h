@@ -50,8 +50,10 @@ inline void write_toy_dataset(const std::filesystem::path& prefix, const ToyData
   manifest.name = prefix.filename().string();
   manifest.created = data::now_rfc3339();
   manifest.tool_version = "test";
-  manifest.tokenizer = {
-      .sha256 = std::string(64, '0'), .name = "toy", .vocab = toy.vocab_size, .eod_id = 0};
+  manifest.tokenizer.sha256 = std::string(64, '0');
+  manifest.tokenizer.name = "toy";
+  manifest.tokenizer.vocab = toy.vocab_size;
+  manifest.tokenizer.eod_id = 0;
   manifest.documents = toy.num_documents;
   manifest.sequences = sequences;
   manifest.tokens = (*writer)->num_tokens();

@@ -143,7 +143,7 @@ TEST_P(OptimizerTest, HoldsMastersOnlyForBf16Weights) {
 INSTANTIATE_TEST_SUITE_P(Precisions,
                          OptimizerTest,
                          testing::Values(DType::f32, DType::bf16),
-                         [](const auto& info) { return std::string(dtype_name(info.param)); });
+                         [](const auto& test) { return std::string(dtype_name(test.param)); });
 
 TEST(GradSync, NormIsTheRootOfAllSquares) {
   ThreadPool pool(1);

@@ -60,7 +60,7 @@ class TrainerTest : public testing::Test {
     spec.training.eval_interval = 6;
     spec.training.eval_sequences = 8;
     spec.training.checkpoint_interval = 4;
-    spec.data.datasets = {{.path = (root_ / "toy").string()}};
+    spec.data.datasets.emplace_back().path = (root_ / "toy").string();
     spec.launch.num_threads = 2;
     return spec;
   }
