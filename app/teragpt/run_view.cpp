@@ -1,0 +1,105 @@
+#include "app/teragpt/run_view.h"
+
+#include <cmath>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "core/base/units.h"
+
+namespace tera::app {
+
+void add_root_option(CLI::App& verb, std::string& root) {
+  verb.add_option("--root,--runs-root", root,
+                  "Folder of the runs (default: $TERA_RUNS or the user's data folder)")
+      ->type_name("DIR");
+}
+
+void add_run_options(CLI::App& verb, RunArguments& args) {
+  verb.add_option("RUN", args.run, "Run directory, its id, or the beginning of its id")->required();
+  add_root_option(verb, args.root);
+}
+
+std::optional<run::RunDirectory> open_run(Cli& cli, const RunArguments& args) {
+  Result<run::RunDirectory> dir = run::RunDirectory::open(posix_vfs(), args.run, args.root_path());
+  if (!dir) {
+    cli.fail(dir.error());
+    return std::nullopt;
+  }
+  return std::move(*dir);
+}
+
+std::optional<run::RunStatus> status_of(Cli& cli, const run::RunDirectory& dir) {
+  Result<run::RunStatus> status = run::run_status(dir);
+  if (!status) {
+    cli.fail(status.error());
+    return std::nullopt;
+  }
+  return std::move(*status);
+}
+
+nlohmann::ordered_json to_json(const run::RunStatus& status) {
+  return {{"id", status.id},
+          {"name", status.name},
+          {"path", status.path.string()},
+          {"state", run::run_state_name(status.state)},
+          {"detail", status.detail},
+          {"alive", status.alive},
+          {"pid", status.pid},
+          {"attempt", status.attempt},
+          {"step", status.step},
+          {"num_steps", status.num_steps},
+          {"loss", status.last_loss},  // NaN is written as null
+          {"tokens_per_s", status.tokens_per_s},
+          {"created_s", status.created_s},
+          {"last_record_s", status.last_record_s}};
+}
+
+std::string record_line(const run::MetricRecord& record, std::int64_t num_steps) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  std::string line =
+      fmt::format("step {:>6}/{}  loss {:.4f}  grad norm {:.3f}  lr {:.2e}  {}", record.step,
+                  num_steps, record.value("loss", kNone), record.value("grad_norm", kNone),
+                  record.value("learning_rate", kNone),
+                  format_rate(record.value("tokens_per_s", kNone), "tok/s"));
+  if (record.has("eval_loss")) {
+    line += fmt::format("  held-out loss {:.4f}", record.value("eval_loss", kNone));
+  }
+  return line;
+}
+
+bool is_under_way(const run::RunStatus& status) {
+  return status.state == run::RunState::starting || status.state == run::RunState::running;
+}
+
+int exit_code_of(run::RunState state) {
+  switch (state) {
+    case run::RunState::created:
+    case run::RunState::starting:
+    case run::RunState::running:
+    case run::RunState::completed:
+      return exit_done;
+    case run::RunState::stopped:
+      return exit_stopped;
+    case run::RunState::failed:
+    case run::RunState::died:
+      return exit_no;
+  }
+  return exit_internal;
+}
+
+std::string printable(std::string_view line) {
+  std::string text;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const auto c = static_cast<unsigned char>(line[i]);
+    // C1 controls in UTF-8 are C2 80 to C2 9F.
+    const bool c1 = c == 0xC2 && i + 1 < line.size() &&
+                    static_cast<unsigned char>(line[i + 1]) >= 0x80 &&
+                    static_cast<unsigned char>(line[i + 1]) <= 0x9F;
+    if (c1) ++i;
+    if (!c1 && (c >= 0x20 || c == '\t') && c != 0x7F) text += line[i];
+  }
+  return text;
+}
+
+}  // namespace tera::app
