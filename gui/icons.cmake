@@ -1,0 +1,30 @@
+# Files compiled into the workbench, relative to resources/.
+set(TERA_ICON_FILES
+  ${tera_resources}/icons/chip.svg
+  ${tera_resources}/icons/close.svg
+  ${tera_resources}/icons/copy.svg
+  ${tera_resources}/icons/design.svg
+  ${tera_resources}/icons/fit.svg
+  ${tera_resources}/icons/follow.svg
+  ${tera_resources}/icons/launch.svg
+  ${tera_resources}/icons/less.svg
+  ${tera_resources}/icons/monitor.svg
+  ${tera_resources}/icons/more.svg
+  ${tera_resources}/icons/new.svg
+  ${tera_resources}/icons/open.svg
+  ${tera_resources}/icons/org.teragpt.Workbench.svg
+  ${tera_resources}/icons/pin.svg
+  ${tera_resources}/icons/redo.svg
+  ${tera_resources}/icons/refresh.svg
+  ${tera_resources}/icons/run.svg
+  ${tera_resources}/icons/save.svg
+  ${tera_resources}/icons/search.svg
+  ${tera_resources}/icons/start.svg
+  ${tera_resources}/icons/stop.svg
+  ${tera_resources}/icons/table.svg
+  ${tera_resources}/icons/theme.svg
+  ${tera_resources}/icons/trash.svg
+  ${tera_resources}/icons/undo.svg
+  ${tera_resources}/icons/yaml.svg
+  ${tera_resources}/theme/dark.json
+  ${tera_resources}/theme/light.json)

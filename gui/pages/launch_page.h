@@ -1,0 +1,62 @@
+// LaunchPage: what will run on this computer, whether it can, and the button that starts it. The
+// child survives this window; what starts is exactly what is shown.
+#pragma once
+#include <memory>
+
+#include <QPlainTextEdit>
+
+#include "core/launch/launcher.h"
+#include "gui/job.h"
+#include "gui/models/preflight_model.h"
+#include "gui/page.h"
+#include "gui/preflight.h"
+#include "gui/widgets/banner.h"
+
+class QPushButton;
+class QTableView;
+
+namespace tera::gui {
+
+class Session;
+class ToneLabel;
+
+class LaunchPage : public Page {
+  Q_OBJECT
+ public:
+  explicit LaunchPage(Session& session, QWidget* parent = nullptr);
+  bool isReady() const override { return !m_preflight.busy() && !m_starting.busy(); }
+  void setInView(bool inView) override;
+
+  // F5: looks again and starts when everything is green; else stays here and shows what is not.
+  void launchIfGreen();
+  PreflightModel& checks() { return m_checks; }
+  QPushButton* launchButton() { return m_launch; }
+
+ signals:
+  void launched(const QString& runPath);
+
+ private:
+  struct Started {
+    std::string path;
+    std::int64_t pid = 0;
+  };
+  void check();
+  void showReport(const PreflightReport& report);
+  void launch();
+  QWidget* makeChecks();
+  QWidget* makeCommand();
+
+  Session& m_session;
+  Banner* m_banner;
+  PreflightModel m_checks;
+  QTableView* m_table = nullptr;
+  QPlainTextEdit* m_command = nullptr;
+  ToneLabel* m_verdict = nullptr;
+  QPushButton* m_launch = nullptr;
+  bool m_inView = false;
+  bool m_launchWhenGreen = false;
+  LatestJob<PreflightReport> m_preflight;
+  LatestJob<Result<Started>> m_starting;
+};
+
+}  // namespace tera::gui

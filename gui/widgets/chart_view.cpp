@@ -1,0 +1,614 @@
+#include "gui/widgets/chart_view.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <QAccessible>
+#include <QChart>
+#include <QEvent>
+#include <QGraphicsLayout>
+#include <QKeyEvent>
+#include <QLogValueAxis>
+#include <QMouseEvent>
+#include <QPainter>
+#include <QStackedLayout>
+#include <QValueAxis>
+
+#include "core/base/units.h"
+#include "gui/text.h"
+#include "gui/theme.h"
+
+namespace tera::gui {
+namespace {
+
+constexpr int kFrameMs = 16;
+constexpr std::int64_t kFewSamples = 60;  // so few are drawn with their points
+constexpr std::size_t kMaxHistory = 50;
+
+struct SiStep {
+  double factor;
+  const char* prefix;
+};
+
+SiStep siStep(double largest) {
+  for (const SiStep& step :
+       {SiStep{1e12, "T"}, SiStep{1e9, "G"}, SiStep{1e6, "M"}, SiStep{1e3, "k"}}) {
+    if (largest >= step.factor * 10) return step;
+  }
+  return {1, ""};
+}
+
+double niceInterval(double span, int parts) {
+  const double rough = std::max(span, 1e-300) / parts;
+  const double power = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0}) {
+    if (factor * power >= rough) return factor * power;
+  }
+  return 10 * power;
+}
+
+QString labelFormat(double interval) {
+  const int decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(interval) - 1e-9)), 0, 8);
+  return QStringLiteral("%.%1f").arg(decimals);
+}
+
+}  // namespace
+
+QList<QPointF> linePoints(const std::vector<run::PyramidColumn>& columns,
+                          double xScale,
+                          double yScale) {
+  QList<QPointF> points;
+  points.reserve(static_cast<qsizetype>(columns.size()) * 2);
+  const auto add = [&](double x, double y) {
+    if (!std::isfinite(y)) return;
+    const QPointF point(x / xScale, y / yScale);
+    if (points.isEmpty() || points.last() != point) points.append(point);
+  };
+  for (const run::PyramidColumn& column : columns) {
+    if (column.count == 0) continue;
+    add(column.x_first, column.first);
+    if (column.count > 2) {
+      const bool minFirst = column.x_min <= column.x_max;
+      add(minFirst ? column.x_min : column.x_max, minFirst ? column.min : column.max);
+      add(minFirst ? column.x_max : column.x_min, minFirst ? column.max : column.min);
+    }
+    if (column.count > 1) add(column.x_last, column.last);
+  }
+  return points;
+}
+
+PlotView::PlotView(MetricSeriesModel& model,
+                   std::vector<Curve> curves,
+                   QString unit,
+                   QWidget* parent)
+    : QChartView(parent),
+      m_model(model),
+      m_unit(std::move(unit)),
+      m_xAxis(new QValueAxis),
+      m_yAxis(new QValueAxis),
+      m_logAxis(new QLogValueAxis),
+      m_reference(std::numeric_limits<double>::quiet_NaN()) {
+  setFrameShape(QFrame::NoFrame);
+  setFocusPolicy(Qt::StrongFocus);
+  setRenderHint(QPainter::Antialiasing);
+  setMouseTracking(true);
+  setMinimumSize(160, 90);
+  chart()->legend()->hide();
+  chart()->setMargins(QMargins(0, 0, 0, 0));
+  chart()->layout()->setContentsMargins(0, 0, 0, 0);
+  chart()->setBackgroundVisible(false);
+  chart()->addAxis(m_xAxis, Qt::AlignBottom);
+  chart()->addAxis(m_yAxis, Qt::AlignLeft);
+  m_logAxis->setParent(this);
+  m_logAxis->setBase(10);
+  m_logAxis->setLabelFormat(QStringLiteral("%g"));
+  m_logAxis->setMinorTickCount(-1);
+  for (QValueAxis* axis : {m_xAxis, m_yAxis}) {
+    axis->setTickType(QValueAxis::TicksDynamic);
+    axis->setTickAnchor(0);
+    axis->setLineVisible(false);
+  }
+  m_xAxis->setGridLineVisible(false);
+  for (Curve& curve : curves) {
+    Line line;
+    line.curve = std::move(curve);
+    line.raw = new QLineSeries(this);
+    if (line.curve.smoothed) line.average = new QLineSeries(this);
+    m_lines.push_back(std::move(line));
+  }
+  for (const bool averages : {false, true}) {  // every average above every raw line
+    for (const Line& line : m_lines) {
+      QLineSeries* series = averages ? line.average : line.raw;
+      if (series == nullptr) continue;
+      chart()->addSeries(series);
+      series->attachAxis(m_xAxis);
+      series->attachAxis(m_yAxis);
+    }
+  }
+  m_refresh.setSingleShot(true);
+  m_refresh.setInterval(kFrameMs);
+  connect(&m_refresh, &QTimer::timeout, this, &PlotView::refreshNow);
+  connect(&m_model, &MetricSeriesModel::changed, this, &PlotView::schedule);
+  connect(chart(), &QChart::plotAreaChanged, this, &PlotView::schedule);
+  recolor();
+}
+
+void PlotView::schedule() {
+  if (!m_refresh.isActive()) m_refresh.start();
+}
+
+void PlotView::recolor() {
+  const Theme& colors = theme();
+  setBackgroundBrush(colors.panel);
+  QFont small = font();
+  small.setPointSizeF(small.pointSizeF() * 0.86);
+  for (QAbstractAxis* axis :
+       {static_cast<QAbstractAxis*>(m_xAxis), static_cast<QAbstractAxis*>(m_yAxis),
+        static_cast<QAbstractAxis*>(m_logAxis)}) {
+    axis->setLabelsColor(colors.muted);
+    axis->setGridLineColor(colors.grid);
+    axis->setMinorGridLineColor(colors.grid);
+    axis->setLinePenColor(colors.border);
+    axis->setLabelsFont(small);
+  }
+  const bool smoothing = m_model.smoothing() > 0;
+  for (const Line& line : m_lines) {
+    QColor color = colors.seriesColor(line.curve.colorIndex);
+    if (line.average != nullptr) line.average->setPen(QPen(color, 2.2));
+    if (line.average != nullptr && smoothing) color.setAlpha(colors.dark ? 95 : 80);
+    const double width = line.average == nullptr ? 2.2 : 1;
+    line.raw->setPen(QPen(color, width, line.average == nullptr ? Qt::DashLine : Qt::SolidLine));
+  }
+}
+
+PlotView::Window PlotView::shownWindow() const {
+  const auto [first, last] = m_model.xRange();
+  const double columns = std::max(1.0, chart()->plotArea().width());
+  Window all{first, last + std::max((last - first) / columns, 1e-9), std::nullopt};
+  if (last <= first) all = {first - 0.5, first + 0.5, std::nullopt};
+  if (!m_window) return all;
+  Window window = *m_window;
+  if (m_follow) {
+    const double shift = all.x1 - window.x1;
+    window.x0 += shift;
+    window.x1 += shift;
+  }
+  return window;
+}
+
+void PlotView::refreshNow() {
+  m_refresh.stop();
+  const Window window = shownWindow();
+  const double ratio = devicePixelRatioF();
+  const int columns =
+      std::max(16, static_cast<int>(std::lround(chart()->plotArea().width() * ratio)));
+  const double inf = std::numeric_limits<double>::infinity();
+  double low = inf, high = -inf;
+  struct Query {
+    std::vector<run::PyramidColumn> raw, average;
+  };
+  std::vector<Query> queries;
+  for (const Line& line : m_lines) {
+    Query query;
+    query.raw = m_model.raw(line.curve.metric).query(window.x0, window.x1, columns);
+    if (line.average != nullptr && m_model.smoothing() > 0)
+      query.average = m_model.smooth(line.curve.metric).query(window.x0, window.x1, columns);
+    for (const run::PyramidColumn& column : query.raw) {
+      if (column.count == 0 || !std::isfinite(column.min) || (m_logY && column.min <= 0)) continue;
+      low = std::min(low, column.min);
+      high = std::max(high, column.max);
+    }
+    queries.push_back(std::move(query));
+  }
+  if (std::isfinite(m_reference) && low <= high) {
+    low = std::min(low, m_reference);
+    high = std::max(high, m_reference);
+  }
+  if (low > high) {
+    low = 0;
+    high = 1;
+  }
+  setAxes(window, low, high);
+  for (std::size_t i = 0; i < m_lines.size(); ++i) {
+    QList<QPointF> raw = linePoints(queries[i].raw, m_xScale, m_yScale);
+    QList<QPointF> average = linePoints(queries[i].average, m_xScale, m_yScale);
+    if (m_logY) {  // zero and below have no place on a log axis
+      const auto below = [](const QPointF& point) { return point.y() <= 0; };
+      raw.removeIf(below);
+      average.removeIf(below);
+    }
+    const bool few = m_model.raw(m_lines[i].curve.metric).size() <= kFewSamples;
+    m_lines[i].raw->setPointsVisible(few);
+    m_lines[i].raw->replace(raw);
+    if (m_lines[i].average != nullptr) m_lines[i].average->replace(average);
+  }
+  recolor();
+  viewport()->update();
+}
+
+void PlotView::setAxes(const Window& window, double low, double high) {
+  m_shown = window;
+  if (window.y) {
+    std::tie(low, high) = *window.y;
+  } else if (m_logY) {
+    low /= 1.1;
+    high *= 1.1;
+  } else {
+    const double span = high - low;
+    const double pad = span > 0 ? span * 0.06 : std::max(std::abs(high) * 0.05, 1e-6);
+    low = low >= 0 ? std::max(0.0, low - pad) : low - pad;
+    high += pad;
+  }
+  m_shown.y = std::pair{low, high};
+  const SiStep xStep = siStep(std::max(std::abs(window.x0), std::abs(window.x1)));
+  const SiStep yStep = m_logY ? SiStep{1, ""} : siStep(std::max(std::abs(low), std::abs(high)));
+  m_xScale = xStep.factor;
+  m_yScale = yStep.factor;
+  // The prefix stands in the labels: "20 k", never in the values a person has to multiply.
+  const double xInterval =
+      niceInterval((window.x1 - window.x0) / m_xScale, std::max(2, width() / 110));
+  m_xAxis->setTickInterval(xInterval);
+  m_xAxis->setLabelFormat(
+      labelFormat(xInterval) +
+      (*xStep.prefix != 0 ? QStringLiteral(" ") + QLatin1String(xStep.prefix) : QString()));
+  m_xAxis->setRange(window.x0 / m_xScale, window.x1 / m_xScale);
+  if (m_logY) {
+    m_logAxis->setRange(low, high);
+    return;
+  }
+  const double yInterval = niceInterval((high - low) / m_yScale, std::max(2, height() / 45));
+  m_yAxis->setTickInterval(yInterval);
+  m_yAxis->setLabelFormat(
+      labelFormat(yInterval) +
+      (*yStep.prefix != 0 ? QStringLiteral(" ") + QLatin1String(yStep.prefix) : QString()));
+  m_yAxis->setRange(low / m_yScale, high / m_yScale);
+}
+
+void PlotView::setReference(double value, const QString& label) {
+  m_reference = value;
+  m_referenceLabel = label;
+  schedule();
+}
+
+void PlotView::setMarkers(std::vector<std::pair<std::int64_t, QString>> markers) {
+  m_markers = std::move(markers);
+  viewport()->update();
+}
+
+void PlotView::setLogY(bool on) {
+  if (on == m_logY) return;
+  m_logY = on;
+  QAbstractAxis* from = on ? static_cast<QAbstractAxis*>(m_yAxis) : m_logAxis;
+  QAbstractAxis* to = on ? static_cast<QAbstractAxis*>(m_logAxis) : m_yAxis;
+  chart()->removeAxis(from);
+  from->setParent(this);
+  chart()->addAxis(to, Qt::AlignLeft);
+  for (QAbstractSeries* series : chart()->series())
+    series->attachAxis(to);
+  schedule();
+}
+
+void PlotView::fit() {
+  m_window.reset();
+  m_history.clear();
+  m_follow = false;
+  schedule();
+}
+
+void PlotView::setWindow(const Window& window) {
+  m_history.push_back(shownWindow());
+  if (m_history.size() > kMaxHistory) m_history.erase(m_history.begin());
+  m_window = window;
+  schedule();
+}
+
+void PlotView::zoomX(double factor, double center) {
+  Window window = shownWindow();
+  window.x0 = center + (window.x0 - center) * factor;
+  window.x1 = center + (window.x1 - center) * factor;
+  setWindow(window);
+}
+
+double PlotView::dataX(double pixel) const {
+  const QRectF area = chart()->plotArea();
+  return m_shown.x0 +
+         (pixel - area.left()) / std::max(1.0, area.width()) * (m_shown.x1 - m_shown.x0);
+}
+
+double PlotView::pixelX(double x) const {
+  const QRectF area = chart()->plotArea();
+  return area.left() + (x - m_shown.x0) / (m_shown.x1 - m_shown.x0) * area.width();
+}
+
+double PlotView::dataY(double pixel) const {
+  const QRectF area = chart()->plotArea();
+  const auto [low, high] = m_shown.y.value_or(std::pair{0.0, 1.0});
+  const double share = (area.bottom() - pixel) / std::max(1.0, area.height());
+  return m_logY ? low * std::pow(high / low, share) : low + share * (high - low);
+}
+
+double PlotView::pixelY(double y) const {
+  const QRectF area = chart()->plotArea();
+  const auto [low, high] = m_shown.y.value_or(std::pair{0.0, 1.0});
+  const double share = m_logY ? std::log(y / low) / std::log(high / low) : (y - low) / (high - low);
+  return area.bottom() - share * area.height();
+}
+
+void PlotView::wheelEvent(QWheelEvent* event) {
+  const double factor = std::pow(0.999, event->angleDelta().y() + event->angleDelta().x());
+  if ((event->modifiers() & Qt::ShiftModifier) != 0 && !m_logY) {
+    Window window = m_shown;
+    const double center = dataY(event->position().y());
+    window.y = std::pair{center + (m_shown.y->first - center) * factor,
+                         center + (m_shown.y->second - center) * factor};
+    setWindow(window);
+  } else {
+    zoomX(factor, dataX(event->position().x()));
+  }
+  event->accept();
+}
+
+void PlotView::mousePressEvent(QMouseEvent* event) {
+  setFocus(Qt::MouseFocusReason);
+  if (event->button() == Qt::BackButton) {
+    QKeyEvent back(QEvent::KeyPress, Qt::Key_Backspace, Qt::NoModifier);
+    keyPressEvent(&back);
+    return;
+  }
+  if (event->button() != Qt::LeftButton) return;
+  m_dragFrom = event->pos();
+  m_dragAt = event->pos();
+  m_boxing = (event->modifiers() & Qt::ControlModifier) != 0;
+}
+
+void PlotView::mouseMoveEvent(QMouseEvent* event) {
+  if (m_dragFrom && !m_boxing && event->pos() != m_dragAt) {
+    Window window = shownWindow();
+    const double shift = dataX(m_dragAt.x()) - dataX(event->pos().x());
+    window.x0 += shift;
+    window.x1 += shift;
+    if (!m_window) m_history.push_back(shownWindow());
+    m_follow = false;
+    m_window = window;
+    schedule();
+  }
+  m_dragAt = event->pos();
+  if (!m_dragFrom && !m_pinned) moveCrosshair(dataX(event->position().x()));
+  viewport()->update();
+}
+
+void PlotView::mouseReleaseEvent(QMouseEvent*) {
+  if (m_dragFrom && m_boxing) {
+    const QRect box = QRect(*m_dragFrom, m_dragAt).normalized();
+    if (box.width() > 4 && box.height() > 4) {
+      Window window{dataX(box.left()), dataX(box.right()),
+                    std::pair{dataY(box.bottom()), dataY(box.top())}};
+      setWindow(window);
+    }
+  }
+  m_dragFrom.reset();
+  m_boxing = false;
+  viewport()->update();
+}
+
+void PlotView::keyPressEvent(QKeyEvent* event) {
+  const double center = m_crosshair.value_or((m_shown.x0 + m_shown.x1) / 2);
+  switch (event->key()) {
+    case Qt::Key_0:
+      fit();
+      return;
+    case Qt::Key_F:
+      m_follow = !m_follow;
+      if (m_follow && !m_window) zoomX(0.25, m_shown.x1);
+      schedule();
+      return;
+    case Qt::Key_L:
+      setLogY(!m_logY);
+      return;
+    case Qt::Key_E:
+      emit smoothingRequested();
+      return;
+    case Qt::Key_C:
+      m_pinned = !m_pinned && m_crosshair.has_value();
+      return;
+    case Qt::Key_Backspace:
+      if (m_history.empty()) {
+        fit();
+      } else {
+        m_window = m_history.back();
+        m_history.pop_back();
+        schedule();
+      }
+      return;
+    case Qt::Key_Plus:
+    case Qt::Key_Equal:
+      zoomX(0.7, center);
+      return;
+    case Qt::Key_Minus:
+      zoomX(1 / 0.7, center);
+      return;
+    case Qt::Key_Left:
+      stepCrosshair(-1);
+      return;
+    case Qt::Key_Right:
+      stepCrosshair(1);
+      return;
+    default:
+      event->ignore();  // Tab, Ctrl+T and the window's shortcuts
+  }
+}
+
+void PlotView::leaveEvent(QEvent* event) {
+  if (!m_pinned) {
+    m_crosshair.reset();
+    m_readout.clear();
+    emit readoutChanged({});
+    viewport()->update();
+  }
+  QChartView::leaveEvent(event);
+}
+
+void PlotView::changeEvent(QEvent* event) {
+  if (event->type() == QEvent::ApplicationPaletteChange) recolor();
+  QChartView::changeEvent(event);
+}
+
+void PlotView::stepCrosshair(int samples) {
+  const run::MetricPyramid& raw = m_model.raw(m_lines.front().curve.metric);
+  if (raw.size() == 0) return;
+  std::int64_t at = samples > 0 ? -1 : raw.size();
+  if (m_crosshair) {
+    std::int64_t from = 0, to = raw.size() - 1;
+    while (from < to) {  // first sample at or after the crosshair
+      const std::int64_t middle = (from + to) / 2;
+      if (raw.x(middle) < *m_crosshair) {
+        from = middle + 1;
+      } else {
+        to = middle;
+      }
+    }
+    at = from;
+  }
+  at = std::clamp<std::int64_t>(at + samples, 0, raw.size() - 1);
+  m_pinned = true;
+  moveCrosshair(raw.x(at));
+  setAccessibleDescription(m_readout);
+  QAccessibleEvent spoken(this, QAccessible::DescriptionChanged);
+  QAccessible::updateAccessibility(&spoken);
+}
+
+// Snaps to the sample nearest to x of the first curve and says the values there.
+void PlotView::moveCrosshair(double x) {
+  QStringList words;
+  bool snapped = false;
+  for (const Line& line : m_lines) {
+    const run::MetricPyramid& raw = m_model.raw(line.curve.metric);
+    if (raw.size() == 0) continue;
+    std::int64_t from = 0, to = raw.size() - 1;
+    while (from < to) {
+      const std::int64_t middle = (from + to) / 2;
+      if (raw.x(middle) < x) {
+        from = middle + 1;
+      } else {
+        to = middle;
+      }
+    }
+    if (from > 0 && std::abs(raw.x(from - 1) - x) < std::abs(raw.x(from) - x)) --from;
+    if (!snapped) m_crosshair = raw.x(from);
+    snapped = true;
+    const QString name = line.curve.name.isEmpty() ? QString() : line.curve.name + QLatin1Char(' ');
+    words << QStringLiteral("%1%2").arg(name, QString::number(raw.y(from), 'g', 5));
+    if (words.size() == 1)
+      words.prepend(QStringLiteral("@ %1").arg(QString::number(raw.x(from), 'g', 8)));
+  }
+  if (!snapped) return;
+  m_readout = words.join(QStringLiteral("  "));
+  emit readoutChanged(m_readout);
+  viewport()->update();
+}
+
+void PlotView::drawForeground(QPainter* painter, const QRectF&) {
+  const Theme& colors = theme();
+  const QRectF area = chart()->plotArea();
+  QFont small = font();
+  small.setPointSizeF(small.pointSizeF() * 0.86);
+  painter->setFont(small);
+  if (m_model.rowCount() == 0) {
+    painter->setPen(colors.muted);
+    painter->drawText(area, Qt::AlignCenter, tr("no record yet"));
+    return;
+  }
+  painter->save();
+  painter->setClipRect(area.adjusted(0, -2, 2, 2));
+  for (const auto& [step, what] : m_markers) {
+    const double x = pixelX(m_model.xOfStep(step));
+    painter->setPen(QPen(colors.idle, 1, Qt::DotLine));
+    painter->drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
+    painter->setBrush(colors.idle);
+    painter->setPen(Qt::NoPen);
+    const QPointF mark[] = {{x - 4, area.bottom()}, {x + 4, area.bottom()}, {x, area.bottom() - 6}};
+    painter->drawPolygon(mark, 3);
+  }
+  if (std::isfinite(m_reference) && (!m_logY || m_reference > 0)) {
+    const double y = pixelY(m_reference);
+    painter->setPen(QPen(colors.warning, 1.4, Qt::DashLine));
+    painter->drawLine(QPointF(area.left(), y), QPointF(area.right(), y));
+    const bool under = y < area.top() + 18;
+    painter->drawText(QRectF(area.left() + 4, under ? y + 1 : y - 16, area.width() - 8, 15),
+                      Qt::AlignLeft | Qt::AlignVCenter, m_referenceLabel);
+  }
+  if (m_crosshair) {
+    const double x = pixelX(*m_crosshair);
+    painter->setPen(QPen(colors.text, 1, Qt::DotLine));
+    painter->drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
+  }
+  if (m_dragFrom && m_boxing) {
+    painter->setPen(QPen(colors.accent, 1));
+    QColor fill = colors.accent;
+    fill.setAlpha(40);
+    painter->setBrush(fill);
+    painter->drawRect(QRect(*m_dragFrom, m_dragAt).normalized());
+  }
+  painter->restore();
+  paintLegend(*painter, area);
+}
+
+void PlotView::paintLegend(QPainter& painter, const QRectF& area) const {
+  if (m_lines.size() < 2) return;
+  double right = area.right() - 2;
+  for (auto line = m_lines.rbegin(); line != m_lines.rend(); ++line) {
+    if (m_model.raw(line->curve.metric).size() == 0) continue;
+    const double width = painter.fontMetrics().horizontalAdvance(line->curve.name);
+    painter.setPen(theme().text);
+    painter.drawText(QRectF(right - width, area.top(), width, 14), Qt::AlignVCenter,
+                     line->curve.name);
+    painter.setPen(QPen(theme().seriesColor(line->curve.colorIndex), 2.2,
+                        line->average == nullptr ? Qt::DashLine : Qt::SolidLine));
+    painter.drawLine(QPointF(right - width - 24, area.top() + 7),
+                     QPointF(right - width - 6, area.top() + 7));
+    right -= width + 36;
+  }
+}
+
+ChartView::ChartView(const QString& title,
+                     const QString& unit,
+                     MetricSeriesModel& model,
+                     std::vector<Curve> curves,
+                     QWidget* parent)
+    : Card(unit.isEmpty() ? title : tr("%1 (%2)").arg(title, unit), parent) {
+  m_plot = new PlotView(model, std::move(curves), unit, this);
+  m_plot->setAccessibleName(tr("Chart of %1").arg(title));
+  m_plot->setToolTip(
+      tr("Wheel zooms, drag pans, Ctrl+drag zooms a box, 0 fits, F follows,\nL log scale, E "
+         "smoothing, arrows read values, Ctrl+T table"));
+  m_table = makeTable(&model, tr("Table of %1").arg(title));
+  m_readout = new ToneLabel({}, ToneLabel::Muted);
+  m_readout->setFont(scaledFont(*this, 0.92));
+  header()->addWidget(m_readout);
+  auto* host = new QWidget;
+  m_stack = new QStackedLayout(host);
+  m_stack->addWidget(m_plot);
+  m_stack->addWidget(m_table);
+  body()->addWidget(host, 1);
+  connect(m_plot, &PlotView::readoutChanged, m_readout, &QLabel::setText);
+}
+
+void ChartView::showTable(bool on) {
+  m_stack->setCurrentIndex(on ? 1 : 0);
+  m_stack->currentWidget()->setFocus();
+}
+
+bool ChartView::tableShown() const {
+  return m_stack->currentIndex() == 1;
+}
+
+void ChartView::keyPressEvent(QKeyEvent* event) {
+  if (event->key() == Qt::Key_T && event->modifiers() == Qt::ControlModifier) {
+    showTable(!tableShown());
+    return;
+  }
+  Card::keyPressEvent(event);
+}
+
+}  // namespace tera::gui
