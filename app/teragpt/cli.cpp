@@ -147,18 +147,19 @@ void Progress::update(std::int64_t done, std::int64_t total) {
   const bool last = total > 0 && done >= total;
   if (!last && now - last_s_ < (terminal_ ? 0.1 : 3.0)) return;
   last_s_ = now;
-  const double share = total > 0 ? static_cast<double>(done) / static_cast<double>(total) : 0;
   const double rate = static_cast<double>(done) / std::max(1e-9, now - start_s_);
-  const std::string text =
-      fmt::format("{}: {} of {} {} ({})", what_, format_count(static_cast<double>(done)),
-                  format_count(static_cast<double>(total)), unit_, format_rate(rate, unit_ + "/s"));
+  const auto amount = [this](std::int64_t value) {
+    return format_quantity(static_cast<double>(value), unit_);
+  };
+  const std::string text = fmt::format(
+      "{}: {}{} ({})", what_, amount(done), total > 0 ? " of " + amount(total) : "",
+      unit_ == "B" ? format_rate(rate, "B/s") : amount(static_cast<std::int64_t>(rate)) + "/s");
   if (terminal_) {
-    constexpr int kWidth = 24;
-    const int filled = static_cast<int>(share * kWidth);
+    constexpr std::int64_t kWidth = 24;
     std::string bar;
-    for (int i = 0; i < kWidth; ++i)
-      bar += i < filled ? "#" : "-";
-    fmt::print(stderr, "\r\x1b[K[{}] {}", bar, text);
+    for (std::int64_t i = 0; total > 0 && i < kWidth; ++i)
+      bar += i * total < done * kWidth ? "#" : "-";
+    fmt::print(stderr, "\r\x1b[K{}{}{}", bar, bar.empty() ? "" : " ", text);
   } else {
     fmt::print(stderr, "{}\n", text);
   }

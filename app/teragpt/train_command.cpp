@@ -1,10 +1,11 @@
 // teragpt train: trains in this process, as one run directory.
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <optional>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
 #include "core/base/log.h"
@@ -63,11 +64,13 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
     std::fflush(stdout);
     return;
   }
-  std::string line = fmt::format("step {:>6}/{}  loss {:.4f}  grad norm {:.3f}  lr {:.2e}  {}", record.step,
-                                 num_steps, record.value("loss", std::nan("")), record.value("grad_norm", std::nan("")),
+  std::string line = fmt::format("step {:>6}/{}  loss {:.4f}  grad norm {:.3f}  lr {:.2e}  {}",
+                                 record.step, num_steps, record.value("loss", std::nan("")),
+                                 record.value("grad_norm", std::nan("")),
                                  record.value("learning_rate", std::nan("")),
                                  format_rate(record.value("tokens_per_s", 0), "tok/s"));
-  if (record.has("eval_loss")) line += fmt::format("  held-out loss {:.4f}", record.value("eval_loss", 0));
+  if (record.has("eval_loss"))
+    line += fmt::format("  held-out loss {:.4f}", record.value("eval_loss", 0));
   fmt::print("{}\n", line);
   std::fflush(stdout);
 }
@@ -89,7 +92,9 @@ void train(Cli& cli, const TrainArguments& args) {
   if (!end) return cli.fail(end.error());
   if (*end == train::TrainEnd::stopped) {
     cli.exit_code = exit_stopped;
-    if (!cli.json) fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir->id());
+    if (!cli.json)
+      fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n",
+                 dir->id());
   }
 }
 
@@ -99,19 +104,25 @@ void add_train_command(CLI::App& root, Cli& cli) {
   auto* verb = root.add_subcommand("train", "Train a spec in this process, or go on with a run");
   auto args = std::make_shared<TrainArguments>();
   auto* spec = verb->add_option("SPEC", args->spec, "Spec file (YAML)");
-  auto* run = verb->add_option("--run", args->run, "Run directory, or its id: train this run")->type_name("RUN");
+  auto* run = verb->add_option("--run", args->run, "Run directory, or its id: train this run")
+                  ->type_name("RUN");
   spec->excludes(run);
-  verb->add_flag("--resume", args->resume, "Continue from the newest checkpoint that verifies")->needs(run);
-  verb->add_option("--steps", args->steps, "Checkpoint and leave after this step")->check(CLI::PositiveNumber);
-  verb->add_option("--runs-root", args->runs_root, "Folder for new runs (default: $TERA_RUNS or the user's data folder)")
+  verb->add_flag("--resume", args->resume, "Continue from the newest checkpoint that verifies")
+      ->needs(run);
+  verb->add_option("--steps", args->steps, "Checkpoint and leave after this step")
+      ->check(CLI::PositiveNumber);
+  verb->add_option("--runs-root", args->runs_root,
+                   "Folder for new runs (default: $TERA_RUNS or the user's data folder)")
       ->type_name("DIR");
   add_set_option(*verb, args->overrides);
-  verb->footer("Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
-               "  teragpt train --run 20260101-120000-0a1b2c3d --resume\n"
-               "Ctrl-C writes a checkpoint and leaves with exit code 75; a second Ctrl-C leaves at once.");
+  verb->footer(
+      "Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
+      "  teragpt train --run 20260101-120000-0a1b2c3d --resume\n"
+      "Ctrl-C writes a checkpoint and leaves with exit code 75; a second Ctrl-C leaves at once.");
   verb->callback([&cli, args, verb] {
     if (args->spec.empty() && args->run.empty()) {
-      cli.fail({ErrorCode::invalid_input, "train: got neither SPEC nor --run RUN, expected one of them",
+      cli.fail({ErrorCode::invalid_input,
+                "train: got neither SPEC nor --run RUN, expected one of them",
                 "teragpt train --help shows examples"});
       return;
     }

@@ -134,14 +134,6 @@ std::string file_text(const char* path) {
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
-fs::path profile_path() {
-  const char* cache = std::getenv("XDG_CACHE_HOME");
-  if (cache != nullptr && *cache == '/') return fs::path(cache) / "teragpt" / "device.yaml";
-  const char* home = std::getenv("HOME");
-  if (home != nullptr && *home == '/') return fs::path(home) / ".cache" / "teragpt" / "device.yaml";
-  return {};
-}
-
 int processors_of_this_process() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -230,12 +222,24 @@ void describe_machine(const MachineTexts& texts, ClusterPreset& preset) {
   }
 }
 
+std::filesystem::path device_profile_path() {
+  const char* cache = std::getenv("XDG_CACHE_HOME");
+  if (cache != nullptr && *cache == '/') return fs::path(cache) / "teragpt" / "device.yaml";
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && *home == '/') return fs::path(home) / ".cache" / "teragpt" / "device.yaml";
+  return {};
+}
+
+ProcessorInfo this_processor() {
+  return parse_cpuinfo(file_text("/proc/cpuinfo"));
+}
+
 void describe_this_machine(ClusterPreset& preset) {
   MachineTexts texts{.cpuinfo = file_text("/proc/cpuinfo"),
                      .meminfo = file_text("/proc/meminfo"),
                      .profile = {},
                      .available_processors = processors_of_this_process()};
-  const fs::path path = profile_path();
+  const fs::path path = device_profile_path();
   std::error_code ignored;
   if (!path.empty() && fs::exists(path, ignored)) {
     constexpr std::uint64_t kMaxBytes = 64 << 10;

@@ -1,5 +1,6 @@
 // What the operating system says about this computer, as a cluster of one node with one device.
 #pragma once
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -19,11 +20,16 @@ struct ProcessorInfo {
   std::string simd;  // "AVX-512 with bf16": what the two figures come from
 };
 ProcessorInfo parse_cpuinfo(std::string_view cpuinfo);
+ProcessorInfo this_processor();
 
 // Fills the device of the preset: measured figures from the device profile if there is one for this
 // processor, else estimates; the sources say which. Never fails: what cannot be read stays as
 // given.
 void describe_this_machine(ClusterPreset& preset);
+
+// Where the device profile is kept: $XDG_CACHE_HOME/teragpt/device.yaml, else under ~/.cache; empty
+// when neither is known.
+std::filesystem::path device_profile_path();
 
 // The same with the texts given instead of read: profile is empty when there is none.
 struct MachineTexts {

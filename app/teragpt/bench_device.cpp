@@ -1,0 +1,159 @@
+#include "app/teragpt/bench_device.h"
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "core/base/units.h"
+#include "core/base/vfs.h"
+#include "core/spec/this_machine.h"
+#include "core/tensor/cpu_backend.h"
+#include "core/tensor/tensor.h"
+
+namespace tera::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct DeviceMeasurement {
+  kernels::Peaks peaks;
+  double matmul_efficiency = 0;  // of the f32 peak, on products of the size small models have
+  double memory_efficiency = 0;  // of the triad, for an elementwise op of the engine
+  double op_overhead_s = 0;      // of an op that does nothing much
+};
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Best of several rounds of one call, seconds: other programs only ever slow it down.
+template <class Body>
+double best_s(int rounds, int calls, const Body& body) {
+  double best = 1e30;
+  for (int round = 0; round < rounds; ++round) {
+    const double start = now_s();
+    for (int call = 0; call < calls; ++call)
+      body();
+    best = std::min(best, (now_s() - start) / calls);
+  }
+  return best;
+}
+
+DeviceMeasurement measure(ThreadPool& pool) {
+  DeviceMeasurement m;
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  m.peaks = kernels::measure_peaks(backend->context());
+  const kernels::OpTable& ops = backend->ops();
+  const auto zeros = [&](std::initializer_list<std::int64_t> shape) {
+    return Tensor::zeros(*backend, shape, DType::f32, MemoryKind::workspace);
+  };
+  constexpr std::int64_t kTokens = 2048;
+  constexpr std::int64_t kWidth = 512;
+  const Tensor a = zeros({kTokens, kWidth});
+  const Tensor w = zeros({2 * kWidth, kWidth});
+  const Tensor c = zeros({kTokens, 2 * kWidth});
+  const double product_s =
+      best_s(5, 3, [&] { ops.matmul(backend->context(), a, w, c, {.transpose_b = true}); });
+  m.matmul_efficiency = 2.0 * kTokens * 2 * kWidth * kWidth / product_s / m.peaks.f32_flops_per_s;
+
+  constexpr std::int64_t kElements = 16 << 20;
+  const Tensor x = zeros({kElements});
+  const Tensor y = zeros({kElements});
+  const double add_s = best_s(4, 1, [&] { ops.add(backend->context(), x, y, y); });
+  m.memory_efficiency = 3.0 * sizeof(float) * kElements / add_s / m.peaks.memory_bytes_per_s;
+
+  const Tensor small = zeros({64, 64});
+  m.op_overhead_s = best_s(5, 200, [&] { ops.add(backend->context(), small, small, small); });
+  return m;
+}
+
+std::string today() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  return fmt::format("{:04}-{:02}-{:02}", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday);
+}
+
+std::string profile_text(const std::string& processor, const DeviceMeasurement& m) {
+  const auto share = [](double value) { return std::clamp(value, 0.01, 1.0); };
+  return fmt::format(
+      "# Measured by `teragpt bench device`; `this-machine` plans with it. Delete it to plan with "
+      "estimates.\n"
+      "measured_on: {}\n"
+      "processor: \"{}\"\n"
+      "peak_flops_per_s_f32: {:.4e}\n"
+      "peak_flops_per_s_bf16: {:.4e}\n"
+      "memory_bytes_per_s: {:.4e}\n"
+      "matmul_efficiency: {:.3f}\n"
+      "memory_efficiency: {:.3f}\n"
+      "op_overhead_s: {:.3e}\n",
+      today(), processor, m.peaks.f32_flops_per_s, m.peaks.bf16_flops_per_s,
+      m.peaks.memory_bytes_per_s, share(m.matmul_efficiency), share(m.memory_efficiency),
+      m.op_overhead_s);
+}
+
+Result<DeviceMeasurement> write_profile(const fs::path& path) {
+  ThreadPool pool;
+  const DeviceMeasurement measured = measure(pool);
+  std::error_code error;
+  fs::create_directories(path.parent_path(), error);
+  if (error) {
+    return fail(ErrorCode::io,
+                fmt::format("cannot create {}: {}", path.parent_path().string(), error.message()),
+                "set XDG_CACHE_HOME to a folder that is writable");
+  }
+  TERA_TRY_VOID(
+      write_file_atomic(posix_vfs(), path, profile_text(spec::this_processor().name, measured)));
+  return measured;
+}
+
+void bench_device(Cli& cli) {
+  const fs::path path = spec::device_profile_path();
+  const Result<DeviceMeasurement> m = write_profile(path);
+  if (!m) return cli.fail(m.error());
+  if (cli.json) {
+    return cli.print_json({{"schema", "teragpt.bench/1"},
+                           {"kind", "device"},
+                           {"rows",
+                            {{{"peak_flops_per_s_f32", m->peaks.f32_flops_per_s},
+                              {"peak_flops_per_s_bf16", m->peaks.bf16_flops_per_s},
+                              {"memory_bytes_per_s", m->peaks.memory_bytes_per_s},
+                              {"matmul_efficiency", m->matmul_efficiency},
+                              {"memory_efficiency", m->memory_efficiency},
+                              {"op_overhead_s", m->op_overhead_s}}}},
+                           {"profile", path.string()}});
+  }
+  fmt::print("fp32      {} peak, {} of it in products of 2048 x 1024 x 512\n",
+             format_rate(m->peaks.f32_flops_per_s, "FLOP/s"), format_percent(m->matmul_efficiency));
+  fmt::print("bf16      {} peak\n", format_rate(m->peaks.bf16_flops_per_s, "FLOP/s"));
+  fmt::print("memory    {}, {} of it in an elementwise op\n",
+             format_rate(m->peaks.memory_bytes_per_s, "B/s"), format_percent(m->memory_efficiency));
+  fmt::print("overhead  {} per op\n", format_seconds(m->op_overhead_s));
+  fmt::print("profile   {}\n", path.string());
+}
+
+}  // namespace
+
+kernels::Peaks measure_peaks(ThreadPool& pool) {
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  return kernels::measure_peaks(backend->context());
+}
+
+void add_device_bench(CLI::App& bench, Cli& cli) {
+  auto* verb = bench.add_subcommand(
+      "device", "Measure this machine and write the profile that planning uses");
+  verb->footer("Example:\n  teragpt bench device");
+  verb->callback([&cli] { bench_device(cli); });
+}
+
+Result<fs::path> ensure_device_profile(bool force) {
+  fs::path path = spec::device_profile_path();
+  if (path.empty()) return path;
+  if (force || !fs::exists(path)) TERA_TRY_VOID(write_profile(path));
+  return path;
+}
+
+}  // namespace tera::app
