@@ -2,6 +2,8 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/convert.cpp"
 #include "kernels/cpu/convert.h"
 
+#include <algorithm>
+
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -11,21 +13,34 @@ HWY_BEFORE_NAMESPACE();
 namespace tera::kernels::cpu::HWY_NAMESPACE {
 
 void round_row_simd(const float* from, Bf16* to, std::int64_t n, bool add) {
-  if (add) {
-    for_vectors(
-        n, [&](std::int64_t i) { store(hn::Add(load(from + i), load(to + i)), to + i); },
-        [&](std::int64_t i) { to[i] = Bf16(from[i] + static_cast<float>(to[i])); });
-    return;
-  }
-  for_vectors(
-      n, [&](std::int64_t i) { store(load(from + i), to + i); },
-      [&](std::int64_t i) { to[i] = Bf16(from[i]); });
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    const VF v = load_n(from + i, count);
+    store_n(add ? hn::Add(v, load_n(to + i, count)) : v, to + i, count);
+  });
 }
 
 void widen_row_simd(const Bf16* from, float* to, std::int64_t n) {
-  for_vectors(
-      n, [&](std::int64_t i) { store(load(from + i), to + i); },
-      [&](std::int64_t i) { to[i] = static_cast<float>(from[i]); });
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(load_n(from + i, count), to + i, count);
+  });
+}
+
+void add_f32_simd(const float* from, float* to, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::Add(load_n(to + i, count), load_n(from + i, count)), to + i, count);
+  });
+}
+
+void add_bf16_simd(const Bf16* from, float* to, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::Add(load_n(to + i, count), load_n(from + i, count)), to + i, count);
+  });
+}
+
+void add_to_bf16_simd(const Bf16* from, Bf16* to, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::Add(load_n(to + i, count), load_n(from + i, count)), to + i, count);
+  });
 }
 
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
@@ -36,6 +51,9 @@ namespace tera::kernels::cpu {
 
 HWY_EXPORT(round_row_simd);
 HWY_EXPORT(widen_row_simd);
+HWY_EXPORT(add_f32_simd);
+HWY_EXPORT(add_bf16_simd);
+HWY_EXPORT(add_to_bf16_simd);
 
 void round_row(const float* from, Bf16* to, std::int64_t n, bool add) {
   HWY_DYNAMIC_DISPATCH(round_row_simd)(from, to, n, add);
@@ -43,6 +61,23 @@ void round_row(const float* from, Bf16* to, std::int64_t n, bool add) {
 
 void widen_row(const Bf16* from, float* to, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(widen_row_simd)(from, to, n);
+}
+
+void add_row_f32(const float* from, float* to, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(add_f32_simd)(from, to, n);
+}
+
+void add_row_bf16(const Bf16* from, float* to, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(add_bf16_simd)(from, to, n);
+}
+
+void add_row_to_bf16(const Bf16* from, Bf16* to, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(add_to_bf16_simd)(from, to, n);
+}
+
+void store_row(const float* from, DType dtype, void* to, std::int64_t n) {
+  if (dtype == DType::bf16) return round_row(from, static_cast<Bf16*>(to), n, false);
+  std::copy_n(from, n, static_cast<float*>(to));
 }
 
 }  // namespace tera::kernels::cpu

@@ -300,7 +300,8 @@ void run_tile(Executor& executor,
   const Panels rows = row_panels(tile.row, tile.rows, kernel, blocks);
   const Panels columns = column_panels(tile.col, tile.cols, kernel, blocks);
   std::uint32_t* a = scratch_units(executor, worker, 0, rows.num() * rows.stride);
-  std::uint32_t* b = scratch_units(executor, worker, 1, columns.num() * columns.stride);
+  const std::int64_t group = kTileColumns / kernel.nr;
+  std::uint32_t* b = scratch_units(executor, worker, 1, group * columns.stride);
   const bool direct = product.c_dtype == DType::f32;
   Target target{};
   if (direct) {
@@ -312,11 +313,19 @@ void run_tile(Executor& executor,
   for (std::int64_t block = 0; block < blocks.count; ++block) {
     for (std::int64_t p = 0; p < rows.num(); ++p)
       pack_panel(kernel, product.a, rows, p, rows.size(p), blocks, block, a + p * rows.stride);
-    for (std::int64_t p = 0; p < columns.num(); ++p)
-      pack_panel(kernel, product.b, columns, p, columns.width, blocks, block,
-                 b + p * columns.stride);
-    multiply_grid(kernel, {a, b, &rows, &columns, 0, rows.num(), 0, columns.num()},
-                  blocks.units(block), target, block > 0 || (direct && product.accumulate));
+    // A few column panels at a time, multiplied while the second-level cache holds them.
+    for (std::int64_t first = 0; first < columns.num(); first += group) {
+      const std::int64_t end = std::min(columns.num(), first + group);
+      for (std::int64_t p = first; p < end; ++p)
+        pack_panel(kernel, product.b, columns, p, columns.width, blocks, block,
+                   b + (p - first) * columns.stride);
+      const Panels part{columns.first + first * columns.width,
+                        std::min(columns.count - first * columns.width, group * columns.width),
+                        columns.width, columns.stride};
+      multiply_grid(kernel, {a, b, &rows, &part, 0, rows.num(), 0, end - first},
+                    blocks.units(block), {target.data + first * columns.width, target.stride},
+                    block > 0 || (direct && product.accumulate));
+    }
   }
   if (!direct) round_tile(product, tile, target);
 }

@@ -48,14 +48,67 @@ HWY_INLINE void store(VF v, Bf16* to) {
              reinterpret_cast<std::uint16_t*>(to));
 }
 
-// Calls body(i) for whole vectors of [0, n) and then tail(i) for the elements left.
-template <class Body, class Tail>
-HWY_INLINE void for_vectors(std::int64_t n, Body&& body, Tail&& tail) {
+// exp(x) for x <= 0 (0 below -87.3, where f32 ends), relative error below 2e-7; NaN stays NaN.
+// x = n ln 2 + r with |r| <= ln 2 / 2, exp(r) by its Taylor polynomial to r^6, 2^n by exponent
+// bits.
+HWY_INLINE VF exp_nonpositive(VF x) {
+  const F32 d;
+  const hn::RebindToSigned<F32> di;
+  const auto below = hn::Lt(x, hn::Set(d, -87.33654F));
+  x = hn::IfThenElse(below, hn::Set(d, -87.33654F), x);
+  const VF n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504F)));
+  // ln 2 in two parts: the first has few bits, so that n times it is exact.
+  VF r = hn::NegMulAdd(n, hn::Set(d, 0.693359375F), x);
+  r = hn::NegMulAdd(n, hn::Set(d, -2.12194440e-4F), r);
+  VF p = hn::Set(d, 1.0F / 720);
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0F / 120));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0F / 24));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0F / 6));
+  p = hn::MulAdd(p, r, hn::Set(d, 0.5F));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0F));
+  p = hn::MulAdd(p, r, hn::Set(d, 1.0F));
+  const auto exponent = hn::ShiftLeft<23>(hn::Add(hn::ConvertTo(di, n), hn::Set(di, 127)));
+  return hn::IfThenZeroElse(below, hn::Mul(p, hn::BitCast(d, exponent)));
+}
+
+// 1 / (1 + exp(-x)).
+HWY_INLINE VF sigmoid(VF x) {
+  const F32 d;
+  const VF e = exp_nonpositive(hn::Neg(hn::Abs(x)));
+  const VF top = hn::IfThenElse(hn::Lt(x, hn::Zero(d)), e, hn::Set(d, 1.0F));
+  return hn::Div(top, hn::Add(hn::Set(d, 1.0F), e));
+}
+
+HWY_INLINE float sum_lanes(VF v) {
+  return hn::GetLane(hn::SumOfLanes(F32(), v));
+}
+
+// The first n elements, zero in the other lanes; n is the whole width but at the end of a row.
+template <class T>
+HWY_INLINE VF load_n(const T* from, std::int64_t n) {
+  if (n >= kWidth) return load(from);
+  T part[static_cast<std::size_t>(kWidth)] = {};
+  for (std::int64_t i = 0; i < n; ++i)
+    part[i] = from[i];
+  return load(part);
+}
+
+template <class T>
+HWY_INLINE void store_n(VF v, T* to, std::int64_t n) {
+  if (n >= kWidth) return store(v, to);
+  T part[static_cast<std::size_t>(kWidth)];
+  store(v, part);
+  for (std::int64_t i = 0; i < n; ++i)
+    to[i] = part[i];
+}
+
+// body(i, count) for the vectors of [0, n): count is the width, less for the last.
+template <class Body>
+HWY_INLINE void for_vectors(std::int64_t n, Body&& body) {
   std::int64_t i = 0;
   for (; i + kWidth <= n; i += kWidth)
-    body(i);
-  for (; i < n; ++i)
-    tail(i);
+    body(i, kWidth);
+  if (i < n) body(i, n - i);
 }
 
 }  // namespace

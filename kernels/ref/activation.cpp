@@ -42,8 +42,9 @@ Slope single(Activation type, double x) {
 }  // namespace
 
 void activation_forward(const Context&, Activation type, View x, View row_scale, View y) {
-  const auto [rows, width] =
-      contract::check_activation("activation_forward", type, x, row_scale, y);
+  const auto dims = contract::check_activation("activation_forward", type, x, row_scale, y);
+  const std::int64_t rows = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < rows; ++t) {
       const C* from = row<const C>(x, t);
@@ -61,8 +62,9 @@ void activation_forward(const Context&, Activation type, View x, View row_scale,
 
 void activation_backward(
     const Context&, Activation type, View dy, View x, View row_scale, View dx, View drow_scale) {
-  const auto [rows, width] =
-      contract::check_activation_backward(type, dy, x, row_scale, dx, drow_scale);
+  const auto dims = contract::check_activation_backward(type, dy, x, row_scale, dx, drow_scale);
+  const std::int64_t rows = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < rows; ++t) {
       const C* grad = row<const C>(dy, t);
@@ -90,7 +92,9 @@ void activation_backward(
 }
 
 void add_bias(const Context&, View y, View b) {
-  const auto [rows, width] = contract::check_add_bias(y, b);
+  const auto dims = contract::check_add_bias(y, b);
+  const std::int64_t rows = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(y.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < rows; ++t) {
       C* to = row<C>(y, t);
@@ -101,7 +105,9 @@ void add_bias(const Context&, View y, View b) {
 }
 
 void bias_backward(const Context&, View dy, View db) {
-  const auto [rows, width] = contract::check_bias_backward(dy, db);
+  const auto dims = contract::check_bias_backward(dy, db);
+  const std::int64_t rows = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(dy.dtype, [&]<class C, class A>() {
     for (std::int64_t n = 0; n < width; ++n) {
       double sum = load(db.as<A>()[n]);

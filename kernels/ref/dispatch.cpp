@@ -26,7 +26,9 @@ void moe_dispatch(const Context&, View indices, View offsets, View rows) {
 }
 
 void moe_permute(const Context&, View x, View rows, View y) {
-  const auto [tokens, width] = contract::check_moe_rows("moe_permute", x, rows, y);
+  const auto dims = contract::check_moe_rows("moe_permute", x, rows, y);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       for (std::int64_t k = 0; k < rows.shape[1]; ++k) {
@@ -40,7 +42,9 @@ void moe_permute(const Context&, View x, View rows, View y) {
 }
 
 void moe_unpermute(const Context&, View y, View rows, View x, bool accumulate) {
-  const auto [tokens, width] = contract::check_moe_rows("moe_unpermute", x, rows, y);
+  const auto dims = contract::check_moe_rows("moe_unpermute", x, rows, y);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       C* to = row<C>(x, t);

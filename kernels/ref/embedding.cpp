@@ -6,8 +6,9 @@
 namespace tera::kernels::ref {
 
 void embedding_forward(const Context&, View ids, View table, View y, bool accumulate) {
-  const auto [tokens, width] =
-      contract::check_embedding("embedding_forward", ids, table, y, y.dtype, y.dtype);
+  const auto dims = contract::check_embedding("embedding_forward", ids, table, y, y.dtype, y.dtype);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(y.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       const C* from = row<const C>(table, ids.as<const std::int32_t>()[t]);
@@ -19,8 +20,10 @@ void embedding_forward(const Context&, View ids, View table, View y, bool accumu
 }
 
 void embedding_backward(const Context&, View ids, View dy, View dtable) {
-  const auto [tokens, width] = contract::check_embedding("embedding_backward", ids, dtable, dy,
-                                                         accumulate_dtype(dy.dtype), dy.dtype);
+  const auto dims = contract::check_embedding("embedding_backward", ids, dtable, dy,
+                                              accumulate_dtype(dy.dtype), dy.dtype);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(dy.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       const C* from = row<const C>(dy, t);

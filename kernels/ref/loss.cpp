@@ -9,7 +9,9 @@
 namespace tera::kernels::ref {
 
 void cross_entropy(const Context&, View logits, View targets, double grad_scale, View loss) {
-  const auto [tokens, vocabulary] = contract::check_cross_entropy(logits, targets, loss);
+  const auto dims = contract::check_cross_entropy(logits, targets, loss);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t vocabulary = dims.cols;
   with_accumulate_type(logits.dtype, [&]<class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       A* z = row<A>(logits, t);

@@ -9,7 +9,10 @@
 namespace tera::kernels::ref {
 
 void matmul(const Context&, View a, View b, View c, MatmulOptions options) {
-  const auto [m, n, k] = contract::check_matmul(a, b, c, options);
+  const auto dims = contract::check_matmul(a, b, c, options);
+  const std::int64_t m = dims.m;
+  const std::int64_t n = dims.n;
+  const std::int64_t k = dims.k;
   // op(b) [K,N] and op(a) [M,K] with plain rows, as doubles.
   const auto unpack = [](const View& v, bool transpose, std::int64_t rows, std::int64_t cols) {
     std::vector<double> plain(static_cast<std::size_t>(rows * cols));

@@ -17,7 +17,9 @@ void norm_forward(const Context&,
                   View y,
                   View rstd,
                   View mean) {
-  const auto [tokens, width] = contract::check_norm_forward(type, x, w, b, y, rstd, mean);
+  const auto dims = contract::check_norm_forward(type, x, w, b, y, rstd, mean);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       const C* from = row<const C>(x, t);
@@ -51,7 +53,9 @@ void norm_backward_input(const Context&,
                          View mean,
                          View dx,
                          bool accumulate) {
-  const auto [tokens, width] = contract::check_norm_backward_input(type, dy, x, w, rstd, mean, dx);
+  const auto dims = contract::check_norm_backward_input(type, dy, x, w, rstd, mean, dx);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       const C* grad = row<const C>(dy, t);
@@ -79,8 +83,9 @@ void norm_backward_input(const Context&,
 
 void norm_backward_weight(
     const Context&, NormType type, View dy, View x, View rstd, View mean, View dw, View db) {
-  const auto [tokens, width] =
-      contract::check_norm_backward_weight(type, dy, x, rstd, mean, dw, db);
+  const auto dims = contract::check_norm_backward_weight(type, dy, x, rstd, mean, dw, db);
+  const std::int64_t tokens = dims.rows;
+  const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t h = 0; h < width; ++h) {
       double weight = load(dw.as<A>()[h]);

@@ -8,7 +8,10 @@
 namespace tera::kernels::ref {
 
 void rotary(const Context&, View x, View positions, double theta, bool inverse, View y) {
-  const auto [tokens, heads, head_dim] = contract::check_rotary(x, positions, y);
+  const auto dims = contract::check_rotary(x, positions, y);
+  const std::int64_t tokens = dims.tokens;
+  const std::int64_t heads = dims.heads;
+  const std::int64_t head_dim = dims.head_dim;
   const std::int64_t half = head_dim / 2;
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {

@@ -50,8 +50,10 @@ void router_forward(const Context&,
                     View indices,
                     View gates,
                     View logsumexp) {
-  const auto [tokens, experts, top_k] =
-      contract::check_router_forward(logits, bias, scores, indices, gates, logsumexp);
+  const auto dims = contract::check_router_forward(logits, bias, scores, indices, gates, logsumexp);
+  const std::int64_t tokens = dims.tokens;
+  const std::int64_t experts = dims.experts;
+  const std::int64_t top_k = dims.top_k;
   std::vector<double> s(static_cast<std::size_t>(experts));
   std::vector<double> selection(s.size());
   std::vector<bool> taken(s.size());
@@ -93,8 +95,11 @@ void router_backward(const Context&,
                      double z_coeff,
                      RouterOptions options,
                      View dlogits) {
-  const auto [tokens, experts, top_k] = contract::check_router_backward(
-      scores, indices, gates, logsumexp, dgates, balance, z_coeff, options, dlogits);
+  const auto dims = contract::check_router_backward(scores, indices, gates, logsumexp, dgates,
+                                                    balance, z_coeff, options, dlogits);
+  const std::int64_t tokens = dims.tokens;
+  const std::int64_t experts = dims.experts;
+  const std::int64_t top_k = dims.top_k;
   const auto n = static_cast<std::size_t>(experts);
   std::vector<double> s(n);
   std::vector<double> ds(n);

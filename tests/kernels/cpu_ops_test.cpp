@@ -37,9 +37,10 @@ std::vector<Buffer> run(const OpCase& one, const OpTable& ops, int workers) {
 }
 
 // |got - expected| <= spacing of the output |expected| + spacing of the math * growth * scale,
-// where rounding errors of a sum of n terms grow like sqrt(n) and scale is the largest output.
+// where rounding errors of a sum of n terms grow like sqrt(n) and scale is the largest output or
+// term.
 std::string compare(const OpCase& one, const Buffer& got, const Buffer& expected) {
-  double scale = 0;
+  double scale = one.term;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
     if (std::isfinite(expected.get(i))) scale = std::max(scale, std::abs(expected.get(i)));
   }

@@ -22,6 +22,7 @@ struct OpCase {
   std::function<void(const OpTable&, const Context&, const Views&)> run;
   double reduction = 1;        // longest sum inside
   bool rounds_inside = false;  // intermediates may be rounded to the compute dtype
+  double term = 0;             // size of the terms of a sum that may cancel
 };
 
 std::vector<OpCase> product_cases(DType compute);

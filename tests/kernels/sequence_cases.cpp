@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "tests/kernels/op_cases.h"
@@ -161,6 +163,7 @@ void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow
                                  a[8], a[9]);
         },
         true));
+    cases.back().term = std::sqrt(static_cast<double>(row.width));
   }
   f.in(std::move(q))
       .in(std::move(k))

@@ -1,0 +1,16 @@
+// The numbers of an AdamW step in the form the loop uses them.
+#pragma once
+
+namespace tera::kernels::cpu {
+
+struct AdamWFactors {
+  float beta1, beta2;
+  float one_minus_beta1, one_minus_beta2;  // rounded once, from f64
+  float grad_scale;
+  float rate;               // learning rate / (1 - beta1^step)
+  float second_correction;  // 1 / (1 - beta2^step)
+  float eps;
+  float shrink;  // - learning rate * weight decay
+};
+
+}  // namespace tera::kernels::cpu

@@ -1,0 +1,160 @@
+// What forward and backward attention share: heads as operands, their panels, masks, scratch.
+#pragma once
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "kernels/contract.h"
+#include "kernels/cpu/attention_tiles.h"
+#include "kernels/cpu/gemm.h"
+
+namespace tera::kernels::cpu {
+
+// Hands out aligned parts of one scratch slot. Run once with no memory to learn the size.
+class Carver {
+ public:
+  explicit Carver(std::byte* memory) : memory_(memory) {}
+
+  template <class T>
+  T* take(std::int64_t n) {
+    const std::size_t begin = used_;
+    used_ += (static_cast<std::size_t>(n) * sizeof(T) + 63) / 64 * 64;
+    return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + begin);
+  }
+  std::size_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  std::size_t used_ = 0;
+};
+
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
+  return (a + b - 1) / b;
+}
+
+// Head (b, h) of a [B, S, heads, D] view: a matrix [S, D].
+struct Head {
+  std::byte* data;
+  std::int64_t stride;  // elements from position to position
+  DType dtype;
+
+  Head(const View& v, std::int64_t b, std::int64_t h)
+      : data(v.as<std::byte>() + (b * v.strides[0] + h * v.strides[2]) * dtype_bytes(v.dtype)),
+        stride(v.strides[1]),
+        dtype(v.dtype) {}
+
+  std::byte* row(std::int64_t i) const { return data + i * stride * dtype_bytes(dtype); }
+  // Positions as vectors along D.
+  Operand positions(std::int64_t count) const { return {data, dtype, stride, count, true}; }
+  // Dims as vectors along the positions.
+  Operand dims(std::int64_t head_dim) const { return {data, dtype, stride, head_dim, false}; }
+};
+
+// Sizes of the panels of one call.
+struct AttentionPlan {
+  const GemmKernel& kernel;
+  const AttentionTiles& tiles;
+  std::int64_t head_dim;
+  std::int64_t dim_units;   // D in units
+  std::int64_t dim_height;  // rows of a row panel over D
+  std::int64_t num_dim_panels;
+  std::int64_t key_block;  // keys of a tile, a multiple of mr and of the unit
+
+  AttentionPlan(DType dtype, std::int64_t head_dim_size, std::int64_t panels_per_block)
+      : kernel(gemm_kernel_for(dtype, dtype)),
+        tiles(attention_tiles()),
+        head_dim(head_dim_size),
+        dim_units(ceil_div(head_dim, kernel.unit_elements)),
+        dim_height(ceil_div(head_dim, ceil_div(head_dim, kernel.mr))),
+        num_dim_panels(ceil_div(head_dim, dim_height)),
+        key_block(panels_per_block * kernel.mr) {}
+
+  bool pairs() const { return kernel.unit_elements == 2; }
+  std::int64_t units(std::int64_t elements) const {
+    return ceil_div(elements, kernel.unit_elements);
+  }
+  // Units from panel to panel of keys as rows over D, and of dims as rows over one key block.
+  std::int64_t key_panel_stride() const { return ceil_div(kernel.mr * dim_units + 4, 16) * 16; }
+  std::int64_t dim_panel_stride() const {
+    return ceil_div(dim_height * units(key_block) + 4, 16) * 16;
+  }
+  std::int64_t dim_block_stride() const { return num_dim_panels * dim_panel_stride(); }
+
+  // Keys [begin, end) as row panels over D; begin is a multiple of mr.
+  void pack_keys(const Head& head, std::int64_t begin, std::int64_t end, std::uint32_t* to) const {
+    for (std::int64_t key = begin; key < end; key += kernel.mr, to += key_panel_stride()) {
+      const std::int64_t count = std::min<std::int64_t>(kernel.mr, end - key);
+      kernel.pack(head.positions(end), {key, count, 0, head_dim}, kernel.mr, to);
+    }
+  }
+  // Dims as row panels over the keys of each block in [begin, end); begin is a multiple of
+  // key_block.
+  void pack_dims(const Head& head, std::int64_t begin, std::int64_t end, std::uint32_t* to) const {
+    for (std::int64_t key = begin; key < end; key += key_block) {
+      for (std::int64_t d = 0; d < head_dim; d += dim_height, to += dim_panel_stride()) {
+        const std::int64_t count = std::min(dim_height, head_dim - d);
+        kernel.pack(head.dims(head_dim), {d, count, key, std::min(end, key + key_block)}, count,
+                    to);
+      }
+    }
+  }
+  // Queries [begin, end), at most nr, as a column panel over D.
+  void pack_queries(const Head& head,
+                    std::int64_t begin,
+                    std::int64_t end,
+                    std::uint32_t* to) const {
+    kernel.pack(head.positions(end), {begin, end - begin, 0, head_dim}, kernel.nr, to);
+  }
+  // Tile [rows, nr] of f32 as a column panel over its rows: the tile itself, or pairs of bf16 made
+  // by way of `rounded` in `panel`.
+  const std::uint32_t* column_panel(const float* tile,
+                                    std::int64_t rows,
+                                    Bf16* rounded,
+                                    std::uint32_t* panel) const;
+};
+
+// What a run of queries sees.
+struct QueryMask {
+  std::vector<std::int32_t> first;  // per column, lowest visible key
+  std::vector<std::int32_t> last;   // highest, -1 where there is no query
+  std::int64_t begin = 0;           // keys [begin, end) hold all that any of them sees
+  std::int64_t end = 0;
+  std::int64_t full_begin = 0;  // keys [full_begin, full_end) are seen by all columns
+  std::int64_t full_end = 0;
+
+  explicit QueryMask(std::int64_t columns)
+      : first(static_cast<std::size_t>(columns)), last(first.size()) {}
+
+  // Queries [query, query + count) of sequence b.
+  void set(const View& first_key,
+           std::int64_t b,
+           std::int64_t query,
+           std::int64_t count,
+           std::int64_t offset) {
+    begin = std::numeric_limits<std::int64_t>::max();
+    end = 0;
+    full_begin = 0;
+    full_end = std::numeric_limits<std::int64_t>::max();
+    const std::int32_t* lowest =
+        first_key.as<const std::int32_t>() + b * first_key.strides[0] + query;
+    for (std::int64_t c = 0; c < std::ssize(first); ++c) {
+      const auto i = static_cast<std::size_t>(c);
+      const bool exists = c < count;
+      first[i] = exists ? std::max(0, lowest[c]) : 0;
+      last[i] = exists ? static_cast<std::int32_t>(offset + query + c) : -1;
+      full_begin = std::max<std::int64_t>(full_begin, first[i]);
+      full_end = std::min<std::int64_t>(full_end, last[i] + 1);
+      if (first[i] > last[i]) continue;
+      begin = std::min<std::int64_t>(begin, first[i]);
+      end = std::max<std::int64_t>(end, last[i] + 1);
+    }
+    begin = std::min(begin, end);
+  }
+  TileMask tile(std::int64_t key, std::int64_t keys) const {
+    return {first.data(), last.data(), key, key >= full_begin && key + keys <= full_end};
+  }
+};
+
+}  // namespace tera::kernels::cpu

@@ -1,0 +1,51 @@
+// The elementwise parts of attention on tiles [keys, columns] whose columns are queries: one query
+// per vector lane, so that maxima and sums over keys need no work across lanes.
+#pragma once
+#include <cstdint>
+
+#include "kernels/bf16.h"
+
+namespace tera::kernels::cpu {
+
+// What the queries of a tile see: key j when first[q] <= j <= last[q]; columns without a query see
+// nothing. `key` is the key of the tile's row 0.
+struct TileMask {
+  const std::int32_t* first;
+  const std::int32_t* last;
+  std::int64_t key;
+  bool everything;  // no key of the tile is hidden from any query
+};
+
+struct AttentionTiles {
+  std::int64_t columns;  // queries per tile: nr of the GEMM kernels
+  // scores become exp(scale score - highest); highest and sum are brought up to date, factor is
+  // what earlier results must be multiplied with.
+  void (*softmax)(float* scores,
+                  std::int64_t keys,
+                  const TileMask& mask,
+                  float scale,
+                  float* highest,
+                  float* sum,
+                  float* factor);
+  // scores become p = exp(scale score - lse), grads (dout . v) become scale p (grad - delta).
+  void (*backward)(float* scores,
+                   float* grads,
+                   std::int64_t keys,
+                   const TileMask& mask,
+                   float scale,
+                   const float* lse,
+                   const float* delta);
+  // rows [n, columns] *= factor [columns].
+  void (*scale_rows)(float* rows, std::int64_t n, const float* factor);
+  float (*dot_f32)(const float* a, const float* b, std::int64_t n);
+  float (*dot_bf16)(const Bf16* a, const Bf16* b, std::int64_t n);
+  // sum += p v.
+  void (*add_f32)(float p, const float* v, float* sum, std::int64_t n);
+  void (*add_bf16)(float p, const Bf16* v, float* sum, std::int64_t n);
+  // scores [n] become exp(scores - highest); returns their sum.
+  float (*softmax_row)(float* scores, std::int64_t n, float highest);
+};
+
+const AttentionTiles& attention_tiles();
+
+}  // namespace tera::kernels::cpu

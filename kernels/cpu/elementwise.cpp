@@ -1,0 +1,178 @@
+// Sums, copies and the sum of squares: bound by memory, so the work is to keep loads and stores
+// wide.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
+#include <cstring>
+
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/contract.h"
+#include "kernels/cpu/convert.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/ref/ref.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tera::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void add_vectors(const T* a, const T* b, std::int64_t n, T* y) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::Add(load_n(a + i, count), load_n(b + i, count)), y + i, count);
+  });
+}
+
+// In f64: squares of f32 leave the range of f32.
+template <class T>
+double squares(const T* x, std::int64_t n) {
+  const hn::ScalableTag<double> d;
+  constexpr auto kHalf = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
+  const hn::Rebind<float, hn::ScalableTag<double>> df;
+  auto low = hn::Zero(d);
+  auto high = hn::Zero(d);
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    const VF v = load_n(x + i, count);
+    const auto v0 = hn::PromoteTo(d, hn::LowerHalf(df, v));
+    const auto v1 = hn::PromoteTo(d, hn::UpperHalf(df, v));
+    low = hn::MulAdd(v0, v0, low);
+    high = hn::MulAdd(v1, v1, high);
+  });
+  static_assert(2 * kHalf == kWidth);
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(low, high)));
+}
+
+}  // namespace
+
+void add_f32(const float* a, const float* b, std::int64_t n, float* y) {
+  add_vectors(a, b, n, y);
+}
+void add_bf16(const Bf16* a, const Bf16* b, std::int64_t n, Bf16* y) {
+  add_vectors(a, b, n, y);
+}
+double squares_f32(const float* x, std::int64_t n) {
+  return squares(x, n);
+}
+double squares_bf16(const Bf16* x, std::int64_t n) {
+  return squares(x, n);
+}
+
+}  // namespace tera::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tera::kernels::cpu {
+namespace {
+
+HWY_EXPORT(add_f32);
+HWY_EXPORT(add_bf16);
+HWY_EXPORT(squares_f32);
+HWY_EXPORT(squares_bf16);
+
+constexpr std::int64_t kBlock = 16384;
+
+// Offsets of vector r along the last dim.
+struct RowOffsets {
+  std::int64_t x, y;
+};
+
+RowOffsets offsets_of(const View& x, const View& y, std::int64_t r) {
+  RowOffsets at{0, 0};
+  for (int dim = x.rank - 2; dim >= 0; --dim) {
+    const auto i = static_cast<std::size_t>(dim);
+    at.x += r % x.shape[i] * x.strides[i];
+    at.y += r % x.shape[i] * y.strides[i];
+    r /= x.shape[i];
+  }
+  return at;
+}
+
+// Both views as one long vector when they have no gaps.
+View flat(const View& v) {
+  View line = v;
+  line.rank = 1;
+  line.shape = {v.num_elements(), 1, 1, 1};
+  line.strides = {1, 0, 0, 0};
+  return line;
+}
+
+void copy_row(const View& x, const View& y, RowOffsets at, std::int64_t n) {
+  const std::byte* from = x.as<const std::byte>() + at.x * dtype_bytes(x.dtype);
+  std::byte* to = y.as<std::byte>() + at.y * dtype_bytes(y.dtype);
+  if (x.dtype == y.dtype) {
+    std::memmove(to, from, static_cast<std::size_t>(n * dtype_bytes(x.dtype)));
+  } else if (x.dtype == DType::f32) {
+    round_row(reinterpret_cast<const float*>(from), reinterpret_cast<Bf16*>(to), n, false);
+  } else {
+    widen_row(reinterpret_cast<const Bf16*>(from), reinterpret_cast<float*>(to), n);
+  }
+}
+
+}  // namespace
+
+void add(const Context& context, View a, View b, View y) {
+  const std::int64_t n = contract::check_add(a, b, y);
+  if (a.dtype == DType::f64) return ref::add(context, a, b, y);
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    if (a.dtype == DType::f32) {
+      HWY_DYNAMIC_DISPATCH(add_f32)
+      (a.as<const float>() + begin, b.as<const float>() + begin, end - begin,
+       y.as<float>() + begin);
+    } else {
+      HWY_DYNAMIC_DISPATCH(add_bf16)
+      (a.as<const Bf16>() + begin, b.as<const Bf16>() + begin, end - begin, y.as<Bf16>() + begin);
+    }
+  });
+}
+
+void copy(const Context& context, View x, View y) {
+  contract::check_copy(x, y);
+  if (x.num_elements() == 0) return;
+  if (x.dtype != y.dtype && (x.dtype == DType::f64 || y.dtype == DType::f64))
+    return ref::copy(context, x, y);
+  if (x.contiguous() && y.contiguous()) {
+    const View from = flat(x);
+    const View to = flat(y);
+    for_ranges(context, from.shape[0], kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+      copy_row(from, to, {begin, begin}, end - begin);
+    });
+    return;
+  }
+  const std::int64_t width = x.shape[static_cast<std::size_t>(x.rank - 1)];
+  for_ranges(context, x.num_elements() / width, row_grain(width),
+             [&](std::int64_t begin, std::int64_t end, int) {
+               for (std::int64_t r = begin; r < end; ++r)
+                 copy_row(x, y, offsets_of(x, y, r), width);
+             });
+}
+
+void zero(const Context& context, View x) {
+  contract::check_zero(x);
+  for_ranges(context, x.num_elements() * dtype_bytes(x.dtype), 1 << 20,
+             [&](std::int64_t begin, std::int64_t end, int) {
+               std::memset(x.as<std::byte>() + begin, 0, static_cast<std::size_t>(end - begin));
+             });
+}
+
+double sum_of_squares(const Context& context, View x) {
+  const std::int64_t n = contract::check_sum_of_squares(x);
+  if (x.dtype == DType::f64) return ref::sum_of_squares(context, x);
+  const std::int64_t blocks = (n + kBlock - 1) / kBlock;
+  auto* partial = reinterpret_cast<double*>(
+      context.executor->scratch(-1, 0, static_cast<std::size_t>(blocks + 1) * sizeof(double)));
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    partial[begin / kBlock] =
+        x.dtype == DType::f32
+            ? HWY_DYNAMIC_DISPATCH(squares_f32)(x.as<const float>() + begin, end - begin)
+            : HWY_DYNAMIC_DISPATCH(squares_bf16)(x.as<const Bf16>() + begin, end - begin);
+  });
+  double sum = 0;
+  for (std::int64_t i = 0; i < blocks; ++i)
+    sum += partial[i];
+  return sum;
+}
+
+}  // namespace tera::kernels::cpu
+#endif

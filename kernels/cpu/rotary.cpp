@@ -1,0 +1,137 @@
+// Rotary positions. Sine and cosine of position x frequency are made in f64 by adding angles: the
+// position is 64 high + low, and cos(a + b) = cos a cos b - sin a sin b, so a call computes a few
+// dozen rows of true sines and then one complex product per token and pair, for all heads at once.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/rotary.cpp"
+#include <cmath>
+
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "kernels/contract.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/simd-inl.h"
+#include "kernels/ref/ref.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tera::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+template <class T>
+void rotate(const T* x, const float* cosine, const float* sine, std::int64_t half, T* y) {
+  for_vectors(half, [&](std::int64_t i, std::int64_t count) {
+    const VF c = load_n(cosine + i, count);
+    const VF s = load_n(sine + i, count);
+    const VF low = load_n(x + i, count);
+    const VF high = load_n(x + half + i, count);
+    store_n(hn::NegMulAdd(high, s, hn::Mul(low, c)), y + i, count);
+    store_n(hn::MulAdd(low, s, hn::Mul(high, c)), y + half + i, count);
+  });
+}
+
+}  // namespace
+
+void rotate_f32(
+    const float* x, const float* cosine, const float* sine, std::int64_t half, float* y) {
+  rotate(x, cosine, sine, half, y);
+}
+void rotate_bf16(
+    const Bf16* x, const float* cosine, const float* sine, std::int64_t half, Bf16* y) {
+  rotate(x, cosine, sine, half, y);
+}
+
+// cosine, sine [half] of the angle that is the sum of two others.
+void add_angles(
+    const double* a, const double* b, std::int64_t half, float sign, float* cosine, float* sine) {
+  const hn::ScalableTag<double> d;
+  constexpr auto kStep = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
+  const hn::Rebind<float, hn::ScalableTag<double>> df;
+  std::int64_t i = 0;
+  for (; i + kStep <= half; i += kStep) {
+    const auto ca = hn::LoadU(d, a + i);
+    const auto sa = hn::LoadU(d, a + half + i);
+    const auto cb = hn::LoadU(d, b + i);
+    const auto sb = hn::LoadU(d, b + half + i);
+    hn::StoreU(hn::DemoteTo(df, hn::NegMulAdd(sa, sb, hn::Mul(ca, cb))), df, cosine + i);
+    const auto s = hn::DemoteTo(df, hn::MulAdd(sa, cb, hn::Mul(ca, sb)));
+    hn::StoreU(hn::Mul(s, hn::Set(df, sign)), df, sine + i);
+  }
+  for (; i < half; ++i) {
+    cosine[i] = static_cast<float>(a[i] * b[i] - a[half + i] * b[half + i]);
+    sine[i] = sign * static_cast<float>(a[half + i] * b[i] + a[i] * b[half + i]);
+  }
+}
+
+}  // namespace tera::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tera::kernels::cpu {
+namespace {
+
+HWY_EXPORT(rotate_f32);
+HWY_EXPORT(rotate_bf16);
+HWY_EXPORT(add_angles);
+
+constexpr std::int64_t kLow = 64;
+
+}  // namespace
+
+void rotary(const Context& context, View x, View positions, double theta, bool inverse, View y) {
+  const contract::RotaryDims dims = contract::check_rotary(x, positions, y);
+  if (x.dtype == DType::f64) return ref::rotary(context, x, positions, theta, inverse, y);
+  const auto* position = positions.as<const std::int32_t>();
+  const std::int64_t half = dims.head_dim / 2;
+  std::int64_t lowest = 0;
+  std::int64_t highest = 0;
+  for (std::int64_t t = 0; t < dims.tokens; ++t) {
+    lowest = std::min<std::int64_t>(lowest, position[t] >> 6);
+    highest = std::max<std::int64_t>(highest, position[t] >> 6);
+  }
+  // Rows of cosines and sines: of the low parts, then of the high ones; far and few positions would
+  // make the second table longer than the tokens are many, so those get their own row each.
+  const bool by_token = highest - lowest + 1 > dims.tokens;
+  const std::int64_t high_rows = by_token ? dims.tokens : highest - lowest + 1;
+  auto* table = reinterpret_cast<double*>(context.executor->scratch(
+      -1, 0, static_cast<std::size_t>((kLow + high_rows + 1) * dims.head_dim) * sizeof(double)));
+  double* frequency = table + (kLow + high_rows) * dims.head_dim;
+  for (std::int64_t i = 0; i < half; ++i)
+    frequency[i] =
+        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims.head_dim));
+  for_ranges(context, kLow + high_rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::int64_t high = r - kLow;
+      const auto at = static_cast<double>(
+          r < kLow ? r : kLow * (by_token ? position[high] >> 6 : lowest + high));
+      for (std::int64_t i = 0; i < half; ++i) {
+        table[r * dims.head_dim + i] = std::cos(at * frequency[i]);
+        table[r * dims.head_dim + half + i] = std::sin(at * frequency[i]);
+      }
+    }
+  });
+  const auto rotate = [&]<class T>(auto row) {
+    for_ranges(context, dims.tokens, row_grain(dims.heads * dims.head_dim),
+               [&](std::int64_t begin, std::int64_t end, int worker) {
+                 auto* cosine = reinterpret_cast<float*>(context.executor->scratch(
+                     worker, 1, static_cast<std::size_t>(dims.head_dim) * sizeof(float)));
+                 float* sine = cosine + half;
+                 for (std::int64_t t = begin; t < end; ++t) {
+                   const std::int64_t high = by_token ? t : (position[t] >> 6) - lowest;
+                   HWY_DYNAMIC_DISPATCH(add_angles)
+                   (table + (kLow + high) * dims.head_dim,
+                    table + (position[t] & 63) * dims.head_dim, half, inverse ? -1.0F : 1.0F,
+                    cosine, sine);
+                   for (std::int64_t a = 0; a < dims.heads; ++a) {
+                     row(x.as<const T>() + t * x.strides[0] + a * x.strides[1], cosine, sine, half,
+                         y.as<T>() + t * y.strides[0] + a * y.strides[1]);
+                   }
+                 }
+               });
+  };
+  if (x.dtype == DType::f32) return rotate.operator()<float>(HWY_DYNAMIC_DISPATCH(rotate_f32));
+  rotate.operator()<Bf16>(HWY_DYNAMIC_DISPATCH(rotate_bf16));
+}
+
+}  // namespace tera::kernels::cpu
+#endif
