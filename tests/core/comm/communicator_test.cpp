@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -174,6 +175,18 @@ TEST_P(Collectives, SplitGroupsByColorOrderedByKey) {
     const auto again = world.split(0, world.rank());
     EXPECT_EQ(again->size(), world.size());
     EXPECT_EQ(again->rank(), world.rank());
+  });
+}
+
+TEST_P(Collectives, SplitsInARowDoNotMixTheirGroups) {
+  spawn_ranks(GetParam(), [](Communicator& world) {
+    for (int i = 0; i < 60; ++i) {
+      // Ranks linger in turn, so that the first to leave a split meets the last of the one before.
+      if (i % world.size() == world.rank())
+        std::this_thread::sleep_for(std::chrono::microseconds(200));
+      const auto group = world.split(i % 2 == 0 ? 0 : world.rank(), world.rank());
+      ASSERT_EQ(group->size(), i % 2 == 0 ? world.size() : 1) << i;
+    }
   });
 }
 

@@ -243,6 +243,21 @@ TEST(Model, ManyTokensAreCutIntoChunksOfTheHead) {
   EXPECT_NEAR(parts, loss, 1e-12 * loss);
 }
 
+TEST(Model, EvaluationHoldsOneLayerAtATime) {
+  const auto peak = [](int num_layers, bool with_backward) {
+    spec::ModelConfig config = moe_config();
+    config.num_layers = num_layers;
+    TinyModel tiny(config);
+    const Batch batch = random_batch(*tiny.backend, 2, 7, config.vocab_size, 3);
+    Stash stash(*tiny.backend);
+    Pass pass{.batch = batch, .stash = stash};
+    tiny.model.forward(pass, with_backward);
+    return tiny.backend->counter(MemoryKind::activations).peak_bytes;
+  };
+  EXPECT_EQ(peak(6, false), peak(2, false));
+  EXPECT_GT(peak(6, true), 2 * peak(2, true));
+}
+
 TEST(Model, SaysWhatIsWrong) {
   const auto message_of = [](const auto& body) -> std::string {
     try {

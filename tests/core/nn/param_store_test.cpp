@@ -130,6 +130,23 @@ TEST(InitParams, EqualForEveryPrecisionAndThreadCount) {
   }
 }
 
+// The definition, also across the blocks that threads share out.
+TEST(InitParams, ElementIsAFunctionOfSeedNameAndIndex) {
+  spec::ModelConfig config = llama_config();
+  config.vocab_size = 12001;
+  config.init_std = 0.02;
+  Store store(config);
+  init_params(store.params, config, 42);
+  const Tensor& head = store.params.get("head.weight").value;  // 144,012 elements
+  const Philox random(42, RngPurpose::init, name_hash("head.weight"));
+  for (const std::int64_t i : {0, 1, 65535, 65536, 65537, 131072, 144011}) {
+    const auto pair = random.normal2(0, static_cast<std::uint64_t>(i / 2));
+    EXPECT_EQ(head.data<float>()[i],
+              static_cast<float>(0.02 * pair[static_cast<std::size_t>(i % 2)]))
+        << i;
+  }
+}
+
 TEST(InitParams, DependsOnTheSeed) {
   Store a(llama_config());
   Store b(llama_config());
