@@ -7,9 +7,9 @@
 #include <QJsonDocument>
 #include <QJsonObject>
 #include <QPalette>
-#include <QStyleFactory>
 
 #include "core/base/check.h"
+#include "gui/style.h"
 
 namespace tera::gui {
 namespace {
@@ -124,7 +124,7 @@ void applyTheme(ThemeChoice choice) {
     now.watching = true;
     // Without an answer of the desktop, the palette Qt started with decides.
     now.desktopDark = QApplication::palette().color(QPalette::Window).lightness() < 128;
-    QApplication::setStyle(QStyleFactory::create(QStringLiteral("Fusion")));
+    QApplication::setStyle(new WorkbenchStyle);  // the application owns it
     watchDesktopScheme(qApp, [](bool dark) {
       state().desktopDark = dark;
       if (state().choice == ThemeChoice::System) show(dark);

@@ -1,5 +1,6 @@
 #include "gui/pages/design_page.h"
 
+#include <QApplication>
 #include <QEvent>
 #include <QHeaderView>
 #include <QLabel>
@@ -8,7 +9,6 @@
 #include <QSplitter>
 #include <QStackedLayout>
 #include <QTabWidget>
-#include <QToolButton>
 
 #include "core/base/units.h"
 #include "core/spec/presets.h"
@@ -150,12 +150,9 @@ QWidget* DesignPage::makeEmpty() {
 QWidget* DesignPage::makeForms() {
   auto* card = new Card(tr("Spec"));
   card->setMinimumWidth(300);
-  auto* presets = new QToolButton;
-  presets->setText(tr("Presets"));
-  presets->setAccessibleName(tr("Presets"));
+  auto* presets = new QPushButton(tr("Presets"));
+  presets->setAutoDefault(true);
   presets->setToolTip(tr("Replace the model or the cluster by one of resources"));
-  presets->setPopupMode(QToolButton::InstantPopup);
-  presets->setFocusPolicy(Qt::StrongFocus);
   auto* menu = new QMenu(presets);
   presets->setMenu(menu);
   connect(menu, &QMenu::aboutToShow, this, [this, menu] { fillPresetMenu(menu); });
@@ -191,9 +188,6 @@ QWidget* DesignPage::makeParameters() {
   table->horizontalHeader()->setSectionResizeMode(ParamModel::ShareColumn,
                                                   QHeaderView::ResizeToContents);
   table->setIconSize({11, 11});
-  QPalette clear = table->palette();
-  clear.setColor(QPalette::Base, Qt::transparent);
-  table->setPalette(clear);
   card->body()->addWidget(table, 1);
   m_timeText = new ToneLabel({}, ToneLabel::Normal);
   m_timeText->setWordWrap(true);
@@ -258,7 +252,10 @@ void DesignPage::showParts() {
     if (term.value <= 0) continue;
     times.push_back({qs(term.label), qs(format_seconds(term.value)), term.value,
                      theme().seriesColor(static_cast<int>(times.size()))});
-    words << QStringLiteral("%1 %2").arg(qs(term.label), qs(format_seconds(term.value)));
+    // A number stays with its unit when the line wraps.
+    const QString seconds =
+        qs(format_seconds(term.value)).replace(QLatin1Char(' '), QChar(QChar::Nbsp));
+    words << QStringLiteral("%1 %2").arg(qs(term.label), seconds);
   }
   m_timeText->setText(
       tr("Step %1: %2")
@@ -283,6 +280,11 @@ bool DesignPage::focusField(const std::string& path) {
   if (found == nullptr) return false;
   m_tabs->setCurrentWidget(found);
   return found->focusField(path);
+}
+
+void DesignPage::setInView(bool inView) {
+  if (inView && m_session.hasProject() && !isAncestorOf(QApplication::focusWidget()))
+    focusField("model.num_experts");  // the one edit that shows what a Mixture of Experts is
 }
 
 bool DesignPage::isReady() const {

@@ -27,6 +27,7 @@ class DesignPage : public Page {
  public:
   explicit DesignPage(Session& session, QWidget* parent = nullptr);
   bool isReady() const override;
+  void setInView(bool inView) override;
   bool focusField(const std::string& path);
   FieldForm* form(const std::string& path) const;  // the one that has this field; null if none
   Banner* banner() { return m_banner; }

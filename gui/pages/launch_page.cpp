@@ -74,9 +74,6 @@ QWidget* LaunchPage::makeChecks() {
   m_table->setColumnWidth(PreflightModel::StateColumn, 90);
   m_table->setColumnWidth(PreflightModel::TitleColumn, 120);
   m_table->verticalHeader()->setDefaultSectionSize(m_table->fontMetrics().height() + 14);
-  QPalette clear = m_table->palette();
-  clear.setColor(QPalette::Base, Qt::transparent);
-  m_table->setPalette(clear);
   card->body()->addWidget(m_table, 1);
   return card;
 }

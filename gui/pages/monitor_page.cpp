@@ -247,10 +247,19 @@ QWidget* MonitorPage::makeAttention() {
   card->body()->addWidget(m_allWell);
   m_attentionTable = makeTable(&m_attentionModel, tr("Needs attention"));
   m_attentionTable->hideColumn(DiagnosticModel::LineColumn);
+  m_attentionTable->hideColumn(DiagnosticModel::HintColumn);
+  m_attentionTable->horizontalHeader()->hide();
+  m_attentionTable->horizontalHeader()->setStretchLastSection(false);
+  m_attentionTable->horizontalHeader()->setSectionResizeMode(DiagnosticModel::MessageColumn,
+                                                             QHeaderView::Stretch);
   m_attentionTable->setColumnWidth(DiagnosticModel::SeverityColumn, 88);
-  m_attentionTable->setColumnWidth(DiagnosticModel::FieldColumn, 118);
-  m_attentionTable->setColumnWidth(DiagnosticModel::MessageColumn, 250);
+  m_attentionTable->setColumnWidth(DiagnosticModel::FieldColumn, 140);
   card->body()->addWidget(m_attentionTable, 1);
+  m_advice = new ToneLabel;
+  m_advice->setWordWrap(true);
+  card->body()->addWidget(m_advice);
+  connect(m_attentionTable->selectionModel(), &QItemSelectionModel::currentChanged, this,
+          &MonitorPage::showAdvice);
   card->body()->addStretch(0);
   return card;
 }
@@ -392,12 +401,21 @@ void MonitorPage::showFinding() {
   m_attentionModel.setDiagnostics(found);
   m_attentionTable->setVisible(!found.empty());
   m_allWell->setVisible(found.empty());
+  showAdvice();
   if (!found.empty()) return;
   m_allWell->setTone(m_loss.rowCount() > 0 ? ToneLabel::Ok : ToneLabel::Muted);
   m_allWell->setText(m_loss.rowCount() > 0
                          ? tr("✓ Nothing. Watched: loss spikes and NaN, silence, speed against the "
                               "plan, hot and dead experts.")
                          : tr("Waiting for the first record. %1").arg(qs(status.detail)));
+}
+
+// What to do about the selected finding, or about the first.
+void MonitorPage::showAdvice() {
+  const int row = std::max(0, m_attentionTable->currentIndex().row());
+  const bool any = row < m_attentionModel.rowCount() && !m_attentionModel.row(row).hint.empty();
+  m_advice->setVisible(any);
+  if (any) m_advice->setText(tr("→ %1").arg(qs(m_attentionModel.row(row).hint)));
 }
 
 // Once, when a run that was alive here has ended.
@@ -451,6 +469,7 @@ bool MonitorPage::isReady() const {
 
 void MonitorPage::setInView(bool inView) {
   m_session.feed().setFast(inView);
+  if (inView && m_stack->currentIndex() == 1) m_lossChart->plot().setFocus();
 }
 
 }  // namespace tera::gui

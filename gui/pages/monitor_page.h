@@ -60,6 +60,7 @@ class MonitorPage : public Page {
   void drain();  // one slice of waiting records
   void showStatus();
   void showFinding();
+  void showAdvice();
   void showEnd(const run::RunStatus& status);
   void setStopping(bool on);
 
@@ -80,6 +81,7 @@ class MonitorPage : public Page {
   QTableView* m_logTable = nullptr;
   QTableView* m_attentionTable = nullptr;
   ToneLabel* m_allWell = nullptr;
+  ToneLabel* m_advice = nullptr;
 
   MetricSeriesModel m_loss, m_grad, m_speed;
   ExpertLoadModel m_experts;

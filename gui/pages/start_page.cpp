@@ -1,5 +1,7 @@
 #include "gui/pages/start_page.h"
 
+#include <algorithm>
+
 #include <QFileInfo>
 #include <QGridLayout>
 #include <QHeaderView>
@@ -7,7 +9,9 @@
 #include <QProgressBar>
 #include <QPushButton>
 
+#include "core/base/units.h"
 #include "core/base/vfs.h"
+#include "core/plan/param_table.h"
 #include "core/spec/presets.h"
 #include "gui/icons.h"
 #include "gui/session.h"
@@ -18,7 +22,6 @@ namespace tera::gui {
 namespace {
 
 constexpr int kPollMs = 2000;
-constexpr int kTemplateColumns = 2;
 
 run::RunList readRuns() {
   const std::filesystem::path root = run::default_runs_root();
@@ -90,9 +93,13 @@ StartPage::StartPage(Session& session, QWidget* parent)
     const Result<std::vector<std::string>> names = spec::model_preset_names();
     if (!names) return templates;
     for (const std::string& name : *names) {
-      if (const Result<spec::ModelPreset> preset = spec::model_preset(name))
-        templates.push_back({qs(name), qs(preset->title)});
+      if (const Result<spec::ModelPreset> preset = spec::model_preset(name)) {
+        templates.push_back({qs(name), qs(preset->title),
+                             static_cast<double>(plan::count_params(preset->model).total)});
+      }
     }
+    std::stable_sort(templates.begin(), templates.end(),
+                     [](const Template& a, const Template& b) { return a.params < b.params; });
     return templates;
   });
   showRecent();
@@ -158,8 +165,8 @@ QWidget* StartPage::makeTryCard() {
 
 QWidget* StartPage::makeTemplates() {
   auto* card = new Card(tr("New from template"));
-  m_templates = new QGridLayout;
-  m_templates->setSpacing(8);
+  m_templates = new QVBoxLayout;
+  m_templates->setSpacing(6);
   card->body()->addLayout(m_templates);
   card->body()->addStretch(1);
   return card;
@@ -175,7 +182,8 @@ void StartPage::showTemplates(const std::vector<Template>& templates) {
     auto* inside = new QVBoxLayout(button);
     inside->setContentsMargins(10, 5, 10, 5);
     inside->setSpacing(0);
-    auto* name = new QLabel(entry.name);
+    auto* name =
+        new QLabel(QStringLiteral("%1   %2").arg(entry.name, qs(format_count(entry.params))));
     name->setFont(scaledFont(*this, 1.0, QFont::DemiBold));
     auto* title = new ToneLabel(entry.title);
     title->setFont(scaledFont(*this, 0.9));
@@ -185,8 +193,7 @@ void StartPage::showTemplates(const std::vector<Template>& templates) {
       inside->addWidget(label);
     }
     button->setMinimumHeight(inside->sizeHint().height());
-    const int at = m_templates->count();
-    m_templates->addWidget(button, at / kTemplateColumns, at % kTemplateColumns);
+    m_templates->addWidget(button);
     connect(button, &QPushButton::clicked, this, [this, name = entry.name] {
       if (const Result<void> made = m_session.newFromTemplate(name); !made) {
         m_banner->show(qs(made.error().message), true);
@@ -207,6 +214,7 @@ QWidget* StartPage::makeRecent() {
   m_recent->setFrameShape(QFrame::NoFrame);
   m_recent->setAccessibleName(tr("Recent projects"));
   m_recent->setMaximumHeight(132);
+  clearBase(*m_recent);
   card->body()->addWidget(m_recent);
   connect(open, &QPushButton::clicked, this, &StartPage::openRequested);
   connect(m_recent, &QListWidget::itemActivated, this, [this](QListWidgetItem* item) {

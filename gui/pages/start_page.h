@@ -10,9 +10,9 @@
 #include "gui/page.h"
 #include "gui/widgets/banner.h"
 
-class QGridLayout;
 class QProgressBar;
 class QPushButton;
+class QVBoxLayout;
 
 namespace tera::gui {
 
@@ -35,6 +35,7 @@ class StartPage : public Page {
  private:
   struct Template {
     QString name, title;
+    double params = 0;
   };
   QWidget* makeHeader();
   QWidget* makeTryCard();
@@ -57,7 +58,7 @@ class StartPage : public Page {
   QPushButton* m_cancel = nullptr;
   QProgressBar* m_busy = nullptr;
   ToneLabel* m_progress = nullptr;
-  QGridLayout* m_templates = nullptr;
+  QVBoxLayout* m_templates = nullptr;
   Banner* m_banner = nullptr;
   QTimer m_poll;
   bool m_runsKnown = false, m_templatesKnown = false;

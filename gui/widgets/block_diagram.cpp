@@ -190,9 +190,11 @@ void BlockDiagram::paintExperts(QPainter& painter,
   if (rect.height() < 8) return;
   const Theme& colors = theme();
   const double size = std::clamp(rect.height() / 2 - 3, 6.0, 13.0);
-  const int perRow = std::max(1, static_cast<int>((rect.width() - 40) / (size + 3)));
+  const int perRow = std::max(1, static_cast<int>((rect.width() + 3) / (size + 3)));
   const int rows = std::max(1, static_cast<int>((rect.height() + 3) / (size + 3)));
-  const int drawn = std::min(block.experts, perRow * rows);
+  const int room = perRow * rows;
+  constexpr int kLabelCells = 4;  // "+ 94" stands where the last cells would
+  const int drawn = block.experts <= room ? block.experts : std::max(1, room - kLabelCells);
   for (int i = 0; i < drawn; ++i) {
     const QRectF cell(rect.left() + (i % perRow) * (size + 3),
                       rect.top() + (i / perRow) * (size + 3), size, size);
@@ -205,8 +207,9 @@ void BlockDiagram::paintExperts(QPainter& painter,
   }
   if (drawn < block.experts) {
     painter.setPen(colors.muted);
-    painter.drawText(QRectF(rect.right() - 34, rect.top(), 34, size + 4),
-                     Qt::AlignRight | Qt::AlignVCenter, QStringLiteral("…"));
+    painter.drawText(QRectF(rect.right() - 70, rect.top() + (rows - 1) * (size + 3), 70, size),
+                     Qt::AlignRight | Qt::AlignVCenter,
+                     BlockDiagram::tr("+ %1").arg(number(block.experts - drawn)));
   }
 }
 

@@ -74,6 +74,12 @@ void ToneLabel::recolor() {
   setPalette(own);
 }
 
+void clearBase(QAbstractItemView& view) {
+  QPalette clear = view.palette();
+  clear.setColor(QPalette::Base, Qt::transparent);
+  view.setPalette(clear);
+}
+
 QTableView* makeTable(QAbstractItemModel* model, const QString& accessibleName) {
   auto* table = new QTableView;
   table->setModel(model);
@@ -84,6 +90,7 @@ QTableView* makeTable(QAbstractItemModel* model, const QString& accessibleName) 
   table->setSelectionMode(QAbstractItemView::SingleSelection);
   table->setEditTriggers(QAbstractItemView::NoEditTriggers);
   table->setTabKeyNavigation(false);
+  clearBase(*table);
   table->setWordWrap(false);
   table->verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
   table->verticalHeader()->setDefaultSectionSize(table->fontMetrics().height() + 7);
@@ -91,6 +98,7 @@ QTableView* makeTable(QAbstractItemModel* model, const QString& accessibleName) 
   table->horizontalHeader()->setHighlightSections(false);
   table->horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
   table->horizontalHeader()->setStretchLastSection(true);
+  table->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   return table;
 }
 

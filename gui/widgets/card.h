@@ -1,5 +1,6 @@
 // Card: a titled panel. Small helpers that every page uses.
 #pragma once
+#include <QAbstractItemView>
 #include <QFrame>
 #include <QLabel>
 #include <QTableView>
@@ -43,6 +44,9 @@ class ToneLabel : public QLabel {
 // A table for reading: fixed row height (fast for any number of rows), whole-row selection, no
 // grid.
 QTableView* makeTable(QAbstractItemModel* model, const QString& accessibleName);
+
+// Lets the card under a list or table show through.
+void clearBase(QAbstractItemView& view);
 
 // Larger or smaller than the application font, in points; bold if asked.
 QFont scaledFont(const QWidget& widget, double factor, QFont::Weight weight = QFont::Normal);

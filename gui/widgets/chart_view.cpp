@@ -25,6 +25,7 @@ namespace {
 constexpr int kFrameMs = 16;
 constexpr std::int64_t kFewSamples = 60;  // so few are drawn with their points
 constexpr std::size_t kMaxHistory = 50;
+constexpr double kMarkWidth = 8;
 
 struct SiStep {
   double factor;
@@ -521,13 +522,16 @@ void PlotView::drawForeground(QPainter* painter, const QRectF&) {
   }
   painter->save();
   painter->setClipRect(area.adjusted(0, -2, 2, 2));
+  double lastMark = -1e9;  // marks closer than their own width say no more than one
   for (const auto& [step, what] : m_markers) {
     const double x = pixelX(m_model.xOfStep(step));
-    painter->setPen(QPen(colors.idle, 1, Qt::DotLine));
-    painter->drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
+    if (x - lastMark < kMarkWidth) continue;
+    lastMark = x;
     painter->setBrush(colors.idle);
     painter->setPen(Qt::NoPen);
-    const QPointF mark[] = {{x - 4, area.bottom()}, {x + 4, area.bottom()}, {x, area.bottom() - 6}};
+    const QPointF mark[] = {{x - kMarkWidth / 2, area.bottom()},
+                            {x + kMarkWidth / 2, area.bottom()},
+                            {x, area.bottom() - kMarkWidth * 0.75}};
     painter->drawPolygon(mark, 3);
   }
   if (std::isfinite(m_reference) && (!m_logY || m_reference > 0)) {

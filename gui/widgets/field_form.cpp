@@ -8,12 +8,14 @@
 #include <QEvent>
 #include <QKeyEvent>
 #include <QLineEdit>
+#include <QPainter>
 
 #include "core/base/units.h"
 #include "gui/document.h"
 #include "gui/icons.h"
 #include "gui/models/diagnostic_model.h"
 #include "gui/text.h"
+#include "gui/theme.h"
 #include "gui/widgets/card.h"
 #include "gui/widgets/quantity_box.h"
 
@@ -30,6 +32,31 @@ class QuietComboBox : public QComboBox {
  protected:
   void wheelEvent(QWheelEvent* event) override {
     hasFocus() ? QComboBox::wheelEvent(event) : event->ignore();
+  }
+};
+
+// The title of a section: a chevron and bold text across the whole width.
+class SectionButton : public QAbstractButton {
+ public:
+  explicit SectionButton(const QString& title) {
+    setText(title);
+    setCheckable(true);
+    setFocusPolicy(Qt::TabFocus);
+    setAccessibleName(FieldForm::tr("Section %1").arg(title));
+    setFont(scaledFont(*this, 1.0, QFont::DemiBold));
+  }
+  QSize sizeHint() const override { return {120, fontMetrics().height() + 8}; }
+
+ protected:
+  void paintEvent(QPaintEvent*) override {
+    QPainter painter(this);
+    if (underMouse()) painter.fillRect(rect(), theme().raised);
+    const QPixmap chevron =
+        tintedPixmap(isChecked() ? QStringLiteral("less") : QStringLiteral("more"), 12,
+                     devicePixelRatioF(), theme().muted);
+    painter.drawPixmap(QPoint(2, (height() - 12) / 2), chevron);
+    painter.setPen(hasFocus() ? theme().accent : theme().text);
+    painter.drawText(rect().adjusted(20, 0, 0, 0), Qt::AlignLeft | Qt::AlignVCenter, text());
   }
 };
 
@@ -74,7 +101,6 @@ FieldForm::FieldForm(Document& document, std::vector<FormSection> sections, QWid
   setAutoFillBackground(false);
   viewport()->setAutoFillBackground(false);
   auto* content = new QWidget;
-  content->setAutoFillBackground(false);
   auto* layout = new QVBoxLayout(content);
   layout->setContentsMargins(0, 0, 8, 0);
   layout->setSpacing(4);
@@ -86,6 +112,7 @@ FieldForm::FieldForm(Document& document, std::vector<FormSection> sections, QWid
     addSection(layout, section);
   layout->addStretch(1);
   setWidget(content);
+  content->setAutoFillBackground(false);  // setWidget switches it on; the card shows through
   connect(&document, &Document::specChanged, this, &FieldForm::showValues);
   connect(&document, &Document::diagnosticsChanged, this, [this] {
     widget()->setEnabled(m_document.isGood());
@@ -96,16 +123,8 @@ FieldForm::FieldForm(Document& document, std::vector<FormSection> sections, QWid
 }
 
 void FieldForm::addSection(QVBoxLayout* layout, const FormSection& section) {
-  auto* toggle = new QToolButton;
-  toggle->setText(section.title);
-  toggle->setAccessibleName(tr("Section %1").arg(section.title));
-  toggle->setCheckable(true);
+  auto* toggle = new SectionButton(section.title);
   toggle->setChecked(section.expanded);
-  toggle->setAutoRaise(true);
-  toggle->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-  toggle->setFont(scaledFont(*this, 1.0, QFont::DemiBold));
-  toggle->setIcon(themedIcon(section.expanded ? "less" : "more"));
-  toggle->setIconSize({12, 12});
   layout->addWidget(toggle);
   auto* body = new QWidget;
   auto* grid = new QGridLayout(body);
@@ -115,10 +134,7 @@ void FieldForm::addSection(QVBoxLayout* layout, const FormSection& section) {
   grid->setColumnStretch(0, 1);
   layout->addWidget(body);
   body->setVisible(section.expanded);
-  connect(toggle, &QToolButton::toggled, this, [toggle, body](bool open) {
-    body->setVisible(open);
-    toggle->setIcon(themedIcon(open ? "less" : "more"));
-  });
+  connect(toggle, &QAbstractButton::toggled, body, &QWidget::setVisible);
   for (const std::string& path : section.paths) {
     for (const spec::FieldInfo& info : spec::all_fields()) {
       const bool rest = path.ends_with('*') &&
@@ -130,7 +146,7 @@ void FieldForm::addSection(QVBoxLayout* layout, const FormSection& section) {
   }
 }
 
-void FieldForm::addRow(QGridLayout* grid, const spec::FieldInfo& info, QToolButton* section) {
+void FieldForm::addRow(QGridLayout* grid, const spec::FieldInfo& info, QAbstractButton* section) {
   Row row;
   row.info = info;
   row.section = section;

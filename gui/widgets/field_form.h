@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
+#include <QAbstractButton>
 #include <QGridLayout>
 #include <QScrollArea>
-#include <QToolButton>
 
 #include "core/base/error.h"
 #include "core/spec/yaml.h"
@@ -45,11 +45,11 @@ class FieldForm : public QScrollArea {
     QWidget* label = nullptr;
     QWidget* editor = nullptr;
     ToneLabel* message = nullptr;
-    QToolButton* section = nullptr;
+    QAbstractButton* section = nullptr;
     std::function<void(const QString& scalar)> show;  // puts a value into the editor
   };
   void addSection(QVBoxLayout* layout, const FormSection& section);
-  void addRow(QGridLayout* grid, const spec::FieldInfo& info, QToolButton* section);
+  void addRow(QGridLayout* grid, const spec::FieldInfo& info, QAbstractButton* section);
   void makeEditor(Row& row);
   void describe(const Row& row);
   void commit(const std::string& path, const QString& scalar);
