@@ -23,9 +23,7 @@ std::vector<Diagnostic> engine_notes(const spec::ParsedSpec& parsed) {
   std::vector<Diagnostic> notes = spec::validate_for_engine(parsed.spec);
   for (Diagnostic& note : notes) {
     note.severity = Severity::note;
-    if (const auto at = parsed.positions.find(note.field); at != parsed.positions.end()) {
-      std::tie(note.line, note.column) = at->second;
-    }
+    std::tie(note.line, note.column) = spec::position_of(parsed, note.field);
   }
   return notes;
 }

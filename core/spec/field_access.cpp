@@ -29,12 +29,14 @@ PathHead split_path(std::string_view path) {
   const auto dot = path.find('.');
   head.name = path.substr(0, dot);
   head.rest = dot == std::string_view::npos ? std::string_view() : path.substr(dot + 1);
+  head.valid = dot == std::string_view::npos || !head.rest.empty();
   const auto bracket = head.name.find('[');
   if (bracket == std::string_view::npos) return head;
   const std::string_view digits = head.name.substr(bracket + 1);
   std::size_t index = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), index);
-  head.valid = error == std::errc{} && end + 1 == digits.data() + digits.size() && *end == ']';
+  head.valid =
+      head.valid && error == std::errc{} && end + 1 == digits.data() + digits.size() && *end == ']';
   head.index = index;
   head.name = head.name.substr(0, bracket);
   return head;

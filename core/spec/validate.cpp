@@ -257,6 +257,16 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   return findings.take();
 }
 
+std::pair<int, int> position_of(const ParsedSpec& parsed, std::string path) {
+  while (!path.empty()) {
+    const auto at = parsed.positions.find(path);
+    if (at != parsed.positions.end()) return at->second;
+    const auto end = path.find_last_of(".[");
+    path.resize(end == std::string::npos ? 0 : end);
+  }
+  return {0, 0};
+}
+
 ParsedSpec load_and_validate(const std::filesystem::path& path,
                              const std::vector<std::string>& overrides) {
   ParsedSpec parsed = load_run_spec(path);
@@ -280,9 +290,7 @@ ParsedSpec load_and_validate(const std::filesystem::path& path,
   }
   if (!parsed.ok()) return parsed;
   for (Diagnostic& found : validate(parsed.spec)) {
-    if (const auto at = parsed.positions.find(found.field); at != parsed.positions.end()) {
-      std::tie(found.line, found.column) = at->second;
-    }
+    std::tie(found.line, found.column) = position_of(parsed, found.field);
     parsed.diagnostics.push_back(std::move(found));
   }
   return parsed;

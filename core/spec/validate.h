@@ -2,6 +2,7 @@
 #pragma once
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/error.h"
@@ -16,6 +17,8 @@ std::vector<Diagnostic> validate(const RunSpec& spec);
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec);
 // False for a cluster nobody has filled in: such a spec trains, but cannot be planned.
 bool is_described(const Cluster& cluster);
+// Line and column of a field in the text, or of the nearest section around it that the text has.
+std::pair<int, int> position_of(const ParsedSpec& parsed, std::string path);
 // Loads a file, applies "path=value" overrides and validates; findings carry the line of their
 // field.
 ParsedSpec load_and_validate(const std::filesystem::path& path,

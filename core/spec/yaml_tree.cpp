@@ -202,13 +202,23 @@ class TreeBuilder : public YAML::EventHandler {
       frame.skip_value = true;
       diagnostics_.push_back(
           {.severity = Severity::error,
-           .field = node.text.substr(0, 128),
+           .field = path_of(node.text),
            .message = fmt::format("given twice; the first is on line {}", first->line),
            .hint = "remove one of them",
            .line = node.line,
            .column = node.column});
     }
     frame.key = YamlEntry{std::move(node.text), node.line, node.column, {}};
+  }
+
+  // "training.seq_length" for a key of the innermost section.
+  std::string path_of(std::string_view key) const {
+    constexpr std::size_t kShown = 128;
+    std::string path;
+    for (const Frame& frame : stack_) {
+      if (frame.key) path += frame.key->key + ".";
+    }
+    return (path + std::string(key)).substr(0, kShown);
   }
 
   void open(YamlNode node, YAML::anchor_t anchor) {

@@ -1,0 +1,231 @@
+#include "core/spec/validate.h"
+
+#include <functional>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/spec/presets.h"
+#include "tests/core/spec/spec_text.h"
+
+namespace tera::spec {
+namespace {
+
+using testing::HasSubstr;
+
+struct Case {
+  const char* field;    // of the finding
+  const char* message;  // part of it
+  const char* hint;     // part of it
+  std::function<void(RunSpec&)> spoil;
+};
+
+const Diagnostic* find(const std::vector<Diagnostic>& found,
+                       const std::string& field,
+                       const std::string& message) {
+  for (const Diagnostic& d : found) {
+    if (d.field == field && d.message.find(message) != std::string::npos) return &d;
+  }
+  return nullptr;
+}
+
+void expect_cases(const RunSpec& good, const std::vector<Case>& cases, Severity severity) {
+  ASSERT_FALSE(has_errors(validate(good))) << findings_text(validate(good));
+  for (const Case& c : cases) {
+    RunSpec spec = good;
+    c.spoil(spec);
+    const std::vector<Diagnostic> found = validate(spec);
+    const Diagnostic* d = find(found, c.field, c.message);
+    ASSERT_NE(d, nullptr) << c.field << ": " << c.message << "\n" << findings_text(found);
+    EXPECT_EQ(d->severity, severity) << c.field;
+    EXPECT_THAT(d->hint, HasSubstr(c.hint)) << c.field;
+  }
+}
+
+TEST(Validate, ModelRules) {
+  expect_cases(
+      tiny_spec(),
+      {{"name", "letters", "use a-b", [](RunSpec& s) { s.name = "a/b"; }},
+       {"name", "got ''", "use run", [](RunSpec& s) { s.name = ""; }},
+       {"model.num_key_value_heads", "3 does not divide", "use 2 or 4",
+        [](RunSpec& s) { s.model.num_key_value_heads = 3; }},
+       {"model.head_dim", "odd", "use 64", [](RunSpec& s) { s.model.head_dim = 63; }},
+       {"model.router_top_k", "9 is more than model.num_experts = 8", "at most 8",
+        [](RunSpec& s) { s.model.router_top_k = 9; }},
+       {"model.router_top_k", "0, but", "use 2", [](RunSpec& s) { s.model.router_top_k = 0; }},
+       {"model.moe_ffn_hidden_size", "0, but", "use about 256",
+        [](RunSpec& s) { s.model.moe_ffn_hidden_size = 0; }},
+       {"model.ffn_hidden_size", "1 leading layers are dense", "use about",
+        [](RunSpec& s) { s.model.num_dense_layers = 1; }},
+       {"model.num_dense_layers", "none of the 4", "at most 3",
+        [](RunSpec& s) {
+          s.model.num_dense_layers = 4;
+          s.model.ffn_hidden_size = 512;
+        }},
+       {"model.z_loss_coeff", "softmax", "z_loss_coeff 0",
+        [](RunSpec& s) { s.model.router_score = RouterScore::sigmoid; }},
+       {"model.kv_lora_rank", "latent attention needs it", "512",
+        [](RunSpec& s) { s.model.attention = AttentionKind::latent; }},
+       {"model.num_layers", "got 0", "at least 1", [](RunSpec& s) { s.model.num_layers = 0; }},
+       {"model.norm_eps", "nan", "", [](RunSpec& s) { s.model.norm_eps = std::nan(""); }},
+       {"model", "parameters, expected at most", "check hidden_size",
+        [](RunSpec& s) {
+          s.model.hidden_size = 1 << 20;
+          s.model.moe_ffn_hidden_size = 1 << 20;
+          s.model.num_experts = 65536;
+        }}},
+      Severity::error);
+}
+
+TEST(Validate, TrainingAndDataRules) {
+  expect_cases(
+      tiny_spec(),
+      {{"training.warmup_steps", "not less than", "at most 20",
+        [](RunSpec& s) { s.training.warmup_steps = 200; }},
+       {"training.decay_steps", "warmup 20 + decay 190", "at most 180",
+        [](RunSpec& s) {
+          s.training.lr_schedule = LrScheduleKind::wsd;
+          s.training.decay_steps = 190;
+        }},
+       {"training.min_learning_rate", "more than training.learning_rate", "use 0.0001",
+        [](RunSpec& s) { s.training.min_learning_rate = 1; }},
+       {"training.global_batch_size",
+        "16 is not a multiple of micro_batch_size x data_parallel_size = 3 x 1 = 3", "use 15 or 18",
+        [](RunSpec& s) { s.layout.micro_batch_size = 3; }},
+       {"training.global_batch_size", "= 32 x 1", "use 32",
+        [](RunSpec& s) { s.layout.micro_batch_size = 32; }},
+       {"training.seq_length", "model.max_position_embeddings = 1024", "at most 1024",
+        [](RunSpec& s) {
+          s.model.position = PositionKind::learned;
+          s.training.seq_length = 2048;
+        }},
+       {"training.adam_beta2", "never forgets", "0.95",
+        [](RunSpec& s) { s.training.adam_beta2 = 1; }},
+       {"data.datasets", "add up to 0", "weight of 1",
+        [](RunSpec& s) {
+          s.data.datasets = {{"a", "", 0}};
+        }},
+       {"data.datasets[0].path", "empty", "data/train",
+        [](RunSpec& s) {
+          s.data.datasets = {{"", "", 1}};
+        }},
+       {"data.blend_stages[0].weights", "got 1 weights for 0 datasets", "one weight per dataset",
+        [](RunSpec& s) {
+          s.data.blend_stages = {{5, {1}}};
+        }},
+       {"data.blend_stages[1].from_sample", "5 does not come after 5", "order",
+        [](RunSpec& s) {
+          s.data.datasets = {{"a", "", 1}};
+          s.data.blend_stages = {{5, {1}}, {5, {1}}};
+        }}},
+      Severity::error);
+}
+
+TEST(Validate, LayoutRules) {
+  RunSpec good = run_preset("moe-1t")->spec;
+  expect_cases(
+      good,
+      {{"layout.tensor_parallel_size", "3 does not divide model.num_attention_heads = 64",
+        "use 2 or 4", [](RunSpec& s) { s.layout.tensor_parallel_size = 3; }},
+       {"layout.expert_parallel_size", "6 does not divide model.num_experts = 256", "use 4 or 8",
+        [](RunSpec& s) { s.layout.expert_parallel_size = 6; }},
+       {"layout.expert_parallel_size", "does not divide the 2 ranks", "use 2",
+        [](RunSpec& s) {
+          s.layout.data_parallel_size = 1;
+          s.layout.context_parallel_size = 1;
+        }},
+       {"layout.expert_tensor_parallel_size", "7 does not divide model.moe_ffn_hidden_size",
+        "use 6 or 8", [](RunSpec& s) { s.layout.expert_tensor_parallel_size = 7; }},
+       {"layout.pipeline_parallel_size", "64 is more than model.num_layers = 63", "at most 63",
+        [](RunSpec& s) { s.layout.pipeline_parallel_size = 64; }},
+       {"layout.virtual_stages", "one model chunk", "use 1",
+        [](RunSpec& s) { s.layout.virtual_stages = 2; }},
+       {"layout.sequence_parallel", "each see every token 2 times", "use true",
+        [](RunSpec& s) { s.layout.sequence_parallel = false; }},
+       {"layout.data_parallel_size", "= 32,768 ranks, but the cluster has 16,384 devices",
+        "4096 nodes", [](RunSpec& s) { s.layout.data_parallel_size *= 2; }},
+       {"training.seq_length", "not a multiple of 2 x context_parallel_size = 4",
+        "use 4096 or 4100", [](RunSpec& s) { s.training.seq_length = 4098; }},
+       {"layout", "ranks, expected at most", "lower",
+        [](RunSpec& s) {
+          s.layout.tensor_parallel_size = s.layout.context_parallel_size =
+              s.layout.data_parallel_size = 1 << 20;
+        }},
+       {"cluster.inter_node.bytes_per_s", "0, but planning divides", "50e9",
+        [](RunSpec& s) { s.cluster.inter_node.bytes_per_s = 0; }},
+       {"cluster.device.memory_bytes", "0, but", "80e9",
+        [](RunSpec& s) { s.cluster.device.memory_bytes = 0; }},
+       {"cluster.device.peak_flops_per_s_bf16", "0, but", "989e12",
+        [](RunSpec& s) { s.cluster.device.peak_flops_per_s_bf16 = 0; }},
+       {"cluster.device.idle_power_w", "more than peak_power_w", "at most 700",
+        [](RunSpec& s) { s.cluster.device.idle_power_w = 900; }}},
+      Severity::error);
+}
+
+TEST(Validate, WarnsWhereItCostsSpeed) {
+  expect_cases(run_preset("moe-1t")->spec,
+               {{"model.head_dim", "not a multiple of 64", "64 or 128",
+                 [](RunSpec& s) { s.model.head_dim = 80; }},
+                {"training.global_batch_size", "16 micro-batches for 32 pipeline stages",
+                 "use at least 16384", [](RunSpec& s) { s.training.global_batch_size = 2048; }},
+                {"layout.zero_stage", "for every micro-batch", "use 1",
+                 [](RunSpec& s) { s.layout.zero_stage = 2; }},
+                {"layout.data_parallel_size", "8,192 stay idle", "data_parallel_size 128",
+                 [](RunSpec& s) { s.layout.data_parallel_size = 64; }},
+                {"model.aux_loss_coeff", "nothing balances", "0.01",
+                 [](RunSpec& s) { s.model.aux_loss_coeff = 0; }},
+                {"model.vocab_size", "rows are padded", "use 131074",
+                 [](RunSpec& s) { s.model.vocab_size = 131073; }}},
+               Severity::warning);
+}
+
+TEST(Validate, ReportsEveryProblemAtOnce) {
+  RunSpec spec = tiny_spec();
+  spec.name = "a b";
+  spec.model.router_top_k = 9;
+  spec.training.warmup_steps = 1000;
+  spec.layout.micro_batch_size = 3;
+  int errors = 0;
+  for (const Diagnostic& d : validate(spec))
+    errors += d.severity == Severity::error ? 1 : 0;
+  EXPECT_EQ(errors, 4) << findings_text(validate(spec));
+}
+
+TEST(Validate, SeveralRanksMayShareAProcessor) {
+  RunSpec spec = tiny_spec();
+  spec.layout.data_parallel_size = 4;
+  EXPECT_FALSE(has_errors(validate(spec))) << findings_text(validate(spec));
+}
+
+TEST(Validate, AnUndescribedClusterIsAWarning) {
+  RunSpec spec = tiny_spec();
+  spec.cluster = {};
+  spec.layout.data_parallel_size = 2;
+  ASSERT_FALSE(has_errors(validate(spec)));
+  EXPECT_NE(find(validate(spec), "cluster", "not described"), nullptr);
+}
+
+TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
+  RunSpec spec = run_preset("tiny-moe")->spec;
+  EXPECT_TRUE(validate_for_engine(spec).empty());
+  spec.layout.data_parallel_size = 2;
+  spec.layout.schedule = ScheduleKind::gpipe;
+  spec.training.precision = Precision::bf16;
+  spec.model.qk_norm = QkNormKind::full;
+  EXPECT_TRUE(validate_for_engine(spec).empty());
+  for (const char* path : {"layout.tensor_parallel_size", "layout.context_parallel_size",
+                           "layout.pipeline_parallel_size", "layout.expert_parallel_size",
+                           "layout.expert_tensor_parallel_size", "layout.zero_stage"}) {
+    RunSpec other = spec;
+    ASSERT_TRUE(set_field(other, path, "2"));
+    ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;
+    EXPECT_EQ(validate_for_engine(other)[0].field, path);
+  }
+  spec.layout.recompute = RecomputeKind::full;
+  spec.model.attention = AttentionKind::latent;
+  spec.data.datasets.clear();
+  EXPECT_EQ(validate_for_engine(spec).size(), 3U);
+}
+
+}  // namespace
+}  // namespace tera::spec
