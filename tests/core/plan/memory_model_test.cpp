@@ -1,0 +1,134 @@
+#include "core/plan/memory_model.h"
+
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "core/plan/estimate.h"
+#include "tests/core/plan/plan_specs.h"
+
+namespace tera::plan {
+namespace {
+
+double kind(const StageMemory& stage, const char* label) {
+  const Term* term = find_term(stage.memory, label);
+  return term == nullptr ? -1 : term->value;
+}
+
+std::vector<StageMemory> memory_of(const spec::RunSpec& spec) {
+  const auto e = estimate(spec);
+  EXPECT_TRUE(e) << e.error().message;
+  return e->stages;
+}
+
+void expect_engine_bytes(const spec::RunSpec& spec, const std::string& what) {
+  const EngineBytes bytes = engine_bytes(spec);
+  const StageMemory stage = memory_of(spec).front();
+  EXPECT_EQ(kind(stage, "weights"), static_cast<double>(bytes.weights)) << what;
+  EXPECT_EQ(kind(stage, "gradients"), static_cast<double>(bytes.gradients)) << what;
+  EXPECT_EQ(kind(stage, "optimizer"), static_cast<double>(bytes.optimizer)) << what;
+  EXPECT_EQ(kind(stage, "activations"), static_cast<double>(bytes.activations)) << what;
+}
+
+TEST(MemoryModel, OneRankEqualsTheEngineToTheByte) {
+  const std::vector<std::pair<std::string, std::function<void(spec::RunSpec&)>>> variations = {
+      {"as it is", [](spec::RunSpec&) {}},
+      {"bf16", [](spec::RunSpec& s) { s.training.precision = spec::Precision::bf16; }},
+      {"bias", [](spec::RunSpec& s) { s.model.expert_bias_update_rate = 0.001; }},
+      {"qk norm", [](spec::RunSpec& s) { s.model.qk_norm = spec::QkNormKind::full; }},
+      {"tied", [](spec::RunSpec& s) { s.model.tie_embeddings = true; }},
+      {"shared and dense",
+       [](spec::RunSpec& s) {
+         s.model.num_shared_experts = 2;
+         s.model.num_dense_layers = 1;
+         s.model.ffn_hidden_size = 320;
+       }},
+      {"selective", [](spec::RunSpec& s) { s.layout.recompute = spec::RecomputeKind::selective; }},
+      {"micro-batches", [](spec::RunSpec& s) { s.layout.micro_batch_size = 2; }},
+      {"gpipe",
+       [](spec::RunSpec& s) {
+         s.layout.micro_batch_size = 2;
+         s.layout.schedule = spec::ScheduleKind::gpipe;
+       }},
+      {"data parallel",
+       [](spec::RunSpec& s) {
+         s.layout.data_parallel_size = 2;
+         s.layout.micro_batch_size = 4;
+       }},
+      {"gpt2", [](spec::RunSpec& s) { s.model = model_config("gpt2-124m"); }}};
+  for (const auto& [what, vary] : variations) {
+    spec::RunSpec spec = run_spec("tiny-moe");
+    vary(spec);
+    expect_engine_bytes(spec, what);
+  }
+}
+
+TEST(MemoryModel, BytesPerParameterOfMixedPrecision) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.training.precision = spec::Precision::bf16;
+  const EngineBytes bytes = engine_bytes(spec);
+  const std::int64_t n = 124439808;
+  EXPECT_EQ(bytes.weights, 2 * n);
+  EXPECT_EQ(bytes.gradients, 4 * n);
+  EXPECT_EQ(bytes.optimizer, 12 * n);
+}
+
+TEST(MemoryModel, ZeroShardsWhatItsStageSays) {
+  spec::RunSpec spec = run_spec("olmoe-1b-7b");  // 256 replicas of dense parameters, 32 of experts
+  spec.layout.zero_stage = 0;
+  const StageMemory none = memory_of(spec).front();
+  const char* kinds[] = {"optimizer", "gradients", "weights"};
+  for (int stage = 1; stage <= 3; ++stage) {
+    spec.layout.zero_stage = stage;
+    const StageMemory sharded = memory_of(spec).front();
+    for (int i = 0; i < 3; ++i) {
+      const double ratio = kind(none, kinds[i]) / kind(sharded, kinds[i]);
+      if (i < stage) {
+        EXPECT_GE(ratio, 32) << stage << kinds[i];
+        EXPECT_LE(ratio, 256) << stage << kinds[i];
+      } else {
+        EXPECT_EQ(ratio, 1) << stage << kinds[i];
+      }
+    }
+  }
+}
+
+TEST(MemoryModel, FallsWithEveryAxisAndWithRecompute) {
+  const spec::RunSpec base = run_spec("moe-1t");
+  const auto worst = [](const spec::RunSpec& spec) { return estimate(spec)->worst_bytes; };
+  const double before = worst(base);
+  const std::vector<std::function<void(spec::RunSpec&)>> savings = {
+      [](spec::RunSpec& s) { s.layout.expert_parallel_size *= 2; },
+      [](spec::RunSpec& s) { s.layout.recompute = spec::RecomputeKind::selective; },
+      [](spec::RunSpec& s) { s.layout.recompute = spec::RecomputeKind::full; },
+      [](spec::RunSpec& s) {
+        s.layout.tensor_parallel_size *= 2;
+        s.layout.data_parallel_size /= 2;
+      }};
+  for (std::size_t i = 0; i < savings.size(); ++i) {
+    spec::RunSpec spec = base;
+    savings[i](spec);
+    EXPECT_LT(worst(spec), before) << i;
+  }
+}
+
+TEST(MemoryModel, LaterStagesHoldFewerMicroBatches) {
+  const std::vector<StageMemory> stages = memory_of(run_spec("moe-1t"));
+  ASSERT_EQ(stages.size(), 32U);
+  EXPECT_NEAR(kind(stages[0], "activations") / kind(stages[16], "activations"), 2,
+              1e-9);  // 32 : 16
+}
+
+TEST(MemoryModel, StagesTogetherHoldTheWholeModel) {
+  const spec::RunSpec spec = run_spec("mixtral-8x7b");  // 4 stages, experts over 8 ranks
+  const auto mesh = RankMesh::make(spec.layout);
+  double elements = 0;
+  for (int stage = 0; stage < 4; ++stage) {
+    const LocalParams params = local_params(spec, *mesh, stage);
+    elements += params.dense + params.experts * 8;
+  }
+  EXPECT_DOUBLE_EQ(elements, static_cast<double>(count_params(spec.model).total));
+}
+
+}  // namespace
+}  // namespace tera::plan

@@ -1,0 +1,102 @@
+#include "core/plan/placement.h"
+
+#include <gtest/gtest.h>
+
+#include "core/plan/stash_table.h"
+#include "tests/core/plan/plan_specs.h"
+
+namespace tera::plan {
+namespace {
+
+TEST(StageLayers, CoverAllLayersInOrderAndDifferByOne) {
+  for (const int layers : {1, 4, 61, 63, 100}) {
+    for (const int stages : {1, 2, 3, 16, 61}) {
+      if (stages > layers) continue;
+      int next = 0;
+      for (int stage = 0; stage < stages; ++stage) {
+        const LayerRange range = stage_layers(layers, stages, stage);
+        EXPECT_EQ(range.first, next);
+        EXPECT_TRUE(range.size() == layers / stages || range.size() == layers / stages + 1);
+        next = range.last;
+      }
+      EXPECT_EQ(next, layers);
+    }
+  }
+}
+
+TEST(LayerMix, CountsLeadingDenseLayers) {
+  const spec::ModelConfig model = model_config("deepseek-v3");  // 3 dense of 61
+  EXPECT_EQ(layer_mix(model, {0, 4}).dense, 3);
+  EXPECT_EQ(layer_mix(model, {0, 4}).moe, 1);
+  EXPECT_EQ(layer_mix(model, {2, 3}).dense, 1);
+  EXPECT_EQ(layer_mix(model, {4, 8}).dense, 0);
+  EXPECT_EQ(layer_mix(model_config("gpt2-124m"), {0, 12}).dense, 12);
+}
+
+TEST(LocalElements, ShardsOfAllRanksCoverTheTensor) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  const spec::ParallelLayout& l = spec.layout;
+  for (const ParamSpec& param : make_part_table(spec.model, ModelPart::layer, 0)) {
+    const double ranks = !param.shard_dim ? 1
+                         : param.is_expert()
+                             ? l.expert_parallel_size * l.expert_tensor_parallel_size
+                             : l.tensor_parallel_size;
+    EXPECT_DOUBLE_EQ(local_elements(param, spec) * ranks, static_cast<double>(param.num_elements()))
+        << param.name;
+  }
+}
+
+TEST(LocalElements, FewKeyValueHeadsAreReplicated) {
+  spec::RunSpec spec = run_spec("qwen3-235b-a22b");  // 64 heads, 4 key and value heads
+  spec.layout.tensor_parallel_size = 8;
+  for (const ParamSpec& param : make_part_table(spec.model, ModelPart::layer, 0)) {
+    if (param.name != "layers.0.attention.qkv.weight") continue;
+    EXPECT_DOUBLE_EQ(local_elements(param, spec), (8 + 2 * 1) * 128.0 * 4096);
+  }
+}
+
+TEST(StashShare, IsOneOnOneRankForEveryEntry) {
+  for (const char* name : {"tiny-moe", "gpt2-124m"}) {
+    const spec::RunSpec spec = run_spec(name);
+    for (const StashEntry& entry : make_stash_table(spec, 0, spec.model.num_layers, true))
+      EXPECT_EQ(stash_share(entry.name, spec), 1) << entry.name;
+  }
+}
+
+TEST(StashShare, EverythingPerTokenIsSplitUnderSequenceAndContextParallelism) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.tensor_parallel_size = 2;
+  spec.layout.context_parallel_size = 2;
+  spec.layout.sequence_parallel = true;
+  for (const StashEntry& entry : make_stash_table(spec, 0, 1, true)) {
+    if (entry.name == "layers.0.moe.offsets") continue;
+    EXPECT_EQ(stash_share(entry.name, spec), 0.25) << entry.name;
+  }
+  spec.layout.sequence_parallel = false;
+  EXPECT_EQ(stash_share("layers.0.attention.x", spec), 0.5);
+  EXPECT_EQ(stash_share("layers.0.attention.q", spec), 0.25);
+}
+
+TEST(GroupShape, GroupsLieOverNodes) {
+  spec::RunSpec spec = run_spec("moe-1t");  // 8 devices per node
+  const GroupShape inside = group_shape({0, 1, 8}, spec);
+  EXPECT_EQ(inside.per_node, 8);
+  EXPECT_EQ(inside.num_nodes, 1);
+  const GroupShape spread = group_shape({0, 4, 128}, spec);
+  EXPECT_EQ(spread.per_node, 2);
+  EXPECT_EQ(spread.num_nodes, 64);
+  const GroupShape apart = group_shape({0, 512, 32}, spec);
+  EXPECT_EQ(apart.per_node, 1);
+  EXPECT_EQ(apart.num_nodes, 32);
+}
+
+TEST(RanksPerDevice, ProcessorsAreSharedAndAcceleratorsAreNot) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  EXPECT_EQ(ranks_per_device(spec), 1);
+  spec.layout.data_parallel_size = 4;
+  EXPECT_EQ(ranks_per_device(spec), 4);
+  EXPECT_EQ(ranks_per_device(run_spec("moe-1t")), 1);
+}
+
+}  // namespace
+}  // namespace tera::plan

@@ -1,0 +1,92 @@
+#include "core/plan/stash_table.h"
+
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "tests/core/plan/plan_specs.h"
+
+namespace tera::plan {
+namespace {
+
+std::map<std::string, StashEntry> by_name(const std::vector<StashEntry>& entries) {
+  std::map<std::string, StashEntry> map;
+  for (const StashEntry& entry : entries)
+    EXPECT_TRUE(map.emplace(entry.name, entry).second) << entry.name;
+  return map;
+}
+
+std::int64_t total_bytes(const std::vector<StashEntry>& entries) {
+  std::int64_t bytes = 0;
+  for (const StashEntry& entry : entries)
+    bytes += entry.num_bytes();
+  return bytes;
+}
+
+TEST(StashTable, TinyMoeLayerByHand) {
+  const spec::RunSpec spec = run_spec("tiny-moe");  // f32, T = 8 x 256
+  const auto layer = by_name(make_stash_table(spec, 2, 3, false));
+  using Shape = std::vector<std::int64_t>;
+  EXPECT_EQ(layer.at("layers.2.attention.x").shape, (Shape{2048, 256}));
+  EXPECT_EQ(layer.at("layers.2.attention.k").shape, (Shape{2048, 2, 64}));
+  EXPECT_EQ(layer.at("layers.2.moe.inner").shape, (Shape{4096, 768}));
+  EXPECT_EQ(layer.at("layers.2.moe.offsets").dtype, DType::i64);
+  EXPECT_EQ(layer.at("layers.2.moe.indices").dtype, DType::i32);
+  EXPECT_EQ(layer.count("layers.2.attention.norm_mean"), 0U);
+  // Bytes per token: 4 B x (x, norm_out, ffn.x, ffn.norm_out: 4 H; q, out: 2 A D; k, v: 2 Akv D;
+  // norms 2; lse A; scores E; logsumexp; 3 K; rows K x (H + 3 F)), and E + 1 offsets.
+  const std::int64_t floats =
+      4 * 256 + 2 * 256 + 2 * 128 + 2 + 4 + 8 + 1 + 3 * 2 + 2 * (256 + 3 * 384);
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 2, 3, false)), 2048 * 4 * floats + 9 * 8);
+}
+
+TEST(StashTable, HeadKeepsInputStatisticsAndGradient) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  const auto head = by_name(make_stash_table(spec, 0, 0, true));
+  EXPECT_EQ(head.size(), 3U);
+  EXPECT_EQ(head.at("head.dx").num_bytes(), 2048 * 256 * 4);
+  spec.model.norm = spec::NormKind::layer;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 0, true)).count("head.norm_mean"), 1U);
+}
+
+TEST(StashTable, Bf16HalvesActivationsButNotStatistics) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.training.precision = spec::Precision::bf16;
+  const auto layer = by_name(make_stash_table(spec, 0, 1, false));
+  EXPECT_EQ(layer.at("layers.0.attention.q").dtype, DType::bf16);
+  EXPECT_EQ(layer.at("layers.0.attention.lse").dtype, DType::f32);
+  EXPECT_EQ(layer.at("layers.0.moe.gates").dtype, DType::f32);
+}
+
+TEST(StashTable, OptionalRowsFollowTheModel) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.model.qk_norm = spec::QkNormKind::per_head;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.attention.k_rstd").shape,
+            (std::vector<std::int64_t>{2048, 2}));
+  spec.model.qk_norm = spec::QkNormKind::full;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.attention.k_rstd").shape,
+            (std::vector<std::int64_t>{2048}));
+  spec.model.router_score = spec::RouterScore::sigmoid;
+  spec.model.z_loss_coeff = 0;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).count("layers.0.moe.logsumexp"), 0U);
+  spec.model.num_shared_experts = 2;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.moe.shared.inner").shape,
+            (std::vector<std::int64_t>{2048, 2 * 2 * 384}));
+  spec.model.activation = spec::ActivationKind::relu;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.moe.inner").shape,
+            (std::vector<std::int64_t>{4096, 384}));
+}
+
+TEST(StashTable, RecomputeKeepsLess) {
+  spec::RunSpec spec = run_spec("deepseek-v3");
+  spec.layout.recompute = spec::RecomputeKind::none;
+  const std::int64_t none = total_bytes(make_stash_table(spec, 3, 4, false));
+  spec.layout.recompute = spec::RecomputeKind::selective;
+  const std::int64_t selective = total_bytes(make_stash_table(spec, 3, 4, false));
+  spec.layout.recompute = spec::RecomputeKind::full;
+  EXPECT_LT(selective, none);
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 3, 4, false)), std::int64_t{4096} * 7168 * 2);
+}
+
+}  // namespace
+}  // namespace tera::plan

@@ -1,0 +1,126 @@
+#include "core/plan/time_model.h"
+
+#include <cmath>
+#include <functional>
+
+#include <gtest/gtest.h>
+
+#include "core/plan/estimate.h"
+#include "core/plan/layer_cost.h"
+#include "tests/core/plan/plan_specs.h"
+
+namespace tera::plan {
+namespace {
+
+TEST(PlaySchedule, LongStepsEqualTheFullSimulation) {
+  for (const auto kind : {spec::ScheduleKind::gpipe, spec::ScheduleKind::one_f_one_b}) {
+    for (const int stages : {1, 2, 5}) {
+      const std::vector<double> forward(static_cast<std::size_t>(stages), 1.0);
+      const std::vector<double> backward(static_cast<std::size_t>(stages), 2.0);
+      for (const int count : {1, 3, 200}) {
+        const auto full = simulate(make_schedule(kind, stages, count), forward, backward);
+        const SimulatedStep played = play_schedule(kind, count, forward, backward);
+        EXPECT_NEAR(played.step_s, full->step_s, 1e-9) << stages << " " << count;
+        EXPECT_EQ(played.peak_in_flight, full->peak_in_flight) << stages << " " << count;
+      }
+    }
+  }
+}
+
+TEST(PlaySchedule, UnequalStagesAreWithinAMicroBatch) {
+  const std::vector<double> forward = {1.0, 1.1, 0.7, 1.3};
+  const std::vector<double> backward = {2.0, 2.3, 1.5, 2.2};
+  const auto full = simulate(make_1f1b(4, 500), forward, backward);
+  EXPECT_NEAR(play_schedule(spec::ScheduleKind::one_f_one_b, 500, forward, backward).step_s,
+              full->step_s, 3.5);
+}
+
+TEST(PlaySchedule, MillionsOfMicroBatchesAreInstant) {
+  const std::vector<double> seconds(4096, 1.0);
+  const SimulatedStep step =
+      play_schedule(spec::ScheduleKind::one_f_one_b, 10'000'000, seconds, seconds);
+  EXPECT_NEAR(step.step_s, 2.0 * (10'000'000 + 4095), 1);
+}
+
+TEST(TimeModel, OptimizerBytesMatchTheMeasuredUpdate) {
+  EXPECT_EQ(optimizer_bytes_per_element(spec::Precision::fp32),
+            28);  // llm.c's AdamW: 28 B per parameter
+  EXPECT_EQ(optimizer_bytes_per_element(spec::Precision::bf16), 30);
+}
+
+TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {
+  // Without attention, streaming, links and overheads the step is 6 P T / (peak x efficiency).
+  spec::RunSpec spec = run_spec("mixtral-8x7b");
+  spec.layout = {};
+  spec.layout.micro_batch_size = 64;
+  spec.training.global_batch_size = 64;
+  spec.cluster.num_nodes = spec.cluster.devices_per_node = 1;
+  spec.cluster.device.memory_bytes_per_s = 1e18;
+  spec.cluster.device.op_overhead_s = 0;
+  spec.cluster.device.memory_bytes = 1e15;
+  const auto e = estimate(spec);
+  ASSERT_TRUE(e) << e.error().message;
+  double products = 0;
+  for (const char* label :
+       {"compute/dense products", "compute/expert products", "compute/head and loss"}) {
+    products += find_term(e->step_time, label)->value;
+  }
+  const ParamCounts counts = count_params(spec.model);
+  const double flops = 6.0 * static_cast<double>(counts.active - counts.embedding - counts.norms) *
+                       static_cast<double>(spec.tokens_per_step());
+  EXPECT_NEAR(products * spec.cluster.device.peak_flops_per_s_bf16 *
+                  spec.cluster.device.matmul_efficiency / flops,
+              1, 1e-4);
+}
+
+TEST(TimeModel, ChildrenAddUpAndTheRangeHoldsTheEstimate) {
+  const auto names = spec::run_preset_names();
+  ASSERT_TRUE(names);
+  for (const std::string& name : *names) {
+    const auto e = estimate(run_spec(name));
+    ASSERT_TRUE(e) << e.error().message;
+    std::function<void(const Term&)> check = [&](const Term& term) {
+      EXPECT_TRUE(std::isfinite(term.value) && term.value >= 0) << name << ": " << term.label;
+      if (term.children.empty()) return;
+      double sum = 0;
+      for (const Term& child : term.children) {
+        check(child);
+        sum += child.value;
+      }
+      EXPECT_NEAR(sum, term.value, 1e-9 * term.value) << name << ": " << term.label;
+    };
+    check(e->step_time);
+    for (const StageMemory& stage : e->stages)
+      check(stage.memory);
+    EXPECT_LT(e->low_s, e->step_s) << name;
+    EXPECT_GT(e->high_s, e->step_s) << name;
+  }
+}
+
+TEST(TimeModel, RecomputeAndSlowLinksCostTime) {
+  const spec::RunSpec base = run_spec("moe-1t");
+  const double before = estimate(base)->step_s;
+  spec::RunSpec full = base;
+  full.layout.recompute = spec::RecomputeKind::full;
+  EXPECT_GT(estimate(full)->step_s, before * 1.1);
+  spec::RunSpec slow = base;
+  slow.cluster.inter_node.bytes_per_s /= 10;
+  EXPECT_GT(estimate(slow)->step_s, before);
+  spec::RunSpec spread = base;  // experts across nodes instead of inside one
+  spread.layout.expert_parallel_size = 64;
+  EXPECT_GT(find_term(estimate(spread)->step_time, "communication/expert parallel")->value,
+            3 * find_term(estimate(base)->step_time, "communication/expert parallel")->value);
+}
+
+TEST(TimeModel, RanksThatShareAProcessorShareItsSpeed) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  const double one = find_term(estimate(spec)->step_time, "compute/dense products")->value;
+  spec.layout.data_parallel_size = 2;
+  spec.layout.micro_batch_size = 4;
+  const double two = find_term(estimate(spec)->step_time, "compute/dense products")->value;
+  EXPECT_NEAR(two / one, 1, 0.2);  // half the tokens at half the speed
+  EXPECT_GT(find_term(estimate(spec)->step_time, "communication/data parallel")->value, 0);
+}
+
+}  // namespace
+}  // namespace tera::plan
