@@ -165,8 +165,8 @@ void MainWindow::makeStatusBar() {
   connect(m_problemsButton, &QToolButton::clicked, m_problemsAction, &QAction::toggle);
   statusBar()->addPermanentWidget(m_problemsButton);
   const auto show = [this](int errors, int warnings) {
-    const QString text = errors > 0 ? tr("■ %1 error(s), %2 warning(s)").arg(errors).arg(warnings)
-                         : warnings > 0 ? tr("▲ %1 warning(s)").arg(warnings)
+    const QString text = errors > 0 ? tr("■ errors: %1, warnings: %2").arg(errors).arg(warnings)
+                         : warnings > 0 ? tr("▲ warnings: %1").arg(warnings)
                                         : tr("✓ no problems");
     m_problemsButton->setText(text);
     m_problemsButton->setAccessibleName(tr("Problems: %1").arg(text));

@@ -71,9 +71,10 @@ Check checkData(const spec::RunSpec& spec) {
       if (extension == std::string_view(".bin")) bytes += static_cast<double>(size);
     }
   }
-  return ok("Data", say("%1 of token ids in %2 dataset(s)")
-                        .arg(qs(format_bytes(bytes)))
-                        .arg(spec.data.datasets.size()));
+  const QString size = qs(format_bytes(bytes));
+  const std::size_t count = spec.data.datasets.size();
+  return ok("Data", count == 1 ? say("%1 of token ids").arg(size)
+                               : say("%1 of token ids in %2 datasets").arg(size).arg(count));
 }
 
 // Memory the kernel could hand out now; 0 when it does not say.
@@ -151,7 +152,10 @@ Result<std::string> exactCommand(const PreflightRequest& request) {
   TERA_TRY(const run::RunDirectory dir, run::RunDirectory::create(posix_vfs(), root, request.spec));
   TERA_TRY(const launch::LaunchScript script,
            launch::make_local_launcher()->render(dir, {.program = request.program}));
-  std::string command = script.command_line();
+  std::string command;
+  for (const auto& [name, value] : script.environment)
+    command += name + "=" + value + "\n";
+  command += script.command_line();
   const std::string from = dir.path().string();
   const std::string to = (request.runsRoot / kRunIdPlaceholder).string();
   for (std::size_t at = command.find(from); at != std::string::npos;

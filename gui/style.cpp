@@ -115,6 +115,8 @@ void WorkbenchStyle::drawControl(ControlElement element,
       if (isDefault(option) && (option->state & State_Enabled) != 0) {
         QStyleOptionButton white = *qstyleoption_cast<const QStyleOptionButton*>(option);
         white.palette.setColor(QPalette::ButtonText, theme().selectionText);
+        white.icon =
+            QIcon(white.icon.pixmap(white.iconSize * 2, QIcon::Selected));  // as light as the text
         QProxyStyle::drawControl(element, &white, painter, widget);
         return;
       }

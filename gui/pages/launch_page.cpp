@@ -45,7 +45,7 @@ LaunchPage::LaunchPage(Session& session, QWidget* parent)
   content->setSpacing(10);
   outer->addLayout(content, 1);
   content->addWidget(makeChecks(), 3);
-  content->addWidget(makeCommand(), 2);
+  content->addWidget(makeCommand());
   auto* row = new QHBoxLayout;
   m_verdict = new ToneLabel;
   m_verdict->setWordWrap(true);
@@ -86,6 +86,7 @@ QWidget* LaunchPage::makeCommand() {
   card->header()->addWidget(copy);
   m_command = new QPlainTextEdit;
   m_command->setReadOnly(true);
+  m_command->setMaximumHeight(7 * m_command->fontMetrics().lineSpacing());
   m_command->setTabChangesFocus(true);
   m_command->setFrameShape(QFrame::NoFrame);
   m_command->setFont(QFontDatabase::systemFont(QFontDatabase::FixedFont));
@@ -138,9 +139,10 @@ void LaunchPage::showReport(const PreflightReport& report) {
   const std::int64_t ranks = spec.layout.world_size();
   const QString price =
       report.expected_usd > 0 ? qs(format_money(report.expected_usd)) : tr("free");
-  m_launch->setText(tr("Launch — %1 process(es), ≈ %2, %3")
-                        .arg(ranks)
-                        .arg(qs(format_seconds(report.expected_s)), price));
+  const QString size =
+      ranks == 1 ? tr("1 process") : tr("%1 processes").arg(qs(format_integer(ranks)));
+  m_launch->setText(
+      tr("Launch — %1, ≈ %2, %3").arg(size, qs(format_seconds(report.expected_s)), price));
   const bool can = report.canLaunch();
   m_launch->setEnabled(can);
   const int failed = m_checks.count(CheckState::Failed),
@@ -148,10 +150,13 @@ void LaunchPage::showReport(const PreflightReport& report) {
   m_verdict->setTone(!can           ? ToneLabel::Critical
                      : warnings > 0 ? ToneLabel::Warning
                                     : ToneLabel::Ok);
-  m_verdict->setText(!can           ? tr("■ Not ready: %1 check(s) failed.").arg(failed)
-                     : warnings > 0 ? tr("▲ Ready, with %1 thing(s) to look at.").arg(warnings)
-                                    : tr("✓ Ready. The run goes on when this window closes; a "
-                                         "checkpoint is written on Stop."));
+  m_verdict->setText(!can ? (failed == 1 ? tr("■ Not ready: one check failed.")
+                                         : tr("■ Not ready: %1 checks failed.").arg(failed))
+                     : warnings > 0
+                         ? (warnings == 1 ? tr("▲ Ready, with one thing to look at.")
+                                          : tr("▲ Ready, with %1 things to look at.").arg(warnings))
+                         : tr("✓ Ready. The run goes on when this window closes; a "
+                              "checkpoint is written on Stop."));
   const bool go = std::exchange(m_launchWhenGreen, false) && report.allGreen();
   if (go) {
     launch();

@@ -252,8 +252,9 @@ QWidget* MonitorPage::makeAttention() {
   m_attentionTable->horizontalHeader()->setStretchLastSection(false);
   m_attentionTable->horizontalHeader()->setSectionResizeMode(DiagnosticModel::MessageColumn,
                                                              QHeaderView::Stretch);
-  m_attentionTable->setColumnWidth(DiagnosticModel::SeverityColumn, 88);
-  m_attentionTable->setColumnWidth(DiagnosticModel::FieldColumn, 140);
+  for (const int column : {DiagnosticModel::SeverityColumn, DiagnosticModel::FieldColumn})
+    m_attentionTable->horizontalHeader()->setSectionResizeMode(column,
+                                                               QHeaderView::ResizeToContents);
   card->body()->addWidget(m_attentionTable, 1);
   m_advice = new ToneLabel;
   m_advice->setWordWrap(true);

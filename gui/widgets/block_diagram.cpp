@@ -15,6 +15,8 @@
 namespace tera::gui {
 namespace {
 
+constexpr int kOneRow = 20;  // experts that fit into one row of squares
+
 QString number(int value) {
   return qs(format_integer(value));
 }
@@ -102,7 +104,10 @@ std::vector<QRectF> BlockDiagram::blockRects() const {
   std::vector<double> weights;
   double sum = 0;
   for (const ModelBlock& block : m_blocks) {
-    weights.push_back(block.experts > 0 ? 3.9 : block.attention.isEmpty() ? 1 : 2.2);
+    weights.push_back(block.experts > kOneRow     ? 3.9
+                      : block.experts > 0         ? 3.1
+                      : block.attention.isEmpty() ? 1
+                                                  : 2.2);
     sum += weights.back();
   }
   constexpr double kGap = 13;
@@ -189,7 +194,8 @@ void BlockDiagram::paintExperts(QPainter& painter,
                                 const ModelBlock& block) const {
   if (rect.height() < 8) return;
   const Theme& colors = theme();
-  const double size = std::clamp(rect.height() / 2 - 3, 6.0, 13.0);
+  const double size =
+      std::clamp(std::min(rect.height() - 2, rect.width() / block.experts - 3), 11.0, 22.0);
   const int perRow = std::max(1, static_cast<int>((rect.width() + 3) / (size + 3)));
   const int rows = std::max(1, static_cast<int>((rect.height() + 3) / (size + 3)));
   const int room = perRow * rows;

@@ -258,7 +258,7 @@ void PlotView::setAxes(const Window& window, double low, double high) {
     m_logAxis->setRange(low, high);
     return;
   }
-  const double yInterval = niceInterval((high - low) / m_yScale, std::max(2, height() / 45));
+  const double yInterval = niceInterval((high - low) / m_yScale, std::max(3, height() / 45));
   m_yAxis->setTickInterval(yInterval);
   m_yAxis->setLabelFormat(
       labelFormat(yInterval) +

@@ -64,7 +64,7 @@ std::vector<plan::Term> explainedTerms(const Session& session) {
           : estimate->stages[static_cast<std::size_t>(estimate->worst_stage)].memory;
   plan::Term time = estimate->step_time;
   plan::Term cost = estimate->cost;
-  memory.formula = ss(ExplainPanel::tr("worst of %1 stage(s): stage %2")
+  memory.formula = ss(ExplainPanel::tr("stages: %1; the fullest is stage %2")
                           .arg(estimate->stages.size())
                           .arg(estimate->worst_stage));
   memory.label = "memory";

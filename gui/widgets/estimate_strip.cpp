@@ -96,7 +96,9 @@ std::vector<EstimateTile> estimateTiles(const plan::Estimate& now,
 
   EstimateTile mfu{.caption = cpu ? tr("Of peak") : tr("MFU"),
                    .value = percent(now.model_flops_utilization),
-                   .note = tr("of %1 device(s)").arg(qs(format_integer(spec.layout.world_size()))),
+                   .note = spec.layout.world_size() == 1
+                               ? tr("one device")
+                               : tr("%1 devices").arg(qs(format_integer(spec.layout.world_size()))),
                    .delta = {},
                    .term = tr("step time")};
   compare(mfu, now.model_flops_utilization, baseline, old.model_flops_utilization, percent, false);

@@ -78,8 +78,9 @@ std::vector<MemoryBar::Bar> MemoryBar::bars() const {
     QRectF rect;
     if (lying()) {
       const double pitch = plot.height() / count;
-      const double thick = std::min(30.0, pitch * 0.72);
-      rect = {plot.left(), plot.top() + pitch * (i + 0.5) - thick / 2, plot.width(), thick};
+      const double thick = std::min(26.0, pitch * 0.72);
+      const double center = count == 1 ? pitch * 0.25 : pitch * (i + 0.5);  // room for the parts
+      rect = {plot.left(), plot.top() + center - thick / 2, plot.width(), thick};
     } else {
       const double pitch = plot.width() / count;
       const double thick = std::max(1.0, pitch > 6 ? std::min(64.0, pitch * 0.86) : pitch);
@@ -156,6 +157,7 @@ void MemoryBar::paintEvent(QPaintEvent*) {
                        label);
     }
   }
+  if (m_stages.size() == 1) paintParts(painter, plot);
   // The line of capacity, with its words.
   painter.setPen(QPen(m_fits ? colors.muted : colors.critical, 1.6, Qt::DashLine));
   const QString cap = tr("%1 for the model").arg(qs(format_bytes(m_capacity)));
@@ -174,6 +176,30 @@ void MemoryBar::paintEvent(QPaintEvent*) {
   painter.drawText(QRectF(0, 0, plot.left() - 6, 16), Qt::AlignRight,
                    unit == kGiB ? tr("GiB") : tr("MiB"));
   paintLegend(painter);
+}
+
+// Of a single stage, its parts over the whole width: beside a large capacity they are too thin to
+// read.
+void MemoryBar::paintParts(QPainter& painter, const QRectF& plot) const {
+  const plan::Term& memory = m_stages.front().memory;
+  if (memory.value <= 0) return;
+  const QRectF bar(plot.left(), plot.top() + plot.height() * 0.58, plot.width(), 26);
+  double left = bar.left();
+  for (std::size_t i = 0; i < memory.children.size(); ++i) {
+    const plan::Term& part = memory.children[i];
+    const double width = bar.width() * part.value / memory.value;
+    const QRectF rect(left, bar.top(), width, bar.height());
+    paintPart(painter, rect, partColor(part.label, static_cast<int>(i)), static_cast<int>(i));
+    const QString text = qs(format_bytes(part.value));
+    if (painter.fontMetrics().horizontalAdvance(text) + 8 < width) {
+      painter.setPen(theme().text);
+      painter.drawText(QRectF(left, bar.bottom() + 1, width, 15), Qt::AlignCenter, text);
+    }
+    left += width;
+  }
+  painter.setPen(theme().muted);
+  painter.drawText(QRectF(0, bar.top(), plot.left() - 8, bar.height()),
+                   Qt::AlignRight | Qt::AlignVCenter, tr("parts"));
 }
 
 void MemoryBar::paintLegend(QPainter& painter) const {

@@ -39,6 +39,7 @@ class MemoryBar : public QWidget {
   bool lying() const { return m_stages.size() <= kLyingStages; }
   const Bar* barAt(const QPointF& position, const std::vector<Bar>& all) const;
   void paintLegend(QPainter& painter) const;
+  void paintParts(QPainter& painter, const QRectF& plot) const;
 
   std::vector<plan::StageMemory> m_stages;
   double m_capacity = 0;
