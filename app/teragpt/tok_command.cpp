@@ -1,6 +1,6 @@
 // teragpt tok: train, inspect, encode and decode with byte-level BPE tokenizers.
 #include <algorithm>
-#include <array>
+#include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -176,11 +176,14 @@ void add_encode(CLI::App& verb, Cli& cli) {
                                           ? given_or_stdin(arguments->text, "--text")
                                           : read_text(posix_vfs(), arguments->file, 1 << 30);
     if (!input) return cli.fail(input.error());
+    const auto start = std::chrono::steady_clock::now();
     const std::vector<std::int32_t> ids = tokenizer->encode(*input, arguments->special);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     if (cli.json) {
       return cli.print_json({{"schema", "teragpt.tok_encode/1"},
                              {"bytes", input->size()},
                              {"tokens", ids.size()},
+                             {"encode_s", took.count()},
                              {"ids", ids}});
     }
     fmt::print("{}\n", fmt::join(ids, " "));
