@@ -1,0 +1,199 @@
+// init, check and plan through the built program: text, JSON, exit codes.
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/app/run_program.h"
+
+namespace tera {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using test::ProgramResult;
+using test::run_teragpt;
+using testing::HasSubstr;
+
+class PlanCommands : public testing::Test {
+ protected:
+  void SetUp() override {
+    root_ = fs::path(testing::TempDir()) / ("tera-plan-" + std::to_string(getpid()));
+    fs::create_directories(root_);
+    setenv("XDG_CACHE_HOME", root_.c_str(), 1);  // no measured device profile
+  }
+  void TearDown() override { fs::remove_all(root_); }
+
+  std::string file(const std::string& name) const { return (root_ / name).string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::ofstream(root_ / name) << text;
+    return file(name);
+  }
+  static std::string run_file(const std::string& name) {
+    return (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/runs" / (name + ".yaml"))
+        .string();
+  }
+
+  fs::path root_;
+};
+
+std::string text_of(const std::string& path) {
+  std::ifstream stream(path);
+  return {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
+}
+
+TEST_F(PlanCommands, InitWritesASpecThatChecksAndPlans) {
+  const std::string spec = file("my.yaml");
+  ASSERT_EQ(run_teragpt({"init", "--preset", "tiny-moe", "-o", spec}).exit_code, 0);
+  EXPECT_THAT(text_of(spec), HasSubstr("num_experts: 8"));
+  EXPECT_THAT(text_of(spec), HasSubstr("# Routed experts per MoE layer"));
+  const ProgramResult check = run_teragpt({"check", spec});
+  EXPECT_EQ(check.exit_code, 0) << check.err;
+  EXPECT_THAT(check.out, HasSubstr("planned and trained here"));
+  const ProgramResult plan = run_teragpt({"plan", spec});
+  EXPECT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("activations"));
+  EXPECT_THAT(plan.out, HasSubstr("tokens/s"));
+}
+
+TEST_F(PlanCommands, InitNeverOverwritesUnlessTold) {
+  const std::string spec = write("mine.yaml", "precious\n");
+  const ProgramResult refused = run_teragpt({"init", "-o", spec});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--force"));
+  EXPECT_EQ(text_of(spec), "precious\n");
+  EXPECT_EQ(run_teragpt({"init", "-o", spec, "--force"}).exit_code, 0);
+  EXPECT_THAT(text_of(spec), HasSubstr("name: tiny-moe"));
+}
+
+TEST_F(PlanCommands, InitListsPresetsAndSuggestsNames) {
+  const ProgramResult list = run_teragpt({"init", "--list", "--json"});
+  ASSERT_EQ(list.exit_code, 0) << list.err;
+  const auto document = ordered_json::parse(list.out);
+  EXPECT_EQ(document.begin().key(), "schema");
+  EXPECT_GE(document.at("presets").size(), 8U);
+  const ProgramResult wrong = run_teragpt({"init", "--preset", "tiny-mo", "-o", "-"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("did you mean tiny-moe?"));
+  EXPECT_THAT(run_teragpt({"init", "--preset", "moe-1t", "-o", "-"}).out,
+              HasSubstr("preset: h100-ib"));
+}
+
+TEST_F(PlanCommands, CheckNamesFileLineColumnAndEveryProblem) {
+  const std::string spec = write("broken.yaml",
+                                 "model: {preset: tiny-moe}\n"
+                                 "layout:\n"
+                                 "  tensor_paralel_size: 2\n"
+                                 "training:\n"
+                                 "  num_steps: soon\n");
+  const ProgramResult check = run_teragpt({"check", spec});
+  EXPECT_EQ(check.exit_code, 2);
+  EXPECT_EQ(check.err, spec +
+                           ":3:3: error: layout.tensor_paralel_size: unknown key\n"
+                           "  hint: did you mean tensor_parallel_size?\n" +
+                           spec +
+                           ":5:14: error: training.num_steps: got 'soon', expected a whole number "
+                           "from 1 to 1000000000000\n"
+                           "  hint: write it as 4096, 4k or 4*1024\n");
+  EXPECT_THAT(check.out, HasSubstr("2 problems"));
+  EXPECT_EQ(run_teragpt({"plan", spec}).exit_code, 2);
+
+  const ProgramResult json = run_teragpt({"check", spec, "--json"});
+  EXPECT_EQ(json.exit_code, 2);
+  const auto document = ordered_json::parse(json.out);
+  EXPECT_FALSE(document.at("valid").get<bool>());
+  ASSERT_EQ(document.at("diagnostics").size(), 2U);
+  const auto& first = document.at("diagnostics")[0];
+  EXPECT_EQ(first.at("field"), "layout.tensor_paralel_size");
+  EXPECT_EQ(first.at("line"), 3);
+  EXPECT_EQ(first.at("column"), 3);
+  EXPECT_EQ(first.at("severity"), "error");
+}
+
+TEST_F(PlanCommands, CheckOfMissingAndBinaryFiles) {
+  const ProgramResult missing = run_teragpt({"check", file("none.yaml")});
+  EXPECT_EQ(missing.exit_code, 2);
+  EXPECT_THAT(missing.err, HasSubstr("none.yaml"));
+  EXPECT_EQ(run_teragpt({"check", write("binary.yaml", std::string("\x7f"
+                                                                   "ELF\0\0",
+                                                                   6))})
+                .exit_code,
+            2);
+  EXPECT_EQ(run_teragpt({"check"}).exit_code, 2);
+}
+
+TEST_F(PlanCommands, PlanOfATrillionParametersAsJson) {
+  const ProgramResult plan = run_teragpt({"plan", run_file("moe-1t"), "--json"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  const auto document = ordered_json::parse(plan.out);
+  EXPECT_EQ(document.begin().key(), "schema");
+  EXPECT_EQ(document.at("schema"), "teragpt.plan/1");
+  EXPECT_GT(document.at("model").at("total_params").get<double>(), 1e12);
+  const auto& memory = document.at("memory");
+  EXPECT_TRUE(memory.at("fits").get<bool>());
+  double worst = 0;
+  for (const auto& stage : memory.at("stages")) {
+    double sum = 0;
+    for (const auto& [label, bytes] : stage.at("terms").items())
+      sum += bytes.get<double>();
+    EXPECT_NEAR(sum, stage.at("bytes").get<double>(), 1);
+    worst = std::max(worst, stage.at("bytes").get<double>());
+  }
+  EXPECT_EQ(memory.at("worst_bytes").get<double>(), worst);
+  for (const char* key :
+       {"step_s", "low_s", "high_s", "tokens_per_s", "tokens_per_s_per_gpu", "mfu", "terms"}) {
+    EXPECT_TRUE(document.at("time").contains(key)) << key;
+  }
+  for (const char* key : {"tokens", "days", "gpu_hours", "usd", "kwh", "tco2e", "goodput"}) {
+    EXPECT_TRUE(document.at("cost").contains(key)) << key;
+  }
+}
+
+TEST_F(PlanCommands, OverridesChangeThePlanAndWrongOnesAreErrors) {
+  const std::string spec = run_file("moe-1t");
+  const auto bytes = [&](const std::string& override_text) {
+    const ProgramResult plan = run_teragpt({"plan", spec, "--json", "--set", override_text});
+    return ordered_json::parse(plan.out).at("memory").at("worst_bytes").get<double>();
+  };
+  EXPECT_LT(bytes("layout.recompute=full"), bytes("layout.recompute=none"));
+  const ProgramResult wrong = run_teragpt({"plan", spec, "--set", "layout.recompte=full"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("did you mean layout.recompute?"));
+}
+
+TEST_F(PlanCommands, WhatDoesNotFitExitsWithOne) {
+  const ProgramResult plan =
+      run_teragpt({"plan", run_file("moe-1t"), "--set", "layout.micro_batch_size=8"});
+  EXPECT_EQ(plan.exit_code, 1);
+  EXPECT_THAT(plan.out, HasSubstr("DOES NOT FIT"));
+  EXPECT_THAT(plan.err, HasSubstr("hint: lower micro_batch_size"));
+}
+
+TEST_F(PlanCommands, ExplainPrintsATermWithFormulaAndSource) {
+  const std::string spec = run_file("moe-1t");
+  const ProgramResult text = run_teragpt({"plan", spec, "--explain", "memory/optimizer"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("/ 8 (expert parallel) / 64 (ZeRO)"));
+  EXPECT_THAT(text.out, HasSubstr("source: Rajbhandari"));
+  const ProgramResult json = run_teragpt({"plan", spec, "--explain", "bubble", "--json"});
+  EXPECT_EQ(ordered_json::parse(json.out).at("term").at("label"), "bubble");
+  const ProgramResult wrong = run_teragpt({"plan", spec, "--explain", "buble"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.err, HasSubstr("did you mean 'bubble'?"));
+}
+
+TEST_F(PlanCommands, HelpHasExamples) {
+  for (const char* verb : {"init", "check", "plan"}) {
+    const ProgramResult help = run_teragpt({verb, "--help"});
+    EXPECT_EQ(help.exit_code, 0);
+    EXPECT_THAT(help.out, HasSubstr(std::string("teragpt ") + verb));
+  }
+}
+
+}  // namespace
+}  // namespace tera
