@@ -10,6 +10,7 @@
 #include <cstddef>
 
 #include "kernels/cpu/convert.h"
+#include "kernels/cpu/dot_kernel.h"
 
 namespace tera::kernels::cpu {
 namespace {
@@ -17,6 +18,8 @@ namespace {
 constexpr std::int64_t kBlockUnits = 512;  // K of one panel
 constexpr std::int64_t kSharedBlocks = 8;  // K blocks packed at a time
 constexpr std::int64_t kTileColumns = 256;
+constexpr std::int64_t kDotRows = 32;  // rows up to which dot products in place are faster
+constexpr std::int64_t kDotColumns = 96;
 constexpr std::int64_t kPanelPad = 16;  // units a pack may write beyond its panel
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
@@ -138,6 +141,28 @@ void clear(const Product& product, const TileRange& tile) {
     auto* row = static_cast<std::byte*>(product.c) +
                 static_cast<std::size_t>(r * product.c_stride + tile.col) * size;
     std::fill_n(row, static_cast<std::size_t>(tile.cols) * size, std::byte{0});
+  }
+}
+
+// Few rows: dot products from memory.
+bool few_rows(const Product& product) {
+  return product.a.count <= kDotRows && product.a.contiguous_k && product.b.contiguous_k;
+}
+
+void run_dot_tile(Executor& executor, int worker, const Product& product, const TileRange& tile) {
+  float* sums = scratch_f32(executor, worker, 0, tile.rows * tile.cols);
+  dot_tile_for(product.a.dtype, product.b.dtype)(product.a, tile.row, tile.rows, product.b,
+                                                 tile.col, tile.cols, product.k, sums);
+  for (std::int64_t r = 0; r < tile.rows; ++r) {
+    const float* from = sums + r * tile.cols;
+    const std::int64_t at = (tile.row + r) * product.c_stride + tile.col;
+    if (product.c_dtype == DType::bf16) {
+      round_row(from, static_cast<Bf16*>(product.c) + at, tile.cols, product.accumulate);
+    } else if (product.accumulate) {
+      add_row_f32(from, static_cast<float*>(product.c) + at, tile.cols);
+    } else {
+      std::copy_n(from, tile.cols, static_cast<float*>(product.c) + at);
+    }
   }
 }
 
@@ -286,6 +311,14 @@ void run_product(Executor& executor, const Product& product) {
   const TileRange all{0, product.a.count, 0, product.b.count};
   if (all.rows == 0 || all.cols == 0) return;
   if (product.k == 0) return clear(product, all);
+  if (few_rows(product)) {
+    executor.parallel_for(ceil_div(all.cols, kDotColumns), [&](std::int64_t task, int worker) {
+      const std::int64_t col = task * kDotColumns;
+      run_dot_tile(executor, worker, product,
+                   {0, all.rows, col, std::min(kDotColumns, all.cols - col)});
+    });
+    return;
+  }
   SharedProduct(executor, product).run();
 }
 
@@ -296,6 +329,7 @@ void run_tile(Executor& executor,
               const TileRange& tile) {
   if (tile.rows == 0 || tile.cols == 0) return;
   if (product.k == 0) return clear(product, tile);
+  if (few_rows(product)) return run_dot_tile(executor, worker, product, tile);
   const KBlocks blocks(product.k, kernel);
   const Panels rows = row_panels(tile.row, tile.rows, kernel, blocks);
   const Panels columns = column_panels(tile.col, tile.cols, kernel, blocks);

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <utility>
 
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -28,6 +29,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using Units4 = hn::Simd<std::uint32_t, 4, 0>;
 using Halves4 = hn::Simd<std::uint16_t, 4, 0>;
 using V4 = hn::Vec<Units4>;
+using UnitsWide = hn::ScalableTag<std::uint32_t>;
+constexpr auto kWide = static_cast<std::int64_t>(hn::MaxLanes(UnitsWide()));
 
 // ---- readers: units of one kind from one kind of memory
 
@@ -37,12 +40,15 @@ struct F32Source {
   static V4 load4(const float* p) {
     return hn::LoadU(Units4(), reinterpret_cast<const std::uint32_t*>(p));
   }
+  template <class D>
+  static hn::Vec<D> side(D d, const float* p, std::int64_t, bool) {
+    return hn::LoadU(d, reinterpret_cast<const std::uint32_t*>(p));
+  }
   static std::uint32_t load1(const float* p, bool) {
     std::uint32_t unit;
     std::memcpy(&unit, p, sizeof(unit));
     return unit;
   }
-  static V4 side4(const float* p, std::int64_t, bool) { return load4(p); }
   static std::uint32_t side1(const float* p, std::int64_t, bool) { return load1(p, false); }
 };
 
@@ -56,7 +62,10 @@ struct WideSource {
   static std::uint32_t load1(const std::uint16_t* p, bool) {
     return static_cast<std::uint32_t>(*p) << 16U;
   }
-  static V4 side4(const std::uint16_t* p, std::int64_t, bool) { return load4(p); }
+  template <class D>
+  static hn::Vec<D> side(D d, const std::uint16_t* p, std::int64_t, bool) {
+    return hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(hn::Rebind<std::uint16_t, D>(), p)));
+  }
   static std::uint32_t side1(const std::uint16_t* p, std::int64_t, bool) { return load1(p, false); }
 };
 
@@ -70,11 +79,12 @@ struct PairSource {
   static std::uint32_t load1(const std::uint16_t* p, bool half) {
     return p[0] | (half ? 0U : static_cast<std::uint32_t>(p[1]) << 16U);
   }
-  static V4 side4(const std::uint16_t* p, std::int64_t stride, bool half) {
-    const Halves4 d;
-    const V4 low = hn::PromoteTo(Units4(), hn::LoadU(d, p));
+  template <class D>
+  static hn::Vec<D> side(D d, const std::uint16_t* p, std::int64_t stride, bool half) {
+    const hn::Rebind<std::uint16_t, D> dh;
+    const hn::Vec<D> low = hn::PromoteTo(d, hn::LoadU(dh, p));
     if (half) return low;
-    return hn::Or(low, hn::ShiftLeft<16>(hn::PromoteTo(Units4(), hn::LoadU(d, p + stride))));
+    return hn::Or(low, hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(dh, p + stride))));
   }
   static std::uint32_t side1(const std::uint16_t* p, std::int64_t stride, bool half) {
     return p[0] | (half ? 0U : static_cast<std::uint32_t>(p[stride]) << 16U);
@@ -120,6 +130,9 @@ void pack_contiguous(const Operand& operand,
       const Element* p1 = vector_at(i + 1);
       const Element* p2 = vector_at(i + 2);
       const Element* p3 = vector_at(i + 3);
+      // Many vectors, a line of each: more streams than the processor's own prefetching follows.
+      for (const Element* p : {p0, p1, p2, p3})
+        hwy::Prefetch(p + (line + 2 * kLine) * Source::kUnit);
       for (std::int64_t u = line; u < line_end; u += 4) {
         const std::int64_t at = u * Source::kUnit;
         V4 r0 = Source::load4(p0 + at);
@@ -155,14 +168,16 @@ void pack_side_by_side(const Operand& operand,
   const std::int64_t units = (length + Source::kUnit - 1) / Source::kUnit;
   const std::int64_t reach = operand.count - range.first;  // vectors that may be read
   const std::int64_t blocked = std::min((width + 3) / 4 * 4, reach / 4 * 4);
-  const Units4 d;
+  const std::int64_t wide = std::min(width, reach) / kWide * kWide;
   for (std::int64_t u = 0; u < units; ++u) {
     const Element* from = base + u * Source::kUnit * operand.stride;
     const bool half = (u + 1) * Source::kUnit > length;
     std::uint32_t* to = panel + u * width;
     std::int64_t i = 0;
+    for (; i < wide; i += kWide)
+      hn::StoreU(Source::side(UnitsWide(), from + i, operand.stride, half), UnitsWide(), to + i);
     for (; i < blocked; i += 4)
-      hn::StoreU(Source::side4(from + i, operand.stride, half), d, to + i);
+      hn::StoreU(Source::side(Units4(), from + i, operand.stride, half), Units4(), to + i);
     for (; i < width; ++i) {
       to[i] = i < range.count ? Source::side1(from + i, operand.stride, half) : 0U;
     }

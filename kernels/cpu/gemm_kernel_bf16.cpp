@@ -1,14 +1,16 @@
 // Products of bf16 pairs with AVX512-BF16: vdpbf16ps adds two products per lane and instruction,
 // twice the rate of f32. Compiled for that instruction set alone and called only where the
 // processor has it; elsewhere bf16 is widened to f32 when it is packed.
+#include <algorithm>
+
 #include <hwy/detect_compiler_arch.h>
 
+#include "kernels/cpu/dot_kernel.h"
 #include "kernels/cpu/gemm_kernel.h"
 
 #if HWY_ARCH_X86_64
 #include <immintrin.h>
 
-#include <hwy/targets.h>
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma")
@@ -85,6 +87,104 @@ void multiply(std::int64_t rows,
   kByRows[rows - 1](units, a, b, c, c_stride, cols, add);
 }
 
+// ---- dot products from memory (dot_kernel.h)
+
+constexpr int kDotRows = 4;
+constexpr int kDotCols = 6;
+
+// 32 positions from p on, zero from `count` on.
+__m512bh load_pairs(const std::uint16_t* p, std::int64_t count) {
+  if (count >= 32) return as_pairs(_mm512_loadu_si512(p));
+  return as_pairs(_mm512_maskz_loadu_epi16((1U << count) - 1U, p));
+}
+
+float sum_lanes(__m512 v) {
+  alignas(64) float lanes[16];
+  _mm512_store_ps(lanes, v);
+  __m128 sum = _mm_add_ps(_mm_add_ps(_mm_load_ps(lanes), _mm_load_ps(lanes + 4)),
+                          _mm_add_ps(_mm_load_ps(lanes + 8), _mm_load_ps(lanes + 12)));
+  sum = _mm_add_ps(sum, _mm_movehl_ps(sum, sum));
+  return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
+}
+
+template <int kTileRows, int kTileCols>
+void dot(const std::uint16_t* a,
+         std::int64_t a_stride,
+         const std::uint16_t* b,
+         std::int64_t b_stride,
+         std::int64_t k,
+         float* c,
+         std::int64_t c_stride) {
+  __m512 sums[kTileRows][kTileCols];
+#pragma GCC unroll 8
+  for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < kTileCols; ++j)
+      sums[i][j] = _mm512_setzero_ps();
+  }
+  const auto step = [&](std::int64_t p, std::int64_t count) __attribute__((always_inline)) {
+    __m512bh left[kTileRows];
+#pragma GCC unroll 8
+    for (int i = 0; i < kTileRows; ++i)
+      left[i] = load_pairs(a + i * a_stride + p, count);
+#pragma GCC unroll 8
+    for (int j = 0; j < kTileCols; ++j) {
+      const __m512bh right = load_pairs(b + j * b_stride + p, count);
+#pragma GCC unroll 8
+      for (int i = 0; i < kTileRows; ++i)
+        sums[i][j] = _mm512_dpbf16_ps(sums[i][j], left[i], right);
+    }
+  };
+  std::int64_t p = 0;
+  for (; p + 32 <= k; p += 32)
+    step(p, 32);
+  if (p < k) step(p, k - p);
+#pragma GCC unroll 8
+  for (int i = 0; i < kTileRows; ++i) {
+#pragma GCC unroll 8
+    for (int j = 0; j < kTileCols; ++j)
+      c[i * c_stride + j] = sum_lanes(sums[i][j]);
+  }
+}
+
+template <int kTileRows>
+void dot_columns(const std::uint16_t* a,
+                 std::int64_t a_stride,
+                 const std::uint16_t* b,
+                 std::int64_t b_stride,
+                 std::int64_t cols,
+                 std::int64_t k,
+                 float* c,
+                 std::int64_t c_stride) {
+  if (cols == kDotCols) return dot<kTileRows, kDotCols>(a, a_stride, b, b_stride, k, c, c_stride);
+  for (std::int64_t j = 0; j < cols; ++j)
+    dot<kTileRows, 1>(a, a_stride, b + j * b_stride, b_stride, k, c + j, c_stride);
+}
+
+void dot_tile(const Operand& a,
+              std::int64_t first_a,
+              std::int64_t rows,
+              const Operand& b,
+              std::int64_t first_b,
+              std::int64_t cols,
+              std::int64_t k,
+              float* c) {
+  const auto* left = static_cast<const std::uint16_t*>(a.data) + first_a * a.stride;
+  const auto* right = static_cast<const std::uint16_t*>(b.data) + first_b * b.stride;
+  for (std::int64_t j = 0; j < cols; j += kDotCols) {
+    const std::int64_t n = std::min<std::int64_t>(kDotCols, cols - j);
+    std::int64_t i = 0;
+    for (; i + kDotRows <= rows; i += kDotRows) {
+      dot_columns<kDotRows>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
+                            c + i * cols + j, cols);
+    }
+    for (; i < rows; ++i) {
+      dot_columns<1>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
+                     c + i * cols + j, cols);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tera::kernels::cpu
 
@@ -93,15 +193,34 @@ void multiply(std::int64_t rows,
 
 namespace tera::kernels::cpu {
 
-const GemmKernel* bf16_gemm_kernel() {
 #if HWY_ARCH_X86_64
-  // Highway's mask of targets is asked too, so that a test that forbids AVX-512 forbids this.
-  if (__builtin_cpu_supports("avx512bf16") != 0 && (hwy::SupportedTargets() & HWY_AVX3) != 0) {
-    static const GemmKernel kernel = {kRows, kColumns, 2, pair_panel_packer(), multiply};
-    return &kernel;
-  }
-#endif
+namespace {
+
+// The width of the f32 kernel tells what Highway runs on, so that a test that forbids AVX-512 forbids
+// this too. Not hwy::SupportedTargets(): it asks the processor, which takes microseconds, far more
+// where a hypervisor answers.
+bool has_bf16_dot() {
+  return f32_gemm_kernel().nr == kColumns && __builtin_cpu_supports("avx512bf16") != 0;
+}
+
+}  // namespace
+
+const GemmKernel* bf16_gemm_kernel() {
+  static const GemmKernel kernel = {kRows, kColumns, 2, pair_panel_packer(), multiply};
+  return has_bf16_dot() ? &kernel : nullptr;
+}
+
+DotTile bf16_dot_tile() {
+  return has_bf16_dot() ? dot_tile : nullptr;
+}
+#else
+const GemmKernel* bf16_gemm_kernel() {
   return nullptr;
 }
+
+DotTile bf16_dot_tile() {
+  return nullptr;
+}
+#endif
 
 }  // namespace tera::kernels::cpu
