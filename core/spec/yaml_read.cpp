@@ -62,7 +62,9 @@ void apply_model_preset(const YamlNode& root, ParsedSpec& parsed) {
 void apply_cluster_preset(const YamlNode& root, ParsedSpec& parsed) {
   const std::string given = preset_name(root, "cluster", parsed);
   const YamlEntry* section = root.find("cluster");
-  const bool absent = section == nullptr || section->value.kind == YamlNode::Kind::null;
+  const bool absent =
+      section == nullptr || section->value.kind == YamlNode::Kind::null ||
+      (section->value.kind == YamlNode::Kind::map && section->value.entries.empty());
   if (given.empty() && !absent) return;
   Result<ClusterPreset> preset = cluster_preset(given.empty() ? kThisMachine : given);
   if (preset) {

@@ -54,11 +54,13 @@ TEST(ParseRunSpec, ExplicitKeysOverrideThePresetWhateverTheOrder) {
 }
 
 TEST(ParseRunSpec, WithoutAClusterPlansForThisMachine) {
-  const ParsedSpec parsed = parse_run_spec("model: {preset: tiny-moe}\n");
-  ASSERT_TRUE(parsed.ok());
-  EXPECT_EQ(parsed.spec.cluster.preset, "this-machine");
-  EXPECT_TRUE(parsed.spec.cluster.device.is_cpu);
-  EXPECT_GT(parsed.spec.cluster.device.memory_bytes, 0);
+  for (const char* cluster : {"", "cluster:\n", "cluster: {}\n"}) {
+    const ParsedSpec parsed = parse_run_spec(std::string("model: {preset: tiny-moe}\n") + cluster);
+    ASSERT_TRUE(parsed.ok());
+    EXPECT_EQ(parsed.spec.cluster.preset, "this-machine");
+    EXPECT_TRUE(parsed.spec.cluster.device.is_cpu);
+    EXPECT_GT(parsed.spec.cluster.device.memory_bytes, 0);
+  }
 }
 
 TEST(ParseRunSpec, CollectsAllProblemsInTheOrderOfTheText) {
