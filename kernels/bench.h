@@ -1,17 +1,18 @@
-// Ceilings of this processor: the figures that op and training speeds are held against.
+// What this processor can do at most, measured: the yardstick of op benchmarks and the numbers of a
+// device profile.
 #pragma once
 #include "kernels/ops.h"
 
 namespace tera::kernels {
 
-struct Peaks {                 // of all workers of the executor together
-  double f32_flops_per_s = 0;  // fused multiply-adds on registers, counted as two
-  double bf16_flops_per_s =
-      0;  // bf16 dot products where the processor has them, else the f32 figure
-  double memory_bytes_per_s = 0;  // triad y = a + s b over arrays far larger than the caches
+struct Peaks {
+  double f32_flops_per_s = 0;     // fused multiply-adds in registers, all workers together
+  double bf16_flops_per_s = 0;    // as products of bf16 run here: f32 where there is no bf16 unit
+  double memory_bytes_per_s = 0;  // triad a = b + s c over arrays beyond any cache, 12 B an element
 };
 
-// Takes about half a second; best of several rounds, since other programs only slow it down.
-Peaks measure_peaks(const Context& context);
+// Takes about `seconds` per number, on all workers of the executor. Best of several rounds, so that
+// a busy machine costs time and not accuracy.
+Peaks measure_peaks(Executor& executor, double seconds = 0.3);
 
 }  // namespace tera::kernels

@@ -7,10 +7,10 @@
 
 #include "kernels/cpu/dot_kernel.h"
 #include "kernels/cpu/gemm_kernel.h"
+#include "kernels/cpu/peaks.h"
 
 #if HWY_ARCH_X86_64
 #include <immintrin.h>
-
 
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx2,fma")
@@ -185,6 +185,28 @@ void dot_tile(const Operand& a,
   }
 }
 
+// ---- the most this unit does (peaks.h)
+
+double peak_loop(std::int64_t rounds, float* sink) {
+  constexpr int kSums = 24;
+  __m512 sums[kSums];
+#pragma GCC unroll 24
+  for (int i = 0; i < kSums; ++i)
+    sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512bh ones = as_pairs(_mm512_set1_epi32(0x3f803f80));
+  for (std::int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kSums; ++i)
+      sums[i] = _mm512_dpbf16_ps(sums[i], ones, ones);
+  }
+  __m512 total = sums[0];
+#pragma GCC unroll 24
+  for (int i = 1; i < kSums; ++i)
+    total = _mm512_add_ps(total, sums[i]);
+  sink[2] = sum_lanes(total);
+  return 2.0 * kSums * 32 * static_cast<double>(rounds);
+}
+
 }  // namespace
 }  // namespace tera::kernels::cpu
 
@@ -196,9 +218,9 @@ namespace tera::kernels::cpu {
 #if HWY_ARCH_X86_64
 namespace {
 
-// The width of the f32 kernel tells what Highway runs on, so that a test that forbids AVX-512 forbids
-// this too. Not hwy::SupportedTargets(): it asks the processor, which takes microseconds, far more
-// where a hypervisor answers.
+// The width of the f32 kernel tells what Highway runs on, so that a test that forbids AVX-512
+// forbids this too. Not hwy::SupportedTargets(): it asks the processor, which takes microseconds,
+// far more where a hypervisor answers.
 bool has_bf16_dot() {
   return f32_gemm_kernel().nr == kColumns && __builtin_cpu_supports("avx512bf16") != 0;
 }
@@ -213,12 +235,20 @@ const GemmKernel* bf16_gemm_kernel() {
 DotTile bf16_dot_tile() {
   return has_bf16_dot() ? dot_tile : nullptr;
 }
+
+PeakLoop bf16_peak_loop() {
+  return has_bf16_dot() ? peak_loop : nullptr;
+}
 #else
 const GemmKernel* bf16_gemm_kernel() {
   return nullptr;
 }
 
 DotTile bf16_dot_tile() {
+  return nullptr;
+}
+
+PeakLoop bf16_peak_loop() {
   return nullptr;
 }
 #endif

@@ -1,168 +1,126 @@
-// Register-only loops for the arithmetic peak: enough independent accumulators to fill every
-// multiply-add pipe (latency 4 x 2 pipes = 8, twice that for margin). Streaming triad for memory.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/peaks.cpp"
+#include "kernels/cpu/peaks.h"
+
 #include <algorithm>
 #include <chrono>
-#include <memory>
-#include <numeric>
 #include <vector>
 
-#include <time.h>
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
 
 #include "kernels/bench.h"
+#include "kernels/cpu/simd-inl.h"
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+HWY_BEFORE_NAMESPACE();
+namespace tera::kernels::cpu::HWY_NAMESPACE {
 
+// More sums than latency times ports of any processor, and no memory.
+double fma_loop(std::int64_t rounds, float* sink) {
+  constexpr int kSums = kWidth >= 16 ? 24 : 12;
+  const F32 d;
+  VF sums[kSums];
+#pragma GCC unroll 24
+  for (int i = 0; i < kSums; ++i)
+    sums[i] = hn::Set(d, static_cast<float>(i));
+  const VF x = hn::Set(d, sink[0]);
+  const VF y = hn::Set(d, sink[1]);
+  for (std::int64_t r = 0; r < rounds; ++r) {
+#pragma GCC unroll 24
+    for (int i = 0; i < kSums; ++i)
+      sums[i] = hn::MulAdd(x, y, sums[i]);
+  }
+  VF total = sums[0];
+#pragma GCC unroll 24
+  for (int i = 1; i < kSums; ++i)
+    total = hn::Add(total, sums[i]);
+  sink[2] = sum_lanes(total);
+  return 2.0 * kSums * static_cast<double>(kWidth) * static_cast<double>(rounds);
+}
+
+void triad(const float* b, const float* c, float scale, std::int64_t n, float* a) {
+  const VF s = hn::Set(F32(), scale);
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::MulAdd(s, load_n(c + i, count), load_n(b + i, count)), a + i, count);
+  });
+}
+
+}  // namespace tera::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace tera::kernels {
+namespace cpu {
+
+HWY_EXPORT(fma_loop);
+HWY_EXPORT(triad);
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
-constexpr int kAccumulators = 16;
-constexpr std::int64_t kIterations = 400000;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Each loop runs kIterations x kAccumulators multiply-adds and returns how many flops one of them
-// is; the sum is written out so that the compiler keeps the work.
-using PeakLoop = double (*)(float* sink);
-
-double scalar_loop(float* sink) {
-  float acc[kAccumulators] = {};
-  for (std::int64_t i = 0; i < kIterations; ++i) {
-    for (float& a : acc)
-      a = a * 0.999F + 0.001F;
-  }
-  for (const float a : acc)
-    *sink += a;
-  return 2;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) double avx2_loop(float* sink) {
-  __m256 acc[kAccumulators];
-  for (__m256& a : acc)
-    a = _mm256_setzero_ps();
-  const __m256 x = _mm256_set1_ps(0.999F);
-  const __m256 y = _mm256_set1_ps(0.001F);
-  for (std::int64_t i = 0; i < kIterations; ++i) {
-    for (__m256& a : acc)
-      a = _mm256_fmadd_ps(a, x, y);
-  }
-  for (const __m256 a : acc)
-    *sink += _mm256_cvtss_f32(a);
-  return 2 * 8;
-}
-
-__attribute__((target("avx512f"))) double avx512_loop(float* sink) {
-  __m512 acc[kAccumulators];
-  for (__m512& a : acc)
-    a = _mm512_setzero_ps();
-  const __m512 x = _mm512_set1_ps(0.999F);
-  const __m512 y = _mm512_set1_ps(0.001F);
-  for (std::int64_t i = 0; i < kIterations; ++i) {
-    for (__m512& a : acc)
-      a = _mm512_fmadd_ps(a, x, y);
-  }
-  for (const __m512 a : acc)
-    *sink += _mm512_cvtss_f32(a);
-  return 2 * 16;
-}
-
-__attribute__((target("avx512f,avx512bf16"))) double avx512_bf16_loop(float* sink) {
-  __m512 acc[kAccumulators];
-  for (__m512& a : acc)
-    a = _mm512_setzero_ps();
-  const __m512bh x = _mm512_cvtne2ps_pbh(_mm512_set1_ps(0.01F), _mm512_set1_ps(0.02F));
-  for (std::int64_t i = 0; i < kIterations; ++i) {
-    for (__m512& a : acc)
-      a = _mm512_dpbf16_ps(a, x, x);
-  }
-  for (const __m512 a : acc)
-    *sink += _mm512_cvtss_f32(a);
-  return 2 * 32;
-}
-#endif
-
-PeakLoop f32_loop() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return avx512_loop;
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2_loop;
-#endif
-  return scalar_loop;
-}
-
-PeakLoop bf16_loop() {
-#if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512bf16")) return avx512_bf16_loop;
-#endif
-  return f32_loop();
-}
-
-// Seconds this thread has spent on a processor.
-double thread_cpu_s() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
-}
-
-// Per worker by processor time, so that a busy machine shows the same peak as an idle one.
-double peak_flops_per_s(const Context& context, PeakLoop loop) {
+// Highest sum over the workers of what `work` does per second, over five rounds of `seconds` / 5.
+// work(worker) does a small piece and returns its size.
+template <class Work>
+double best_rate(Executor& executor, double seconds, Work&& work) {
   constexpr int kRounds = 5;
-  const int workers = context.executor->num_workers();
-  std::vector<double> best(static_cast<std::size_t>(workers), 0);
-  for (int round = 0; round < kRounds; ++round) {
-    context.executor->parallel_for(workers, [&](std::int64_t task, int) {
-      const double start = thread_cpu_s();
-      float sink = 0;
-      const double flops = loop(&sink) * kAccumulators * static_cast<double>(kIterations);
-      const double rate = sink > -1e30F ? flops / (thread_cpu_s() - start) : 0;
-      double& mine = best[static_cast<std::size_t>(task)];
-      mine = std::max(mine, rate);
-    });
-  }
-  return std::accumulate(best.begin(), best.end(), 0.0);
-}
-
-double triad_bytes_per_s(const Context& context) {
-  constexpr std::int64_t kElements = 16 << 20;  // 64 MiB per array
-  constexpr std::int64_t kChunk = 1 << 18;
-  constexpr int kRounds = 4;
-  const std::unique_ptr<float[]> a(new float[kElements]);
-  const std::unique_ptr<float[]> b(new float[kElements]);
-  const std::unique_ptr<float[]> y(new float[kElements]);
-  const auto each_chunk = [&](const auto& body) {
-    context.executor->parallel_for(kElements / kChunk, [&](std::int64_t task, int) {
-      for (std::int64_t i = task * kChunk; i < (task + 1) * kChunk; ++i)
-        body(i);
-    });
-  };
-  each_chunk([&](std::int64_t i) {
-    a[static_cast<std::size_t>(i)] = 1.0F;
-    b[static_cast<std::size_t>(i)] = 2.0F;
-    y[static_cast<std::size_t>(i)] = 0.0F;
-  });
+  const int workers = executor.num_workers();
+  std::vector<double> rates(static_cast<std::size_t>(workers));
   double best = 0;
   for (int round = 0; round < kRounds; ++round) {
-    const Clock::time_point start = Clock::now();
-    each_chunk([&](std::int64_t i) {
-      const auto at = static_cast<std::size_t>(i);
-      y[at] = a[at] + 0.5F * b[at];
+    executor.parallel_for(workers, [&](std::int64_t task, int) {
+      const Clock::time_point start = Clock::now();
+      double done = 0;
+      while (seconds_since(start) < seconds / kRounds)
+        done += work(task);
+      rates[static_cast<std::size_t>(task)] = done / seconds_since(start);
     });
-    best =
-        std::max(best, 3.0 * sizeof(float) * static_cast<double>(kElements) / seconds_since(start));
+    double sum = 0;
+    for (const double rate : rates)
+      sum += rate;
+    best = std::max(best, sum);
   }
   return best;
 }
 
-}  // namespace
+double flops_rate(Executor& executor, double seconds, PeakLoop loop) {
+  constexpr std::int64_t kLoopRounds = 20000;
+  return best_rate(executor, seconds, [&](std::int64_t) {
+    float sink[3] = {1.0F, 0.5F, 0.0F};
+    return loop(kLoopRounds, sink);
+  });
+}
 
-Peaks measure_peaks(const Context& context) {
-  return {.f32_flops_per_s = peak_flops_per_s(context, f32_loop()),
-          .bf16_flops_per_s = peak_flops_per_s(context, bf16_loop()),
-          .memory_bytes_per_s = triad_bytes_per_s(context)};
+double memory_rate(Executor& executor, double seconds) {
+  constexpr std::int64_t kElements = 16 << 20;  // 64 MiB an array, shared out
+  const int workers = executor.num_workers();
+  std::vector<float> a(kElements);
+  std::vector<float> b(kElements, 1.0F);
+  std::vector<float> c(kElements, 2.0F);
+  const std::int64_t part = kElements / workers;
+  return best_rate(executor, seconds, [&](std::int64_t task) {
+    const std::int64_t at = task * part;
+    HWY_DYNAMIC_DISPATCH(triad)(b.data() + at, c.data() + at, 0.5F, part, a.data() + at);
+    return 12.0 * static_cast<double>(part);
+  });
+}
+
+}  // namespace
+}  // namespace cpu
+
+Peaks measure_peaks(Executor& executor, double seconds) {
+  Peaks peaks;
+  peaks.f32_flops_per_s = cpu::flops_rate(executor, seconds, HWY_DYNAMIC_DISPATCH(cpu::fma_loop));
+  const cpu::PeakLoop bf16 = cpu::bf16_peak_loop();
+  peaks.bf16_flops_per_s =
+      bf16 == nullptr ? peaks.f32_flops_per_s : cpu::flops_rate(executor, seconds, bf16);
+  peaks.memory_bytes_per_s = cpu::memory_rate(executor, seconds);
+  return peaks;
 }
 
 }  // namespace tera::kernels
+#endif

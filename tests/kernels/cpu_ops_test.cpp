@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <hwy/targets.h>
 
 #include "tests/kernels/op_cases.h"
 #include "tests/kernels/support/executors.h"
@@ -49,10 +50,12 @@ std::string compare(const OpCase& one, const Buffer& got, const Buffer& expected
   double worst = 0;
   std::int64_t at = -1;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
-    const double bound = spacing(expected.dtype()) * std::abs(expected.get(i)) +
+    const double want = expected.get(i);
+    const double have = got.get(i);
+    if (have == want) continue;
+    const double bound = spacing(expected.dtype()) * std::abs(want) +
                          (spacing(expected.dtype()) == 0 ? 0 : spacing(math) * growth * scale);
-    const double error = std::abs(got.get(i) - expected.get(i));
-    if (got.get(i) == expected.get(i)) continue;
+    const double error = std::abs(have - want);
     if (!(error <= bound) && !(error / bound <= worst)) {
       worst = bound > 0 ? error / bound : HUGE_VAL;
       at = i;
@@ -64,6 +67,7 @@ std::string compare(const OpCase& one, const Buffer& got, const Buffer& expected
 }
 
 class CpuOps : public testing::TestWithParam<DType> {};
+class CpuTargets : public testing::TestWithParam<DType> {};  // f64 has no forms of its own
 
 TEST_P(CpuOps, AgreesWithTheReference) {
   for (const OpCase& one : all_cases(GetParam())) {
@@ -75,6 +79,31 @@ TEST_P(CpuOps, AgreesWithTheReference) {
           << one.op << " " << one.name << ", argument " << output << ": " << difference;
     }
   }
+}
+
+// The forms for narrower registers, which this processor would not choose by itself.
+TEST_P(CpuTargets, AgreeWithTheReference) {
+  const std::int64_t supported = hwy::SupportedTargets();
+  const std::vector<OpCase> cases = all_cases(GetParam());
+  std::vector<std::vector<Buffer>> expected;
+  for (const OpCase& one : cases)
+    expected.push_back(run(one, ref_ops(), 1));
+  for (std::int64_t rest = supported; rest != 0; rest &= rest - 1) {
+    const std::int64_t target = rest & -rest;
+    hwy::SetSupportedTargetsForTest(target);
+    hwy::GetChosenTarget().DeInit();
+    for (std::size_t i = 0; i < cases.size(); ++i) {
+      const std::vector<Buffer> got = run(cases[i], cpu_ops(), 1);
+      for (const std::size_t output : cases[i].outputs) {
+        const std::string difference = compare(cases[i], got[output], expected[i][output]);
+        EXPECT_TRUE(difference.empty())
+            << hwy::TargetName(target) << ", " << cases[i].op << " " << cases[i].name
+            << ", argument " << output << ": " << difference;
+      }
+    }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+  hwy::GetChosenTarget().DeInit();
 }
 
 TEST_P(CpuOps, GivesTheSameBitsForEveryNumberOfWorkers) {
@@ -108,6 +137,11 @@ TEST_P(CpuOps, WriteTheirOutputsAndNothingElse) {
 INSTANTIATE_TEST_SUITE_P(,
                          CpuOps,
                          testing::Values(DType::f32, DType::bf16, DType::f64),
+                         [](const auto& row) { return std::string(dtype_name(row.param)); });
+
+INSTANTIATE_TEST_SUITE_P(,
+                         CpuTargets,
+                         testing::Values(DType::f32, DType::bf16),
                          [](const auto& row) { return std::string(dtype_name(row.param)); });
 
 // OpTable is a name and function pointers, nothing else.

@@ -2,6 +2,7 @@
 #pragma once
 #include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <memory>
@@ -51,8 +52,7 @@ class ThreadExecutor : public Executor {
       const std::size_t rounded = (bytes + 63) / 64 * 64;
       area.memory.reset(static_cast<std::byte*>(std::aligned_alloc(64, rounded)));
       area.bytes = rounded;
-      for (std::size_t i = 0; i < rounded; ++i)
-        area.memory.get()[i] = std::byte{0xff};
+      std::memset(area.memory.get(), 0xff, rounded);
     }
     return area.memory.get();
   }

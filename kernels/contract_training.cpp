@@ -1,0 +1,222 @@
+// Contracts of the feed-forward part, routing, loss, elementwise ops and the optimizer.
+#include <utility>
+
+#include "kernels/contract.h"
+#include "kernels/contract_checker.h"
+
+namespace tera::kernels::contract {
+
+RowDims check_activation(
+    const char* op, Activation type, const View& x, const View& row_scale, const View& y) {
+  const Checker check(op);
+  check.compute("x", x);
+  check.rank("y", y, 2);
+  const RowDims dims{dim(y, 0), dim(y, 1)};
+  check.dense("y", y, x.dtype, {dims.rows, dims.cols});
+  check.dense("x", x, x.dtype, {dims.rows, type == Activation::swiglu ? 2 * dims.cols : dims.cols});
+  check.optional("row_scale", row_scale, accumulate_dtype(x.dtype), {dims.rows});
+  return dims;
+}
+
+RowDims check_activation_backward(Activation type,
+                                  const View& dy,
+                                  const View& x,
+                                  const View& row_scale,
+                                  const View& dx,
+                                  const View& drow_scale) {
+  const Checker check("activation_backward");
+  const RowDims dims = check_activation("activation_backward", type, x, row_scale, dy);
+  check.dense("dx", dx, x.dtype, {dims.rows, dim(x, 1)});
+  check.optional("drow_scale", drow_scale, accumulate_dtype(x.dtype), {dims.rows});
+  return dims;
+}
+
+RowDims check_add_bias(const View& y, const View& b) {
+  const Checker check("add_bias");
+  check.compute("y", y);
+  check.rows("y", y, y.dtype, {kAny, kAny});
+  check.dense("b", b, y.dtype, {dim(y, 1)});
+  return {dim(y, 0), dim(y, 1)};
+}
+
+RowDims check_bias_backward(const View& dy, const View& db) {
+  const Checker check("bias_backward");
+  check.compute("dy", dy);
+  check.rows("dy", dy, dy.dtype, {kAny, kAny});
+  check.dense("db", db, accumulate_dtype(dy.dtype), {dim(dy, 1)});
+  return {dim(dy, 0), dim(dy, 1)};
+}
+
+RouterDims check_router_forward(const View& logits,
+                                const View& bias,
+                                const View& scores,
+                                const View& indices,
+                                const View& gates,
+                                const View& logsumexp) {
+  const Checker check("router_forward");
+  check.accumulate("logits", logits);
+  check.rank("indices", indices, 2);
+  check.dense("logits", logits, logits.dtype, {kAny, kAny});
+  const RouterDims d{dim(logits, 0), dim(logits, 1), dim(indices, 1)};
+  check.optional("bias", bias, logits.dtype, {d.experts});
+  check.dense("scores", scores, logits.dtype, {d.tokens, d.experts});
+  check.dense("indices", indices, DType::i32, {d.tokens, d.top_k});
+  check.dense("gates", gates, logits.dtype, {d.tokens, d.top_k});
+  check.optional("logsumexp", logsumexp, logits.dtype, {d.tokens});
+  check.that(d.top_k <= d.experts, [&] {
+    return std::to_string(d.top_k) + " choices among " + std::to_string(d.experts) + " experts";
+  });
+  return d;
+}
+
+RouterDims check_router_backward(const View& scores,
+                                 const View& indices,
+                                 const View& gates,
+                                 const View& logsumexp,
+                                 const View& dgates,
+                                 const View& balance,
+                                 double z_coeff,
+                                 RouterOptions options,
+                                 const View& dlogits) {
+  const Checker check("router_backward");
+  check.accumulate("scores", scores);
+  check.rank("indices", indices, 2);
+  check.dense("scores", scores, scores.dtype, {kAny, kAny});
+  const RouterDims d{dim(scores, 0), dim(scores, 1), dim(indices, 1)};
+  check.dense("indices", indices, DType::i32, {d.tokens, d.top_k});
+  check.dense("gates", gates, scores.dtype, {d.tokens, d.top_k});
+  check.dense("dgates", dgates, scores.dtype, {d.tokens, d.top_k});
+  check.optional("balance", balance, scores.dtype, {d.experts});
+  check.optional("logsumexp", logsumexp, scores.dtype, {d.tokens});
+  check.dense("dlogits", dlogits, scores.dtype, {d.tokens, d.experts});
+  check.that(z_coeff == 0 || (logsumexp.present() && options.type == RouterType::softmax),
+             [&] { return std::string("the z loss needs a softmax router and its logsumexp"); });
+  check_indices("router_backward", "indices", indices, 0, d.experts);
+  return d;
+}
+
+RouterDims check_moe_dispatch(const View& indices, const View& offsets, const View& rows) {
+  const Checker check("moe_dispatch");
+  check.rank("offsets", offsets, 1);
+  check.dense("indices", indices, DType::i32, {kAny, kAny});
+  check.dense("rows", rows, DType::i32, {dim(indices, 0), dim(indices, 1)});
+  check.that(dim(offsets, 0) >= 1,
+             [&] { return std::string("offsets are empty, expected experts + 1 of them"); });
+  check.dense("offsets", offsets, DType::i64, {kAny});
+  check_indices("moe_dispatch", "indices", indices, 0, dim(offsets, 0) - 1);
+  return {dim(indices, 0), dim(offsets, 0) - 1, dim(indices, 1)};
+}
+
+RowDims check_moe_rows(const char* op, const View& tokens, const View& rows, const View& routed) {
+  const Checker check(op);
+  check.compute("tokens", tokens);
+  check.rank("rows", rows, 2);
+  check.dense("tokens", tokens, tokens.dtype, {dim(rows, 0), kAny});
+  check.dense("rows", rows, DType::i32, {dim(tokens, 0), kAny});
+  check.dense("routed", routed, tokens.dtype, {rows.num_elements(), dim(tokens, 1)});
+  check_indices(op, "rows", rows, 0, dim(routed, 0));
+  return {dim(tokens, 0), dim(tokens, 1)};
+}
+
+std::int64_t check_moe_gates(const char* op,
+                             const View& gates,
+                             const View& rows,
+                             const View& routed) {
+  const Checker check(op);
+  check.accumulate("gates", gates);
+  check.dense("gates", gates, gates.dtype, {kAny, kAny});
+  check.dense("rows", rows, DType::i32, {dim(gates, 0), dim(gates, 1)});
+  check.dense("routed", routed, gates.dtype, {gates.num_elements()});
+  check_indices(op, "rows", rows, 0, dim(routed, 0));
+  return gates.num_elements();
+}
+
+RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss) {
+  const Checker check("cross_entropy");
+  check.accumulate("logits", logits);
+  check.dense("logits", logits, logits.dtype, {kAny, kAny});
+  check.dense("targets", targets, DType::i32, {dim(logits, 0)});
+  check.dense("loss", loss, logits.dtype, {dim(logits, 0)});
+  check_indices("cross_entropy", "targets", targets, -1, dim(logits, 1));
+  return {dim(logits, 0), dim(logits, 1)};
+}
+
+std::int64_t check_add(const View& a, const View& b, const View& y) {
+  const Checker check("add");
+  check.compute("a", a);
+  for (const auto& [name, v] : {std::pair("a", &a), std::pair("b", &b), std::pair("y", &y)}) {
+    check.that(v->rank == a.rank && v->shape == a.shape && v->dtype == a.dtype && v->contiguous(),
+               [&] {
+                 return std::string(name) + " is " + describe(*v) +
+                        ", expected it contiguous like a, " + describe(a);
+               });
+  }
+  return a.num_elements();
+}
+
+void check_copy(const View& x, const View& y) {
+  const Checker check("copy");
+  bool same = x.rank == y.rank && x.rank >= 1;
+  for (int d = 0; same && d < x.rank; ++d)
+    same = dim(x, d) == dim(y, d);
+  check.that(same, [&] {
+    return "x is " + describe(x) + ", y is " + describe(y) + ", expected equal shapes";
+  });
+  for (const View* v : {&x, &y}) {
+    const auto last = static_cast<std::size_t>(v->rank - 1);
+    check.that(v->shape[last] <= 1 || v->strides[last] == 1,
+               [&] { return "the last dim of " + describe(*v) + " is strided"; });
+  }
+  check.that(x.dtype == y.dtype || (is_compute(x.dtype) && is_compute(y.dtype)), [&] {
+    return "cannot convert " + describe(x) + " to " + describe(y) + ", expected f32, bf16 or f64";
+  });
+}
+
+void check_zero(const View& x) {
+  Checker("zero").that(x.num_elements() == 0 || x.contiguous(), [&] {
+    return "x is " + describe(x) + " with gaps, expected it contiguous";
+  });
+}
+
+std::int64_t check_sum_of_squares(const View& x) {
+  const Checker check("sum_of_squares");
+  check.compute("x", x);
+  check.that(x.num_elements() == 0 || x.contiguous(),
+             [&] { return "x is " + describe(x) + " with gaps, expected it contiguous"; });
+  return x.num_elements();
+}
+
+std::int64_t check_adamw(const View& master,
+                         const View& weight,
+                         const View& grad,
+                         const View& m,
+                         const View& v,
+                         const AdamWOptions& options) {
+  const Checker check("adamw");
+  check.accumulate("master", master);
+  const std::int64_t n = master.num_elements();
+  const auto flat = [&](const char* name, const View& view) {
+    check.that(view.num_elements() == n && view.contiguous(), [&] {
+      return std::string(name) + " is " + describe(view) +
+             ", expected it contiguous like the master, " + describe(master);
+    });
+  };
+  flat("master", master);
+  for (const auto& [name, view] :
+       {std::pair("grad", &grad), std::pair("m", &m), std::pair("v", &v)}) {
+    flat(name, *view);
+    check.that(view->dtype == master.dtype, [&] {
+      return std::string(name) + " is " + describe(*view) + ", expected " +
+             std::string(dtype_name(master.dtype));
+    });
+  }
+  if (weight.present()) {
+    flat("weight", weight);
+    check.compute("weight", weight);
+  }
+  check.that(options.step >= 1,
+             [&] { return "step is " + std::to_string(options.step) + ", expected 1 or more"; });
+  return n;
+}
+
+}  // namespace tera::kernels::contract
