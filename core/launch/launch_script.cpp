@@ -95,8 +95,9 @@ std::string LaunchScript::command_line() const {
 
 Result<fs::path> find_program(const std::string& given) {
   if (!given.empty()) {
-    const fs::path path = fs::absolute(given).lexically_normal();
-    if (is_program(path)) return path;
+    std::error_code gone;  // the working directory
+    const fs::path path = fs::absolute(given, gone).lexically_normal();
+    if (!gone && is_program(path)) return path;
     return fail(ErrorCode::not_found,
                 fmt::format("{} is not a program that can be run", path.string()));
   }

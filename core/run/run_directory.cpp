@@ -26,6 +26,13 @@ fs::path environment_path(const char* name) {
   return value != nullptr ? fs::path(value) : fs::path();
 }
 
+// Absolute without "." and ".."; also where the working directory is gone, and for an empty path.
+fs::path absolute(const fs::path& path) {
+  std::error_code error;
+  const fs::path working_dir = fs::current_path(error);
+  return (error ? path : working_dir / path).lexically_normal();
+}
+
 // The number in "<prefix>NNN<suffix>" (any number of digits); 0 when the name is another.
 int attempt_in(std::string_view name, std::string_view prefix, std::string_view suffix) {
   if (name.size() <= prefix.size() + suffix.size() || !name.starts_with(prefix) ||
@@ -81,7 +88,7 @@ fs::path default_runs_root() {
 std::string run_spec_text(const spec::RunSpec& spec) {
   spec::RunSpec resolved = spec;
   const auto make_absolute = [](std::string& path) {
-    if (!path.empty()) path = fs::absolute(path).lexically_normal().string();
+    if (!path.empty()) path = absolute(path).string();
   };
   for (spec::DatasetConfig& dataset : resolved.data.datasets)
     make_absolute(dataset.path);
@@ -98,7 +105,7 @@ std::string make_run_id() {
 RunDirectory RunDirectory::planned(Vfs& vfs, const fs::path& root, const std::string& id) {
   RunDirectory dir;
   dir.vfs_ = &vfs;
-  dir.path_ = fs::absolute(root).lexically_normal() / id;
+  dir.path_ = absolute(root) / id;
   return dir;
 }
 
@@ -125,7 +132,7 @@ Result<RunDirectory> RunDirectory::open(Vfs& vfs,
   if (path_or_id.empty()) {
     return fail(ErrorCode::invalid_input, "run: got an empty name, expected a path or an id", hint);
   }
-  const fs::path direct = fs::absolute(path_or_id).lexically_normal();
+  const fs::path direct = absolute(path_or_id);
   TERA_TRY(const bool direct_is_run, is_run(direct));
   if (direct_is_run) {
     const fs::path path = direct.filename().empty() ? direct.parent_path() : direct;
