@@ -1,5 +1,6 @@
 #include "core/nn/model.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "core/base/check.h"

@@ -1,7 +1,9 @@
 #include "core/nn/router.h"
 
 #include <algorithm>
+#include <functional>
 #include <numeric>
+#include <type_traits>
 #include <utility>
 
 #include "core/base/check.h"

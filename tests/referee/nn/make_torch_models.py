@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""Losses and gradients of small models, written in plain PyTorch from the papers' formulas.
+
+    make_torch_models.py > tests/golden/nn/torch_models.json
+
+A second implementation that shares nothing with the engine but names and shapes of the parameters:
+autograd instead of hand-written backward, masks instead of first keys, a loop over experts instead of
+sorted rows, all in f64. tests/core/nn/torch_models_test.cpp holds the engine against the file.
+Weights follow from the name and the index of an element (see `weight`), so the file holds none.
+"""
+import json
+import math
+import sys
+
+import torch
+import torch.nn.functional as F
+
+torch.set_default_dtype(torch.float64)
+MASK = (1 << 64) - 1
+
+BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_heads=2, head_dim=4,
+            vocab_size=17, max_position_embeddings=16, ffn_hidden_size=10, qk_norm="none",
+            position="rotary", rope_theta=10000.0, norm="rms", norm_eps=1e-5, activation="swiglu",
+            use_bias=False, tie_embeddings=False, num_experts=0, router_top_k=0,
+            moe_ffn_hidden_size=0, num_shared_experts=0, num_dense_layers=0, router_score="softmax",
+            router_renormalize=False, routed_scaling_factor=1.0, aux_loss_coeff=0.0,
+            z_loss_coeff=0.0, expert_bias_update_rate=0.0)
+MOE = dict(num_experts=5, router_top_k=2, moe_ffn_hidden_size=6, aux_loss_coeff=0.5)
+MODELS = {
+    "gpt2": dict(BASE, num_key_value_heads=4, position="learned", norm="layer", activation="gelu",
+                 use_bias=True, tie_embeddings=True),
+    "qwen3": dict(BASE, qk_norm="per_head", rope_theta=1e6),
+    "olmoe": dict(BASE, **MOE, z_loss_coeff=0.25, qk_norm="full"),
+    "mixtral": dict(BASE, **MOE, z_loss_coeff=0.25, router_renormalize=True),
+    "deepseek": dict(BASE, **MOE, router_score="sigmoid", router_renormalize=True,
+                     routed_scaling_factor=2.5, num_shared_experts=2, num_dense_layers=1,
+                     expert_bias_update_rate=0.01),
+}
+BATCH_SHARE = 0.5
+
+
+def scrambled(name, index):
+    """16 random-looking bits of an element as a number in [-0.5, 0.5)."""
+    h = 14695981039346656037
+    for byte in name.encode():
+        h = (h ^ byte) * 1099511628211 & MASK
+    x = h + index * 0x9E3779B97F4A7C15 & MASK
+    x ^= x >> 31
+    x = x * 0xBF58476D1CE4E5B9 & MASK
+    return (x >> 48) / 65536 - 0.5
+
+
+def weight(name, *shape):
+    """Matrices up to 0.5 from 0, norms up to 0.25 from 1, biases up to 0.25 from 0."""
+    count = math.prod(shape)
+    values = torch.tensor([scrambled(name, i) for i in range(count)])
+    if "norm.weight" in name:
+        values = 1 + values / 2
+    elif name.endswith(".bias"):
+        values = values / 2
+    return values.reshape(shape).requires_grad_("router.bias" not in name)
+
+
+class Model:
+    def __init__(self, config):
+        self.c = config
+        self.weights = {}
+
+    def w(self, name, *shape):
+        if name not in self.weights:
+            self.weights[name] = weight(name, *shape)
+        return self.weights[name]
+
+    def linear(self, name, x, rows):
+        y = x @ self.w(name + ".weight", rows, x.shape[-1]).T
+        return y + self.w(name + ".bias", rows) if self.c["use_bias"] else y
+
+    def norm(self, name, x):
+        width = x.shape[-1]
+        if self.c["norm"] == "layer":
+            return F.layer_norm(x, (width,), self.w(name + ".weight", width),
+                                self.w(name + ".bias", width), self.c["norm_eps"])
+        return self.rms(name, x)
+
+    def rms(self, name, x):
+        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["norm_eps"])
+        return x * scale * self.w(name + ".weight", x.shape[-1])
+
+    def rotate(self, x, positions):  # [B, S, heads, D]
+        half = x.shape[-1] // 2
+        frequencies = self.c["rope_theta"] ** (-torch.arange(half) / half)
+        angle = positions[:, :, None, None] * frequencies
+        angle = torch.cat([angle, angle], -1)
+        rotated = torch.cat([-x[..., half:], x[..., :half]], -1)
+        return x * angle.cos() + rotated * angle.sin()
+
+    def attention(self, prefix, x, batch):
+        c = self.c
+        heads, groups, dim = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
+        size, length, _ = x.shape
+        qkv = self.linear(prefix + ".qkv", x, (heads + 2 * groups) * dim)
+        q, k, v = qkv.split([heads * dim, groups * dim, groups * dim], -1)
+        if c["qk_norm"] == "full":
+            q, k = self.rms(prefix + ".q_norm", q), self.rms(prefix + ".k_norm", k)
+        q = q.reshape(size, length, heads, dim)
+        k = k.reshape(size, length, groups, dim)
+        v = v.reshape(size, length, groups, dim)
+        if c["qk_norm"] == "per_head":
+            q, k = self.rms(prefix + ".q_norm", q), self.rms(prefix + ".k_norm", k)
+        if c["position"] == "rotary":
+            q, k = self.rotate(q, batch["positions"]), self.rotate(k, batch["positions"])
+        k = k.repeat_interleave(heads // groups, 2)
+        v = v.repeat_interleave(heads // groups, 2)
+        scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(dim)
+        scores = scores.masked_fill(~batch["visible"][:, None], -math.inf)
+        out = torch.einsum("bhij,bjhd->bihd", scores.softmax(-1), v)
+        return self.linear(prefix + ".out", out.reshape(size, length, heads * dim), x.shape[-1])
+
+    def act(self, x):
+        if self.c["activation"] == "swiglu":
+            gate, up = x.chunk(2, -1)
+            return F.silu(gate) * up
+        return F.gelu(x, approximate="tanh") if self.c["activation"] == "gelu" else F.relu(x)
+
+    def rows_in(self, width):
+        return 2 * width if self.c["activation"] == "swiglu" else width
+
+    def mlp(self, prefix, x, width):
+        inner = self.act(self.linear(prefix + ".in", x, self.rows_in(width)))
+        return self.linear(prefix + ".out", inner, x.shape[-1])
+
+    def moe(self, prefix, x):
+        c = self.c
+        experts, top_k, width = c["num_experts"], c["router_top_k"], c["moe_ffn_hidden_size"]
+        hidden = x.shape[-1]
+        x2 = x.reshape(-1, hidden)
+        logits = x2 @ self.w(prefix + ".router.weight", experts, hidden).T
+        softmax = c["router_score"] == "softmax"
+        scores = logits.softmax(-1) if softmax else logits.sigmoid()
+        selection = scores
+        if c["expert_bias_update_rate"] > 0:
+            selection = scores + self.w(prefix + ".router.bias", experts)
+        chosen = selection.topk(top_k, -1).indices
+        gates = scores.gather(-1, chosen)
+        if c["router_renormalize"]:
+            gates = gates / gates.sum(-1, keepdim=True)
+        gates = gates * c["routed_scaling_factor"]
+        w_in = self.w(prefix + ".experts.in.weight", experts, self.rows_in(width), hidden)
+        w_out = self.w(prefix + ".experts.out.weight", experts, hidden, width)
+        y = torch.zeros_like(x2)
+        counts = torch.zeros(experts)
+        for e in range(experts):
+            for k in range(top_k):
+                mine = chosen[:, k] == e
+                counts[e] += mine.sum()
+                out = self.act(x2[mine] @ w_in[e].T) @ w_out[e].T
+                y = y.index_add(0, mine.nonzero()[:, 0], out * gates[mine, k, None])
+        if c["num_shared_experts"] > 0:
+            y = y + self.mlp(prefix + ".shared", x2, c["num_shared_experts"] * width)
+        shares = scores if softmax else scores / scores.sum(-1, keepdim=True)
+        share = counts / counts.sum()
+        self.balance += BATCH_SHARE * c["aux_loss_coeff"] * experts * (share * shares.mean(0)).sum()
+        if c["z_loss_coeff"] > 0:
+            self.z += BATCH_SHARE * c["z_loss_coeff"] * logits.logsumexp(-1).pow(2).mean()
+        return y.reshape(x.shape)
+
+    def losses(self, batch):
+        c = self.c
+        self.balance, self.z = torch.zeros(()), torch.zeros(())
+        table = self.w("embedding.tokens", c["vocab_size"], c["hidden_size"])
+        x = table[batch["tokens"]]
+        if c["position"] == "learned":
+            positions = self.w("embedding.positions", c["max_position_embeddings"], c["hidden_size"])
+            x = x + positions[batch["positions"]]
+        for layer in range(c["num_layers"]):
+            p = f"layers.{layer}"
+            x = x + self.attention(p + ".attention", self.norm(p + ".attention.norm", x), batch)
+            h = self.norm(p + ".ffn.norm", x)
+            if c["num_experts"] > 0 and layer >= c["num_dense_layers"]:
+                x = x + self.moe(p + ".moe", h)
+            else:
+                x = x + self.mlp(p + ".ffn", h, c["ffn_hidden_size"])
+        x = self.norm("final_norm", x)
+        head = table if c["tie_embeddings"] else self.w("head.weight", *table.shape)
+        targets = batch["targets"].reshape(-1)
+        total = F.cross_entropy((x @ head.T).reshape(targets.numel(), -1), targets,
+                                ignore_index=-1, reduction="sum")
+        return total / (targets >= 0).sum()
+
+
+def make_batch():
+    size, length = 2, 9
+    generator = torch.Generator().manual_seed(5)
+    tokens = torch.randint(17, (size, length), generator=generator)
+    targets = torch.randint(17, (size, length), generator=generator)
+    targets[0, 3] = targets[1, 8] = -1
+    starts = [[0, 0, 0, 0, 4, 4, 4, 4, 4], [0, 0, 2, 2, 2, 2, 2, 7, 7]]  # two, three documents
+    first = torch.tensor(starts)
+    places = torch.arange(length).expand(size, length)
+    visible = (places[:, None, :] <= places[:, :, None]) & (places[:, None, :] >= first[:, :, None])
+    return dict(tokens=tokens, targets=targets, first_key=first, positions=places - first,
+                visible=visible)
+
+
+def summary(name, grad):
+    """The gradient in few numbers: three elements, its norm, and its product with a fixed vector."""
+    flat = grad.reshape(-1)
+    count = flat.numel()
+    at = sorted({0, count // 2, count - 1})
+    vector = torch.tensor([scrambled("along " + name, i) for i in range(count)])
+    return dict(at=at, values=[flat[i].item() for i in at], norm=flat.norm().item(),
+                along=(flat @ vector).item())
+
+
+def write(document):
+    """One line per gradient: readable, and a change shows where it is."""
+    lines = []
+    for name, model in document["models"].items():
+        gradients = ",\n".join(f"   {json.dumps(n)}: {json.dumps(g)}"
+                               for n, g in model.pop("gradients").items())
+        head = json.dumps(model)[:-1]
+        lines.append(f'  {json.dumps(name)}: {head}, "gradients": {{\n{gradients}}}}}')
+    head = json.dumps({k: v for k, v in document.items() if k != "models"})[:-1]
+    sys.stdout.write(head + ',\n "models": {\n' + ",\n".join(lines) + "}}\n")
+
+
+def main():
+    batch = make_batch()
+    document = {"batch": {k: v.tolist() for k, v in batch.items() if k != "visible"},
+                "batch_share": BATCH_SHARE, "models": {}}
+    for name, config in MODELS.items():
+        model = Model(config)
+        loss = model.losses(batch)
+        (loss + model.balance + model.z).backward()
+        document["models"][name] = dict(
+            config=config, loss=loss.item(), balance_loss=model.balance.item(),
+            z_loss=model.z.item(),
+            gradients={n: summary(n, w.grad) for n, w in sorted(model.weights.items())
+                       if w.requires_grad})
+    write(document)
+
+
+if __name__ == "__main__":
+    main()
