@@ -13,9 +13,8 @@
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
+#include "core/data/bpe_input.h"
 #include "core/data/bpe_trainer.h"
-#include "core/data/document.h"
-#include "core/data/line_reader.h"
 #include "core/data/tokenizer.h"
 
 namespace tera::app {
@@ -45,46 +44,6 @@ struct TrainArguments {
   bool force = false;
 };
 
-// Feeds a .jsonl of documents, or any other file as text cut at line ends, to the trainer.
-Result<void> add_file(const std::string& path, data::BpeTrainer& trainer, Progress& progress) {
-  constexpr std::int64_t kBatchBytes = 16 << 20;
-  constexpr std::size_t kTextBytes = 256 << 10;
-  const bool jsonl = path.ends_with(".jsonl");
-  TERA_TRY(data::LineReader lines, data::LineReader::open(path));
-  std::vector<std::string> texts;
-  std::int64_t bytes = 0;
-  std::string block;
-  const auto flush = [&] {
-    trainer.add_texts(texts);
-    texts.clear();
-    bytes = 0;
-    progress.update(lines.position(), lines.size_bytes());
-  };
-  for (std::string_view line;;) {
-    TERA_TRY(const bool more, lines.next(line));
-    if (!more) break;
-    bytes += std::ssize(line);
-    if (jsonl) {
-      Result<data::Document> document = data::parse_document(line, "text", 0, 1 << 30);
-      if (!document) {
-        return tera::fail(
-            ErrorCode::invalid_input,
-            fmt::format("{}:{}: {}", path, lines.line_number(), document.error().message));
-      }
-      texts.push_back(std::move(document->text));
-    } else {
-      block += line;
-      block += '\n';
-      if (block.size() >= kTextBytes) texts.push_back(std::exchange(block, {}));
-    }
-    if (bytes >= kBatchBytes) flush();
-    if (stop_requests() > 0) return tera::fail(ErrorCode::failed, "stopped");
-  }
-  if (!block.empty()) texts.push_back(std::move(block));
-  flush();
-  return {};
-}
-
 Result<ordered_json> train(const TrainArguments& arguments) {
   Vfs& vfs = posix_vfs();
   TERA_TRY(const bool there, vfs.exists(arguments.output));
@@ -103,7 +62,10 @@ Result<ordered_json> train(const TrainArguments& arguments) {
   TERA_TRY(data::BpeTrainer trainer, data::BpeTrainer::create(std::move(options), pool));
   for (const std::string& input : arguments.inputs) {
     Progress progress("counting " + input, "B");
-    TERA_TRY_VOID(add_file(input, trainer, progress));
+    TERA_TRY_VOID(data::add_text_file(input, trainer, [&](std::int64_t done, std::int64_t all) {
+      progress.update(done, all);
+      return stop_requests() == 0;
+    }));
   }
   Progress progress("merging", "merges");
   TERA_TRY(const data::TokenizerFile file, trainer.train([&](std::int64_t done, std::int64_t all) {

@@ -23,8 +23,8 @@ namespace {
 
 constexpr std::string_view kEndOfDocument = "<|endoftext|>";
 
-// The ids of pieces seen lately, per thread: 1 MiB, direct-mapped, no locks. A piece of up to 24
-// bytes with up to 8 ids fits; text repeats its words, so nearly every piece is found here.
+// The ids of pieces seen lately, per thread: 2 MiB, two entries per place, no locks. A piece of up
+// to 24 bytes with up to 8 ids fits; text repeats its words, so nearly every piece is found here.
 class PieceCache {
  public:
   static constexpr std::size_t kMaxPiece = 24;
@@ -43,34 +43,74 @@ class PieceCache {
     owner_ = owner;
   }
 
-  // The entry a piece would be in, with its key filled into `key`. text_end bounds what may be
-  // read.
-  Entry& slot(std::string_view piece, const char* text_end, std::uint64_t (&key)[3]) {
+  // Looks for a piece of at most kMaxPiece bytes; text_end bounds what may be read behind it.
+  const Entry* find(std::string_view piece, const char* text_end) {
     if (text_end - piece.data() >= static_cast<std::ptrdiff_t>(kMaxPiece)) {
-      std::memcpy(key, piece.data(), kMaxPiece);
+      std::memcpy(key_, piece.data(), kMaxPiece);
       for (std::size_t word = 0; word < 3; ++word)
-        key[word] &= mask(piece.size(), word);
+        key_[word] &= mask(piece.size(), word);
     } else {
-      key[0] = key[1] = key[2] = 0;
-      std::memcpy(key, piece.data(), piece.size());
+      key_[0] = key_[1] = key_[2] = 0;
+      std::memcpy(key_, piece.data(), piece.size());
     }
-    std::uint64_t h = (key[0] ^ piece.size()) * 0x9E3779B97F4A7C15ULL;
-    h = (h ^ (h >> 29) ^ key[1]) * 0xBF58476D1CE4E5B9ULL;
-    h = (h ^ (h >> 32) ^ key[2]) * 0x94D049BB133111EBULL;
-    return entries_[h >> (64 - kEntryBits)];
+    std::uint64_t h = (key_[0] ^ piece.size()) * 0x9E3779B97F4A7C15ULL;
+    h = (h ^ (h >> 29) ^ key_[1]) * 0xBF58476D1CE4E5B9ULL;
+    h = (h ^ (h >> 32) ^ key_[2]) * 0x94D049BB133111EBULL;
+    place_ = entries_.data() + (h >> (64 - kPlaceBits)) * 2;
+    if (is(place_[0], piece.size())) return &place_[0];
+    return is(place_[1], piece.size()) ? &place_[1] : nullptr;
+  }
+
+  // Keeps the ids of the piece that find() has just missed, in place of the older of two.
+  void keep(std::size_t piece_size, std::span<const std::int32_t> ids) {
+    if (ids.size() > kMaxIds) return;
+    place_[1] = place_[0];
+    std::copy(key_, key_ + 3, place_[0].key);
+    std::copy(ids.begin(), ids.end(), place_[0].ids);
+    place_[0].size = static_cast<std::uint8_t>(piece_size);
+    place_[0].num_ids = static_cast<std::uint8_t>(ids.size());
   }
 
  private:
-  static constexpr int kEntryBits = 14;
-  static constexpr std::size_t kEntries = std::size_t{1} << kEntryBits;
+  static constexpr int kPlaceBits = 14;
+  static constexpr std::size_t kEntries = std::size_t{2} << kPlaceBits;
   // Bytes of a word that belong to a piece of this size (little-endian).
   static std::uint64_t mask(std::size_t size, std::size_t word) {
     const std::size_t begin = word * 8;
     if (size >= begin + 8) return ~std::uint64_t{0};
     return size <= begin ? 0 : (std::uint64_t{1} << (8 * (size - begin))) - 1;
   }
+  bool is(const Entry& entry, std::size_t size) const {
+    return entry.size == size && entry.key[0] == key_[0] && entry.key[1] == key_[1] &&
+           entry.key[2] == key_[2];
+  }
   std::vector<Entry> entries_;
   std::uint64_t owner_ = 0;
+  std::uint64_t key_[3] = {0, 0, 0};  // of the last find()
+  Entry* place_ = nullptr;
+};
+
+// Collects ids in a fixed buffer, so that a piece found in the cache costs one copy of fixed size.
+// What was appended reaches the vector with flush().
+class IdBuffer {
+ public:
+  explicit IdBuffer(std::vector<std::int32_t>& out) : out_(out) {}
+
+  void append(const PieceCache::Entry& entry) {
+    if (size_ + PieceCache::kMaxIds > kSize) flush();
+    std::memcpy(ids_ + size_, entry.ids, sizeof entry.ids);
+    size_ += entry.num_ids;
+  }
+  void flush() {
+    out_.insert(out_.end(), ids_, ids_ + size_);
+    size_ = 0;
+  }
+
+ private:
+  static constexpr std::size_t kSize = 1024;
+  std::vector<std::int32_t>& out_;
+  std::int32_t ids_[kSize];
+  std::size_t size_ = 0;
 };
 
 std::uint64_t next_owner() {
@@ -146,29 +186,21 @@ void Tokenizer::Impl::encode_plain(std::string_view text, std::vector<std::int32
   cache.belong_to(owner);
   const char* const end = text.data() + text.size();
   PieceScanner scanner(file.pre_tokenizer, text);
+  IdBuffer buffer(out);
   for (std::string_view piece = scanner.next(); !piece.empty(); piece = scanner.next()) {
-    if (piece.size() > PieceCache::kMaxPiece) {
-      encode_piece(piece, out);
-      continue;
+    const bool cached = piece.size() <= PieceCache::kMaxPiece;
+    if (cached) {
+      if (const PieceCache::Entry* entry = cache.find(piece, end)) {
+        buffer.append(*entry);
+        continue;
+      }
     }
-    std::uint64_t key[3];
-    PieceCache::Entry& entry = cache.slot(piece, end, key);
-    const bool found = entry.size == piece.size() && entry.key[0] == key[0] &&
-                       entry.key[1] == key[1] && entry.key[2] == key[2];
-    if (found) {
-      out.insert(out.end(), entry.ids, entry.ids + entry.num_ids);
-      continue;
-    }
+    buffer.flush();
     const std::size_t first = out.size();
     encode_piece(piece, out);
-    const std::size_t count = out.size() - first;
-    if (count <= PieceCache::kMaxIds) {
-      std::copy(key, key + 3, entry.key);
-      std::copy_n(out.data() + first, count, entry.ids);
-      entry.size = static_cast<std::uint8_t>(piece.size());
-      entry.num_ids = static_cast<std::uint8_t>(count);
-    }
+    if (cached) cache.keep(piece.size(), std::span(out).subspan(first));
   }
+  buffer.flush();
 }
 
 Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
