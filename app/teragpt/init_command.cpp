@@ -1,5 +1,4 @@
 // teragpt init: writes a commented spec to start from.
-#include <algorithm>
 #include <filesystem>
 #include <memory>
 
@@ -50,12 +49,10 @@ void list_presets(Cli& cli) {
                         {"ranks", preset.spec.layout.world_size()},
                         {"device", preset.spec.cluster.device.name}});
     } else {
-      const std::string title =
-          preset.title.substr(0, std::min(preset.title.find(". "), preset.title.find(": ")));
       fmt::print("{:<18}{:>12}{:>12}{:>10}  {}\n", preset.name,
                  format_count(static_cast<double>(counts.total)),
                  format_count(static_cast<double>(counts.active)),
-                 format_integer(preset.spec.layout.world_size()), title);
+                 format_integer(preset.spec.layout.world_size()), preset.title);
     }
   }
   if (cli.json) {
@@ -66,22 +63,6 @@ void list_presets(Cli& cli) {
   }
 }
 
-// "A long title" as comment lines of at most 98 columns.
-std::string comment_lines(std::string_view text) {
-  constexpr std::size_t kWidth = 96;
-  std::string lines;
-  while (!text.empty()) {
-    std::size_t end = text.size();
-    if (end > kWidth) {
-      const auto space = text.rfind(' ', kWidth);
-      end = space == std::string_view::npos || space == 0 ? kWidth : space;
-    }
-    lines += fmt::format("# {}\n", text.substr(0, end));
-    text.remove_prefix(std::min(text.size(), end + 1));
-  }
-  return lines;
-}
-
 void write_spec(Cli& cli, const InitOptions& options) {
   const Result<spec::RunPreset> preset = spec::run_preset(options.preset);
   if (!preset) {
@@ -90,7 +71,7 @@ void write_spec(Cli& cli, const InitOptions& options) {
     return cli.fail(error);
   }
   const std::string file = options.file.empty() ? options.preset + ".yaml" : options.file;
-  const std::string text = comment_lines(preset->title) + "# Next: `teragpt check " +
+  const std::string text = preset->comment + "# Next: `teragpt check " +
                            (file == "-" ? "FILE" : file) + "`, then `teragpt plan`.\n" +
                            spec::to_template_yaml(preset->spec);
   if (file == "-") {

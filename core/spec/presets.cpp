@@ -69,17 +69,25 @@ Result<void> check_known(std::string_view kind,
               nearest ? fmt::format("did you mean {}?", *nearest) : "use " + one_of(words));
 }
 
-// The comment lines a file starts with, joined.
-std::string head_comment(std::string_view text) {
-  std::string joined;
-  while (text.substr(0, 1) == "#") {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    const std::string_view line = text.substr(1, end - 1);
-    joined +=
-        joined.empty() ? line.substr(std::min(line.find_first_not_of(' '), line.size())) : line;
-    text.remove_prefix(std::min(end + 1, text.size()));
+// The comment lines a file starts with.
+std::string_view head_comment(std::string_view text) {
+  std::size_t end = 0;
+  while (end < text.size() && text[end] == '#') {
+    end = std::min(text.find('\n', end), text.size() - 1) + 1;
   }
-  return joined;
+  return text.substr(0, end);
+}
+
+// "# A title: more.\n# And more." -> "A title"
+std::string first_sentence(std::string_view comment) {
+  std::string joined;
+  for (const char c : comment) {
+    if (c == '#') continue;
+    joined += c == '\n' ? ' ' : c;
+  }
+  const std::size_t begin = std::min(joined.find_first_not_of(' '), joined.size());
+  const std::size_t end = std::min(joined.find(". ", begin), joined.find(": ", begin));
+  return joined.substr(begin, end == std::string::npos ? end : end - begin);
 }
 
 void read_title_and_sources(const YamlNode& root,
@@ -160,7 +168,8 @@ Result<RunPreset> run_preset(std::string_view name) {
         fmt::format("{}:{}: {}: {}", path.string(), first->line, first->field, first->message),
         first->hint);
   }
-  return RunPreset{std::string(name), head_comment(text), std::move(parsed.spec)};
+  const std::string comment(head_comment(text));
+  return RunPreset{std::string(name), first_sentence(comment), comment, std::move(parsed.spec)};
 }
 
 }  // namespace tera::spec

@@ -30,7 +30,8 @@ struct ClusterPreset {
 // A whole spec to start from. Data paths are as written, relative to wherever the spec is saved.
 struct RunPreset {
   std::string name;
-  std::string title;  // the comment at the head of the file, on one line
+  std::string title;    // one line for a list: the first sentence of the comment
+  std::string comment;  // the "# ..." lines at the head of the file
   RunSpec spec;
 };
 
