@@ -80,8 +80,10 @@ std::vector<Box> cut(const TensorInfo& info, std::int64_t tensor, std::uint64_t 
 // wants no holes between entries, so the gaps before aligned boxes are entries too, of bytes that
 // are zero.
 std::string make_header(const Manifest& manifest, const ShardPlan& plan, std::uint64_t data_begin) {
-  ordered_json entries = {
-      {"__metadata__", {{"format", kFormat}, {"step", std::to_string(manifest.state.step)}}}};
+  ordered_json entries = {{"__metadata__",
+                           {{"format", "pt"},  // what loaders of other projects ask for
+                            {"checkpoint", kFormat},
+                            {"step", std::to_string(manifest.state.step)}}}};
   std::uint64_t end = data_begin;
   for (const std::int64_t index : plan.boxes) {
     const Box& box = manifest.boxes[static_cast<std::size_t>(index)];

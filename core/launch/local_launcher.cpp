@@ -124,7 +124,12 @@ class LocalLauncher : public Launcher {
                   "stop it on that machine");
     }
     TERA_TRY_VOID(force ? send_signal(running->process, SIGKILL) : ask_once(dir, *running));
-    return wait_for_end(dir, running->process, force);
+    TERA_TRY_VOID(wait_for_end(dir, running->process, force));
+    if (!force) return {};
+    return run::append_event(dir, {.time_s = wall_s(),
+                                   .attempt = running->attempt,
+                                   .state = "note",
+                                   .detail = "was killed on request"});
   }
 
  private:

@@ -27,7 +27,7 @@ fs::path environment_path(const char* name) {
 }
 
 // Absolute without "." and ".."; also where the working directory is gone, and for an empty path.
-fs::path absolute(const fs::path& path) {
+fs::path absolute_path(const fs::path& path) {
   std::error_code error;
   const fs::path working_dir = fs::current_path(error);
   return (error ? path : working_dir / path).lexically_normal();
@@ -88,7 +88,7 @@ fs::path default_runs_root() {
 std::string run_spec_text(const spec::RunSpec& spec) {
   spec::RunSpec resolved = spec;
   const auto make_absolute = [](std::string& path) {
-    if (!path.empty()) path = absolute(path).string();
+    if (!path.empty()) path = absolute_path(path).string();
   };
   for (spec::DatasetConfig& dataset : resolved.data.datasets)
     make_absolute(dataset.path);
@@ -105,7 +105,7 @@ std::string make_run_id() {
 RunDirectory RunDirectory::planned(Vfs& vfs, const fs::path& root, const std::string& id) {
   RunDirectory dir;
   dir.vfs_ = &vfs;
-  dir.path_ = absolute(root) / id;
+  dir.path_ = absolute_path(root) / id;
   return dir;
 }
 
@@ -132,7 +132,7 @@ Result<RunDirectory> RunDirectory::open(Vfs& vfs,
   if (path_or_id.empty()) {
     return fail(ErrorCode::invalid_input, "run: got an empty name, expected a path or an id", hint);
   }
-  const fs::path direct = absolute(path_or_id);
+  const fs::path direct = absolute_path(path_or_id);
   TERA_TRY(const bool direct_is_run, is_run(direct));
   if (direct_is_run) {
     const fs::path path = direct.filename().empty() ? direct.parent_path() : direct;

@@ -73,6 +73,7 @@ void judge_ended(const RunDirectory& dir,
                  const std::optional<RunEvent>& event,
                  const LockHolder& holder,
                  const std::optional<MetricRecord>& record,
+                 const std::string& last_words,
                  RunStatus& status) {
   const RunState said =
       event ? state_from_name(event->state).value_or(RunState::created) : RunState::created;
@@ -97,8 +98,9 @@ void judge_ended(const RunDirectory& dir,
     status.detail = event->detail.empty() ? record_age(record) : event->detail;
   } else if (event || record) {
     status.state = RunState::died;
-    status.detail = fmt::format("process {} is gone without a word; {}", holder.process.pid,
-                                record_age(record));
+    const std::string process =
+        holder.process.pid > 0 ? fmt::format("process {}", holder.process.pid) : "its process";
+    status.detail = fmt::format("{} {}; {}", process, last_words, record_age(record));
   } else {
     status.state = RunState::created;
     status.detail = "not started";
@@ -176,7 +178,10 @@ Result<RunStatus> run_status(const RunDirectory& dir) {
     status.state = stepped ? RunState::running : RunState::starting;
     status.detail = fmt::format("{}; process {} alive", record_age(record), holder.process.pid);
   } else {
-    judge_ended(dir, event, holder, record, status);
+    // A note is what somebody else did to the process: "was killed on request".
+    const bool noted = !events.empty() && events.back().state == "note";
+    judge_ended(dir, event, holder, record, noted ? events.back().detail : "is gone without a word",
+                status);
   }
   return status;
 }

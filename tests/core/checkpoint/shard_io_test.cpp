@@ -48,7 +48,7 @@ TEST_F(ShardIo, EveryShardIsAValidSafetensorsFile) {
     std::map<std::uint64_t, std::uint64_t> ranges;
     for (const auto& [name, info] : header.items()) {
       if (name == "__metadata__") {
-        EXPECT_EQ(info.at("format"), "tgck/1");
+        EXPECT_EQ(info.at("checkpoint"), "tgck/1");
         continue;
       }
       const auto begin = info.at("data_offsets").at(0).get<std::uint64_t>();

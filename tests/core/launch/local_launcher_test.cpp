@@ -123,6 +123,7 @@ TEST_F(LocalLauncher, ForceKillsWhatDoesNotListen) {
   const Result<void> killed = launcher_->stop(run_, true);
   EXPECT_TRUE(killed) << killed.error().message;
   EXPECT_EQ(state(), run::RunState::died);
+  EXPECT_EQ(run::read_events(run_)->back().detail, "was killed on request");
   ASSERT_TRUE(launch(program("sleep 60"))) << "and it can be started again";
   EXPECT_EQ(*run_.last_attempt(), 2);
 }

@@ -140,6 +140,10 @@ TEST_F(RunStateTest, AKilledProcessHasDied) {
   EXPECT_NE(s.detail.find("process " + std::to_string(child) + " is gone"), std::string::npos)
       << s.detail;
   EXPECT_NE(s.detail.find("step 9"), std::string::npos);
+  event("note", 1, "was killed on request");
+  EXPECT_NE(status().detail.find(std::to_string(child) + " was killed on request"),
+            std::string::npos)
+      << status().detail;
 }
 
 TEST_F(RunStateTest, ALaunchedProcessThatNeverBeganIsSeen) {
