@@ -5,7 +5,6 @@
 
 #include "core/base/check.h"
 #include "core/base/rng.h"
-#include "kernels/bf16.h"
 
 namespace tera::nn {
 namespace {
@@ -14,37 +13,45 @@ DType value_dtype(const plan::ParamSpec& spec, DType compute) {
   return spec.always_f32 && compute == DType::bf16 ? DType::f32 : compute;
 }
 
-void store_value(const Tensor& tensor, std::int64_t i, float value) {
-  switch (tensor.dtype()) {
-    case DType::f64:
-      tensor.data<double>()[i] = static_cast<double>(value);
-      return;
-    case DType::bf16:
-      tensor.data<kernels::Bf16>()[i] = kernels::Bf16(value);
-      return;
-    default:
-      tensor.data<float>()[i] = value;
+// Value of element i, for i in [begin, end), into to[0 ...]; begin is even.
+using Fill = std::function<void(std::int64_t begin, std::int64_t end, float* to)>;
+
+// Makes the values in f32 and rounds them to the tensor's dtype, part by part.
+void fill_from_f32(Backend& backend, const Tensor& tensor, const Fill& fill) {
+  constexpr std::int64_t kPart = std::int64_t{1} << 20;
+  constexpr std::int64_t kBlock = std::int64_t{1} << 15;
+  const std::int64_t n = tensor.num_elements();
+  const Tensor flat = tensor.reshape({n});
+  for (std::int64_t begin = 0; begin < n; begin += kPart) {
+    const std::int64_t end = std::min(n, begin + kPart);
+    const Tensor target = flat.slice(0, begin, end);
+    const bool direct = tensor.dtype() == DType::f32;
+    const Tensor made =
+        direct ? target : Tensor::empty(backend, {end - begin}, DType::f32, MemoryKind::workspace);
+    backend.context().executor->parallel_for(
+        (end - begin + kBlock - 1) / kBlock, [&](std::int64_t block, int /*worker*/) {
+          const std::int64_t from = begin + block * kBlock;
+          fill(from, std::min(end, from + kBlock), made.data<float>() + block * kBlock);
+        });
+    if (!direct) backend.ops().copy(backend.context(), made, target);
   }
 }
 
-void fill(const Tensor& tensor, float value) {
-  for (std::int64_t i = 0; i < tensor.num_elements(); ++i)
-    store_value(tensor, i, value);
+Fill constant(float value) {
+  return [value](std::int64_t begin, std::int64_t end, float* to) {
+    std::fill(to, to + (end - begin), value);
+  };
 }
 
 // Element i is half i % 2 of the normal pair i / 2, so any part of a tensor can be made alone.
-void fill_normal(Backend& backend, const Tensor& tensor, double std, const Philox& random) {
-  constexpr std::int64_t kBlock = std::int64_t{1} << 16;  // even: no pair is cut
-  const std::int64_t n = tensor.num_elements();
-  backend.context().executor->parallel_for(
-      (n + kBlock - 1) / kBlock, [&](std::int64_t block, int /*worker*/) {
-        const std::int64_t end = std::min(n, (block + 1) * kBlock);
-        for (std::int64_t i = block * kBlock; i < end; i += 2) {
-          const auto pair = random.normal2(0, static_cast<std::uint64_t>(i / 2));
-          store_value(tensor, i, static_cast<float>(std * pair[0]));
-          if (i + 1 < end) store_value(tensor, i + 1, static_cast<float>(std * pair[1]));
-        }
-      });
+Fill normal(double std, const Philox& random) {
+  return [std, random](std::int64_t begin, std::int64_t end, float* to) {
+    for (std::int64_t i = begin; i < end; i += 2) {
+      const auto pair = random.normal2(0, static_cast<std::uint64_t>(i / 2));
+      *to++ = static_cast<float>(std * pair[0]);
+      if (i + 1 < end) *to++ = static_cast<float>(std * pair[1]);
+    }
+  };
 }
 
 }  // namespace
@@ -90,20 +97,22 @@ void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_
   const double residual_scale = 1.0 / std::sqrt(2.0 * model.num_layers);
   for (const Param& param : store.params()) {
     const Philox random(seed, RngPurpose::init, name_hash(param.spec.name));
+    Fill fill;
     switch (param.spec.init) {
       case plan::ParamInit::normal:
-        fill_normal(store.backend(), param.value, model.init_std, random);
+        fill = normal(model.init_std, random);
         break;
       case plan::ParamInit::scaled_normal:
-        fill_normal(store.backend(), param.value, model.init_std * residual_scale, random);
+        fill = normal(model.init_std * residual_scale, random);
         break;
       case plan::ParamInit::ones:
-        fill(param.value, 1.0F);
+        fill = constant(1.0F);
         break;
       case plan::ParamInit::zeros:
-        fill(param.value, 0.0F);
+        fill = constant(0.0F);
         break;
     }
+    fill_from_f32(store.backend(), param.value, fill);
   }
 }
 
