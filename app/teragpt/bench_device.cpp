@@ -45,7 +45,7 @@ double best_s(int rounds, int calls, const Body& body) {
 DeviceMeasurement measure(ThreadPool& pool) {
   DeviceMeasurement m;
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  m.peaks = kernels::measure_peaks(backend->context());
+  m.peaks = kernels::measure_peaks(*backend->context().executor);
   const kernels::OpTable& ops = backend->ops();
   const auto zeros = [&](std::initializer_list<std::int64_t> shape) {
     return Tensor::zeros(*backend, shape, DType::f32, MemoryKind::workspace);
@@ -139,7 +139,7 @@ void bench_device(Cli& cli) {
 
 kernels::Peaks measure_peaks(ThreadPool& pool) {
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  return kernels::measure_peaks(backend->context());
+  return kernels::measure_peaks(*backend->context().executor);
 }
 
 void add_device_bench(CLI::App& bench, Cli& cli) {

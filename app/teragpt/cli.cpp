@@ -83,35 +83,10 @@ bool load_spec(Cli& cli,
                const std::string& path,
                const std::vector<std::string>& overrides,
                spec::RunSpec& spec) {
-  spec::ParsedSpec parsed = spec::load_run_spec(path);
-  std::vector<Diagnostic> all = parsed.diagnostics;
-  if (!has_errors(all)) {
-    for (const std::string& item : overrides) {
-      const auto equals = item.find('=');
-      const Result<void> applied =
-          equals == std::string::npos
-              ? Result<void>(
-                    tera::fail(ErrorCode::invalid_input,
-                               fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
-                               "for example --set training.num_steps=100"))
-              : spec::set_field(parsed.spec, item.substr(0, equals), item.substr(equals + 1));
-      if (!applied) {
-        cli.fail(applied.error());
-        return false;
-      }
-    }
-    for (Diagnostic& d : spec::validate(parsed.spec)) {
-      const auto at = parsed.positions.find(d.field);
-      if (at != parsed.positions.end()) {
-        d.line = at->second.first;
-        d.column = at->second.second;
-      }
-      all.push_back(std::move(d));
-    }
-  }
-  if (!all.empty()) cli.report(path, all);
+  spec::ParsedSpec parsed = spec::load_and_validate(path, overrides);
+  cli.report(path, parsed.diagnostics);
   spec = std::move(parsed.spec);
-  return !has_errors(all);
+  return !has_errors(parsed.diagnostics);
 }
 
 void add_set_option(CLI::App& verb, std::vector<std::string>& overrides) {
