@@ -157,6 +157,7 @@ void MainWindow::makeDocks() {
 
 void MainWindow::makeStatusBar() {
   m_savedLabel = new QLabel;
+  m_savedLabel->setContentsMargins(10, 0, 0, 0);
   statusBar()->addWidget(m_savedLabel, 1);
   m_problemsButton = new QToolButton;
   m_problemsButton->setAutoRaise(true);

@@ -13,6 +13,7 @@ namespace {
 constexpr double kWeight = 0.05;  // of the newest loss in mean and variance
 constexpr double kSpikeSigmas = 6;
 constexpr std::int64_t kWarmRecords = 40;  // before these the loss falls too fast for a spike rule
+constexpr std::int64_t kSettlingSteps = 100;  // until here an uneven router is a note
 constexpr std::size_t kMaxListed = 4;
 constexpr double kHot = 4, kStarved = 1.0 / 8;  // load over ideal
 constexpr double kSlow = 0.6;                   // of the planned tokens per second
@@ -65,6 +66,7 @@ void AttentionRules::observeLoss(const run::MetricRecord& record) {
 void AttentionRules::observeExperts(const run::MetricRecord& record) {
   m_experts.clear();
   std::size_t hidden = 0;
+  const bool early = record.step <= kSettlingSteps;
   for (std::size_t row = 0; row < record.expert_load.size(); ++row) {
     const std::vector<double>& loads = record.expert_load[row];
     double sum = 0;
@@ -81,12 +83,13 @@ void AttentionRules::observeExperts(const run::MetricRecord& record) {
         ++hidden;
         continue;
       }
-      m_experts.push_back(finding(Severity::warning, fmt::format("layer {} expert {}", layer, e),
-                                  ratio >= kHot ? fmt::format("hot: {:.1f}x the ideal load", ratio)
-                                  : loads[e] <= 0
-                                      ? std::string("dead: no token in this step")
-                                      : fmt::format("starved: {:.2f}x the ideal load", ratio),
-                                  "raise model.aux_loss_coeff or model.expert_bias_update_rate"));
+      m_experts.push_back(
+          finding(Severity::warning, fmt::format("layer {} expert {}", layer, e),
+                  ratio >= kHot   ? fmt::format("hot: {:.1f}x the ideal load", ratio)
+                  : loads[e] <= 0 ? std::string("dead: no token in this step")
+                                  : fmt::format("starved: {:.2f}x the ideal load", ratio),
+                  early ? "usual in the first steps, while the router settles"
+                        : "raise model.aux_loss_coeff or model.expert_bias_update_rate"));
     }
   }
   if (hidden > 0) {

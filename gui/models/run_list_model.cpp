@@ -57,7 +57,7 @@ QVariant RunListModel::cell(const run::RunStatus& row, int column, int role) con
     case StartedColumn:
       return QLocale().toString(
           QDateTime::fromMSecsSinceEpoch(static_cast<qint64>(row.created_s * 1000)),
-          QLocale::ShortFormat);
+          QStringLiteral("d MMM HH:mm"));
     case DetailColumn:
       return qs(row.detail);
     default:

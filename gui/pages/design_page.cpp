@@ -1,5 +1,7 @@
 #include "gui/pages/design_page.h"
 
+#include <algorithm>
+
 #include <QApplication>
 #include <QEvent>
 #include <QHeaderView>
@@ -120,7 +122,10 @@ DesignPage::DesignPage(Session& session, QWidget* parent) : Page(parent), m_sess
       if (m_banner->message().contains(tr("last good version"))) m_banner->hide();
       return;
     }
-    const Diagnostic& first = document.diagnostics().front();
+    // Not good means that there is at least one error.
+    const Diagnostic& first =
+        *std::find_if(document.diagnostics().begin(), document.diagnostics().end(),
+                      [](const Diagnostic& d) { return d.severity == Severity::error; });
     m_banner->show(tr("YAML line %1: %2. The form shows the last good version.")
                        .arg(first.line)
                        .arg(qs(first.message)),

@@ -129,7 +129,7 @@ QWidget* StartPage::makeTryCard() {
   auto* card = new Card(tr("Start here"));
   auto* words = new ToneLabel(
       tr("A small Mixture-of-Experts model, trained on text that is already on this computer. "
-         "No network, no account, no GPU; about a minute."),
+         "No network, no account, no GPU; a few minutes."),
       ToneLabel::Normal);
   words->setWordWrap(true);
   card->body()->addWidget(words);
@@ -244,7 +244,7 @@ QWidget* StartPage::makeRuns() {
   m_runTable->setColumnWidth(RunListModel::NameColumn, 120);
   m_runTable->setColumnWidth(RunListModel::StepColumn, 90);
   m_runTable->setColumnWidth(RunListModel::LossColumn, 72);
-  m_runTable->setColumnWidth(RunListModel::StartedColumn, 132);
+  m_runTable->setColumnWidth(RunListModel::StartedColumn, 100);
   m_runTable->hide();
   card->body()->addWidget(m_runTable, 1);
   card->body()->addStretch(0);

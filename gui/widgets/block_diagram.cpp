@@ -105,7 +105,7 @@ std::vector<QRectF> BlockDiagram::blockRects() const {
   double sum = 0;
   for (const ModelBlock& block : m_blocks) {
     weights.push_back(block.experts > kOneRow     ? 3.9
-                      : block.experts > 0         ? 3.1
+                      : block.experts > 0         ? 2.8
                       : block.attention.isEmpty() ? 1
                                                   : 2.2);
     sum += weights.back();

@@ -209,6 +209,7 @@ void EstimateStrip::setTiles(const std::vector<EstimateTile>& tiles) {
     layout()->addWidget(button);
     connect(button, &QAbstractButton::clicked, this,
             [this, button] { emit termRequested(button->tile().term); });
+    button->show();  // the strip may be on screen already
     m_tiles.push_back(button);
   }
   for (std::size_t i = 0; i < tiles.size(); ++i)

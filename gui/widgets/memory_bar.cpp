@@ -106,14 +106,17 @@ void MemoryBar::paintEvent(QPaintEvent*) {
   const double max = scaleMax();
   const double unit = max >= kGiB ? kGiB : 1024.0 * 1024;
   const double step = niceStep(max / unit) * unit;
+  // Under a single stage's bar stand its parts, which have a scale of their own.
+  const double scaleBottom =
+      m_stages.size() == 1 ? plot.top() + plot.height() * 0.46 : plot.bottom();
   for (double at = 0; at <= max; at += step) {
     const QString text = QString::number(at / unit, 'g', 4);
     painter.setPen(colors.grid);
     if (lying()) {
       const double x = plot.left() + plot.width() * at / max;
-      painter.drawLine(QPointF(x, plot.top()), QPointF(x, plot.bottom()));
+      painter.drawLine(QPointF(x, plot.top()), QPointF(x, scaleBottom));
       painter.setPen(colors.muted);
-      painter.drawText(QRectF(x - 40, plot.bottom() + 1, 80, 16), Qt::AlignHCenter | Qt::AlignTop,
+      painter.drawText(QRectF(x - 40, scaleBottom + 1, 80, 16), Qt::AlignHCenter | Qt::AlignTop,
                        text);
     } else {
       const double y = plot.bottom() - plot.height() * at / max;
@@ -163,7 +166,7 @@ void MemoryBar::paintEvent(QPaintEvent*) {
   const QString cap = tr("%1 for the model").arg(qs(format_bytes(m_capacity)));
   if (lying()) {
     const double x = plot.left() + plot.width() * m_capacity / max;
-    painter.drawLine(QPointF(x, plot.top() - 4), QPointF(x, plot.bottom()));
+    painter.drawLine(QPointF(x, plot.top() - 4), QPointF(x, scaleBottom));
     painter.drawText(QRectF(x - 304, plot.top() - 19, 300, 16), Qt::AlignRight | Qt::AlignVCenter,
                      cap);
   } else {
@@ -183,7 +186,7 @@ void MemoryBar::paintEvent(QPaintEvent*) {
 void MemoryBar::paintParts(QPainter& painter, const QRectF& plot) const {
   const plan::Term& memory = m_stages.front().memory;
   if (memory.value <= 0) return;
-  const QRectF bar(plot.left(), plot.top() + plot.height() * 0.58, plot.width(), 26);
+  const QRectF bar(plot.left(), plot.top() + plot.height() * 0.74, plot.width(), 26);
   double left = bar.left();
   for (std::size_t i = 0; i < memory.children.size(); ++i) {
     const plan::Term& part = memory.children[i];

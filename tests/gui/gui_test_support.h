@@ -77,6 +77,7 @@ inline std::string makeRun(const std::string& root, const SyntheticRun& wanted) 
                      {"tokens", 2048.0 * step},
                      {"tokens_per_s", 2000 * (1 + noise(random))},
                      {"step_s", 1.0}};
+    if (step % 40 == 0) record.values.emplace_back("eval_loss", loss + 0.15);
     for (int layer = 0; layer < wanted.layers; ++layer) {
       std::vector<double> loads;
       for (int expert = 0; expert < wanted.experts; ++expert) {
@@ -90,13 +91,6 @@ inline std::string makeRun(const std::string& root, const SyntheticRun& wanted) 
     }
     if (step == 1) event(record.time_s, "running", 1, "first step");
     EXPECT_TRUE(writer.write(record));
-    if (step % 40 == 0) {
-      run::MetricRecord eval;
-      eval.time_s = record.time_s;
-      eval.step = step;
-      eval.values = {{"eval_loss", loss + 0.15}};
-      EXPECT_TRUE(writer.write(eval));
-    }
     if (step % 50 == 0) event(record.time_s, "checkpoint", step, fmt::format("step {}", step));
   }
   EXPECT_TRUE(writer.sync());
