@@ -56,7 +56,7 @@ Result<void> Session::openFile(const QString& path) {
                 ss(tr("open the YAML file of a run or project")));
   }
   adopt(QString::fromUtf8(file.readAll()), info.absoluteFilePath());
-  m_settings.addRecentFile(m_filePath);
+  if (!m_onlyLooking) m_settings.addRecentFile(m_filePath);
   return {};
 }
 
@@ -85,7 +85,7 @@ void Session::adopt(const QString& text, const QString& path) {
   m_estimate.reset();
   m_baseline.reset();
   m_pinNext = true;
-  const std::optional<QString> left = m_journal.open(path);
+  const std::optional<QString> left = m_onlyLooking ? std::nullopt : m_journal.open(path);
   m_document.reset(text);
   m_hasProject = true;
   reestimate();

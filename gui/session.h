@@ -20,6 +20,9 @@ class Session : public QObject {
  public:
   explicit Session(Settings& settings, QObject* parent = nullptr);
 
+  // A session that only looks (--grab) leaves no lock, no journal and no recent file behind.
+  void setOnlyLooking() { m_onlyLooking = true; }
+
   // The spec. Errors are values: the file that is open stays open.
   Result<void> openFile(const QString& path);
   Result<void> newFromTemplate(const QString& modelPreset);
@@ -70,6 +73,7 @@ class Session : public QObject {
   QString m_filePath, m_untitledName;
   QString m_program;
   bool m_hasProject = false;
+  bool m_onlyLooking = false;
   bool m_pinNext = false;  // the first estimate of a project is its baseline
   std::shared_ptr<const plan::Estimate> m_estimate, m_baseline;
   QString m_estimateProblem;

@@ -124,6 +124,7 @@ int main(int argc, char** argv) {
   gui::Settings settings;
   gui::applyTheme(theme.isEmpty() ? settings.theme() : gui::themeChoiceFromName(theme));
   gui::Session session(settings);
+  if (parser.isSet(grab)) session.setOnlyLooking();
   gui::MainWindow window(session);
   window.restoreLayout();
   if (parser.isSet(grab) && !wanted.isValid()) wanted = {1366, 768};

@@ -83,13 +83,13 @@ void AttentionRules::observeExperts(const run::MetricRecord& record) {
         ++hidden;
         continue;
       }
-      m_experts.push_back(
-          finding(Severity::warning, fmt::format("layer {} expert {}", layer, e),
-                  ratio >= kHot   ? fmt::format("hot: {:.1f}x the ideal load", ratio)
-                  : loads[e] <= 0 ? std::string("dead: no token in this step")
-                                  : fmt::format("starved: {:.2f}x the ideal load", ratio),
-                  early ? "usual in the first steps, while the router settles"
-                        : "raise model.aux_loss_coeff or model.expert_bias_update_rate"));
+      m_experts.push_back(finding(
+          early ? Severity::note : Severity::warning, fmt::format("layer {} expert {}", layer, e),
+          ratio >= kHot   ? fmt::format("hot: {:.1f}x the ideal load", ratio)
+          : loads[e] <= 0 ? std::string("dead: no token in this step")
+                          : fmt::format("starved: {:.2f}x the ideal load", ratio),
+          early ? "usual in the first steps, while the router settles"
+                : "raise model.aux_loss_coeff or model.expert_bias_update_rate"));
     }
   }
   if (hidden > 0) {

@@ -178,7 +178,7 @@ QWidget* DesignPage::makeForms() {
 
 QWidget* DesignPage::makeParameters() {
   auto* card = new Card(tr("Parameters"));
-  card->setMinimumWidth(250);
+  card->setMinimumWidth(292);
   m_totals = new QLabel;
   m_totals->setWordWrap(true);
   card->body()->addWidget(m_totals);

@@ -164,7 +164,7 @@ void BlockDiagram::paintBlock(QPainter& painter,
   // Two chips: what mixes tokens, and what works on each token.
   const double top = inner.top() + line + 2;
   const double chipHeight =
-      std::min(line + 4, (inner.bottom() - top) / (block.experts > 0 ? 3 : 2.0));
+      std::min(line + 4, (inner.bottom() - top - 3) / (block.experts > 0 ? 3 : 2.0));
   const auto chip = [&](double y, double height, const QColor& color, const QString& text) {
     const QRectF box(inner.left(), y, inner.width(), height);
     QColor fill = color;

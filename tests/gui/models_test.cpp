@@ -248,6 +248,10 @@ TEST(AttentionRules, ListsHotAndDeadExpertsOfTheNewestRecord) {
   EXPECT_EQ(found[0].field, "layer 3 expert 9");
   EXPECT_NE(found[0].message.find("hot"), std::string::npos);
   EXPECT_NE(found[1].message.find("dead"), std::string::npos);
+  EXPECT_EQ(found[0].severity, Severity::note);  // the router is still settling
+  loads.step = 500;
+  rules.observe(loads);
+  EXPECT_EQ(rules.findings({}, 0, 0)[0].severity, Severity::warning);
 }
 
 }  // namespace
