@@ -68,6 +68,7 @@ nlohmann::ordered_json to_json(const Plan& plan, const launch::LaunchScript& scr
                                      {"inherited", launch::inherited_variables()},
                                      {"log", script.log},
                                      {"files", files}};
+  document["cost"] = nullptr;
   if (const Result<plan::Estimate> estimate = plan::estimate(plan.spec)) {
     document["cost"] = {{"seconds", estimate->run_s},
                         {"gpu_hours", estimate->device_hours},
@@ -88,6 +89,8 @@ void print_dry_run(const Plan& plan, const launch::LaunchScript& script) {
   if (const Result<plan::Estimate> estimate = plan::estimate(plan.spec)) {
     fmt::print("estimate     {}, {}, {}\n", format_seconds(estimate->run_s),
                format_money(estimate->usd), format_energy(estimate->kwh));
+  } else {
+    fmt::print("estimate     none: {}\n", estimate.error().message);
   }
   for (const auto& [path, text] : script.files) {
     fmt::print("file         {}  sha256 {}\n", path, run::sha256_hex(text));
