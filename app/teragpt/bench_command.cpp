@@ -180,8 +180,7 @@ Result<ordered_json> bench_one(const BenchTrainArguments& args,
     if (stop_requests().load() > 0) return fail(ErrorCode::failed, "stopped by Ctrl-C");
   }
   const double tokens = static_cast<double>(spec.tokens_per_step());
-  TERA_TRY(const plan::Estimate estimate, plan::estimate(spec));
-  const double flops = estimate.train_flops_per_token * tokens / ours.median_s();
+  const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
   const double peak = spec.training.precision == spec::Precision::bf16 ? peaks.bf16_flops_per_s
                                                                        : peaks.f32_flops_per_s;
   ordered_json row = {{"model", spec.name},

@@ -95,9 +95,7 @@ class RankTrainer {
                             : Result<std::vector<data::HostBatch>>(std::vector<data::HostBatch>{}));
     if (leader()) {
       TERA_TRY(metrics_, run::MetricWriter::open(dir_.vfs(), dir_.metrics_file(options_.attempt)));
-      if (const Result<plan::Estimate> estimate = plan::estimate(spec_)) {
-        flops_per_token_ = estimate->train_flops_per_token;
-      }
+      flops_per_token_ = plan::train_flops_per_token(spec_.model, spec_.training.seq_length);
       spdlog::info("{}: step {} of {}, {} parameters, {} ranks", spec_.name, state_.step,
                    spec_.training.num_steps,
                    format_count(static_cast<double>(plan::count_params(spec_.model).total)),
