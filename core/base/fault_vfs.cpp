@@ -8,6 +8,18 @@ namespace tera {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// `path` after `from` was renamed to `to`: another one only for `from` itself and what is below it.
+fs::path renamed(const fs::path& path, const fs::path& from, const fs::path& to) {
+  if (path == from) return to;
+  const fs::path inside = path.lexically_relative(from);
+  const bool below = !inside.empty() && *inside.begin() != ".." && *inside.begin() != ".";
+  return below ? to / inside : path;
+}
+
+}  // namespace
+
 class FaultFile : public WritableFile {
  public:
   FaultFile(FaultVfs& vfs, fs::path path, std::unique_ptr<WritableFile> inner)
@@ -71,8 +83,34 @@ void FaultVfs::power_cut() {
     }
   }
   while (!name_changes_.empty()) {
-    name_changes_.back().undo();
+    const NameChange change = std::move(name_changes_.back());
     name_changes_.pop_back();
+    undo(change);
+  }
+}
+
+void FaultVfs::undo(const NameChange& change) {
+  std::error_code ignored;
+  if (change.from.empty()) {
+    fs::remove_all(change.path, ignored);
+    return;
+  }
+  fs::rename(change.path, change.from, ignored);
+  moved(change.path, change.from);
+  if (!change.replaced) return;
+  const auto file = inner_->open_write(change.path, Mode::truncate);
+  if (file) static_cast<void>((*file)->append(*change.replaced));
+}
+
+void FaultVfs::moved(const fs::path& from, const fs::path& to) {
+  std::map<fs::path, FileState> files;
+  for (const auto& [path, state] : files_) {
+    if (path != to) files[renamed(path, from, to)] = state;
+  }
+  files_ = std::move(files);
+  for (NameChange& change : name_changes_) {
+    change.path = renamed(change.path, from, to);
+    if (!change.from.empty()) change.from = renamed(change.from, from, to);
   }
 }
 
@@ -83,12 +121,7 @@ Result<std::unique_ptr<WritableFile>> FaultVfs::open_write(const fs::path& path,
   TERA_TRY(const std::uint64_t size, inner_->file_size(path));
   const auto known = files_.find(path);
   if (known == files_.end() || mode != Mode::append) files_[path] = {size, size};
-  if (!existed) {
-    name_changes_.push_back({path.parent_path(), [path] {
-                               std::error_code ignored;
-                               fs::remove(path, ignored);
-                             }});
-  }
+  if (!existed) name_changes_.push_back({path, {}, {}});
   return std::make_unique<FaultFile>(*this, path, std::move(file));
 }
 
@@ -117,10 +150,7 @@ Result<std::vector<std::string>> FaultVfs::list(const fs::path& dir) {
 Result<void> FaultVfs::make_dir(const fs::path& path) {
   TERA_TRY_VOID(begin(Kind::make_dir, path));
   TERA_TRY_VOID(inner_->make_dir(path));
-  name_changes_.push_back({path.parent_path(), [path] {
-                             std::error_code ignored;
-                             fs::remove_all(path, ignored);
-                           }});
+  name_changes_.push_back({path, {}, {}});
   return {};
 }
 
@@ -134,21 +164,8 @@ Result<void> FaultVfs::rename(const fs::path& from, const fs::path& to, bool no_
     TERA_TRY(replaced, inner_->read(to, 0, size));
   }
   TERA_TRY_VOID(inner_->rename(from, to, no_replace));
-  std::map<fs::path, FileState> moved;
-  for (const auto& [path, state] : files_) {
-    const fs::path inside = path.lexically_relative(from);
-    const bool below = path == from || (!inside.empty() && *inside.begin() != "..");
-    if (path == to && !below) continue;
-    moved[below ? (path == from ? to : to / inside) : path] = state;
-  }
-  files_ = std::move(moved);
-  name_changes_.push_back({to.parent_path(), [this, from, to, replaced] {
-                             std::error_code undone;
-                             fs::rename(to, from, undone);
-                             if (!replaced) return;
-                             auto file = inner_->open_write(to, Mode::truncate);
-                             if (file) static_cast<void>((*file)->append(*replaced));
-                           }});
+  moved(from, to);
+  name_changes_.push_back({to, from, std::move(replaced)});
   return {};
 }
 
@@ -160,7 +177,8 @@ Result<void> FaultVfs::remove_all(const fs::path& path) {
 Result<void> FaultVfs::sync_dir(const fs::path& dir) {
   TERA_TRY_VOID(begin(Kind::sync_dir, dir));
   TERA_TRY_VOID(inner_->sync_dir(dir));
-  std::erase_if(name_changes_, [&](const NameChange& change) { return change.dir == dir; });
+  std::erase_if(name_changes_,
+                [&](const NameChange& change) { return change.path.parent_path() == dir; });
   return {};
 }
 

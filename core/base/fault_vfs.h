@@ -4,7 +4,6 @@
 #include <cerrno>
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -78,10 +77,15 @@ class FaultVfs : public Vfs {
   struct FileState {
     std::uint64_t written = 0, synced = 0;
   };
+  // A name that is not durable yet: new, or moved there from another one.
   struct NameChange {
-    std::filesystem::path dir;   // whose sync makes it durable
-    std::function<void()> undo;  // on the real disk
+    std::filesystem::path path;
+    std::filesystem::path from;                      // empty: new
+    std::optional<std::vector<std::byte>> replaced;  // the file the rename took away
   };
+  void undo(const NameChange& change);
+  // Carries what is known about `from`, and everything below it, over to its new name.
+  void moved(const std::filesystem::path& from, const std::filesystem::path& to);
 
   // Records an operation; an error when it must fail. half receives whether an append is to write
   // half of its bytes first.

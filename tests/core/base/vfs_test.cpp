@@ -203,6 +203,24 @@ TEST_F(VfsTest, PowerCutLosesWhatWasNotSynced) {
   EXPECT_FALSE(vfs.exists(dir_)) << "the process is dead";
 }
 
+// The name of a directory may be durable while the names in it are not.
+TEST_F(VfsTest, PowerCutFollowsRenamedDirectories) {
+  FaultVfs vfs;
+  ASSERT_TRUE(vfs.make_dir(dir_ / "temp"));
+  for (const char* name : {"synced", "lost"}) {
+    const auto file = vfs.open_write(dir_ / "temp" / name, Vfs::Mode::create_new);
+    ASSERT_TRUE(file && (*file)->sync());
+    if (name == std::string("synced")) {
+      ASSERT_TRUE(vfs.sync_dir(dir_ / "temp"));
+    }
+  }
+  ASSERT_TRUE(vfs.rename(dir_ / "temp", dir_ / "final", true));
+  ASSERT_TRUE(vfs.sync_dir(dir_));
+  vfs.power_cut();
+  EXPECT_TRUE(fs::exists(dir_ / "final" / "synced"));
+  EXPECT_FALSE(fs::exists(dir_ / "final" / "lost"));
+}
+
 TEST_F(VfsTest, ACrashTearsTheAppendAndStopsEverything) {
   FaultVfs vfs;
   const auto file = vfs.open_write(dir_ / "file", Vfs::Mode::create_new);
