@@ -13,6 +13,7 @@
 
 #include "core/base/log.h"
 #include "core/base/thread_pool.h"
+#include "core/checkpoint/checkpoint.h"
 #include "core/run/run_state.h"
 #include "core/spec/validate.h"
 #include "core/tensor/cpu_backend.h"
@@ -82,6 +83,16 @@ Result<TrainEnd> run_ranks(const run::RunDirectory& dir,
   return *ends.front();
 }
 
+// A good checkpoint is never written over: a run that has some goes on, or another run is started.
+Result<void> refuse_to_start_over(const run::RunDirectory& dir) {
+  TERA_TRY(const std::vector<checkpoint::CheckpointInfo> kept,
+           checkpoint::list(dir.vfs(), dir.checkpoints_dir()));
+  if (kept.empty()) return {};
+  return fail(ErrorCode::invalid_input,
+              fmt::format("run {} has checkpoints up to step {}", dir.id(), kept.front().step),
+              "go on with --resume, or start a new run from the spec");
+}
+
 }  // namespace
 
 Result<TrainEnd> run_training(const run::RunDirectory& dir, TrainOptions options) {
@@ -94,6 +105,7 @@ Result<TrainEnd> run_training(const run::RunDirectory& dir, TrainOptions options
       return fail(ErrorCode::invalid_input, fmt::format("{}: {}", d.field, d.message), d.hint);
     }
   }
+  if (!options.resume) TERA_TRY_VOID(refuse_to_start_over(dir));
   TERA_TRY(options.attempt, dir.attempt_to_start());
   TERA_TRY(const run::RunLock lock, run::RunLock::acquire(dir, options.attempt));
   // A launcher sends stderr to the log itself; by hand the log and the terminal both get it.

@@ -254,6 +254,16 @@ TEST_F(TrainerTest, ADamagedCheckpointIsPassedOver) {
   EXPECT_EQ(records(dir).size(), 12U);  // steps 9 to 12 were trained again from step 8
 }
 
+TEST_F(TrainerTest, StartingOverARunWithCheckpointsIsRefused) {
+  const run::RunDirectory dir = create(small_spec());
+  EXPECT_EQ(run(dir, {.stop_at_step = 4}), TrainEnd::stopped);
+  const Result<TrainEnd> end = run_training(dir, {});
+  ASSERT_FALSE(end.has_value());
+  EXPECT_NE(end.error().message.find("checkpoints up to step 4"), std::string::npos)
+      << end.error().message;
+  EXPECT_NE(end.error().hint.find("--resume"), std::string::npos);
+}
+
 TEST_F(TrainerTest, ASecondWriterIsRefused) {
   const run::RunDirectory dir = create(small_spec());
   const Result<run::RunLock> lock = run::RunLock::acquire(dir, 1);
