@@ -417,7 +417,7 @@ Result<void> verify_order(const spec::RunSpec& spec, const OrderArguments& a, co
     for (std::int64_t x = 0; x < plan.global_batch_size(); ++x) {
       TERA_TRY_VOID(plan.read_sample(step * plan.global_batch_size() + x, table, sample));
       for (const std::int32_t token : sample.tokens)
-        data::append_le(bytes, token);
+        append_le(bytes, token);
     }
     chain.advance(bytes);
     if (cli.json) {

@@ -5,7 +5,7 @@
 #include "core/base/units.h"
 #include "core/launch/launcher.h"
 #include "core/plan/estimate.h"
-#include "core/run/sha256.h"
+#include "core/base/hash.h"
 #include "core/spec/validate.h"
 
 namespace tera::app {
@@ -53,7 +53,7 @@ std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
 nlohmann::ordered_json to_json(const Plan& plan, const launch::LaunchScript& script) {
   nlohmann::ordered_json files = nlohmann::ordered_json::object();
   for (const auto& [path, text] : script.files)
-    files[path] = {{"sha256", run::sha256_hex(text)}, {"text", text}};
+    files[path] = {{"sha256", sha256_hex(text)}, {"text", text}};
   nlohmann::ordered_json environment = nlohmann::ordered_json::object();
   for (const auto& [name, value] : script.environment)
     environment[name] = value;
@@ -93,7 +93,7 @@ void print_dry_run(const Plan& plan, const launch::LaunchScript& script) {
     fmt::print("estimate     none: {}\n", estimate.error().message);
   }
   for (const auto& [path, text] : script.files) {
-    fmt::print("file         {}  sha256 {}\n", path, run::sha256_hex(text));
+    fmt::print("file         {}  sha256 {}\n", path, sha256_hex(text));
     for (std::size_t begin = 0; begin < text.size();) {
       const auto newline = std::min(text.find('\n', begin), text.size());
       fmt::print("  | {}\n", text.substr(begin, newline - begin));

@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/hash.h"
 #include "core/base/units.h"
-#include "core/checkpoint/hash.h"
+#include "core/checkpoint/file_hasher.h"
 #include "core/checkpoint/manifest.h"
 #include "core/checkpoint/shard_io.h"
 
@@ -109,7 +110,7 @@ Result<void> write_contents(Vfs& vfs,
                             text.size(), kMaxManifestBytes));
   }
   TERA_TRY_VOID(write_durable(vfs, temp / kManifestName, text));
-  const Commit commit{.manifest_hex = hash128_hex(text),
+  const Commit commit{.manifest_hex = to_hex(xxh3_128(text)),
                       .manifest_bytes = text.size(),
                       .step = manifest.state.step,
                       .save_id = manifest.save_id};
@@ -194,7 +195,7 @@ Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
   if (!commit) return in_dir(commit.error());
   const auto text = read_text(vfs, step_dir / kManifestName, kMaxManifestBytes);
   if (!text) return in_dir(text.error());
-  if (text->size() != commit->manifest_bytes || hash128_hex(*text) != commit->manifest_hex) {
+  if (text->size() != commit->manifest_bytes || to_hex(xxh3_128(*text)) != commit->manifest_hex) {
     return in_dir({ErrorCode::corrupt,
                    fmt::format("manifest.json ({} bytes) is not the one COMMIT names ({} bytes)",
                                text->size(), commit->manifest_bytes),

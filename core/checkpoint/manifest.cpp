@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint/hash.h"
+#include "core/checkpoint/file_hasher.h"
 
 namespace tera::checkpoint {
 namespace {

@@ -10,7 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
-#include "core/checkpoint/hash.h"
+#include "core/base/hash.h"
+#include "core/checkpoint/file_hasher.h"
 
 namespace tera::checkpoint {
 namespace {
@@ -246,7 +247,7 @@ Result<void> read_checked(Vfs& vfs,
     const std::span<const std::byte> all(bytes);
     for (std::uint64_t block = at; block < stop; block += kBlockBytes) {
       const std::uint64_t size = std::min(kBlockBytes, stop - block);
-      const std::uint64_t got = hash64(all.subspan(block - at, size));
+      const std::uint64_t got = xxh3_64(all.subspan(block - at, size));
       const std::uint64_t expected = entry.blocks[block / kBlockBytes];
       if (got != expected) {
         return fail(

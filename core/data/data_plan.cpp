@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 #include "core/data/tokenizer.h"
 
 namespace tera::data {

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "core/base/hash.h"
 #include "core/base/result.h"
 #include "core/base/vfs.h"
-#include "core/data/hash.h"
 #include "core/data/manifest.h"
 #include "core/data/mapped_file.h"
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 
 namespace tera::data {
 

@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/hash.h"
 #include "core/base/vfs.h"
-#include "core/data/hash.h"
 #include "core/data/json_read.h"
 #include "core/data/mapped_file.h"
 

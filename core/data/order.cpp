@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 
 namespace tera::data {
 namespace {

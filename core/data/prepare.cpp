@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 #include "core/data/mapped_file.h"
 #include "core/data/unicode_class.h"
 

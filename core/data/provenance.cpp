@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 #include "core/data/mapped_file.h"
 
 namespace tera::data {

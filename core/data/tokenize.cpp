@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "core/base/hash.h"
 #include "core/data/document.h"
-#include "core/data/hash.h"
 #include "core/data/indexed_dataset.h"
 #include "core/data/line_reader.h"
 #include "core/data/provenance.h"

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 #include "core/data/json_read.h"
 #include "core/data/unicode_class.h"
 

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/run/sha256.h"
+#include "core/base/hash.h"
 
 namespace tera::launch {
 namespace {
@@ -43,7 +43,7 @@ std::string hash_of(const LaunchScript& script, const std::string& run_path) {
     document["environment"].push_back({name, neutral(value)});
   for (const auto& [path, text] : script.files)
     document["files"].push_back({path, neutral(text)});
-  return run::sha256_hex(document.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+  return sha256_hex(document.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
 }
 
 std::string argv_json(const LaunchScript& script) {

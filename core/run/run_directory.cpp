@@ -11,7 +11,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "core/run/sha256.h"
+#include "core/base/hash.h"
 #include "core/spec/yaml.h"
 
 namespace tera::run {

@@ -1,3 +1,4 @@
+#include "core/base/hash.h"
 #include "core/checkpoint/shard_io.h"
 
 #include <cstring>
@@ -7,7 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/checkpoint/hash.h"
+#include "core/checkpoint/file_hasher.h"
 #include "tests/core/checkpoint/sample_state.h"
 
 namespace tera::checkpoint {
@@ -139,12 +140,12 @@ TEST_F(ShardIo, HashesDoNotDependOnThePieces) {
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const std::size_t begin = i * kBlockBytes;
     const std::size_t size = std::min<std::size_t>(kBlockBytes, bytes.size() - begin);
-    EXPECT_EQ(blocks[i], hash64(std::span(bytes).subspan(begin, size)));
+    EXPECT_EQ(blocks[i], xxh3_64(std::span(bytes).subspan(begin, size)));
   }
   EXPECT_EQ(hasher.whole_hex(),
-            hash128_hex({reinterpret_cast<const char*>(bytes.data()), bytes.size()}));
+            to_hex(xxh3_128({reinterpret_cast<const char*>(bytes.data()), bytes.size()})));
   // Published test value of XXH3-128 for the empty input.
-  EXPECT_EQ(hash128_hex(""), "99aa06d3014798d86001c324468d497f");
+  EXPECT_EQ(to_hex(xxh3_128("")), "99aa06d3014798d86001c324468d497f");
   EXPECT_TRUE(FileHasher().blocks().empty());
 }
 

@@ -11,7 +11,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/vfs.h"
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 #include "core/data/indexed_dataset.h"
 #include "core/data/manifest.h"
 

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/run/sha256.h"
+#include "core/base/hash.h"
 #include "tests/core/launch/launch_fixture.h"
 
 namespace tera::launch {
@@ -124,9 +124,9 @@ TEST_F(LaunchScriptTest, AShellReadsTheQuotedWordsBack) {
 }
 
 TEST(Sha256, KnownAnswers) {
-  EXPECT_EQ(run::sha256_hex(""),
+  EXPECT_EQ(sha256_hex(""),
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  EXPECT_EQ(run::sha256_hex("abc"),
+  EXPECT_EQ(sha256_hex("abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/fault_vfs.h"
-#include "core/run/sha256.h"
+#include "core/base/hash.h"
 #include "core/spec/yaml.h"
 #include "tests/core/run/temp_dir.h"
 

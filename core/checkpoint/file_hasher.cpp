@@ -1,18 +1,14 @@
-#include "core/checkpoint/hash.h"
+#include "core/checkpoint/file_hasher.h"
 
 #include <algorithm>
 #include <new>
 
 #include <xxhash.h>
 
-#include <fmt/format.h>
+#include "core/base/hash.h"
 
 namespace tera::checkpoint {
 namespace {
-
-std::string hex_of(const XXH128_hash_t& hash) {
-  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
-}
 
 struct FreeState {
   void operator()(XXH3_state_t* state) const { XXH3_freeState(state); }
@@ -31,14 +27,6 @@ struct FileHasher::State {
   StatePtr block = make_state();
   StatePtr whole = make_state();
 };
-
-std::uint64_t hash64(std::span<const std::byte> bytes) {
-  return XXH3_64bits(bytes.data(), bytes.size());
-}
-
-std::string hash128_hex(std::string_view text) {
-  return hex_of(XXH3_128bits(text.data(), text.size()));
-}
 
 FileHasher::FileHasher() : state_(std::make_unique<State>()) {
   XXH3_64bits_reset(state_->block.get());
@@ -72,7 +60,8 @@ std::vector<std::uint64_t> FileHasher::blocks() const {
 }
 
 std::string FileHasher::whole_hex() const {
-  return hex_of(XXH3_128bits_digest(state_->whole.get()));
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_->whole.get());
+  return to_hex(Hash128{.high = hash.high64, .low = hash.low64});
 }
 
 }  // namespace tera::checkpoint

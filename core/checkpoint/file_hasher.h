@@ -1,5 +1,4 @@
-// The checksums of a checkpoint: XXH3-64 of each block, XXH3-128 of each file. Hex is lower case,
-// the most significant digit first.
+// The checksums of a checkpoint's files: XXH3-64 of each block, XXH3-128 of the whole.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -12,9 +11,6 @@
 namespace tera::checkpoint {
 
 inline constexpr std::uint64_t kBlockBytes = std::uint64_t{1} << 20;
-
-std::uint64_t hash64(std::span<const std::byte> bytes);
-std::string hash128_hex(std::string_view text);
 
 // Both checksums of a file whose bytes come in pieces of any size.
 class FileHasher {

@@ -1,4 +1,4 @@
-// The hashes of data files: SHA-256 for identity, XXH3 for speed. Hex is lower case.
+// Hashes of durable bytes: SHA-256 for identity, XXH3 for speed. Hex is lower case.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace tera::data {
+namespace tera {
 
 inline std::span<const std::byte> as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::byte*>(text.data()), text.size()};
@@ -18,6 +18,7 @@ std::string to_hex(std::span<const std::byte> bytes);
 std::string to_hex(std::uint64_t value);
 
 std::string sha256_hex(std::string_view bytes);
+std::uint64_t xxh3_64(std::span<const std::byte> bytes);
 std::uint64_t xxh3_64(std::string_view bytes);
 
 // 128-bit XXH3 in its canonical (big-endian) byte order, so that files agree between machines.
@@ -73,4 +74,4 @@ void append_le(std::string& out, Integer value) {
   }
 }
 
-}  // namespace tera::data
+}  // namespace tera

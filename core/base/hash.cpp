@@ -1,4 +1,4 @@
-#include "core/data/hash.h"
+#include "core/base/hash.h"
 
 #include <openssl/evp.h>
 #include <xxhash.h>
@@ -7,7 +7,7 @@
 
 #include "core/base/check.h"
 
-namespace tera::data {
+namespace tera {
 
 std::string to_hex(std::span<const std::byte> bytes) {
   std::string text;
@@ -30,8 +30,12 @@ std::string sha256_hex(std::string_view bytes) {
   return hash.hex();
 }
 
-std::uint64_t xxh3_64(std::string_view bytes) {
+std::uint64_t xxh3_64(std::span<const std::byte> bytes) {
   return XXH3_64bits(bytes.data(), bytes.size());
+}
+
+std::uint64_t xxh3_64(std::string_view bytes) {
+  return xxh3_64(as_bytes(bytes));
 }
 
 Hash128 xxh3_128(std::string_view bytes) {
@@ -102,4 +106,4 @@ std::uint64_t Xxh3::value() const {
   return XXH3_64bits_digest(state_->context);
 }
 
-}  // namespace tera::data
+}  // namespace tera
