@@ -31,30 +31,35 @@ struct DeviceSpec {
     visit(Field{.name = "peak_flops_per_s_bf16",
                 .unit = "flop/s",
                 .min = 0,
+                .max = 1e21,
                 .step = 1e12,
                 .help = "Dense bf16 peak."},
           self.peak_flops_per_s_bf16);
     visit(Field{.name = "peak_flops_per_s_f32",
                 .unit = "flop/s",
                 .min = 0,
+                .max = 1e21,
                 .step = 1e12,
                 .help = "Dense peak of f32 training products."},
           self.peak_flops_per_s_f32);
     visit(Field{.name = "memory_bytes",
                 .unit = "B",
                 .min = 0,
+                .max = 1e18,
                 .step = 1e9,
                 .help = "Memory of one device."},
           self.memory_bytes);
     visit(Field{.name = "memory_bytes_per_s",
                 .unit = "B/s",
                 .min = 0,
+                .max = 1e18,
                 .step = 1e11,
                 .help = "Memory bandwidth of one device."},
           self.memory_bytes_per_s);
     visit(Field{.name = "reserved_bytes",
                 .unit = "B",
                 .min = 0,
+                .max = 1e18,
                 .step = 1e8,
                 .help = "Memory taken by driver, context and system."},
           self.reserved_bytes);
@@ -77,15 +82,24 @@ struct DeviceSpec {
                 .step = 1e-6,
                 .help = "Time to start one operation."},
           self.op_overhead_s);
-    visit(
-        Field{
-            .name = "idle_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power when idle."},
-        self.idle_power_w);
-    visit(Field{.name = "peak_power_w", .unit = "W", .min = 0, .step = 10, .help = "Power limit."},
+    visit(Field{.name = "idle_power_w",
+                .unit = "W",
+                .min = 0,
+                .max = 1e9,
+                .step = 10,
+                .help = "Power when idle."},
+          self.idle_power_w);
+    visit(Field{.name = "peak_power_w",
+                .unit = "W",
+                .min = 0,
+                .max = 1e9,
+                .step = 10,
+                .help = "Power limit."},
           self.peak_power_w);
     visit(Field{.name = "price_usd_per_h",
                 .unit = "USD/h",
                 .min = 0,
+                .max = 1e9,
                 .step = 0.1,
                 .help = "Price of one device for an hour."},
           self.price_usd_per_h);
@@ -103,6 +117,7 @@ struct LinkSpec {
     visit(Field{.name = "bytes_per_s",
                 .unit = "B/s",
                 .min = 0,
+                .max = 1e18,
                 .step = 1e9,
                 .help = "Bandwidth per direction and device."},
           self.bytes_per_s);

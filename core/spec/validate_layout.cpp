@@ -7,6 +7,7 @@
 
 #include "core/base/units.h"
 #include "core/spec/findings.h"
+#include "core/spec/scalars.h"
 #include "core/spec/validate.h"
 
 namespace tera::spec {
@@ -231,7 +232,12 @@ void check_cluster(const RunSpec& spec, Findings& findings) {
   const DeviceSpec& device = cluster.device;
   const bool bf16 = spec.training.precision == Precision::bf16;
   const auto positive = [&findings](const char* field, double value, const char* hint) {
-    if (value <= 0) findings.error(field, "0, but planning divides by it", hint);
+    if (value < 1) {
+      findings.error(
+          field,
+          fmt::format("got {}, expected at least 1: planning divides by it", scalar_text(value)),
+          hint);
+    }
   };
   positive("cluster.device.memory_bytes", device.memory_bytes, "for example 80e9");
   positive("cluster.device.memory_bytes_per_s", device.memory_bytes_per_s, "for example 3.35e12");

@@ -1,5 +1,6 @@
 // parse_run_spec and load_run_spec: text -> RunSpec with every problem found.
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -103,6 +104,26 @@ fs::path resolved(const fs::path& folder, const std::string& path) {
   return (given.is_absolute() ? given : folder / given).lexically_normal();
 }
 
+// Nothing to read, or something that would keep a reader waiting, such as a pipe.
+std::optional<Error> not_a_file(const fs::path& path) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  switch (status.type()) {
+    case fs::file_type::not_found:
+      return Error{ErrorCode::not_found, "no such file",
+                   "`teragpt init -o FILE` writes a spec to start from"};
+    case fs::file_type::directory:
+      return Error{ErrorCode::invalid_input, "got a folder, expected a YAML file",
+                   "name the file in it"};
+    case fs::file_type::fifo:
+    case fs::file_type::socket:
+      return Error{ErrorCode::invalid_input, "got a pipe or socket, expected a YAML file",
+                   "save the text to a file first"};
+    default:
+      return std::nullopt;
+  }
+}
+
 }  // namespace
 
 ParsedSpec parse_run_spec(std::string_view text, const YamlLimits& limits) {
@@ -134,6 +155,11 @@ ParsedSpec parse_run_spec(std::string_view text, const YamlLimits& limits) {
 
 ParsedSpec load_run_spec(const fs::path& path) {
   const YamlLimits limits;
+  if (const std::optional<Error> error = not_a_file(path)) {
+    ParsedSpec parsed;
+    add_error(parsed, {}, {}, *error);
+    return parsed;
+  }
   const Result<std::string> text =
       read_text(posix_vfs(), path, static_cast<std::uint64_t>(limits.max_bytes));
   if (!text) {

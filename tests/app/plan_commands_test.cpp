@@ -61,6 +61,38 @@ TEST_F(PlanCommands, InitWritesASpecThatChecksAndPlans) {
   EXPECT_THAT(plan.out, HasSubstr("tokens/s"));
 }
 
+TEST_F(PlanCommands, UsageMistakesGetOneMessageAndAHint) {
+  struct Mistake {
+    std::vector<std::string> arguments;
+    const char* message;
+    const char* hint;
+  };
+  const std::vector<Mistake> mistakes = {
+      {{}, "error: expected a verb", "`teragpt --help`"},
+      {{"pln", "x.yaml"}, "error: unknown verb 'pln'", "did you mean 'plan'?"},
+      {{"--json", "nonsense"}, "error: unknown verb 'nonsense'", "`teragpt --help`"},
+      {{"plan"}, "error: spec is required", "`teragpt plan --help`"},
+      {{"plan", "a", "b"}, "error: The following argument was not expected: b", "plan --help"}};
+  for (const Mistake& mistake : mistakes) {
+    const ProgramResult result = run_teragpt(mistake.arguments);
+    EXPECT_EQ(result.exit_code, 2) << mistake.message;
+    EXPECT_EQ(result.out, "");
+    EXPECT_THAT(result.err, HasSubstr(mistake.message));
+    EXPECT_THAT(result.err, HasSubstr(mistake.hint));
+  }
+}
+
+// A bandwidth so small that a step has no finite number of seconds was an internal error.
+TEST_F(PlanCommands, PlanRefusesRatesThatNoMachineHas) {
+  for (const char* field : {"device.memory_bytes_per_s", "intra_node.bytes_per_s"}) {
+    const ProgramResult plan = run_teragpt(
+        {"plan", run_file("moe-1t"), "--set", std::string("cluster.") + field + "=1e-300"});
+    EXPECT_EQ(plan.exit_code, 2);
+    EXPECT_THAT(plan.err, HasSubstr(field));
+    EXPECT_THAT(plan.err, HasSubstr("expected at least 1"));
+  }
+}
+
 TEST_F(PlanCommands, InitNeverOverwritesUnlessTold) {
   const std::string spec = write("mine.yaml", "precious\n");
   const ProgramResult refused = run_teragpt({"init", "-o", spec});

@@ -151,12 +151,17 @@ TEST(Validate, LayoutRules) {
           s.layout.tensor_parallel_size = s.layout.context_parallel_size =
               s.layout.data_parallel_size = 1 << 20;
         }},
-       {"cluster.inter_node.bytes_per_s", "0, but planning divides", "50e9",
+       {"cluster.inter_node.bytes_per_s", "got 0, expected at least 1: planning divides", "50e9",
         [](RunSpec& s) { s.cluster.inter_node.bytes_per_s = 0; }},
-       {"cluster.device.memory_bytes", "0, but", "80e9",
+       {"cluster.device.memory_bytes", "got 0, expected at least 1", "80e9",
         [](RunSpec& s) { s.cluster.device.memory_bytes = 0; }},
-       {"cluster.device.peak_flops_per_s_bf16", "0, but", "989e12",
+       {"cluster.device.peak_flops_per_s_bf16", "got 0, expected at least 1", "989e12",
         [](RunSpec& s) { s.cluster.device.peak_flops_per_s_bf16 = 0; }},
+       // So slow that the seconds of a step are no number any more.
+       {"cluster.device.memory_bytes_per_s", "got 1.0e-300, expected at least 1", "3.35e12",
+        [](RunSpec& s) { s.cluster.device.memory_bytes_per_s = 1e-300; }},
+       {"cluster.device.price_usd_per_h", "got 1.0e+300, expected at most 1000000000", "at most",
+        [](RunSpec& s) { s.cluster.device.price_usd_per_h = 1e300; }},
        {"cluster.device.idle_power_w", "more than peak_power_w", "at most 700",
         [](RunSpec& s) { s.cluster.device.idle_power_w = 900; }}},
       Severity::error);

@@ -2,6 +2,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <sys/stat.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -115,8 +117,11 @@ TEST_F(LoadRunSpec, MakesDataPathsAbsoluteFromTheFilesFolder) {
 TEST_F(LoadRunSpec, FilesThatCannotBeReadAreFindings) {
   const ParsedSpec missing = load_run_spec(dir_ / "none.yaml");
   EXPECT_FALSE(missing.ok());
-  EXPECT_THAT(findings_text(missing.diagnostics), HasSubstr("none.yaml"));
-  EXPECT_FALSE(load_run_spec(dir_).ok());  // a folder
+  EXPECT_THAT(findings_text(missing.diagnostics), HasSubstr("no such file"));
+  EXPECT_THAT(findings_text(load_run_spec(dir_).diagnostics), HasSubstr("got a folder"));
+  const fs::path pipe = dir_ / "pipe.yaml";  // opening one would wait for a writer
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_THAT(findings_text(load_run_spec(pipe).diagnostics), HasSubstr("got a pipe"));
   EXPECT_FALSE(load_run_spec(write(std::string(2 << 20, '#'))).ok());
 }
 
