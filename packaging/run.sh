@@ -7,10 +7,11 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${TERA_BUILD_DIR:-$root/build/release}
 
 headless=false
-if [ "${1:-}" = --headless ]; then
-  headless=true
-  shift
-fi
+arguments=()
+for argument in "$@"; do
+  if [ "$argument" = --headless ]; then headless=true; else arguments+=("$argument"); fi
+done
+set -- "${arguments[@]}"
 if [ -z "${DISPLAY:-}" ] && [ -z "${WAYLAND_DISPLAY:-}" ]; then headless=true; fi
 
 if $headless; then
