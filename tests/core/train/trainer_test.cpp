@@ -207,6 +207,20 @@ TEST_F(TrainerTest, AStopRequestLeavesACheckpoint) {
   EXPECT_EQ(run::run_status(dir)->state, run::RunState::stopped);
 }
 
+TEST_F(TrainerTest, AResumePastTheStepToStopAtTrainsNothing) {
+  const run::RunDirectory dir = create(small_spec());
+  TrainOptions options;
+  options.stop_at_step = 3;
+  EXPECT_EQ(run(dir, options), TrainEnd::stopped);
+  options.resume = true;
+  for (const std::int64_t step : {3, 2}) {
+    options.stop_at_step = step;
+    EXPECT_EQ(run(dir, options), TrainEnd::stopped);
+  }
+  EXPECT_EQ(records(dir).rbegin()->first, 3);
+  EXPECT_EQ(checkpoint::list(posix_vfs(), dir.checkpoints_dir())->front().step, 3);
+}
+
 TEST_F(TrainerTest, DivergenceIsSaidAndNotSaved) {
   spec::RunSpec spec = small_spec();
   spec.training.learning_rate = 90;

@@ -1,0 +1,106 @@
+// Plan equals reality: the bytes the planner predicts are the bytes a training step allocates.
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "core/base/thread_pool.h"
+#include "core/plan/estimate.h"
+#include "core/spec/presets.h"
+#include "core/spec/validate.h"
+#include "core/tensor/cpu_backend.h"
+#include "core/train/synthetic.h"
+
+namespace tera::train {
+namespace {
+
+// Two steps, so that every kind has been at its peak.
+void expect_plan_equals_engine(const spec::RunSpec& spec) {
+  const plan::EngineBytes planned = plan::engine_bytes(spec);
+  ThreadPool pool(2);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  {
+    SyntheticTrainer trainer(spec, *backend);
+    trainer.step();
+    trainer.step();
+    EXPECT_EQ(backend->counter(MemoryKind::weights).peak_bytes, planned.weights);
+    EXPECT_EQ(backend->counter(MemoryKind::gradients).peak_bytes, planned.gradients);
+    EXPECT_EQ(backend->counter(MemoryKind::optimizer).peak_bytes, planned.optimizer);
+    EXPECT_EQ(backend->counter(MemoryKind::activations).peak_bytes, planned.activations);
+    EXPECT_EQ(backend->counter(MemoryKind::weights).live_bytes, planned.weights);
+    EXPECT_EQ(backend->counter(MemoryKind::activations).live_bytes, 0) << "released after backward";
+  }
+  for (const MemoryKind kind : {MemoryKind::weights, MemoryKind::gradients, MemoryKind::optimizer,
+                                MemoryKind::activations, MemoryKind::workspace}) {
+    EXPECT_EQ(backend->counter(kind).live_bytes, 0) << static_cast<int>(kind);
+  }
+}
+
+TEST(PlanEqualsEngine, TinyMoe) {
+  const auto preset = spec::run_preset("tiny-moe");
+  ASSERT_TRUE(preset.has_value());
+  for (const spec::Precision precision : {spec::Precision::fp32, spec::Precision::bf16}) {
+    spec::RunSpec spec = preset->spec;
+    spec.training.precision = precision;
+    spec.training.seq_length = 64;  // the sizes scale with it; the test is about the bytes
+    expect_plan_equals_engine(spec);
+  }
+}
+
+// Small models of every shape the engine trains, drawn at random; the seed is printed on failure.
+spec::RunSpec random_spec(std::mt19937& random) {
+  const auto pick = [&](std::initializer_list<int> choices) {
+    return *(choices.begin() +
+             std::uniform_int_distribution<std::ptrdiff_t>(0, std::ssize(choices) - 1)(random));
+  };
+  spec::RunSpec spec;
+  spec::ModelConfig& m = spec.model;
+  m.num_layers = pick({1, 2, 3});
+  m.head_dim = pick({8, 16, 24});
+  m.num_key_value_heads = pick({1, 2, 3});
+  m.num_attention_heads = m.num_key_value_heads * pick({1, 2, 4});
+  m.hidden_size = pick({24, 40, 64});
+  m.vocab_size = pick({61, 128, 301});
+  m.max_position_embeddings = 64;
+  m.position = pick({0, 1}) == 0 ? spec::PositionKind::rotary : spec::PositionKind::learned;
+  m.norm = pick({0, 1}) == 0 ? spec::NormKind::rms : spec::NormKind::layer;
+  m.activation = static_cast<spec::ActivationKind>(pick({0, 1, 2}));
+  m.qk_norm = static_cast<spec::QkNormKind>(pick({0, 1, 2}));
+  m.use_bias = pick({0, 1}) == 1;
+  m.tie_embeddings = pick({0, 1}) == 1;
+  m.num_experts = pick({0, 3, 8});
+  m.ffn_hidden_size = 48;
+  if (m.num_experts > 0) {
+    m.use_bias = false;
+    m.router_top_k = pick({1, 2, 3});
+    m.moe_ffn_hidden_size = pick({16, 40});
+    m.num_shared_experts = pick({0, 1, 2});
+    m.num_dense_layers = m.num_layers > 1 ? pick({0, 1}) : 0;
+    m.router_score = pick({0, 1}) == 0 ? spec::RouterScore::softmax : spec::RouterScore::sigmoid;
+    m.router_renormalize = pick({0, 1}) == 1;
+    m.expert_bias_update_rate = pick({0, 1}) * 0.001;
+    m.z_loss_coeff = m.router_score == spec::RouterScore::softmax ? pick({0, 1}) * 0.001 : 0;
+  }
+  spec.data.datasets.emplace_back().path = "unused";  // tokens are synthetic
+  spec.training.precision = pick({0, 1}) == 0 ? spec::Precision::fp32 : spec::Precision::bf16;
+  spec.training.seq_length = pick({7, 16, 33});
+  spec.layout.micro_batch_size = pick({1, 2, 3});
+  spec.training.global_batch_size = spec.layout.micro_batch_size * pick({1, 2});
+  return spec;
+}
+
+TEST(PlanEqualsEngine, RandomSmallSpecs) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int drawn = 0; drawn < 5; ++drawn) {
+    const spec::RunSpec spec = random_spec(random);
+    const std::vector<Diagnostic> problems = spec::validate_for_engine(spec);
+    ASSERT_FALSE(has_errors(problems))
+        << problems.front().field << ": " << problems.front().message;
+    SCOPED_TRACE("spec " + std::to_string(drawn));
+    expect_plan_equals_engine(spec);
+  }
+}
+
+}  // namespace
+}  // namespace tera::train
