@@ -54,6 +54,7 @@ Document::Document(QObject* parent) : QObject(parent) {
 void Document::reset(const QString& text) {
   m_undo.clear();
   m_spec = spec::RunSpec();
+  m_wasGood = false;
   show(text);
 }
 
@@ -111,8 +112,9 @@ void Document::show(const QString& text) {
   spec::ParsedSpec parsed = spec::parse_run_spec(ss(text));
   m_good = parsed.ok();
   m_diagnostics = std::move(parsed.diagnostics);
-  const bool changed = m_good && !(parsed.spec == m_spec);
+  const bool changed = m_good && (!m_wasGood || !(parsed.spec == m_spec));
   if (m_good) {
+    m_wasGood = true;
     m_spec = std::move(parsed.spec);
     for (Diagnostic& found : spec::validate(m_spec)) {
       const auto at = parsed.positions.find(found.field);

@@ -29,7 +29,8 @@ class Document : public QObject {
 
   const QString& text() const { return m_text; }
   const spec::RunSpec& spec() const { return m_spec; }
-  bool isGood() const { return m_good; }  // the text parses; spec() is what it says
+  bool isGood() const { return m_good; }      // the text parses; spec() is what it says
+  bool wasGood() const { return m_wasGood; }  // since reset(); until then spec() says nothing
   const std::vector<Diagnostic>& diagnostics() const { return m_diagnostics; }
   QUndoStack* undoStack() { return &m_undo; }
   bool isClean() const { return m_undo.isClean(); }  // as it was saved
@@ -48,6 +49,7 @@ class Document : public QObject {
   QString m_text;
   spec::RunSpec m_spec;
   bool m_good = true;
+  bool m_wasGood = false;
   std::vector<Diagnostic> m_diagnostics;
   QUndoStack m_undo;
 };

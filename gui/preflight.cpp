@@ -154,7 +154,7 @@ Result<std::string> exactCommand(const PreflightRequest& request) {
            launch::make_local_launcher()->render(dir, {.program = request.program}));
   std::string command;
   for (const auto& [name, value] : script.environment)
-    command += name + "=" + value + "\n";
+    command += name + "=" + launch::shell_quote(value) + " \\\n";  // one line to a shell
   command += script.command_line();
   const std::string from = dir.path().string();
   const std::string to = (request.runsRoot / kRunIdPlaceholder).string();

@@ -174,6 +174,12 @@ spec::RunSpec Session::resolvedSpec() const {
 
 void Session::reestimate() {
   if (!m_hasProject) return;
+  if (!m_document.wasGood()) {  // there is no spec yet, so nothing to say about its numbers
+    m_estimator.start([]() -> Result<plan::Estimate> {
+      return fail(ErrorCode::invalid_input, ss(tr("The YAML text has errors.")));
+    });
+    return;
+  }
   m_estimator.start([spec = m_document.spec()] { return plan::estimate(spec); });
 }
 

@@ -116,24 +116,11 @@ DesignPage::DesignPage(Session& session, QWidget* parent) : Page(parent), m_sess
   connect(&session, &Session::projectChanged, this, &DesignPage::showProject);
   connect(&session, &Session::estimateChanged, this, &DesignPage::showEstimate);
   connect(&session.document(), &Document::specChanged, this, &DesignPage::showSpec);
-  connect(&session.document(), &Document::diagnosticsChanged, this, [this] {
-    const Document& document = m_session.document();
-    if (document.isGood()) {
-      if (m_banner->message().contains(tr("last good version"))) m_banner->hide();
-      return;
-    }
-    // Not good means that there is at least one error.
-    const Diagnostic& first =
-        *std::find_if(document.diagnostics().begin(), document.diagnostics().end(),
-                      [](const Diagnostic& d) { return d.severity == Severity::error; });
-    m_banner->show(tr("YAML line %1: %2. The form shows the last good version.")
-                       .arg(first.line)
-                       .arg(qs(first.message)),
-                   true, tr("Go to line"), [this, line = first.line] { emit yamlRequested(line); });
-  });
+  connect(&session.document(), &Document::diagnosticsChanged, this, &DesignPage::showProblem);
   showProject();
   showSpec();
   showEstimate();
+  showProblem();  // the page may be made after the text was read
 }
 
 QWidget* DesignPage::makeEmpty() {
@@ -225,6 +212,25 @@ void DesignPage::showProject() {
 
 void DesignPage::showSpec() {
   m_diagram->setModel(m_session.document().spec().model);
+}
+
+void DesignPage::showProblem() {
+  const Document& document = m_session.document();
+  const auto first =
+      std::find_if(document.diagnostics().begin(), document.diagnostics().end(),
+                   [](const Diagnostic& d) { return d.severity == Severity::error; });
+  if (document.isGood() || first == document.diagnostics().end()) {
+    if (m_bannerIsProblem) m_banner->hide();
+    m_bannerIsProblem = false;
+    return;
+  }
+  const std::string what =
+      first->field.empty() ? first->message : first->field + ": " + first->message;
+  const QString form = document.wasGood() ? tr("The form shows the last good version.")
+                                          : tr("The form shows the file when it can be read.");
+  m_bannerIsProblem = true;
+  m_banner->show(tr("YAML line %1: %2. %3").arg(first->line).arg(qs(what), form), true,
+                 tr("Go to line"), [this, line = first->line] { emit yamlRequested(line); });
 }
 
 void DesignPage::showEstimate() {

@@ -46,11 +46,13 @@ class DesignPage : public Page {
   void fillPresetMenu(QMenu* menu);
   void showProject();
   void showSpec();
+  void showProblem();
   void showEstimate();
   void showParts();
 
   Session& m_session;
   Banner* m_banner;
+  bool m_bannerIsProblem = false;  // it tells of the text, and goes when that is good
   QStackedLayout* m_stack = nullptr;
   QTabWidget* m_tabs = nullptr;
   std::vector<FieldForm*> m_forms;

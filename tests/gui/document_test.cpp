@@ -87,6 +87,18 @@ TEST(Document, BrokenTextKeepsTheLastGoodSpec) {
   EXPECT_TRUE(document.isGood());
 }
 
+TEST(Document, KnowsWhetherItEverWasGood) {
+  Document document;
+  document.reset("name: [\n");
+  EXPECT_FALSE(document.wasGood());
+  document.setText(kText);
+  EXPECT_TRUE(document.wasGood());
+  document.setText("name: [\n");
+  EXPECT_TRUE(document.wasGood());
+  document.reset("name: [\n");
+  EXPECT_FALSE(document.wasGood()) << "another file begins anew";
+}
+
 TEST(Document, RefusesWhatTheSpecRefuses) {
   Document document;
   document.reset(kText);

@@ -19,6 +19,7 @@
 #include "gui/pages/launch_page.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/pages/start_page.h"
+#include "gui/widgets/banner.h"
 #include "gui/widgets/command_palette.h"
 #include "gui/widgets/docks.h"
 #include "gui/widgets/estimate_strip.h"
@@ -98,6 +99,23 @@ TEST(Pages, EveryPageOpensWithEverySpec) {
       EXPECT_FALSE(w.window.grab().isNull());
     }
   }
+}
+
+// A file that was broken from the start has no numbers, and the page says where it is broken, also
+// when it is made after the file was read.
+TEST(Pages, DesignSaysWhatIsBrokenInAFileThatNeverWasGood) {
+  Window w;
+  w.open("model: {preset: tiny-moe, num_expert: 4}\n");
+  w.window.showPage("design");
+  ASSERT_TRUE(w.ready());
+  const auto* page = w.window.findChild<DesignPage*>();
+  ASSERT_NE(page, nullptr);
+  EXPECT_TRUE(page->findChild<Banner*>()->message().contains("model.num_expert: unknown key"))
+      << page->findChild<Banner*>()->message().toStdString();
+  EXPECT_EQ(w.session.estimate(), nullptr);
+  EXPECT_EQ(w.session.estimateProblem().toStdString(), "The YAML text has errors.");
+  w.session.document().setText(kToy);
+  EXPECT_TRUE(page->findChild<Banner*>()->message().isEmpty());
 }
 
 TEST(Pages, EveryFocusableWidgetHasAName) {
