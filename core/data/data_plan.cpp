@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
+#include "core/base/vfs.h"
 #include "core/data/tokenizer.h"
 
 namespace tera::data {
@@ -69,7 +70,15 @@ void HashChain::advance(std::string_view step_bytes) {
 
 Result<DataPlan::Opened> DataPlan::open_dataset(const spec::DatasetConfig& config, int seq_length) {
   const std::filesystem::path prefix(config.path);
-  TERA_TRY(Manifest manifest, Manifest::load(with_suffix(prefix, ".tgd.json")));
+  const std::filesystem::path manifest_file = with_suffix(prefix, ".tgd.json");
+  TERA_TRY(const bool present, posix_vfs().exists(manifest_file));
+  if (!present) {
+    return fail(ErrorCode::not_found,
+                fmt::format("data.datasets: no token files at {}: {} does not exist", config.path,
+                            manifest_file.filename().string()),
+                "make them with `teragpt data tokenize`, or name the prefix of files that exist");
+  }
+  TERA_TRY(Manifest manifest, Manifest::load(manifest_file));
   if (manifest.kind != ManifestKind::dataset) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("{}: describes documents, not token files", config.path),

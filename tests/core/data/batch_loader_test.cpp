@@ -211,6 +211,17 @@ TEST(BatchLoader, HeldOutTextIsNeverTrainedOn) {
   }
 }
 
+TEST(BatchLoader, MissingTokenFilesSayHowToMakeThem) {
+  const TempDir dir;
+  spec::RunSpec spec = make_spec(dir);
+  spec.data.datasets[1].path = (dir / "none").string();
+  const auto loader = BatchLoader::open(spec, 0, 0, "");
+  ASSERT_FALSE(loader);
+  EXPECT_EQ(loader.error().code, ErrorCode::not_found);
+  EXPECT_THAT(loader.error().message, HasSubstr("none.tgd.json does not exist"));
+  EXPECT_THAT(loader.error().hint, HasSubstr("teragpt data tokenize"));
+}
+
 TEST(BatchLoader, RefusesWhatDoesNotBelongTogether) {
   const TempDir dir;
   const spec::RunSpec good = make_spec(dir);
