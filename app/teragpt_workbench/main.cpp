@@ -16,6 +16,7 @@ namespace {
 using namespace tera;
 
 constexpr int kUsage = 2;
+constexpr int kMaxSize = 16384;  // pixels a side
 constexpr int kGrabTimeoutMs = 30'000;
 constexpr int kGrabPollMs = 50;
 constexpr int kGrabSettleMs = 250;  // layout and the last frame of the charts after the data came
@@ -107,12 +108,13 @@ int main(int argc, char** argv) {
     const QStringList parts = parser.value(size).split(QLatin1Char('x'));
     if (parts.size() == 2) wanted = {parts[0].toInt(), parts[1].toInt()};
     if (wanted.width() < gui::MainWindow::kMinWidth ||
-        wanted.height() < gui::MainWindow::kMinHeight || wanted.width() > 16384 ||
-        wanted.height() > 16384) {
-      return usageError(QStringLiteral("--size: got %1, expected at least %2x%3")
+        wanted.height() < gui::MainWindow::kMinHeight || wanted.width() > kMaxSize ||
+        wanted.height() > kMaxSize) {
+      return usageError(QStringLiteral("--size: got %1, expected %2x%3 to %4x%4")
                             .arg(parser.value(size))
                             .arg(gui::MainWindow::kMinWidth)
-                            .arg(gui::MainWindow::kMinHeight));
+                            .arg(gui::MainWindow::kMinHeight)
+                            .arg(kMaxSize));
     }
   }
   if (parser.isSet(page) && !gui::MainWindow::pageNames().contains(parser.value(page))) {
