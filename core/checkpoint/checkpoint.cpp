@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kUseAnother = "use another checkpoint; `teragpt ckpt list` shows them";
+
 std::string step_name(std::int64_t step) {
   return fmt::format("step-{:09}", step);
 }
@@ -187,6 +189,9 @@ Result<fs::path> save(Vfs& vfs,
 Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
   const auto in_dir = [&](Error error) {
     error.message = fmt::format("checkpoint {}: {}", step_dir.string(), error.message);
+    if (error.code == ErrorCode::not_found && vfs.exists(step_dir).value_or(false))
+      error.code = ErrorCode::corrupt;  // the checkpoint is there and lacks one of its files
+    if (error.hint.empty()) error.hint = kUseAnother;
     return tl::unexpected<Error>(std::move(error));
   };
   const auto commit_text = read_text(vfs, step_dir / kCommitName, kMaxCommitBytes);
@@ -199,7 +204,7 @@ Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
     return in_dir({ErrorCode::corrupt,
                    fmt::format("manifest.json ({} bytes) is not the one COMMIT names ({} bytes)",
                                text->size(), commit->manifest_bytes),
-                   "use another checkpoint; `teragpt ckpt list` shows them"});
+                   kUseAnother});
   }
   Result<Manifest> manifest = parse_manifest(*text);
   if (!manifest) return in_dir(manifest.error());
@@ -220,7 +225,7 @@ Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
     if (*size != file.num_bytes) {
       return in_dir({ErrorCode::corrupt,
                      fmt::format("{} has {} bytes, expected {}", file.name, *size, file.num_bytes),
-                     "use another checkpoint; `teragpt ckpt list` shows them"});
+                     kUseAnother});
     }
     reader.num_bytes_ += *size;
   }

@@ -69,6 +69,18 @@ TEST_F(Retention, NothingValidIsAnErrorNotAFreshStart) {
   EXPECT_EQ(skipped.size(), 1U);
 }
 
+TEST_F(Retention, AMissingFileIsDamageAMissingCheckpointIsNot) {
+  save(1);
+  for (const char* name : {"shard-00000.safetensors", "manifest.json", "COMMIT"}) {
+    fs::remove(dir_ / "step-000000001" / name);
+    const auto reader = Reader::open(posix_vfs(), dir_ / "step-000000001");
+    ASSERT_FALSE(reader);
+    EXPECT_EQ(reader.error().code, ErrorCode::corrupt) << name;
+    EXPECT_FALSE(reader.error().hint.empty()) << name;
+  }
+  EXPECT_EQ(Reader::open(posix_vfs(), dir_ / "step-000000002").error().code, ErrorCode::not_found);
+}
+
 TEST_F(Retention, PruneKeepsTheNewestAndAtLeastTwo) {
   for (std::int64_t step = 1; step <= 6; ++step)
     save(step);
