@@ -61,10 +61,13 @@ class RankTrainer {
 
   Result<TrainEnd> run() {
     TERA_TRY_VOID(start());
+    const auto at_stop = [this] {
+      return options_.stop_at_step > 0 && state_.step >= options_.stop_at_step;
+    };
     while (state_.step < spec_.training.num_steps) {
+      if (at_stop()) return TrainEnd::stopped;  // resumed from a checkpoint that is there already
       TERA_TRY_VOID(step());
-      const bool leave =
-          stop_agreed_ || (options_.stop_at_step > 0 && state_.step >= options_.stop_at_step);
+      const bool leave = stop_agreed_ || at_stop();
       const bool last = state_.step == spec_.training.num_steps;
       if (leave || last || due(spec_.training.checkpoint_interval)) TERA_TRY_VOID(save());
       if (leave && !last) return TrainEnd::stopped;
