@@ -27,7 +27,7 @@ struct LogArguments {
 
 void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t num_steps) {
   if (cli.json) {
-    fmt::print("{}", run::to_json_line(record));
+    fmt::print("{}", json_line(record));
   } else {
     fmt::print("{}\n", record_line(record, num_steps));
   }
@@ -171,7 +171,7 @@ void add_attach_commands(CLI::App& root, Cli& cli) {
   attach_verb
       ->add_option("--last", attach_args->last,
                    "Past steps to show first (default: 10; with --json all)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   attach_verb->footer(
       "Example:\n  teragpt attach 20260101-120000-0a1b2c3d\nCtrl-C leaves the run alone. Exit code "
       "when the run ends: 0 completed, 75 stopped, 1 failed.");
@@ -182,8 +182,8 @@ void add_attach_commands(CLI::App& root, Cli& cli) {
   add_run_options(*logs_verb, log_args->run);
   logs_verb->add_flag("-f,--follow", log_args->follow, "Go on until the run ends");
   logs_verb->add_option("--attempt", log_args->attempt, "Attempt (default: the last)")
-      ->check(CLI::PositiveNumber);
-  logs_verb->add_option("--rank", log_args->rank, "Rank")->check(CLI::NonNegativeNumber);
+      ->check(at_least(1));
+  logs_verb->add_option("--rank", log_args->rank, "Rank")->check(at_least(0));
   logs_verb->footer("Example:\n  teragpt logs -f 20260101-120000-0a1b2c3d");
   logs_verb->callback([&cli, log_args] { logs(cli, *log_args); });
 }

@@ -57,7 +57,14 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
   const auto parsed = enum_from_name<spec::Precision>(precision);
   if (!parsed) {
     return fail(ErrorCode::invalid_input,
-                fmt::format("--precision {}: expected fp32 or bf16", precision));
+                fmt::format("--precision: got {}, expected fp32 or bf16", precision),
+                "name one or both: --precision fp32 bf16");
+  }
+  if (args.seq > preset.model.max_position_embeddings) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--seq {}: {} reads at most {} tokens", args.seq, model,
+                            preset.model.max_position_embeddings),
+                fmt::format("use at most {}", preset.model.max_position_embeddings));
   }
   spec::RunSpec spec;
   spec.name = model;
@@ -247,19 +254,18 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--model", args->models, "Model presets")->capture_default_str();
   verb->add_option("--precision", args->precisions, "fp32, bf16")->capture_default_str();
   verb->add_option("--batch", args->batch, "Sequences per step")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   verb->add_option("--seq", args->seq, "Tokens per sequence")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   verb->add_option("--rounds", args->rounds, "Rounds in turn with the peers")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   verb->add_option("--steps", args->steps, "Steps per round")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
-  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
-      ->check(CLI::NonNegativeNumber);
+  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")->check(at_least(0));
   verb->add_option("--vs", args->versus,
                    "Measure beside: torch (its default and its tuned settings)")
       ->check(CLI::IsMember({"torch"}));

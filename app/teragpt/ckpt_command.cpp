@@ -191,7 +191,7 @@ void prune(Cli& cli, const CkptArguments& args) {
 }
 
 void add_step_option(CLI::App& verb, CkptArguments& args, const char* help) {
-  verb.add_option("--step", args.step, help)->check(CLI::NonNegativeNumber);
+  verb.add_option("--step", args.step, help)->check(at_least(0));
 }
 
 }  // namespace

@@ -95,6 +95,15 @@ void add_set_option(CLI::App& verb, std::vector<std::string>& overrides) {
       ->take_all();
 }
 
+CLI::Validator at_least(std::int64_t lowest) {
+  const auto check = [lowest](const std::string& text) {
+    std::int64_t value = 0;
+    if (CLI::detail::lexical_cast(text, value) && value >= lowest) return std::string();
+    return fmt::format("got '{}', expected a whole number of at least {}", text, lowest);
+  };
+  return {check, fmt::format("INT >= {}", lowest)};
+}
+
 const std::atomic<int>& stop_requests() {
   return g_stop_requests;
 }

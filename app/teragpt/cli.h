@@ -42,6 +42,9 @@ bool load_spec(Cli& cli,
 // Adds the --set option to a verb.
 void add_set_option(CLI::App& verb, std::vector<std::string>& overrides);
 
+// Checks a whole number of at least `lowest`.
+CLI::Validator at_least(std::int64_t lowest);
+
 // Counts SIGINT and SIGTERM; the second one ends the process at once.
 const std::atomic<int>& stop_requests();
 void catch_stop_signals();

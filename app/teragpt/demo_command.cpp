@@ -213,7 +213,7 @@ void add_demo_command(CLI::App& root, Cli& cli) {
   verb->add_flag("--prepare-only", args->prepare_only,
                  "Stop when the data and the spec are ready; print the spec's path");
   verb->add_option("--steps", args->steps, "Training steps")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   verb->add_option("--prompt", args->prompt, "Text the sample goes on from")->capture_default_str();
   add_set_option(*verb, args->overrides);

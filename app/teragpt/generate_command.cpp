@@ -1,4 +1,6 @@
 // teragpt generate: text from a checkpoint.
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "app/teragpt/checkpoint_model.h"
@@ -20,15 +22,20 @@ Result<infer::Generated> generate(Cli& cli, const GenerateArguments& args) {
   TERA_TRY(const std::unique_ptr<CheckpointModel> loaded,
            CheckpointModel::load(args.checkpoint, args.tokenizer));
   catch_stop_signals();
-  if (!cli.json) fmt::print("{}", args.prompt);
-  return infer::generate(loaded->model(), loaded->tokenizer(), args.prompt, args.sampling,
-                         [&cli](std::string_view piece) {
-                           if (!cli.json) {
-                             fmt::print("{}", piece);
-                             std::fflush(stdout);
-                           }
-                           return stop_requests().load() == 0;
-                         });
+  bool begun = false;  // the prompt stands before the text, and nothing before an error
+  const auto print = [&](std::string_view piece) {
+    if (cli.json) return;
+    fmt::print("{}{}", std::exchange(begun, true) ? "" : args.prompt, piece);
+    std::fflush(stdout);
+  };
+  TERA_TRY(infer::Generated generated,
+           infer::generate(loaded->model(), loaded->tokenizer(), args.prompt, args.sampling,
+                           [&](std::string_view piece) {
+                             print(piece);
+                             return stop_requests().load() == 0;
+                           }));
+  print("\n");
+  return generated;
 }
 
 void run(Cli& cli, const GenerateArguments& args) {
@@ -46,7 +53,6 @@ void run(Cli& cli, const GenerateArguments& args) {
   }
   const double rate =
       static_cast<double>(generated->tokens.size()) / std::max(1e-9, generated->decode_s);
-  fmt::print("\n");
   fmt::print(stderr, "{} tokens, {}\n", generated->tokens.size(), format_rate(rate, "tok/s"));
 }
 
@@ -65,13 +71,15 @@ void add_generate_command(CLI::App& root, Cli& cli) {
       ->check(CLI::Range(0.0, 100.0))
       ->capture_default_str();
   verb->add_option("--top-k", args->sampling.top_k, "Sample from the k most likely tokens; 0 = all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least(0))
       ->capture_default_str();
   verb->add_option("--top-p", args->sampling.top_p,
                    "Sample from the smallest set of this probability")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  verb->add_option("--seed", args->sampling.seed, "Seed of the sampling")->capture_default_str();
+  verb->add_option("--seed", args->sampling.seed, "Seed of the sampling")
+      ->check(at_least(0))
+      ->capture_default_str();
   verb->add_option("--tokenizer", args->tokenizer, "tokenizer.json (default: the run's)")
       ->type_name("FILE");
   verb->footer(

@@ -55,6 +55,11 @@ nlohmann::ordered_json to_json(const run::RunStatus& status) {
           {"last_record_s", status.last_record_s}};
 }
 
+std::string json_line(const run::MetricRecord& record) {
+  const std::string line = run::to_json_line(record);
+  return R"({"schema":"teragpt.metrics/1",)" + line.substr(1);
+}
+
 std::string record_line(const run::MetricRecord& record, std::int64_t num_steps) {
   constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
   std::string line =

@@ -26,6 +26,8 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const RunArguments& args);
 std::optional<run::RunStatus> status_of(Cli& cli, const run::RunDirectory& dir);
 
 nlohmann::ordered_json to_json(const run::RunStatus& status);
+// The record as a JSON document of its own, schema first, with '\n'.
+std::string json_line(const run::MetricRecord& record);
 // "step 12/200  loss 4.8123  grad norm 1.22  lr 1.0e-03  12.3 k tok/s".
 std::string record_line(const run::MetricRecord& record, std::int64_t num_steps);
 // Whether the process of the run works on it, or is about to.

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/run_view.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/run/run_directory.h"
@@ -60,7 +61,7 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) 
 
 void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t num_steps) {
   if (cli.json) {
-    fmt::print("{}", run::to_json_line(record));
+    fmt::print("{}", json_line(record));
     std::fflush(stdout);
     return;
   }
@@ -76,16 +77,18 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
 }
 
 void train(Cli& cli, const TrainArguments& args) {
+  catch_stop_signals();  // before the run directory is made: it is never left half-written
   const std::optional<run::RunDirectory> dir = open_run(cli, args);
   if (!dir) return;
   const Result<spec::RunSpec> spec = dir->spec();
   if (!spec) return cli.fail(spec.error());
-  catch_stop_signals();
   if (!cli.json) fmt::print("run {}\n", dir->path().string());
+  bool any_step = false;
   train::TrainOptions options{.resume = args.resume,
                               .stop_at_step = args.steps,
                               .stop_requested = &stop_requests(),
                               .on_record = [&](const run::MetricRecord& record) {
+                                any_step = true;
                                 print_record(cli, record, spec->training.num_steps);
                               }};
   const Result<train::TrainEnd> end = train::run_training(*dir, options);
@@ -95,6 +98,8 @@ void train(Cli& cli, const TrainArguments& args) {
     if (!cli.json)
       fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n",
                  dir->id());
+  } else if (!any_step && !cli.json) {
+    fmt::print("nothing left to train: all {} steps are done\n", spec->training.num_steps);
   }
 }
 
@@ -110,7 +115,7 @@ void add_train_command(CLI::App& root, Cli& cli) {
   verb->add_flag("--resume", args->resume, "Continue from the newest checkpoint that verifies")
       ->needs(run);
   verb->add_option("--steps", args->steps, "Checkpoint and leave after this step")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   verb->add_option("--runs-root", args->runs_root,
                    "Folder for new runs (default: $TERA_RUNS or the user's data folder)")
       ->type_name("DIR");

@@ -62,7 +62,7 @@ Result<std::vector<std::int32_t>> encode_prompt(const spec::ModelConfig& model,
                             model.vocab_size),
                 "use the tokenizer the model was trained with");
   }
-  if (options.max_tokens < 1 || options.temperature < 0 || options.top_k < 0 ||
+  if (options.max_tokens < 1 || !(options.temperature >= 0) || options.top_k < 0 ||
       !(options.top_p > 0)) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("sampling with max_tokens {}, temperature {}, top_k {}, top_p {}",

@@ -6,6 +6,7 @@
 #include <sstream>
 #include <thread>
 
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -96,8 +97,10 @@ TEST_F(RunCommands, ARunFromLaunchToPrune) {
   EXPECT_EQ(attached.exit_code, 0) << attached.err;
   std::istringstream lines(attached.out);
   std::int64_t step = 0;
-  for (std::string line; std::getline(lines, line);)
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_EQ(line.rfind("{\"schema\":\"teragpt.metrics/1\",", 0), 0U) << line;
     EXPECT_EQ(json::parse(line).at("step"), ++step);
+  }
   EXPECT_EQ(step, 20) << "one line per step";
   EXPECT_NE(attached.err.find("completed"), std::string::npos) << attached.err;
   const ProgramResult text = run_teragpt({"attach", id.substr(0, 20), "--last", "3"});
@@ -195,6 +198,31 @@ TEST_F(RunCommands, StopWritesACheckpointAndResumeGoesOn) {
   EXPECT_EQ(run_teragpt({"attach", id}).exit_code, 1);
 }
 
+TEST_F(RunCommands, TrainStreamsRecordsAndSaysWhenNothingIsLeft) {
+  const ProgramResult trained = run_teragpt({"train", spec_file(), "--json"});
+  EXPECT_EQ(trained.exit_code, 0) << trained.err;
+  std::istringstream lines(trained.out);
+  std::int64_t step = 0;
+  for (std::string line; std::getline(lines, line);) {
+    EXPECT_EQ(line.rfind("{\"schema\":\"teragpt.metrics/1\",", 0), 0U) << line;
+    EXPECT_EQ(json::parse(line).at("step"), ++step);
+  }
+  EXPECT_EQ(step, 20);
+  const std::string id = json_of({"runs"}).at("runs").at(0).at("id");
+  const ProgramResult again = run_teragpt({"train", "--run", id, "--resume"});
+  EXPECT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_NE(again.out.find("all 20 steps are done"), std::string::npos) << again.out;
+}
+
+TEST_F(RunCommands, OutputThatIsLostIsNotSuccess) {
+  const std::string command = std::string(std::getenv("TERA_BINARY_DIR")) +
+                              "/app/teragpt/teragpt init --list 2> /dev/null > ";
+  EXPECT_EQ(std::system((command + "/dev/null").c_str()), 0);
+  const int full = std::system((command + "/dev/full").c_str());
+  ASSERT_TRUE(WIFEXITED(full));
+  EXPECT_EQ(WEXITSTATUS(full), 1);
+}
+
 TEST_F(RunCommands, BadInputIsRefusedWithAHint) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"attach", "nothing"},
@@ -205,6 +233,10 @@ TEST_F(RunCommands, BadInputIsRefusedWithAHint) {
                                              {"launch", "--run", "nothing"},
                                              {"launch", spec_file(), "--on", "moon"},
                                              {"ckpt"},
+                                             {"train", spec_file(), "--steps", "0"},
+                                             {"train", "--run", "nothing", "--resume"},
+                                             {"generate", "nothing"},
+                                             {"bench", "train", "--seq", "100000000"},
                                              {"attach"}}) {
     const ProgramResult result = run_teragpt(arguments);
     EXPECT_EQ(result.exit_code, 2) << arguments.front() << ": " << result.err;

@@ -1,5 +1,7 @@
 #include "core/infer/generate.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -190,7 +192,8 @@ TEST(Generate, SaysWhatDoesNotFit) {
 
   for (const SamplingOptions& wrong :
        {SamplingOptions{.max_tokens = 0}, SamplingOptions{.temperature = -1},
-        SamplingOptions{.top_k = -2}, SamplingOptions{.top_p = 0}}) {
+        SamplingOptions{.temperature = std::nan("")}, SamplingOptions{.top_k = -2},
+        SamplingOptions{.top_p = 0}}) {
     EXPECT_FALSE(run(chain, "h", wrong).has_value());
   }
   spec::ModelConfig small = chain_config(200);
