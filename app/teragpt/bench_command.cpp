@@ -281,6 +281,8 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
 void add_bench_command(CLI::App& root, Cli& cli) {
   auto* bench = root.add_subcommand("bench", "Measure this machine: device, train");
   bench->require_subcommand(1);
+  bench->footer(
+      "Example:\n  teragpt bench device\n  teragpt bench train --model tiny-moe --vs torch");
   add_device_bench(*bench, cli);
   add_train_bench(*bench, cli);
 }

@@ -220,7 +220,11 @@ void add_demo_command(CLI::App& root, Cli& cli) {
   verb->footer("Example:\n  teragpt demo --steps 100");
   verb->callback([&cli, args] {
     catch_stop_signals();
-    if (const Result<void> done = run_demo(cli, *args); !done) cli.fail(done.error());
+    if (const Result<void> done = run_demo(cli, *args); !done) {
+      Error error = done.error();
+      if (stop_requests().load() > 0) error.hint = "start it again: what was ready is kept";
+      cli.fail(error);
+    }
   });
 }
 

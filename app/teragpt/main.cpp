@@ -47,6 +47,15 @@ std::string usage_message(const CLI::App* root, const CLI::Error& error) {
   return fmt::format("error: {}\nhint:  {}`{} --help` shows what it takes\n", message, hint, path);
 }
 
+// Every verb takes --json, which only the root declares: their help says so.
+void mention_json(CLI::App& verb) {
+  for (CLI::App* sub : verb.get_subcommands([](const CLI::App*) { return true; })) {
+    mention_json(*sub);
+    const std::string note = "With --json stdout holds JSON and nothing else.";
+    sub->footer(sub->get_footer().empty() ? note : sub->get_footer() + "\n" + note);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -62,6 +71,7 @@ int main(int argc, char** argv) {
   try {
     tera::log_to_stderr();
     add_all_commands(root, cli);
+    mention_json(root);
     root.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     const int code = root.exit(error);

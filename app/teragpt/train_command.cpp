@@ -11,6 +11,7 @@
 #include "app/teragpt/run_view.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
+#include "core/data/data_plan.h"
 #include "core/run/run_directory.h"
 #include "core/spec/validate.h"
 #include "core/train/rank_main.h"
@@ -47,6 +48,11 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) 
   const std::vector<Diagnostic> engine = spec::validate_for_engine(spec);
   if (has_errors(engine)) {
     cli.report(args.spec, engine);
+    return std::nullopt;
+  }
+  // The data is opened before anything is written: a wrong path leaves no run behind.
+  if (const Result<data::DataPlan> data = data::DataPlan::open(spec); !data) {
+    cli.fail(data.error());
     return std::nullopt;
   }
   const std::filesystem::path root =

@@ -64,7 +64,9 @@ Result<TrainEnd> run_ranks(const run::RunDirectory& dir,
     const std::unique_ptr<comm::Communicator> world = comm::make_self_communicator();
     return run_rank(dir, spec, *world, threads_per_rank, options);
   }
-  const auto worlds = comm::make_thread_communicators(num_ranks);
+  // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
+  constexpr double kTimeoutS = 600;
+  const auto worlds = comm::make_thread_communicators(num_ranks, kTimeoutS);
   std::vector<std::optional<Result<TrainEnd>>> ends(static_cast<std::size_t>(num_ranks));
   std::mutex order;
   std::optional<Error> first_error;  // the cause; the others report that a peer aborted
