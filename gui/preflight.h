@@ -19,7 +19,7 @@ struct PreflightRequest {
 
 struct PreflightReport {
   std::vector<Check> checks;
-  std::string command;  // the exact line a launcher would run; the run id in it is a placeholder
+  std::string command;  // the exact line a launcher would run; with the run id it would get
   double expected_s = 0, expected_usd = 0;
   bool canLaunch() const;
   bool allGreen() const;
