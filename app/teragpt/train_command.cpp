@@ -1,5 +1,4 @@
 // teragpt train: trains in this process, as one run directory.
-#include <cmath>
 #include <cstdlib>
 #include <optional>
 
@@ -10,7 +9,6 @@
 #include "app/teragpt/cli.h"
 #include "app/teragpt/run_view.h"
 #include "core/base/log.h"
-#include "core/base/units.h"
 #include "core/data/data_plan.h"
 #include "core/run/run_directory.h"
 #include "core/spec/validate.h"
@@ -71,14 +69,7 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
     std::fflush(stdout);
     return;
   }
-  std::string line = fmt::format("step {:>6}/{}  loss {:.4f}  grad norm {:.3f}  lr {:.2e}  {}",
-                                 record.step, num_steps, record.value("loss", std::nan("")),
-                                 record.value("grad_norm", std::nan("")),
-                                 record.value("learning_rate", std::nan("")),
-                                 format_rate(record.value("tokens_per_s", 0), "tok/s"));
-  if (record.has("eval_loss"))
-    line += fmt::format("  held-out loss {:.4f}", record.value("eval_loss", 0));
-  fmt::print("{}\n", line);
+  fmt::print("{}\n", record_line(record, num_steps));
   std::fflush(stdout);
 }
 
