@@ -46,8 +46,6 @@ function(tera_add_test name)
     set(arg_TIMEOUT 120)
   endif()
   add_executable(${name} ${arg_SOURCES})
-  target_compile_definitions(${name} PRIVATE TERA_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
-                                             TERA_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
   target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
   set(properties TIMEOUT ${arg_TIMEOUT})
   if(arg_LABELS)

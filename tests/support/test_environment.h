@@ -1,13 +1,9 @@
 // Where tests find the checkout and the built programs; values already in the environment win.
 #pragma once
-#include <cstdlib>
 
 namespace tera::test {
 
-inline void set_test_environment() {
-  setenv("TERA_SOURCE_DIR", TERA_TEST_SOURCE_DIR, 0);
-  setenv("TERA_BINARY_DIR", TERA_TEST_BINARY_DIR, 0);
-  setenv("QT_QPA_PLATFORM", "offscreen", 0);
-}
+// Sets TERA_SOURCE_DIR, TERA_BINARY_DIR and Qt's offscreen platform.
+void set_test_environment();
 
 }  // namespace tera::test
