@@ -5,18 +5,18 @@
 
 #include <QAccessible>
 #include <QImage>
-#include <QKeyEvent>
-#include <QMouseEvent>
 #include <QPainter>
-#include <QToolTip>
 
 #include "gui/theme.h"
+#include "gui/widgets/heat_map_accessible.h"
 
 namespace tera::gui {
 namespace {
 
-constexpr double kRange = 2;    // log2: 1/4x ... 4x
-constexpr double kHotMean = 2;  // max / mean from here on stands out
+constexpr double kRange = 2;      // log2: 1/4x ... 4x
+constexpr double kHotMean = 2;    // max / mean from here on stands out
+constexpr double kMinCursor = 3;  // pixels
+constexpr double kMarginGap = 8, kMarginBar = 40, kMarginRoom = 76;  // beside the map: max / mean
 
 double logRatio(double ratio) {
   return ratio > 0 ? std::clamp(std::log2(ratio), -kRange, kRange) : -kRange;
@@ -43,13 +43,24 @@ HeatMap::HeatMap(ExpertLoadModel& model, QWidget* parent) : QWidget(parent), m_m
   setMouseTracking(true);
   setAccessibleName(tr("Expert load map"));
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
-  const auto changed = [this] {
+  HeatMapAccessible::install();
+  connect(&model, &QAbstractItemModel::dataChanged, this, [this] {
     summarise();
     update();
-  };
-  connect(&model, &QAbstractItemModel::dataChanged, this, changed);
-  connect(&model, &QAbstractItemModel::modelReset, this, changed);
+  });
+  connect(&model, &QAbstractItemModel::modelReset, this, &HeatMap::modelReset);
   summarise();
+}
+
+// Another shape: a cursor outside of it has no cell.
+void HeatMap::modelReset() {
+  if (m_cursor &&
+      (m_cursor->first >= m_model.rowCount() || m_cursor->second >= m_model.columnCount()))
+    m_cursor.reset();
+  QAccessibleTableModelChangeEvent reset(this, QAccessibleTableModelChangeEvent::ModelReset);
+  QAccessible::updateAccessibility(&reset);
+  summarise();
+  update();
 }
 
 void HeatMap::summarise() {
@@ -73,7 +84,27 @@ void HeatMap::summarise() {
 }
 
 QRectF HeatMap::mapArea() const {
-  return QRectF(rect()).adjusted(62, 4, -84, -52);
+  return QRectF(rect()).adjusted(62, 4, -kMarginGap - kMarginRoom, -52);
+}
+
+std::optional<std::pair<int, int>> HeatMap::cellAt(const QPointF& position) const {
+  const QRectF map = mapArea();
+  const int layers = m_model.numLayers(), experts = m_model.numExperts();
+  if (layers == 0 || experts == 0 || position.y() < map.top() || position.y() >= map.bottom() ||
+      position.x() < map.left() || position.x() >= map.right() + kMarginGap + kMarginRoom)
+    return std::nullopt;
+  const int row = static_cast<int>((position.y() - map.top()) / map.height() * layers);
+  if (position.x() >= map.right()) return std::pair{row, experts};
+  return std::pair{row, static_cast<int>((position.x() - map.left()) / map.width() * experts)};
+}
+
+QRectF HeatMap::cellRect(int row, int column) const {
+  const QRectF map = mapArea();
+  const double height = map.height() / m_model.numLayers();
+  const double width = map.width() / m_model.numExperts();
+  const double top = map.top() + row * height;
+  return column == m_model.numExperts() ? QRectF(map.right() + kMarginGap, top, kMarginRoom, height)
+                                        : QRectF(map.left() + column * width, top, width, height);
 }
 
 QImage HeatMap::render(const QSize& size) const {
@@ -141,11 +172,10 @@ void HeatMap::paintEvent(QPaintEvent*) {
   paintMarginals(painter, map);
   paintScale(painter, map);
   if (m_cursor && hasFocus()) {
+    const QRectF cell = cellRect(m_cursor->first, m_cursor->second);
     painter.setPen(QPen(theme().text, 2));
     painter.setBrush(Qt::NoBrush);
-    painter.drawRect(QRectF(map.left() + m_cursor->second * cellWidth,
-                            map.top() + m_cursor->first * cellHeight, std::max(3.0, cellWidth),
-                            std::max(3.0, cellHeight)));
+    painter.drawRect(QRectF(cell.topLeft(), cell.size().expandedTo({kMinCursor, kMinCursor})));
   }
   if (hasFocus()) {
     painter.setPen(QPen(theme().accent, 1));
@@ -169,7 +199,7 @@ void HeatMap::paintDead(QPainter& painter, const QRectF& map) const {
 void HeatMap::paintMarginals(QPainter& painter, const QRectF& map) const {
   const Theme& colors = theme();
   const double h = map.height() / m_model.numLayers(), w = map.width() / m_model.numExperts();
-  const double left = map.right() + 8, room = 40, full = 4;  // a full bar is 4x
+  const double left = map.right() + kMarginGap, room = kMarginBar, full = 4;  // a full bar is 4x
   for (int row = 0; row < m_model.numLayers(); ++row) {
     const double value = m_model.maxOverMean(row);
     if (std::isnan(value)) continue;
@@ -184,7 +214,8 @@ void HeatMap::paintMarginals(QPainter& painter, const QRectF& map) const {
     }
   }
   painter.setPen(colors.muted);
-  painter.drawText(QRectF(left, map.bottom() + 2, 76, 14), Qt::AlignLeft, tr("max / mean"));
+  painter.drawText(QRectF(left, map.bottom() + 2, kMarginRoom, 14), Qt::AlignLeft,
+                   tr("max / mean"));
   const double base = map.bottom() + 20, height = 16;
   for (int e = 0; e < m_model.numExperts(); ++e) {
     const double value = m_model.expertMean(e);
@@ -216,74 +247,6 @@ void HeatMap::paintScale(QPainter& painter, const QRectF& map) const {
                    tr("load / ideal, log₂  ·  step %1  ·  %2 experts")
                        .arg(m_model.step())
                        .arg(m_model.numExperts()));
-}
-
-std::optional<std::pair<int, int>> HeatMap::cellAt(const QPointF& position) const {
-  const QRectF map = mapArea();
-  if (m_model.numLayers() == 0 || m_model.numExperts() == 0 || !map.contains(position))
-    return std::nullopt;
-  const int row = static_cast<int>((position.y() - map.top()) / map.height() * m_model.numLayers());
-  const int expert =
-      static_cast<int>((position.x() - map.left()) / map.width() * m_model.numExperts());
-  return std::pair{std::min(row, m_model.numLayers() - 1),
-                   std::min(expert, m_model.numExperts() - 1)};
-}
-
-QString HeatMap::describe(int row, int expert) const {
-  const double ratio = m_model.ratio(row, expert);
-  const QString load = std::isnan(ratio) ? tr("n/a")
-                       : ratio == 0      ? tr("dead: no token")
-                                         : tr("%1× the ideal load").arg(ratio, 0, 'f', 2);
-  return tr("Layer %1, expert %2: %3").arg(m_model.layer(row)).arg(expert).arg(load);
-}
-
-void HeatMap::mouseMoveEvent(QMouseEvent* event) {
-  if (const auto cell = cellAt(event->position())) {
-    QToolTip::showText(event->globalPosition().toPoint(), describe(cell->first, cell->second),
-                       this);
-  } else {
-    QToolTip::hideText();
-  }
-}
-
-void HeatMap::leaveEvent(QEvent* event) {
-  QToolTip::hideText();
-  QWidget::leaveEvent(event);
-}
-
-void HeatMap::focusInEvent(QFocusEvent* event) {
-  if (!m_cursor && m_model.numLayers() > 0) m_cursor = std::pair{0, 0};
-  QWidget::focusInEvent(event);
-}
-
-void HeatMap::keyPressEvent(QKeyEvent* event) {
-  const auto [row, expert] = m_cursor.value_or(std::pair{0, 0});
-  switch (event->key()) {
-    case Qt::Key_Left:
-      return moveTo(row, expert - 1);
-    case Qt::Key_Right:
-      return moveTo(row, expert + 1);
-    case Qt::Key_Up:
-      return moveTo(row - 1, expert);
-    case Qt::Key_Down:
-      return moveTo(row + 1, expert);
-    default:
-      QWidget::keyPressEvent(event);
-  }
-}
-
-void HeatMap::moveTo(int row, int expert) {
-  if (m_model.numLayers() == 0) return;
-  m_cursor = std::pair{std::clamp(row, 0, m_model.numLayers() - 1),
-                       std::clamp(expert, 0, m_model.numExperts() - 1)};
-  setAccessibleDescription(describe(m_cursor->first, m_cursor->second));
-  QAccessibleEvent spoken(this, QAccessible::DescriptionChanged);
-  QAccessible::updateAccessibility(&spoken);
-  const QRectF map = mapArea();
-  const QPointF at(map.left() + (m_cursor->second + 0.5) * map.width() / m_model.numExperts(),
-                   map.top() + (m_cursor->first + 0.5) * map.height() / m_model.numLayers());
-  QToolTip::showText(mapToGlobal(at.toPoint()), describe(m_cursor->first, m_cursor->second), this);
-  update();
 }
 
 }  // namespace tera::gui

@@ -1,8 +1,8 @@
 // HeatMap: load of every expert of every MoE layer over the ideal share, log2 from 1/4x to 4x at a
 // fixed scale, so that pictures of two moments compare. Right: max / mean of each layer; below:
 // mean of each expert. Dead experts are hatched. Where cells would be thinner than a pixel, a pixel
-// shows the expert farthest from 1x, never a mean. Arrows move a cell cursor; Ctrl+T shows the
-// table.
+// shows the expert farthest from 1x, never a mean. Arrows move a cell cursor. For screen readers it
+// is a table (heat_map_accessible.h).
 #pragma once
 #include <optional>
 
@@ -22,9 +22,12 @@ class HeatMap : public QWidget {
 
   QSize sizeHint() const override { return {420, 180}; }
   QSize minimumSizeHint() const override { return {220, 110}; }
-  // The cell under a position in this widget: (row, expert).
+  ExpertLoadModel& model() const { return m_model; }
+  // Cells are (row, column) of the model: a layer and an expert, the last column its max / mean.
   std::optional<std::pair<int, int>> cellAt(const QPointF& position) const;
-  QString describe(int row, int expert) const;
+  QRectF cellRect(int row, int column) const;  // as painted, in this widget
+  QString describe(int row, int column) const;
+  std::optional<std::pair<int, int>> cursor() const { return m_cursor; }  // of the arrow keys
   // One pixel per device pixel of `size`, as painted.
   QImage render(const QSize& size) const;
 
@@ -40,7 +43,8 @@ class HeatMap : public QWidget {
   void paintMarginals(QPainter& painter, const QRectF& map) const;
   void paintScale(QPainter& painter, const QRectF& map) const;
   void paintDead(QPainter& painter, const QRectF& map) const;
-  void moveTo(int row, int expert);
+  void moveTo(int row, int column);
+  void modelReset();
   void summarise();
 
   ExpertLoadModel& m_model;
