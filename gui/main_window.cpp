@@ -1,30 +1,30 @@
 #include "gui/main_window.h"
 
 #include <QAction>
-#include <QApplication>
 #include <QDockWidget>
-#include <QFileInfo>
-#include <QLabel>
 #include <QListWidget>
+#include <QScrollArea>
+#include <QSplitter>
 #include <QStackedWidget>
 #include <QStatusBar>
 #include <QToolButton>
 #include <QVBoxLayout>
 
-#include "core/base/vfs.h"
-#include "core/spec/yaml.h"
 #include "gui/icons.h"
 #include "gui/pages/design_page.h"
 #include "gui/pages/launch_page.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/pages/start_page.h"
-#include "gui/text.h"
-#include "gui/widgets/command_palette.h"
+#include "gui/widgets/banner.h"
+#include "gui/widgets/card.h"
 #include "gui/widgets/docks.h"
 #include "gui/widgets/estimate_strip.h"
 #include "gui/widgets/yaml_editor.h"
 
 namespace tera::gui {
+namespace {
+constexpr int kSaveLayoutMs = 1000;  // from a change to the settings
+}
 
 MainWindow::MainWindow(Session& session, QWidget* parent)
     : QMainWindow(parent), m_session(session) {
@@ -51,6 +51,8 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
   m_strip = new EstimateStrip;
   stripMargin->addWidget(m_strip);
   column->addWidget(m_stripHost);
+  m_banner = new Banner;
+  column->addWidget(m_banner);
   m_stack = new QStackedWidget;
   column->addWidget(m_stack, 1);
   row->addLayout(column, 1);
@@ -74,14 +76,20 @@ MainWindow::MainWindow(Session& session, QWidget* parent)
   });
   connect(&session, &Session::estimateChanged, this, &MainWindow::showEstimate);
   connect(&session.document(), &Document::diagnosticsChanged, this, &MainWindow::showEstimate);
-  connect(&session, &Session::notice, this, &MainWindow::say);
+  connect(&session, &Session::opening, m_banner, &QWidget::hide);
+  connect(&session, &Session::notice, this,
+          [this](const QString& message, bool isProblem) { m_banner->show(message, isProblem); });
   connect(&session, &Session::recovered, this, [this] {
-    say(tr("Edits that were not saved last time are back. Undo (Ctrl+Z) returns to the saved "
-           "file."),
-        false);
+    m_banner->show(tr("Edits that were not saved last time are back. Undo (Ctrl+Z) returns to the "
+                      "saved file."),
+                   false);
   });
   connect(&session.feed(), &RunFeed::updated, this,
           [this] { m_stopAction->setEnabled(m_session.runIsAlive()); });
+  m_saveLayout.setSingleShot(true);
+  m_saveLayout.setInterval(kSaveLayoutMs);
+  connect(&m_saveLayout, &QTimer::timeout, this, &MainWindow::saveLayout);
+  m_madeDocks = saveState(kStateVersion);
   showTitle();
   showEstimate();
   showPage(QStringLiteral("start"));
@@ -93,6 +101,8 @@ void MainWindow::makePages() {
        [this] {
          auto* page = new StartPage(m_session);
          connect(page, &StartPage::openRequested, this, &MainWindow::chooseFile);
+         connect(page, &StartPage::fileRequested, this, &MainWindow::open);
+         connect(page, &StartPage::templateRequested, this, &MainWindow::newFromTemplate);
          return static_cast<Page*>(page);
        }},
       {QStringLiteral("design"), tr("Design"), QStringLiteral("design"),
@@ -145,6 +155,8 @@ void MainWindow::makeDocks() {
                       QDockWidget::DockWidgetClosable);
     addDockWidget(area, made);
     made->hide();
+    connect(made, &QDockWidget::dockLocationChanged, this, &MainWindow::layoutChanged);
+    connect(made, &QDockWidget::topLevelChanged, this, &MainWindow::layoutChanged);
     return made;
   };
   m_problemsDock = dock(tr("Problems"), "problems", m_problems, Qt::BottomDockWidgetArea);
@@ -156,7 +168,7 @@ void MainWindow::makeDocks() {
 }
 
 void MainWindow::makeStatusBar() {
-  m_savedLabel = new QLabel;
+  m_savedLabel = new ElidedLabel({}, ToneLabel::Normal);
   m_savedLabel->setContentsMargins(10, 0, 0, 0);
   statusBar()->addWidget(m_savedLabel, 1);
   m_problemsButton = new QToolButton;
@@ -188,33 +200,52 @@ MainWindow::Entry* MainWindow::entry(const QString& name) {
   return nullptr;
 }
 
+void MainWindow::buildPage(Entry& entry) {
+  entry.page = entry.make();
+  entry.frame = new QScrollArea;
+  entry.frame->setWidgetResizable(true);
+  entry.frame->setFrameShape(QFrame::NoFrame);
+  entry.frame->setFocusPolicy(Qt::NoFocus);
+  entry.frame->setWidget(entry.page);
+  m_stack->addWidget(entry.frame);
+  connect(entry.page, &Page::pageRequested, this, &MainWindow::showPage);
+  const QMap<QString, QByteArray> last = m_session.isOnlyLooking()
+                                             ? QMap<QString, QByteArray>()
+                                             : m_session.settings().layout().splitters;
+  for (QSplitter* splitter : entry.page->findChildren<QSplitter*>()) {
+    if (splitter->objectName().isEmpty()) continue;
+    entry.made.insert(splitter->objectName(), splitter->saveState());
+    splitter->restoreState(last.value(entry.name + QLatin1Char('/') + splitter->objectName()));
+    connect(splitter, &QSplitter::splitterMoved, this, &MainWindow::layoutChanged);
+  }
+}
+
 Page* MainWindow::showPage(const QString& name) {
   Entry* wanted = entry(name);
   if (wanted == nullptr) return nullptr;
-  if (wanted->page == nullptr) {
-    wanted->page = wanted->make();
-    m_stack->addWidget(wanted->page);
-    connect(wanted->page, &Page::pageRequested, this, &MainWindow::showPage);
-  }
+  if (wanted->page == nullptr) buildPage(*wanted);
   Page* before = currentPage();
   if (before != wanted->page && before != nullptr) before->setInView(false);
-  m_stack->setCurrentWidget(wanted->page);
+  m_stack->setCurrentWidget(wanted->frame);
   const int row = static_cast<int>(wanted - m_pages.data());
   const QSignalBlocker quiet(m_rail);
   m_rail->setCurrentRow(row);
   showDocks();
   showTitle();
   wanted->page->setInView(true);
+  if (name == QLatin1String("design")) goToBrokenLine();
+  layoutChanged();
   return wanted->page;
 }
 
 Page* MainWindow::currentPage() const {
-  return qobject_cast<Page*>(m_stack->currentWidget());
+  const auto* frame = qobject_cast<QScrollArea*>(m_stack->currentWidget());
+  return frame != nullptr ? qobject_cast<Page*>(frame->widget()) : nullptr;
 }
 
 QString MainWindow::currentPageName() const {
   for (const Entry& one : m_pages) {
-    if (one.page != nullptr && one.page == m_stack->currentWidget()) return one.name;
+    if (one.frame != nullptr && one.frame == m_stack->currentWidget()) return one.name;
   }
   return {};
 }
@@ -251,8 +282,12 @@ void MainWindow::showTitle() {
 }
 
 void MainWindow::showEstimate() {
-  if (const plan::Estimate* estimate = m_session.estimate())
-    m_strip->setTiles(estimateTiles(*estimate, m_session.baseline(), m_session.document().spec()));
+  const Document& document = m_session.document();
+  if (const plan::Estimate* estimate = m_session.estimate()) {
+    m_strip->setTiles(estimateTiles(*estimate, m_session.baseline(), document.spec()));
+  } else if (!document.wasGood() || m_strip->tiles().empty()) {
+    m_strip->setTiles(unknownTiles());
+  }
   m_strip->setStale(m_session.estimate() == nullptr || !m_session.document().isGood());
   showTitle();
 }
@@ -266,23 +301,12 @@ void MainWindow::goToField(const std::string& path, int line) {
   }
 }
 
-Result<void> MainWindow::openArgument(const QString& argument) {
-  const QFileInfo info(argument);
-  if (info.isFile()) {
-    TERA_TRY_VOID(m_session.openFile(argument));
-    showPage(QStringLiteral("design"));
-    return {};
-  }
-  const std::string where = info.isDir() ? ss(info.absoluteFilePath()) : ss(argument);
-  TERA_TRY(const run::RunDirectory dir, run::RunDirectory::open(posix_vfs(), where));
-  m_session.attachRun(qs(dir.path().string()));
-  showPage(QStringLiteral("monitor"));
-  return {};
-}
-
-void MainWindow::say(const QString& message, bool isProblem) {
-  auto* design = static_cast<DesignPage*>(showPage(QStringLiteral("design")));
-  design->banner()->show(message, isProblem);
+// A text that never could be read has no form yet: the YAML pane is where it is mended.
+void MainWindow::goToBrokenLine() {
+  const Document& document = m_session.document();
+  if (!m_session.hasProject() || document.wasGood()) return;
+  m_yamlAction->setChecked(true);
+  if (const int line = m_yaml->markedLine(Severity::error); line > 0) m_yaml->goToLine(line);
 }
 
 void MainWindow::runIt() {
@@ -293,79 +317,6 @@ void MainWindow::runIt() {
 void MainWindow::runStarted(const QString& path) {
   m_session.attachRun(path);
   showPage(QStringLiteral("monitor"));
-}
-
-CommandPalette* MainWindow::showPalette() {
-  std::vector<PaletteEntry> entries;
-  for (QAction* one : actions()) {
-    if (one->isEnabled() && !one->text().isEmpty()) {
-      entries.push_back({one->text().remove(QLatin1Char('&')),
-                         one->shortcut().toString(QKeySequence::NativeText), QLatin1Char('>'),
-                         [one](const QString&) { one->trigger(); }});
-    }
-  }
-  if (m_session.hasProject()) {
-    for (const spec::FieldInfo& info : spec::all_fields()) {
-      const Result<std::string> value = spec::get_field(m_session.document().spec(), info.path);
-      entries.push_back(
-          {fieldLabel(info.field.name),
-           QStringLiteral("%1 = %2").arg(qs(info.path), value ? qs(*value) : QString()),
-           QLatin1Char(':'), [this, path = info.path](const QString& argument) {
-             goToField(path, 0);
-             if (argument.isEmpty()) return;
-             if (const Result<void> set = m_session.document().setField(path, ss(argument)); !set)
-               say(qs(set.error().message), true);
-           }});
-    }
-  }
-  auto* palette = new CommandPalette(std::move(entries), this);
-  palette->move(mapToGlobal(QPoint((width() - palette->width()) / 2, 70)));
-  palette->open();
-  return palette;
-}
-
-void MainWindow::cycleRegion(int by) {
-  std::vector<QWidget*> regions{m_rail,     m_stripHost,    m_stack->currentWidget(),
-                                m_yamlDock, m_problemsDock, m_explainDock};
-  std::erase_if(regions,
-                [](const QWidget* region) { return region == nullptr || !region->isVisible(); });
-  const int count = static_cast<int>(regions.size());
-  int now = 0;
-  for (int i = 0; i < count; ++i) {
-    QWidget* region = regions[static_cast<std::size_t>(i)];
-    QWidget* focus = QApplication::focusWidget();
-    if (focus != nullptr && (region == focus || region->isAncestorOf(focus))) now = i;
-  }
-  QWidget* next = regions[static_cast<std::size_t>((now + by + count) % count)];
-  if (next->focusPolicy() != Qt::NoFocus) {
-    next->setFocus(Qt::ShortcutFocusReason);
-    return;
-  }
-  for (QWidget* child : next->findChildren<QWidget*>()) {
-    if ((child->focusPolicy() & Qt::TabFocus) == 0 || !child->isVisible() || !child->isEnabled())
-      continue;
-    child->setFocus(Qt::ShortcutFocusReason);
-    return;
-  }
-}
-
-void MainWindow::cycleTheme() {
-  const ThemeChoice next = theme().dark ? ThemeChoice::Light : ThemeChoice::Dark;
-  m_session.settings().setTheme(next);
-  applyTheme(next);
-}
-
-void MainWindow::restoreLayout() {
-  const QByteArray geometry = m_session.settings().geometry();
-  if (geometry.isEmpty() || !restoreGeometry(geometry)) resize(1366, 768);
-}
-
-void MainWindow::resizeEvent(QResizeEvent* event) {
-  QMainWindow::resizeEvent(event);
-  const bool wide = width() >= kWideRail;
-  m_rail->setFixedWidth(wide ? 128 : 48);
-  for (int i = 0; i < m_rail->count(); ++i)
-    m_rail->item(i)->setText(wide ? m_pages[static_cast<std::size_t>(i)].title : QString());
 }
 
 }  // namespace tera::gui

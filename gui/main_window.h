@@ -3,19 +3,23 @@
 #include <functional>
 
 #include <QMainWindow>
+#include <QMap>
+#include <QTimer>
 
 #include "gui/page.h"
 #include "gui/session.h"
 
 class QDockWidget;
-class QLabel;
 class QListWidget;
+class QScrollArea;
 class QStackedWidget;
 class QToolButton;
 
 namespace tera::gui {
 
+class Banner;
 class CommandPalette;
+class ElidedLabel;
 class EstimateStrip;
 class ExplainPanel;
 class ProblemsPanel;
@@ -35,17 +39,24 @@ class MainWindow : public QMainWindow {
   Page* currentPage() const;
   QString currentPageName() const;
 
-  // A spec file, a run directory, or the id of a run.
+  // A spec file, a run directory, or the id of a run; what is open now goes, edits and all.
   Result<void> openArgument(const QString& argument);
+  // The same for a person at the window: asks about edits first, and says what is wrong.
+  void open(const QString& what);
+  // Sizes, docks and splitters of the last time; then reopen() its project, run and page.
   void restoreLayout();
+  void reopen();
+  void saveLayout();
   CommandPalette* showPalette();
   YamlEditor* yaml() { return m_yaml; }
   ProblemsPanel* problems() { return m_problems; }
   EstimateStrip* strip() { return m_strip; }
+  Banner* banner() { return m_banner; }
 
  protected:
   void closeEvent(QCloseEvent* event) override;
   void resizeEvent(QResizeEvent* event) override;
+  void moveEvent(QMoveEvent* event) override;
   void dragEnterEvent(QDragEnterEvent* event) override;
   void dropEvent(QDropEvent* event) override;
   bool eventFilter(QObject* watched, QEvent* event) override;  // docks closed by their own button
@@ -54,7 +65,9 @@ class MainWindow : public QMainWindow {
   struct Entry {
     QString name, title, icon;
     std::function<Page*()> make;
-    Page* page = nullptr;
+    Page* page = nullptr;                 // null until the first visit
+    QScrollArea* frame = nullptr;           // around it: what does not fit scrolls, and is never cut
+    QMap<QString, QByteArray> made = {};  // its splitters as they were made, for Reset layout
   };
   void makePages();
   void makeMenus();
@@ -75,20 +88,31 @@ class MainWindow : public QMainWindow {
   void showTitle();
   void showEstimate();
   void goToField(const std::string& path, int line);
-  void toggleYaml(bool on);
+  void goToBrokenLine();
+  void buildPage(Entry& entry);
+  std::vector<std::pair<QDockWidget*, QAction*>> docks() const;
+  void resetLayout();
+  void layoutChanged();
+  void newFromTemplate(const QString& preset);
   void chooseFile();
+  void closeProject();
   bool saveProject();
   void saveAs(const std::function<void()>& afterwards = {});
+  void savePicture();
   void runIt();
   void runStarted(const QString& path);
-  void say(const QString& message, bool isProblem);
+  void makeToolBar(QAction* run);
   void cycleRegion(int by);
   void cycleTheme();
-  void askAboutEdits();
+  // Runs it at once when there is nothing to lose, else when a person has saved or discarded.
+  void afterEdits(const std::function<void()>& run);
   void askAboutRun();
 
   Session& m_session;
   std::vector<Entry> m_pages;
+  Banner* m_banner = nullptr;  // messages that belong to no page
+  QTimer m_saveLayout;         // a while after the last change
+  QByteArray m_madeDocks;      // as they were made, for Reset layout
   QListWidget* m_rail = nullptr;
   QStackedWidget* m_stack = nullptr;
   EstimateStrip* m_strip = nullptr;
@@ -104,9 +128,9 @@ class MainWindow : public QMainWindow {
   QAction* m_explainAction = nullptr;
   QAction* m_stopAction = nullptr;
   QToolButton* m_problemsButton = nullptr;
-  QLabel* m_savedLabel = nullptr;
+  ElidedLabel* m_savedLabel = nullptr;
   QString m_runLine;
-  bool m_editsAnswered = false, m_runAnswered = false;  // while closing
+  bool m_runAnswered = false;  // while closing
   bool m_closeWhenStopped = false;
 };
 

@@ -1,29 +1,23 @@
-// MainWindow: menus, toolbar, opening, saving and closing.
+// MainWindow: menus, toolbar, and the palette of all commands and fields.
 #include <QAction>
 #include <QActionGroup>
 #include <QApplication>
-#include <QCloseEvent>
-#include <QDir>
 #include <QDockWidget>
-#include <QFileDialog>
-#include <QFileInfo>
 #include <QMenuBar>
-#include <QMessageBox>
-#include <QMimeData>
-#include <QPushButton>
-#include <QStackedWidget>
 #include <QToolBar>
 #include <QUndoStack>
 #include <QWhatsThis>
 
-#include "core/run/run_directory.h"
+#include "core/spec/yaml.h"
 #include "gui/about.h"
 #include "gui/icons.h"
 #include "gui/main_window.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/text.h"
+#include "gui/widgets/banner.h"
 #include "gui/widgets/command_palette.h"
 #include "gui/widgets/docks.h"
+#include "gui/widgets/field_text.h"
 #include "gui/widgets/yaml_editor.h"
 
 namespace tera::gui {
@@ -62,23 +56,11 @@ void MainWindow::makeFileMenu() {
       menu, tr("&Save"), QKeySequence::Save, [this] { saveProject(); }, QStringLiteral("save"));
   action(menu, tr("Save &as…"), QKeySequence(Qt::CTRL | Qt::SHIFT | Qt::Key_S),
          [this] { saveAs(); });
-  action(menu, tr("&Close project"), QKeySequence(Qt::CTRL | Qt::Key_W), [this] {
-    if (m_session.isDirty() && !saveProject()) return;
-    m_session.close();
-    showPage(QStringLiteral("start"));
-  });
+  action(menu, tr("&Close project"), QKeySequence(Qt::CTRL | Qt::Key_W),
+         [this] { closeProject(); });
   menu->addSeparator();
-  action(menu, tr("Save &picture of the window…"), QKeySequence(Qt::CTRL | Qt::Key_E), [this] {
-    auto* dialog =
-        new QFileDialog(this, tr("Save picture"), QDir::homePath(), tr("Pictures (*.png)"));
-    dialog->setAttribute(Qt::WA_DeleteOnClose);
-    dialog->setAcceptMode(QFileDialog::AcceptSave);
-    dialog->setDefaultSuffix(QStringLiteral("png"));
-    connect(dialog, &QFileDialog::fileSelected, this, [this](const QString& path) {
-      if (!grab().save(path)) say(tr("Cannot write %1.").arg(path), true);
-    });
-    dialog->open();
-  });
+  action(menu, tr("Save &picture of the window…"), QKeySequence(Qt::CTRL | Qt::Key_E),
+         [this] { savePicture(); });
   menu->addSeparator();
   action(menu, tr("&Quit"), QKeySequence::Quit, [this] { close(); });
 }
@@ -129,6 +111,7 @@ void MainWindow::makeViewMenu() {
     connect(made, &QAction::toggled, this, [this, dock](bool on) {
       showDocks();
       if (on) dock->raise();
+      layoutChanged();
     });
     dock->installEventFilter(this);
     return made;
@@ -156,11 +139,7 @@ void MainWindow::makeViewMenu() {
   action(menu, tr("Next &region"), QKeySequence(Qt::Key_F6), [this] { cycleRegion(1); });
   action(menu, tr("Pre&vious region"), QKeySequence(Qt::SHIFT | Qt::Key_F6),
          [this] { cycleRegion(-1); });
-  action(menu, tr("Reset la&yout"), {}, [this] {
-    for (QAction* one : {m_yamlAction, m_problemsAction, m_explainAction})
-      one->setChecked(false);
-    resize(1366, 768);
-  });
+  action(menu, tr("Reset la&yout"), {}, [this] { resetLayout(); });
 }
 
 void MainWindow::makeRunMenu() {
@@ -174,6 +153,10 @@ void MainWindow::makeRunMenu() {
       [this] { static_cast<MonitorPage*>(showPage(QStringLiteral("monitor")))->stopRun(); },
       QStringLiteral("stop"));
   m_stopAction->setEnabled(false);
+  makeToolBar(run);
+}
+
+void MainWindow::makeToolBar(QAction* run) {
   QToolBar* bar = addToolBar(tr("Main"));
   bar->setObjectName(QStringLiteral("main"));
   bar->setMovable(false);
@@ -231,138 +214,33 @@ void MainWindow::makeHelpMenu() {
   action(menu, tr("&About TeraGPT Workbench"), {}, [this] { showAbout(this); });
 }
 
-void MainWindow::chooseFile() {
-  auto* dialog = new QFileDialog(this, tr("Open a project or a run"), QDir::homePath(),
-                                 tr("Projects and runs (*.yaml *.yml spec.yaml);;All files (*)"));
-  dialog->setAttribute(Qt::WA_DeleteOnClose);
-  dialog->setFileMode(QFileDialog::ExistingFile);
-  connect(dialog, &QFileDialog::fileSelected, this, [this](const QString& path) {
-    // spec.yaml inside a run directory means that run.
-    const QFileInfo info(path);
-    const bool run = info.fileName() == QLatin1String("spec.yaml") &&
-                     QFileInfo::exists(info.absoluteDir().filePath(QStringLiteral("run.json")));
-    if (const Result<void> opened = openArgument(run ? info.absolutePath() : path); !opened)
-      say(qs(opened.error().message), true);
-  });
-  dialog->open();
-}
-
-bool MainWindow::saveProject() {
-  if (!m_session.hasProject()) return true;
-  if (m_session.filePath().isEmpty()) {
-    saveAs();
-    return false;  // the dialog answers later
-  }
-  const Result<void> saved = m_session.save();
-  if (!saved) say(qs(saved.error().message), true);
-  return saved.has_value();
-}
-
-void MainWindow::saveAs(const std::function<void()>& afterwards) {
-  if (!m_session.hasProject()) return;
-  auto* dialog =
-      new QFileDialog(this, tr("Save project"), QDir::homePath(), tr("Projects (*.yaml)"));
-  dialog->setAttribute(Qt::WA_DeleteOnClose);
-  dialog->setAcceptMode(QFileDialog::AcceptSave);
-  dialog->setDefaultSuffix(QStringLiteral("yaml"));
-  dialog->selectFile(qs(m_session.document().spec().name) + QStringLiteral(".yaml"));
-  connect(dialog, &QFileDialog::fileSelected, this, [this, afterwards](const QString& path) {
-    if (const Result<void> saved = m_session.saveAs(path); !saved) {
-      say(qs(saved.error().message), true);
-    } else if (afterwards) {
-      afterwards();
-    }
-  });
-  dialog->open();
-}
-
-// Two questions at most, each once: unsaved edits, then a run that goes on. Dialogs are not nested:
-// each answer closes the window again.
-void MainWindow::closeEvent(QCloseEvent* event) {
-  if (m_session.hasProject() && m_session.isDirty() && !m_editsAnswered) {
-    event->ignore();
-    askAboutEdits();
-    return;
-  }
-  if (m_session.runIsAlive() && !m_runAnswered) {
-    event->ignore();
-    askAboutRun();
-    return;
-  }
-  m_session.settings().setWindow(saveGeometry(), saveState(kStateVersion));
-  QMainWindow::closeEvent(event);
-}
-
-void MainWindow::askAboutEdits() {
-  auto* box = new QMessageBox(QMessageBox::NoIcon, tr("Unsaved edits"),
-                              tr("%1 has edits that are not saved.").arg(m_session.title()),
-                              QMessageBox::Save | QMessageBox::Discard | QMessageBox::Cancel, this);
-  box->setAttribute(Qt::WA_DeleteOnClose);
-  box->setDefaultButton(QMessageBox::Save);
-  connect(box, &QMessageBox::finished, this, [this](int answer) {
-    m_editsAnswered = answer == QMessageBox::Discard;
-    if (answer == QMessageBox::Discard) {
-      m_session.discardEdits();
-      close();
-    } else if (answer == QMessageBox::Save) {
-      if (m_session.filePath().isEmpty()) {
-        saveAs([this] { close(); });
-      } else if (saveProject()) {
-        close();
-      }
-    }
-  });
-  box->open();
-}
-
-void MainWindow::askAboutRun() {
-  auto* box = new QMessageBox(QMessageBox::NoIcon, tr("A run goes on"),
-                              tr("%1 is running.").arg(qs(m_session.feed().status().name)),
-                              QMessageBox::NoButton, this);
-  box->setInformativeText(
-      tr("It can go on without this window; the next start finds it again. Stopping writes a "
-         "checkpoint first."));
-  box->setAttribute(Qt::WA_DeleteOnClose);
-  QPushButton* keep = box->addButton(tr("&Keep running"), QMessageBox::AcceptRole);
-  QPushButton* stop = box->addButton(tr("&Stop the run"), QMessageBox::DestructiveRole);
-  box->addButton(QMessageBox::Cancel);
-  box->setDefaultButton(keep);
-  connect(box, &QMessageBox::finished, this, [this, box, keep, stop] {
-    const QAbstractButton* clicked = box->clickedButton();
-    if (clicked != keep && clicked != stop) return;
-    m_runAnswered = true;
-    if (clicked == keep) {
-      close();
-      return;
-    }
-    m_closeWhenStopped = true;  // closes once the run has been asked to stop
-    static_cast<MonitorPage*>(showPage(QStringLiteral("monitor")))->stopRun();
-  });
-  box->open();
-}
-
-bool MainWindow::eventFilter(QObject* watched, QEvent* event) {
-  if (event->type() == QEvent::Close) {
-    for (const auto& [dock, shown] :
-         {std::pair{m_yamlDock, m_yamlAction}, std::pair{m_problemsDock, m_problemsAction},
-          std::pair{m_explainDock, m_explainAction}}) {
-      if (watched == dock) shown->setChecked(false);
+CommandPalette* MainWindow::showPalette() {
+  std::vector<PaletteEntry> entries;
+  for (QAction* one : actions()) {
+    if (one->isEnabled() && !one->text().isEmpty()) {
+      entries.push_back({one->text().remove(QLatin1Char('&')),
+                         one->shortcut().toString(QKeySequence::NativeText), QLatin1Char('>'),
+                         [one](const QString&) { one->trigger(); }});
     }
   }
-  return QMainWindow::eventFilter(watched, event);
-}
-
-void MainWindow::dragEnterEvent(QDragEnterEvent* event) {
-  if (event->mimeData()->hasUrls()) event->acceptProposedAction();
-}
-
-void MainWindow::dropEvent(QDropEvent* event) {
-  for (const QUrl& url : event->mimeData()->urls()) {
-    if (!url.isLocalFile()) continue;
-    if (const Result<void> opened = openArgument(url.toLocalFile()); !opened)
-      say(qs(opened.error().message), true);
-    break;
+  if (m_session.hasProject()) {
+    for (const spec::FieldInfo& info : spec::all_fields()) {
+      const Result<std::string> value = spec::get_field(m_session.document().spec(), info.path);
+      entries.push_back(
+          {fieldLabel(info.field.name),
+           QStringLiteral("%1 = %2").arg(qs(info.path), value ? qs(*value) : QString()),
+           QLatin1Char(':'), [this, path = info.path](const QString& argument) {
+             goToField(path, 0);
+             if (argument.isEmpty()) return;
+             if (const Result<void> set = m_session.document().setField(path, ss(argument)); !set)
+               m_banner->show(set.error());
+           }});
+    }
   }
+  auto* palette = new CommandPalette(std::move(entries), this);
+  palette->move(mapToGlobal(QPoint((width() - palette->width()) / 2, 70)));
+  palette->open();
+  return palette;
 }
 
 }  // namespace tera::gui

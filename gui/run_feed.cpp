@@ -91,11 +91,7 @@ void RunFeed::Tail::readLog(RunUpdate& update) {
 RunFeed::RunFeed(QObject* parent)
     : QObject(parent),
       m_poll([this](std::shared_ptr<RunUpdate>& update) { deliver(update); }),
-      m_plan([this](Plan& plan) {
-        m_spec = plan.spec;
-        m_planned = plan.tokens_per_s;
-        emit planKnown();
-      }) {
+      m_plan([this](Plan& plan) { takePlan(plan); }, [this](const QString&) { takePlan({}); }) {
   m_timer.setInterval(kSlowMs);
   connect(&m_timer, &QTimer::timeout, this, &RunFeed::pollNow);
 }
@@ -105,6 +101,7 @@ void RunFeed::attach(const QString& runPath) {
   m_status = {};
   m_spec.reset();
   m_planned = 0;
+  m_planIsKnown = false;
   m_tail = runPath.isEmpty() ? nullptr : std::make_shared<Tail>(ss(runPath));
   emit attached();
   if (!m_tail) {
@@ -124,6 +121,13 @@ void RunFeed::attach(const QString& runPath) {
     return plan;
   });
   m_poll.start([tail = m_tail] { return tail->look(); });
+}
+
+void RunFeed::takePlan(const Plan& plan) {
+  m_spec = plan.spec;
+  m_planned = plan.tokens_per_s;
+  m_planIsKnown = true;
+  emit planKnown();
 }
 
 void RunFeed::setFast(bool fast) {

@@ -45,8 +45,9 @@ class RunFeed : public QObject {
 
   // Of the newest update.
   const run::RunStatus& status() const { return m_status; }
-  // Of the run's own spec; null until known. planned() is the estimate's tokens per second, 0 =
-  // none.
+  // Of the run's own spec, once planIsKnown(): null and 0 when it cannot be read or estimated.
+  // planned() is the estimate's tokens per second.
+  bool planIsKnown() const { return m_planIsKnown; }
   const spec::RunSpec* spec() const { return m_spec.get(); }
   double planned() const { return m_planned; }
 
@@ -62,11 +63,13 @@ class RunFeed : public QObject {
     double tokens_per_s = 0;
   };
   void deliver(std::shared_ptr<RunUpdate>& update);
+  void takePlan(const Plan& plan);
 
   QString m_path;
   run::RunStatus m_status;
   std::shared_ptr<const spec::RunSpec> m_spec;
   double m_planned = 0;
+  bool m_planIsKnown = false;
   std::shared_ptr<Tail> m_tail;
   QTimer m_timer;
   LatestJob<std::shared_ptr<RunUpdate>> m_poll;

@@ -42,18 +42,27 @@ Session::Session(Settings& settings, QObject* parent)
 
 Result<void> Session::openFile(const QString& path) {
   const QFileInfo info(path);
+  const QString hint = tr("open the YAML file of a project or run, or start from a template");
+  if (!info.exists()) {
+    return fail(ErrorCode::not_found,
+                ss(tr("%1: there is no such file; expected a spec in YAML").arg(path)), ss(hint));
+  }
+  if (!info.isFile()) {  // a pipe would block, a folder has no text
+    return fail(ErrorCode::invalid_input,
+                ss(tr("%1 is not a file; expected a spec in YAML").arg(path)), ss(hint));
+  }
   QFile file(info.absoluteFilePath());
   if (!file.open(QIODevice::ReadOnly)) {
-    return fail(ErrorCode::not_found, ss(tr("cannot open %1: %2").arg(path, file.errorString())),
-                ss(tr("choose another file, or start from a template")));
+    return fail(ErrorCode::io, ss(tr("cannot read %1: %2").arg(path, file.errorString())),
+                ss(tr("check its permissions")));
   }
-  if (info.isDir() || file.size() > kMaxSpecBytes) {
+  if (file.size() > kMaxSpecBytes) {
     return fail(ErrorCode::invalid_input,
                 ss(tr("%1 has %2 bytes; a spec has at most %3")
                        .arg(path)
                        .arg(file.size())
                        .arg(kMaxSpecBytes)),
-                ss(tr("open the YAML file of a run or project")));
+                ss(hint));
   }
   adopt(QString::fromUtf8(file.readAll()), info.absoluteFilePath());
   if (!m_onlyLooking) m_settings.addRecentFile(m_filePath);
@@ -80,6 +89,7 @@ Result<void> Session::newFromTemplate(const QString& modelPreset) {
 }
 
 void Session::adopt(const QString& text, const QString& path) {
+  emit opening();
   m_hasProject = false;  // what the reset signals is not an edit
   m_filePath = path;
   m_estimate.reset();
@@ -139,6 +149,8 @@ void Session::close() {
 }
 
 void Session::discardEdits() {
+  QUndoStack& stack = *m_document.undoStack();
+  stack.cleanIndex() >= 0 ? stack.setIndex(stack.cleanIndex()) : stack.setClean();
   m_journal.discard();
 }
 

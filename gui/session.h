@@ -22,6 +22,7 @@ class Session : public QObject {
 
   // A session that only looks (--grab) leaves no lock, no journal and no recent file behind.
   void setOnlyLooking() { m_onlyLooking = true; }
+  bool isOnlyLooking() const { return m_onlyLooking; }
 
   // The spec. Errors are values: the file that is open stays open.
   Result<void> openFile(const QString& path);
@@ -29,7 +30,7 @@ class Session : public QObject {
   Result<void> save();  // to filePath(); error when untitled
   Result<void> saveAs(const QString& path);
   void close();         // no project
-  void discardEdits();  // forgets the journal too: a person said so
+  void discardEdits();  // back to what is saved, the journal forgotten: a person said so
   // A project that was never saved, left behind by a crash: opened again, if there is one.
   bool restoreUntitled();
   bool hasProject() const { return m_hasProject; }
@@ -56,6 +57,7 @@ class Session : public QObject {
   QString teragptProgram() const { return m_program; }
 
  signals:
+  void opening();         // another project takes the place of this one
   void projectChanged();  // another file, saved, dirty or clean
   void estimateChanged();
   void notice(const QString& message, bool isProblem);  // one line for a person

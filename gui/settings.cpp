@@ -7,6 +7,11 @@ constexpr auto kVersionKey = "version";
 constexpr auto kTheme = "window/theme";
 constexpr auto kGeometry = "window/geometry";
 constexpr auto kState = "window/state";
+constexpr auto kDocks = "window/docks";
+constexpr auto kPage = "window/page";
+constexpr auto kProject = "window/project";
+constexpr auto kRun = "window/run";
+constexpr auto kSplitters = "splitters";
 constexpr auto kRecent = "files/recent";
 
 }  // namespace
@@ -17,8 +22,11 @@ Settings::Settings(const QString& file, QObject* parent) : QObject(parent) {
                                                          QStringLiteral("workbench"))
                            : std::make_unique<QSettings>(file, QSettings::IniFormat);
   const int version = m_store->value(QLatin1String(kVersionKey), kVersion).toInt();
-  // A file of a newer program keeps its values but not a window state this version may not read.
-  if (version > kVersion) m_store->remove(QLatin1String(kState));
+  // A file of a newer program keeps its values but not a layout this version may not read.
+  if (version > kVersion) {
+    m_store->remove(QLatin1String(kState));
+    m_store->remove(QLatin1String(kSplitters));
+  }
   if (version <= kVersion) m_store->setValue(QLatin1String(kVersionKey), kVersion);
 }
 
@@ -51,17 +59,30 @@ void Settings::removeRecentFile(const QString& path) {
   emit recentFilesChanged();
 }
 
-QByteArray Settings::geometry() const {
-  return m_store->value(QLatin1String(kGeometry)).toByteArray();
+WindowLayout Settings::layout() const {
+  WindowLayout layout{.geometry = m_store->value(QLatin1String(kGeometry)).toByteArray(),
+                      .docks = m_store->value(QLatin1String(kState)).toByteArray(),
+                      .openDocks = m_store->value(QLatin1String(kDocks)).toStringList(),
+                      .splitters = {},
+                      .page = m_store->value(QLatin1String(kPage)).toString(),
+                      .project = m_store->value(QLatin1String(kProject)).toString(),
+                      .run = m_store->value(QLatin1String(kRun)).toString()};
+  m_store->beginGroup(QLatin1String(kSplitters));
+  for (const QString& key : m_store->allKeys())
+    layout.splitters.insert(key, m_store->value(key).toByteArray());
+  m_store->endGroup();
+  return layout;
 }
 
-QByteArray Settings::windowState() const {
-  return m_store->value(QLatin1String(kState)).toByteArray();
-}
-
-void Settings::setWindow(const QByteArray& geometry, const QByteArray& state) {
-  m_store->setValue(QLatin1String(kGeometry), geometry);
-  m_store->setValue(QLatin1String(kState), state);
+void Settings::setLayout(const WindowLayout& layout) {
+  m_store->setValue(QLatin1String(kGeometry), layout.geometry);
+  m_store->setValue(QLatin1String(kState), layout.docks);
+  m_store->setValue(QLatin1String(kDocks), layout.openDocks);
+  m_store->setValue(QLatin1String(kPage), layout.page);
+  m_store->setValue(QLatin1String(kProject), layout.project);
+  m_store->setValue(QLatin1String(kRun), layout.run);
+  for (auto it = layout.splitters.begin(); it != layout.splitters.end(); ++it)
+    m_store->setValue(QLatin1String(kSplitters) + QLatin1Char('/') + it.key(), it.value());
 }
 
 bool Settings::firstTime(const QString& name) {

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include <QByteArray>
+#include <QMap>
 #include <QObject>
 #include <QSettings>
 #include <QStringList>
@@ -10,6 +11,17 @@
 #include "gui/theme.h"
 
 namespace tera::gui {
+
+// What the window looked like when it was last in use.
+struct WindowLayout {
+  QByteArray geometry;                  // QMainWindow::saveGeometry
+  QByteArray docks;                     // QMainWindow::saveState, of MainWindow::kStateVersion
+  QStringList openDocks;                // asked for, whether or not the page in view shows them
+  QMap<QString, QByteArray> splitters;  // "design/columns" -> QSplitter::saveState
+  QString page;                         // in view
+  QString project, run;                 // the file and the run directory that were open
+  bool operator==(const WindowLayout&) const = default;
+};
 
 class Settings : public QObject {
   Q_OBJECT
@@ -25,9 +37,8 @@ class Settings : public QObject {
   QStringList recentFiles() const;  // newest first
   void addRecentFile(const QString& path);
   void removeRecentFile(const QString& path);
-  QByteArray geometry() const;
-  QByteArray windowState() const;
-  void setWindow(const QByteArray& geometry, const QByteArray& state);
+  WindowLayout layout() const;
+  void setLayout(const WindowLayout& layout);
   // A hint shown once in a life: true the first time it is asked for this name.
   bool firstTime(const QString& name);
 

@@ -10,6 +10,7 @@
 #include "core/base/log.h"
 #include "gui/main_window.h"
 #include "gui/text.h"
+#include "gui/widgets/banner.h"
 
 namespace {
 
@@ -128,14 +129,17 @@ int main(int argc, char** argv) {
   gui::Session session(settings);
   if (parser.isSet(grab)) session.setOnlyLooking();
   gui::MainWindow window(session);
-  window.restoreLayout();
+  if (!parser.isSet(grab)) window.restoreLayout();  // pictures do not depend on the last session
   if (parser.isSet(grab) && !wanted.isValid()) wanted = {1366, 768};
   if (wanted.isValid()) window.resize(wanted);
   if (!what.isEmpty()) {
-    if (const Result<void> opened = window.openArgument(what.front()); !opened)
-      return usageError(gui::qs(opened.error().message), gui::qs(opened.error().hint));
-  } else if (!parser.isSet(grab) && session.restoreUntitled()) {
-    window.showPage(QStringLiteral("design"));
+    if (const Result<void> opened = window.openArgument(what.front()); !opened) {
+      const int code = usageError(gui::qs(opened.error().message), gui::qs(opened.error().hint));
+      if (parser.isSet(grab)) return code;
+      window.banner()->show(opened.error());  // who started it from a desktop sees no terminal
+    }
+  } else if (!parser.isSet(grab)) {
+    window.reopen();
   }
   if (parser.isSet(page)) window.showPage(parser.value(page));
   window.show();

@@ -22,7 +22,7 @@ void LogModel::clear() {
 }
 
 QVariant LogModel::cell(const QString& row, int, int role) const {
-  return role == Qt::DisplayRole ? QVariant(row) : QVariant();
+  return role == Qt::DisplayRole || role == Qt::ToolTipRole ? QVariant(row) : QVariant();
 }
 
 EventModel::EventModel(QObject* parent)

@@ -6,6 +6,7 @@
 #include <QLocale>
 
 #include "core/base/units.h"
+#include "gui/models/run_facts.h"
 #include "gui/text.h"
 
 namespace tera::gui {
@@ -13,27 +14,6 @@ namespace tera::gui {
 RunListModel::RunListModel(QObject* parent)
     : TableModel({tr("State"), tr("Run"), tr("Step"), tr("Loss"), tr("Started"), tr("Evidence")},
                  parent) {}
-
-QString RunListModel::stateText(run::RunState state) {
-  using enum run::RunState;
-  switch (state) {
-    case created:
-      return tr("○ created");
-    case starting:
-      return tr("◔ starting");
-    case running:
-      return tr("● running");
-    case completed:
-      return tr("✓ completed");
-    case stopped:
-      return tr("▲ stopped");
-    case failed:
-      return tr("■ failed");
-    case died:
-      return tr("■ died");
-  }
-  return {};
-}
 
 QVariant RunListModel::cell(const run::RunStatus& row, int column, int role) const {
   if (role == PathRole) return qs(row.path.string());
@@ -44,7 +24,7 @@ QVariant RunListModel::cell(const run::RunStatus& row, int column, int role) con
   if (role != Qt::DisplayRole) return {};
   switch (column) {
     case StateColumn:
-      return stateText(row.state);
+      return runStateText(row.state);
     case NameColumn:
       return qs(row.name);
     case StepColumn:

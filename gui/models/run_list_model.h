@@ -12,9 +12,6 @@ class RunListModel : public TableModel<run::RunStatus> {
   enum Role { PathRole = Qt::UserRole, AliveRole };
   explicit RunListModel(QObject* parent = nullptr);
 
-  // "● running", "✓ completed", "▲ stopped", "■ failed", "○ created".
-  static QString stateText(run::RunState state);
-
  protected:
   QVariant cell(const run::RunStatus& row, int column, int role) const override;
 };

@@ -1,26 +1,21 @@
 // DesignPage: what the model is. Form, block diagram, where the parameters are, memory by stage;
 // the YAML text beside them with F4.
 #pragma once
-#include "gui/models/param_model.h"
 #include "gui/page.h"
 #include "gui/widgets/banner.h"
 #include "gui/widgets/block_diagram.h"
 #include "gui/widgets/field_form.h"
 #include "gui/widgets/memory_bar.h"
-#include "gui/widgets/parts_bar.h"
+#include "gui/widgets/parameter_card.h"
 
-class QLabel;
 class QMenu;
+class QPushButton;
 class QStackedLayout;
 class QTabWidget;
 
 namespace tera::gui {
 
 class Session;
-
-std::vector<FormSection> modelSections();
-std::vector<FormSection> trainingSections();
-std::vector<FormSection> layoutSections();
 
 class DesignPage : public Page {
   Q_OBJECT
@@ -36,19 +31,14 @@ class DesignPage : public Page {
   void termRequested(const QString& path);
   void yamlRequested(int line);
 
- protected:
-  void changeEvent(QEvent* event) override;
-
  private:
   QWidget* makeEmpty();
   QWidget* makeForms();
-  QWidget* makeParameters();
   void fillPresetMenu(QMenu* menu);
   void showProject();
   void showSpec();
   void showProblem();
   void showEstimate();
-  void showParts();
 
   Session& m_session;
   Banner* m_banner;
@@ -56,12 +46,9 @@ class DesignPage : public Page {
   QStackedLayout* m_stack = nullptr;
   QTabWidget* m_tabs = nullptr;
   std::vector<FieldForm*> m_forms;
+  QPushButton* m_presets = nullptr;
   BlockDiagram* m_diagram = nullptr;
-  ParamModel m_params;
-  PartsBar* m_partsBar = nullptr;
-  PartsBar* m_timeBar = nullptr;
-  QLabel* m_totals = nullptr;
-  QLabel* m_timeText = nullptr;
+  ParameterCard* m_parameters = nullptr;
   MemoryBar* m_memory = nullptr;
 };
 

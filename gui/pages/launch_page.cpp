@@ -13,6 +13,7 @@
 #include "gui/session.h"
 #include "gui/text.h"
 #include "gui/widgets/card.h"
+#include "gui/widgets/read_table.h"
 
 namespace tera::gui {
 
@@ -70,7 +71,7 @@ QWidget* LaunchPage::makeChecks() {
   again->setAutoDefault(true);
   card->header()->addWidget(again);
   connect(again, &QPushButton::clicked, this, &LaunchPage::check);
-  m_table = makeTable(&m_checks, tr("Preflight checks"));
+  m_table = new ReadTable(&m_checks, tr("Preflight checks"));
   m_table->setColumnWidth(PreflightModel::StateColumn, 90);
   m_table->setColumnWidth(PreflightModel::TitleColumn, 120);
   m_table->verticalHeader()->setDefaultSectionSize(m_table->fontMetrics().height() + 14);

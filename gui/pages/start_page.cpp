@@ -1,7 +1,5 @@
 #include "gui/pages/start_page.h"
 
-#include <algorithm>
-
 #include <QFileInfo>
 #include <QGridLayout>
 #include <QHeaderView>
@@ -9,14 +7,13 @@
 #include <QProgressBar>
 #include <QPushButton>
 
-#include "core/base/units.h"
 #include "core/base/vfs.h"
-#include "core/plan/param_table.h"
-#include "core/spec/presets.h"
 #include "gui/icons.h"
 #include "gui/session.h"
 #include "gui/text.h"
 #include "gui/widgets/card.h"
+#include "gui/widgets/read_table.h"
+#include "gui/widgets/template_list.h"
 
 namespace tera::gui {
 namespace {
@@ -36,9 +33,7 @@ run::RunList readRuns() {
 }  // namespace
 
 StartPage::StartPage(Session& session, QWidget* parent)
-    : Page(parent),
-      m_session(session),
-      m_runsJob([this](run::RunList& list) {
+    : Page(parent), m_session(session), m_runsJob([this](run::RunList& list) {
         m_runsKnown = true;
         m_runs.setRows(std::move(list.runs));
         m_noRuns->setText(
@@ -47,8 +42,7 @@ StartPage::StartPage(Session& session, QWidget* parent)
                 : qs(list.problems.front()));
         m_noRuns->setVisible(m_runs.rowCount() == 0 || !list.problems.empty());
         m_runTable->setVisible(m_runs.rowCount() > 0);
-      }),
-      m_templatesJob([this](std::vector<Template>& templates) { showTemplates(templates); }) {
+      }) {
   auto* outer = new QVBoxLayout(this);
   outer->setContentsMargins(0, 0, 0, 0);
   m_banner = new Banner;
@@ -70,11 +64,7 @@ StartPage::StartPage(Session& session, QWidget* parent)
   connect(&m_demo, &DemoProject::progress, m_progress, &QLabel::setText);
   connect(&m_demo, &DemoProject::ready, this, [this](const QString& path) {
     setTrying(false);
-    if (const Result<void> opened = m_session.openFile(path); !opened) {
-      m_banner->show(qs(opened.error().message), true);
-      return;
-    }
-    emit pageRequested(QStringLiteral("design"));
+    emit fileRequested(path);
   });
   connect(&m_demo, &DemoProject::failed, this, [this](const QString& message, const QString& hint) {
     setTrying(false);
@@ -88,20 +78,6 @@ StartPage::StartPage(Session& session, QWidget* parent)
   });
   m_poll.setInterval(kPollMs);
   m_runsJob.start(readRuns);
-  m_templatesJob.start([]() -> std::vector<Template> {
-    std::vector<Template> templates;
-    const Result<std::vector<std::string>> names = spec::model_preset_names();
-    if (!names) return templates;
-    for (const std::string& name : *names) {
-      if (const Result<spec::ModelPreset> preset = spec::model_preset(name)) {
-        templates.push_back({qs(name), qs(preset->title),
-                             static_cast<double>(plan::count_params(preset->model).total)});
-      }
-    }
-    std::stable_sort(templates.begin(), templates.end(),
-                     [](const Template& a, const Template& b) { return a.params < b.params; });
-    return templates;
-  });
   showRecent();
   setFocusProxy(m_try);
 }
@@ -152,9 +128,8 @@ QWidget* StartPage::makeTryCard() {
   m_busy->setMaximumHeight(6);
   m_busy->setAccessibleName(tr("Preparing the project"));
   m_busy->hide();
-  m_progress = new ToneLabel;
+  m_progress = new ElidedLabel;
   m_progress->setAccessibleName(tr("Progress"));
-  m_progress->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
   card->body()->addWidget(m_busy);
   card->body()->addWidget(m_progress);
   card->body()->addStretch(1);
@@ -165,43 +140,12 @@ QWidget* StartPage::makeTryCard() {
 
 QWidget* StartPage::makeTemplates() {
   auto* card = new Card(tr("New from template"));
-  m_templates = new QVBoxLayout;
-  m_templates->setSpacing(6);
-  card->body()->addLayout(m_templates);
-  card->body()->addStretch(1);
+  m_templates = new TemplateList;
+  card->body()->addWidget(m_templates, 1);
+  connect(m_templates, &TemplateList::failed, this,
+          [this](const QString& message) { m_banner->show(message, true); });
+  connect(m_templates, &TemplateList::chosen, this, &StartPage::templateRequested);
   return card;
-}
-
-void StartPage::showTemplates(const std::vector<Template>& templates) {
-  m_templatesKnown = true;
-  for (const Template& entry : templates) {
-    auto* button = new QPushButton;
-    button->setAutoDefault(true);
-    button->setAccessibleName(tr("New project from %1").arg(entry.name));
-    button->setToolTip(entry.title);
-    auto* inside = new QVBoxLayout(button);
-    inside->setContentsMargins(10, 5, 10, 5);
-    inside->setSpacing(0);
-    auto* name =
-        new QLabel(QStringLiteral("%1   %2").arg(entry.name, qs(format_count(entry.params))));
-    name->setFont(scaledFont(*this, 1.0, QFont::DemiBold));
-    auto* title = new ToneLabel(entry.title);
-    title->setFont(scaledFont(*this, 0.9));
-    for (QLabel* label : {name, static_cast<QLabel*>(title)}) {
-      label->setAttribute(Qt::WA_TransparentForMouseEvents);
-      label->setSizePolicy(QSizePolicy::Ignored, QSizePolicy::Preferred);
-      inside->addWidget(label);
-    }
-    button->setMinimumHeight(inside->sizeHint().height());
-    m_templates->addWidget(button);
-    connect(button, &QPushButton::clicked, this, [this, name = entry.name] {
-      if (const Result<void> made = m_session.newFromTemplate(name); !made) {
-        m_banner->show(qs(made.error().message), true);
-        return;
-      }
-      emit pageRequested(QStringLiteral("design"));
-    });
-  }
 }
 
 QWidget* StartPage::makeRecent() {
@@ -214,6 +158,8 @@ QWidget* StartPage::makeRecent() {
   m_recent->setFrameShape(QFrame::NoFrame);
   m_recent->setAccessibleName(tr("Recent projects"));
   m_recent->setMaximumHeight(132);
+  m_recent->setTextElideMode(Qt::ElideMiddle);
+  m_recent->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
   clearBase(*m_recent);
   card->body()->addWidget(m_recent);
   connect(open, &QPushButton::clicked, this, &StartPage::openRequested);
@@ -225,11 +171,7 @@ QWidget* StartPage::makeRecent() {
                      [this, path] { m_session.settings().removeRecentFile(path); });
       return;
     }
-    if (const Result<void> opened = m_session.openFile(path); !opened) {
-      m_banner->show(qs(opened.error().message), true);
-      return;
-    }
-    emit pageRequested(QStringLiteral("design"));
+    emit fileRequested(path);
   });
   return card;
 }
@@ -239,12 +181,9 @@ QWidget* StartPage::makeRuns() {
   m_noRuns = new ToneLabel(tr("Looking for runs…"));
   m_noRuns->setWordWrap(true);
   card->body()->addWidget(m_noRuns);
-  m_runTable = makeTable(&m_runs, tr("Runs on this computer"));
-  m_runTable->setColumnWidth(RunListModel::StateColumn, 104);
-  m_runTable->setColumnWidth(RunListModel::NameColumn, 120);
-  m_runTable->setColumnWidth(RunListModel::StepColumn, 90);
-  m_runTable->setColumnWidth(RunListModel::LossColumn, 72);
-  m_runTable->setColumnWidth(RunListModel::StartedColumn, 100);
+  m_runTable = new ReadTable(&m_runs, tr("Runs on this computer"));
+  for (int column = 0; column < RunListModel::DetailColumn; ++column)
+    m_runTable->horizontalHeader()->setSectionResizeMode(column, QHeaderView::ResizeToContents);
   m_runTable->hide();
   card->body()->addWidget(m_runTable, 1);
   card->body()->addStretch(0);
@@ -296,7 +235,7 @@ void StartPage::showRecent() {
 }
 
 bool StartPage::isReady() const {
-  return m_runsKnown && m_templatesKnown;
+  return m_runsKnown && m_templates->isReady();
 }
 
 void StartPage::setInView(bool inView) {

@@ -12,11 +12,11 @@
 
 class QProgressBar;
 class QPushButton;
-class QVBoxLayout;
 
 namespace tera::gui {
 
 class Session;
+class TemplateList;
 class ToneLabel;
 
 class StartPage : public Page {
@@ -30,13 +30,12 @@ class StartPage : public Page {
   QPushButton* tryButton() { return m_try; }
 
  signals:
-  void openRequested();  // the file dialog belongs to the window
+  // Opening belongs to the window: the project that is open may have edits to ask about.
+  void openRequested();  // with a file dialog
+  void fileRequested(const QString& path);
+  void templateRequested(const QString& preset);
 
  private:
-  struct Template {
-    QString name, title;
-    double params = 0;
-  };
   QWidget* makeHeader();
   QWidget* makeTryCard();
   QWidget* makeTemplates();
@@ -45,7 +44,6 @@ class StartPage : public Page {
   void tryIt();
   void setTrying(bool on);
   void showRecent();
-  void showTemplates(const std::vector<Template>& templates);
   void openRun(const QModelIndex& index);
 
   Session& m_session;
@@ -58,12 +56,11 @@ class StartPage : public Page {
   QPushButton* m_cancel = nullptr;
   QProgressBar* m_busy = nullptr;
   ToneLabel* m_progress = nullptr;
-  QVBoxLayout* m_templates = nullptr;
+  TemplateList* m_templates = nullptr;
   Banner* m_banner = nullptr;
   QTimer m_poll;
-  bool m_runsKnown = false, m_templatesKnown = false;
+  bool m_runsKnown = false;
   LatestJob<run::RunList> m_runsJob;
-  LatestJob<std::vector<Template>> m_templatesJob;
 };
 
 }  // namespace tera::gui

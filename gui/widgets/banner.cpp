@@ -8,6 +8,7 @@
 #include <QToolButton>
 
 #include "gui/icons.h"
+#include "gui/text.h"
 #include "gui/theme.h"
 #include "gui/widgets/card.h"
 
@@ -49,6 +50,11 @@ void Banner::show(const QString& message,
   m_run = std::move(run);
   setAccessibleName(message);
   QFrame::show();
+}
+
+void Banner::show(const Error& error, const QString& action, std::function<void()> run) {
+  show(qs(error.message + (error.hint.empty() ? "" : "\n" + error.hint)), true, action,
+       std::move(run));
 }
 
 QString Banner::message() const {

@@ -5,6 +5,8 @@
 
 #include <QFrame>
 
+#include "core/base/error.h"
+
 class QPushButton;
 class QToolButton;
 
@@ -21,7 +23,9 @@ class Banner : public QFrame {
             bool isProblem,
             const QString& action = {},
             std::function<void()> run = {});
-  QString message() const;
+  // A problem with its hint on a line of its own.
+  void show(const Error& error, const QString& action = {}, std::function<void()> run = {});
+  QString message() const;  // empty when it is closed
 
  protected:
   void paintEvent(QPaintEvent* event) override;

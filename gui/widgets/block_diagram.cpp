@@ -16,6 +16,7 @@ namespace tera::gui {
 namespace {
 
 constexpr int kOneRow = 20;  // experts that fit into one row of squares
+constexpr double kTitleGap = 12;
 
 QString number(int value) {
   return qs(format_integer(value));
@@ -57,15 +58,20 @@ std::vector<ModelBlock> modelBlocks(const spec::ModelConfig& model) {
                       .field = "model.ffn_hidden_size"});
   }
   if (model.num_layers > dense) {
-    QString body = BlockDiagram::tr("router → %1 experts of %2, top %3")
-                       .arg(number(model.num_experts), number(model.moe_ffn_hidden_size),
-                            number(model.router_top_k));
-    if (model.num_shared_experts > 0)
-      body += BlockDiagram::tr(" + %1 shared").arg(model.num_shared_experts);
+    const QString shared = model.num_shared_experts > 0
+                               ? BlockDiagram::tr(" + %1 shared").arg(model.num_shared_experts)
+                               : QString();
     blocks.push_back(
         {.title = BlockDiagram::tr("%1 × MoE block").arg(number(model.num_layers - dense)),
          .attention = attentionText(model),
-         .body = body,
+         .body = BlockDiagram::tr("router → %1 experts of %2, top %3")
+                     .arg(number(model.num_experts), number(model.moe_ffn_hidden_size),
+                          number(model.router_top_k)) +
+                 shared,
+         .shortBody = BlockDiagram::tr("%1 × %2, top %3")
+                          .arg(number(model.num_experts), number(model.moe_ffn_hidden_size),
+                               number(model.router_top_k)) +
+                      shared,
          .experts = model.num_experts,
          .topK = model.router_top_k,
          .shared = model.num_shared_experts,
@@ -88,15 +94,16 @@ BlockDiagram::BlockDiagram(QWidget* parent) : QWidget(parent) {
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
 }
 
-void BlockDiagram::setModel(const spec::ModelConfig& model) {
-  m_blocks = modelBlocks(model);
-  m_current = std::min(m_current, static_cast<int>(m_blocks.size()) - 1);
+void BlockDiagram::setModel(const spec::ModelConfig* model) {
+  m_blocks = model != nullptr ? modelBlocks(*model) : std::vector<ModelBlock>();
+  m_current = std::clamp(m_current, 0, std::max(0, static_cast<int>(m_blocks.size()) - 1));
   QStringList words;
   for (const ModelBlock& block : m_blocks)
     words << QStringList{block.title, block.attention, block.body}
                  .join(QLatin1Char(' '))
                  .simplified();
-  setAccessibleDescription(words.join(QStringLiteral("; ")));
+  setAccessibleDescription(m_blocks.empty() ? tr("n/a: the YAML text has errors")
+                                            : words.join(QStringLiteral("; ")));
   update();
 }
 
@@ -125,6 +132,11 @@ std::vector<QRectF> BlockDiagram::blockRects() const {
 void BlockDiagram::paintEvent(QPaintEvent*) {
   QPainter painter(this);
   painter.setRenderHint(QPainter::Antialiasing);
+  if (m_blocks.empty()) {
+    painter.setPen(theme().muted);
+    painter.drawText(rect(), Qt::AlignCenter, accessibleDescription());
+    return;
+  }
   const auto rects = blockRects();
   for (std::size_t i = 0; i < rects.size(); ++i) {
     if (i > 0) {  // the residual stream from block to block
@@ -158,14 +170,19 @@ void BlockDiagram::paintBlock(QPainter& painter,
   painter.setFont(font());
   painter.setPen(colors.muted);
   if (oneLine) {
-    painter.drawText(inner, Qt::AlignRight | Qt::AlignVCenter, block.body);
+    const double title = QFontMetricsF(bold).horizontalAdvance(block.title) + kTitleGap;
+    const QRectF rest = inner.adjusted(title, 0, 0, 0);
+    painter.drawText(rest, Qt::AlignRight | Qt::AlignVCenter,
+                     painter.fontMetrics().elidedText(block.body, Qt::ElideRight,
+                                                      static_cast<int>(rest.width())));
     return;
   }
   // Two chips: what mixes tokens, and what works on each token.
   const double top = inner.top() + line + 2;
   const double chipHeight =
       std::min(line + 4, (inner.bottom() - top - 3) / (block.experts > 0 ? 3 : 2.0));
-  const auto chip = [&](double y, double height, const QColor& color, const QString& text) {
+  const auto chip = [&](double y, double height, const QColor& color, const QString& text,
+                        const QString& shortText) {
     const QRectF box(inner.left(), y, inner.width(), height);
     QColor fill = color;
     fill.setAlpha(colors.dark ? 42 : 28);
@@ -174,13 +191,16 @@ void BlockDiagram::paintBlock(QPainter& painter,
     painter.drawRoundedRect(box, 3, 3);
     painter.fillRect(QRectF(box.left(), box.top(), 3, box.height()), color);
     painter.setPen(colors.text);
+    const int room = static_cast<int>(box.width()) - 18;
+    const bool fits = shortText.isEmpty() || painter.fontMetrics().horizontalAdvance(text) <= room;
     const QString shown =
-        painter.fontMetrics().elidedText(text, Qt::ElideRight, static_cast<int>(box.width()) - 18);
+        painter.fontMetrics().elidedText(fits ? text : shortText, Qt::ElideRight, room);
     painter.drawText(box.adjusted(11, 0, -6, 0), Qt::AlignLeft | Qt::AlignVCenter, shown);
     return box;
   };
-  chip(top, chipHeight, colors.seriesColor(1), block.attention);
-  const QRectF second = chip(top + chipHeight + 3, chipHeight, colors.seriesColor(0), block.body);
+  chip(top, chipHeight, colors.seriesColor(1), block.attention, {});
+  const QRectF second =
+      chip(top + chipHeight + 3, chipHeight, colors.seriesColor(0), block.body, block.shortBody);
   if (block.experts > 0)
     paintExperts(painter,
                  QRectF(inner.left(), second.bottom() + 5, inner.width(),

@@ -14,6 +14,7 @@ struct ModelBlock {
   QString title;      // "57 × MoE block"
   QString attention;  // "grouped-query attention · 32 heads, 8 KV" ; empty: no attention inside
   QString body;       // "FFN 18,432", "129,280 × 7,168"
+  QString shortBody = {};  // where body has no room; empty: body, cut
   int experts = 0, topK = 0, shared = 0;
   std::string field;  // what a click focuses
 };
@@ -24,7 +25,7 @@ class BlockDiagram : public QWidget {
   Q_OBJECT
  public:
   explicit BlockDiagram(QWidget* parent = nullptr);
-  void setModel(const spec::ModelConfig& model);
+  void setModel(const spec::ModelConfig* model);  // null: not known
   QSize sizeHint() const override { return {420, 300}; }
   QSize minimumSizeHint() const override { return {260, 220}; }
 

@@ -1,18 +1,36 @@
 #include "gui/widgets/card.h"
 
+#include <algorithm>
+
 #include <QEvent>
-#include <QHeaderView>
+#include <QHelpEvent>
 #include <QPainter>
+#include <QResizeEvent>
+#include <QSplitter>
+#include <QStyle>
+#include <QToolTip>
 
 #include "gui/theme.h"
 
 namespace tera::gui {
+namespace {
+constexpr int kMinChars = 8;  // of a label that is elided
+constexpr int kSplitterHandle = 8;
+}  // namespace
 
 QFont scaledFont(const QWidget& widget, double factor, QFont::Weight weight) {
   QFont font = widget.font();
   font.setPointSizeF(font.pointSizeF() * factor);
   font.setWeight(weight);
   return font;
+}
+
+QSplitter* makeSplitter(Qt::Orientation orientation, const char* name) {
+  auto* splitter = new QSplitter(orientation);
+  splitter->setObjectName(QLatin1String(name));
+  splitter->setChildrenCollapsible(false);
+  splitter->setHandleWidth(kSplitterHandle);
+  return splitter;
 }
 
 Card::Card(const QString& title, QWidget* parent) : QFrame(parent) {
@@ -60,6 +78,21 @@ void ToneLabel::changeEvent(QEvent* event) {
   QLabel::changeEvent(event);
 }
 
+QSize ToneLabel::sizeHint() const {
+  const QSize hint = QLabel::sizeHint();
+  return wordWrap() ? QSize(hint.width(), heightForWidth(width())) : hint;
+}
+
+QSize ToneLabel::minimumSizeHint() const {
+  const QSize hint = QLabel::minimumSizeHint();
+  return wordWrap() ? QSize(hint.width(), heightForWidth(width())) : hint;
+}
+
+void ToneLabel::resizeEvent(QResizeEvent* event) {
+  QLabel::resizeEvent(event);
+  if (wordWrap() && event->size().width() != event->oldSize().width()) updateGeometry();
+}
+
 void ToneLabel::recolor() {
   const Theme& colors = theme();
   const QColor color = m_tone == Normal     ? colors.text
@@ -74,32 +107,25 @@ void ToneLabel::recolor() {
   setPalette(own);
 }
 
-void clearBase(QAbstractItemView& view) {
-  QPalette clear = view.palette();
-  clear.setColor(QPalette::Base, Qt::transparent);
-  view.setPalette(clear);
+QSize ElidedLabel::minimumSizeHint() const {
+  const QSize whole = sizeHint();
+  return {std::min(whole.width(), fontMetrics().averageCharWidth() * kMinChars), whole.height()};
 }
 
-QTableView* makeTable(QAbstractItemModel* model, const QString& accessibleName) {
-  auto* table = new QTableView;
-  table->setModel(model);
-  table->setAccessibleName(accessibleName);
-  table->setShowGrid(false);
-  table->setFrameShape(QFrame::NoFrame);
-  table->setSelectionBehavior(QAbstractItemView::SelectRows);
-  table->setSelectionMode(QAbstractItemView::SingleSelection);
-  table->setEditTriggers(QAbstractItemView::NoEditTriggers);
-  table->setTabKeyNavigation(false);
-  clearBase(*table);
-  table->setWordWrap(false);
-  table->verticalHeader()->setSectionResizeMode(QHeaderView::Fixed);
-  table->verticalHeader()->setDefaultSectionSize(table->fontMetrics().height() + 7);
-  table->verticalHeader()->hide();
-  table->horizontalHeader()->setHighlightSections(false);
-  table->horizontalHeader()->setDefaultAlignment(Qt::AlignLeft | Qt::AlignVCenter);
-  table->horizontalHeader()->setStretchLastSection(true);
-  table->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
-  return table;
+void ElidedLabel::paintEvent(QPaintEvent*) {
+  QPainter painter(this);
+  const QRect area = contentsRect();
+  style()->drawItemText(&painter, area, static_cast<int>(alignment()), palette(), isEnabled(),
+                        fontMetrics().elidedText(text(), Qt::ElideRight, area.width()),
+                        foregroundRole());
+}
+
+bool ElidedLabel::event(QEvent* event) {
+  if (event->type() == QEvent::ToolTip && toolTip().isEmpty() && sizeHint().width() > width()) {
+    QToolTip::showText(static_cast<QHelpEvent*>(event)->globalPos(), text(), this);
+    return true;
+  }
+  return ToneLabel::event(event);
 }
 
 }  // namespace tera::gui

@@ -3,6 +3,8 @@
 #include <QKeyEvent>
 #include <QStackedLayout>
 
+#include "gui/widgets/read_table.h"
+
 namespace tera::gui {
 
 ChartView::ChartView(const QString& title,
@@ -11,13 +13,13 @@ ChartView::ChartView(const QString& title,
                      std::vector<Curve> curves,
                      QWidget* parent)
     : Card(unit.isEmpty() ? title : tr("%1 (%2)").arg(title, unit), parent) {
-  m_plot = new PlotView(model, std::move(curves), unit, this);
+  m_plot = new PlotView(model, std::move(curves), this);
   m_plot->setAccessibleName(tr("Chart of %1").arg(title));
   m_plot->setToolTip(
       tr("Wheel zooms, drag pans, Ctrl+drag zooms a box, 0 fits, F follows,\nL log scale, E "
          "smoothing, arrows read values, Ctrl+T table"));
-  m_table = makeTable(&model, tr("Table of %1").arg(title));
-  m_readout = new ToneLabel({}, ToneLabel::Muted);
+  m_table = new ReadTable(&model, tr("Table of %1").arg(title));
+  m_readout = new ElidedLabel;
   m_readout->setFont(scaledFont(*this, 0.92));
   header()->addWidget(m_readout);
   auto* host = new QWidget;

@@ -5,6 +5,7 @@
 #include "gui/widgets/plot_view.h"
 
 class QStackedLayout;
+class QTableView;
 
 namespace tera::gui {
 

@@ -6,14 +6,14 @@
 #include "gui/models/param_model.h"
 #include "gui/session.h"
 #include "gui/text.h"
-#include "gui/widgets/card.h"
+#include "gui/widgets/read_table.h"
 
 namespace tera::gui {
 
 ProblemsPanel::ProblemsPanel(Session& session, QWidget* parent) : QWidget(parent) {
   auto* layout = new QVBoxLayout(this);
   layout->setContentsMargins(0, 0, 0, 0);
-  m_table = makeTable(&m_model, tr("Problems"));
+  m_table = new ReadTable(&m_model, tr("Problems"));
   m_table->setColumnWidth(DiagnosticModel::SeverityColumn, 90);
   m_table->setColumnWidth(DiagnosticModel::FieldColumn, 230);
   m_table->setColumnWidth(DiagnosticModel::MessageColumn, 460);

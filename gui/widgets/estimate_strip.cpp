@@ -33,6 +33,24 @@ QString money(double value) {
   return qs(format_money(value));
 }
 
+struct TimeUnit {
+  double seconds;
+  const char* name;
+};
+
+// "4.17 to 6.97 s": both in the unit of the longer one, short enough for a tile.
+QString secondsRange(double low, double high) {
+  TimeUnit unit{1e-3, "ms"};
+  for (const TimeUnit& one :
+       {TimeUnit{1, "s"}, TimeUnit{60, "min"}, TimeUnit{3600, "h"}, TimeUnit{86400, "d"}}) {
+    if (high >= one.seconds) unit = one;
+  }
+  const auto number = [&](double seconds) {
+    return QString::number(seconds / unit.seconds, 'g', seconds < 1000 * unit.seconds ? 3 : 4);
+  };
+  return EstimateStrip::tr("%1 to %2 %3").arg(number(low), number(high), QLatin1String(unit.name));
+}
+
 // Fills delta and trend. Changes under a tenth of a per cent are noise.
 void compare(EstimateTile& tile,
              double now,
@@ -79,7 +97,7 @@ std::vector<EstimateTile> estimateTiles(const plan::Estimate& now,
 
   EstimateTile step{.caption = tr("Step"),
                     .value = seconds(now.step_s),
-                    .note = tr("%1 to %2").arg(seconds(now.low_s), seconds(now.high_s)),
+                    .note = secondsRange(now.low_s, now.high_s),
                     .delta = {},
                     .term = tr("step time")};
   compare(step, now.step_s, baseline, old.step_s, seconds, true);
@@ -122,6 +140,15 @@ std::vector<EstimateTile> estimateTiles(const plan::Estimate& now,
   return tiles;
 }
 
+std::vector<EstimateTile> unknownTiles() {
+  std::vector<EstimateTile> tiles;
+  const auto tr = [](const char* text) { return EstimateStrip::tr(text); };
+  for (const QString& caption : {tr("Parameters"), tr("Memory"), tr("Step"), tr("Throughput"),
+                                 tr("MFU"), tr("Whole run"), tr("Cost")})
+    tiles.push_back({.caption = caption, .value = tr("n/a"), .note = {}, .delta = {}, .term = {}});
+  return tiles;
+}
+
 EstimateTileButton::EstimateTileButton(QWidget* parent) : QAbstractButton(parent) {
   setFocusPolicy(Qt::StrongFocus);
   setCursor(Qt::PointingHandCursor);
@@ -130,19 +157,25 @@ EstimateTileButton::EstimateTileButton(QWidget* parent) : QAbstractButton(parent
 
 void EstimateTileButton::setTile(const EstimateTile& tile) {
   m_tile = tile;
-  QStringList words{tile.value, tile.note};
-  if (!tile.delta.isEmpty()) words << tr("%1 against the baseline").arg(tile.delta);
-  setAccessibleName(tile.caption);
-  setAccessibleDescription(words.join(QStringLiteral(", ")));
-  setToolTip(QStringLiteral("%1: %2\n%3")
-                 .arg(tile.caption, words.join(QStringLiteral(", ")),
-                      tr("Click for formula, inputs and source")));
-  update();
+  describe();
 }
 
 void EstimateTileButton::setStale(bool stale) {
   if (stale == m_stale) return;
   m_stale = stale;
+  describe();
+}
+
+void EstimateTileButton::describe() {
+  QStringList words{m_tile.value};
+  if (!m_tile.note.isEmpty()) words << m_tile.note;
+  if (!m_tile.delta.isEmpty()) words << tr("%1 against the baseline").arg(m_tile.delta);
+  if (m_stale) words << tr("of the last spec without errors");
+  setAccessibleName(m_tile.caption);
+  setAccessibleDescription(words.join(QStringLiteral(", ")));
+  setToolTip(QStringLiteral("%1: %2\n%3")
+                 .arg(m_tile.caption, words.join(QStringLiteral(", ")),
+                      tr("Click for formula, inputs and source")));
   update();
 }
 
@@ -175,7 +208,6 @@ void EstimateTileButton::paintEvent(QPaintEvent*) {
   QFont small = font();
   small.setPointSizeF(small.pointSizeF() * 0.86);
   painter.setFont(small);
-  draw(row(0), m_tile.caption, colors.muted, Qt::AlignLeft);
   const QColor trend = m_tile.trend == EstimateTile::Worse    ? colors.warning
                        : m_tile.trend == EstimateTile::Better ? colors.ok
                                                               : colors.text;
@@ -185,14 +217,15 @@ void EstimateTileButton::paintEvent(QPaintEvent*) {
   // Where both do not fit in the last row, the change goes up beside the caption.
   const bool both =
       deltaWidth + painter.fontMetrics().horizontalAdvance(m_tile.note) < noteRow.width();
+  draw(row(0).adjusted(0, 0, both ? 0 : -deltaWidth, 0), m_tile.caption, colors.muted,
+       Qt::AlignLeft);
   draw(noteRow, m_tile.note, m_tile.isProblem ? colors.critical : colors.muted, Qt::AlignLeft);
   if (!m_tile.delta.isEmpty()) draw(both ? noteRow : row(0), m_tile.delta, trend, Qt::AlignRight);
   QFont large = font();
   large.setPointSizeF(large.pointSizeF() * 1.22);
   large.setWeight(QFont::DemiBold);
   painter.setFont(large);
-  draw(row(1), m_stale && m_tile.value.isEmpty() ? tr("n/a") : m_tile.value,
-       m_tile.isProblem ? colors.critical : colors.text, Qt::AlignLeft);
+  draw(row(1), m_tile.value, m_tile.isProblem ? colors.critical : colors.text, Qt::AlignLeft);
 }
 
 EstimateStrip::EstimateStrip(QWidget* parent) : QWidget(parent) {

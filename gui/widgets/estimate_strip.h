@@ -27,6 +27,9 @@ std::vector<EstimateTile> estimateTiles(const plan::Estimate& now,
                                         const plan::Estimate* baseline,
                                         const spec::RunSpec& spec);
 
+// The same tiles for a spec that could never be read.
+std::vector<EstimateTile> unknownTiles();
+
 class EstimateTileButton : public QAbstractButton {
   Q_OBJECT
  public:
@@ -41,6 +44,7 @@ class EstimateTileButton : public QAbstractButton {
   void paintEvent(QPaintEvent* event) override;
 
  private:
+  void describe();
   EstimateTile m_tile;
   bool m_stale = false;
 };

@@ -8,16 +8,15 @@
 #include <QEvent>
 #include <QKeyEvent>
 #include <QLineEdit>
-#include <QPainter>
 
 #include "core/base/units.h"
 #include "gui/document.h"
-#include "gui/icons.h"
 #include "gui/models/diagnostic_model.h"
 #include "gui/text.h"
-#include "gui/theme.h"
 #include "gui/widgets/card.h"
+#include "gui/widgets/field_text.h"
 #include "gui/widgets/quantity_box.h"
+#include "gui/widgets/section_button.h"
 
 namespace tera::gui {
 namespace {
@@ -35,62 +34,7 @@ class QuietComboBox : public QComboBox {
   }
 };
 
-// The title of a section: a chevron and bold text across the whole width.
-class SectionButton : public QAbstractButton {
- public:
-  explicit SectionButton(const QString& title) {
-    setText(title);
-    setCheckable(true);
-    setFocusPolicy(Qt::TabFocus);
-    setAccessibleName(FieldForm::tr("Section %1").arg(title));
-    setFont(scaledFont(*this, 1.0, QFont::DemiBold));
-  }
-  QSize sizeHint() const override { return {120, fontMetrics().height() + 8}; }
-
- protected:
-  void paintEvent(QPaintEvent*) override {
-    QPainter painter(this);
-    if (underMouse()) painter.fillRect(rect(), theme().raised);
-    const QPixmap chevron =
-        tintedPixmap(isChecked() ? QStringLiteral("less") : QStringLiteral("more"), 12,
-                     devicePixelRatioF(), theme().muted);
-    painter.drawPixmap(QPoint(2, (height() - 12) / 2), chevron);
-    painter.setPen(hasFocus() ? theme().accent : theme().text);
-    painter.drawText(rect().adjusted(20, 0, 0, 0), Qt::AlignLeft | Qt::AlignVCenter, text());
-  }
-};
-
-QString rangeText(const spec::FieldInfo& info) {
-  const auto number = [](double value) {
-    return std::abs(value) < 1e6 ? QString::number(value) : qs(format_count(value));
-  };
-  if (info.kind != Kind::integer && info.kind != Kind::number) return {};
-  if (std::isfinite(info.field.max))
-    return FieldForm::tr("Range %1 to %2.").arg(number(info.field.min), number(info.field.max));
-  if (std::isfinite(info.field.min))
-    return FieldForm::tr("At least %1.").arg(number(info.field.min));
-  return {};
-}
-
 }  // namespace
-
-QString fieldLabel(std::string_view name) {
-  static const std::map<QString, QString> kWords = {{"moe", "MoE"},     {"ffn", "FFN"},
-                                                    {"qk", "QK"},       {"q", "Q"},
-                                                    {"kv", "KV"},       {"v", "V"},
-                                                    {"lr", "LR"},       {"lora", "LoRA"},
-                                                    {"std", "std"},     {"coeff", "coefficient"},
-                                                    {"dim", "dim"},     {"norm", "norm"},
-                                                    {"nope", "no-pos."}};
-  QStringList words = qs(name).split(QLatin1Char('_'));
-  if (words.size() > 1 && words.first() == QLatin1String("num")) words.removeFirst();
-  for (QString& word : words) {
-    const auto known = kWords.find(word);
-    if (known != kWords.end()) word = known->second;
-  }
-  words.first()[0] = words.first()[0].toUpper();
-  return words.join(QLatin1Char(' '));
-}
 
 FieldForm::FieldForm(Document& document, std::vector<FormSection> sections, QWidget* parent)
     : QScrollArea(parent), m_document(document) {
@@ -114,11 +58,16 @@ FieldForm::FieldForm(Document& document, std::vector<FormSection> sections, QWid
   setWidget(content);
   content->setAutoFillBackground(false);  // setWidget switches it on; the card shows through
   connect(&document, &Document::specChanged, this, &FieldForm::showValues);
-  connect(&document, &Document::diagnosticsChanged, this, [this] {
-    widget()->setEnabled(m_document.isGood());
-    showMessages();
-  });
+  connect(&document, &Document::diagnosticsChanged, this, &FieldForm::showState);
   showValues();
+  showState();
+}
+
+// Whether the text can be read: while it cannot, nothing can be edited here, and before it ever
+// could, no value is known.
+void FieldForm::showState() {
+  widget()->setEnabled(m_document.isGood());
+  if (!m_document.wasGood()) showValues();
   showMessages();
 }
 
@@ -175,7 +124,12 @@ void FieldForm::makeEditor(Row& row) {
     auto* box = new QCheckBox;
     connect(box, &QCheckBox::toggled, this,
             [this, path](bool on) { commit(path, on ? "true" : "false"); });
-    row.show = [box](const QString& scalar) { box->setChecked(scalar == QLatin1String("true")); };
+    row.show = [box](const std::optional<QString>& scalar) {
+      box->setTristate(!scalar);
+      box->setCheckState(!scalar                            ? Qt::PartiallyChecked
+                         : *scalar == QLatin1String("true") ? Qt::Checked
+                                                            : Qt::Unchecked);
+    };
     row.editor = box;
   } else if (row.info.kind == Kind::choice) {
     auto* box = new QuietComboBox;
@@ -184,22 +138,25 @@ void FieldForm::makeEditor(Row& row) {
       box->addItem(qs(choice));
     connect(box, &QComboBox::currentTextChanged, this,
             [this, path](const QString& text) { commit(path, text); });
-    row.show = [box](const QString& scalar) { box->setCurrentText(scalar); };
+    row.show = [box](const std::optional<QString>& scalar) {
+      scalar ? box->setCurrentText(*scalar) : box->setCurrentIndex(-1);
+    };
     row.editor = box;
   } else if (row.info.kind == Kind::text) {
     auto* edit = new QLineEdit;
     connect(edit, &QLineEdit::textEdited, this,
             [this, path](const QString& text) { commit(path, text); });
-    row.show = [edit](const QString& scalar) {
-      if (edit->text() != scalar) edit->setText(scalar);
+    row.show = [edit](const std::optional<QString>& scalar) {
+      if (edit->text() != scalar.value_or(QString())) edit->setText(scalar.value_or(QString()));
     };
     row.editor = edit;
   } else {
     auto* box = new QuantityBox(row.info);
     connect(box, &QuantityBox::edited, this, [this, box, path] { commit(path, box->scalar()); });
     connect(box, &QuantityBox::problemChanged, this, &FieldForm::showMessages);
-    row.show = [box](const QString& scalar) {
-      if (const Result<double> value = parse_quantity(ss(scalar))) box->setValue(*value);
+    row.show = [box](const std::optional<QString>& scalar) {
+      if (!scalar) return box->setUnknown();
+      if (const Result<double> value = parse_quantity(ss(*scalar))) box->setValue(*value);
     };
     row.editor = box;
   }
@@ -235,8 +192,8 @@ void FieldForm::commit(const std::string& path, const QString& scalar) {
 void FieldForm::showValues() {
   m_showing = true;
   for (auto& [path, row] : m_rows) {
-    if (const Result<std::string> scalar = spec::get_field(m_document.spec(), path))
-      row.show(qs(*scalar));
+    const Result<std::string> scalar = spec::get_field(m_document.spec(), path);
+    row.show(scalar && m_document.wasGood() ? std::optional(qs(*scalar)) : std::nullopt);
   }
   m_showing = false;
 }

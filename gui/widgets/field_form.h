@@ -1,8 +1,10 @@
 // FieldForm: a form made from the field lists of the spec. Label, unit, range, step, help and
-// accessible text of every editor come from its Field; nothing is written by hand per field.
+// accessible text of every editor come from its Field; nothing is written by hand per field. While
+// the YAML text cannot be read the form is disabled, and empty if it never could be.
 #pragma once
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,9 +19,6 @@ namespace tera::gui {
 
 class Document;
 class ToneLabel;
-
-// "num_attention_heads" -> "Attention heads", "moe_ffn_hidden_size" -> "MoE FFN hidden size".
-QString fieldLabel(std::string_view name);
 
 struct FormSection {
   QString title;
@@ -46,7 +45,7 @@ class FieldForm : public QScrollArea {
     QWidget* editor = nullptr;
     ToneLabel* message = nullptr;
     QAbstractButton* section = nullptr;
-    std::function<void(const QString& scalar)> show;  // puts a value into the editor
+    std::function<void(const std::optional<QString>& scalar)> show;  // none: not known
   };
   void addSection(QVBoxLayout* layout, const FormSection& section);
   void addRow(QGridLayout* grid, const spec::FieldInfo& info, QAbstractButton* section);
@@ -54,6 +53,7 @@ class FieldForm : public QScrollArea {
   void describe(const Row& row);
   void commit(const std::string& path, const QString& scalar);
   void showValues();
+  void showState();
   void showMessages();
   void setMessage(Row& row, Severity severity, const QString& text);
 

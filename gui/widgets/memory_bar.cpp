@@ -17,7 +17,18 @@ namespace tera::gui {
 namespace {
 
 constexpr double kLegend = 22;  // height
-constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kMiB = 1024.0 * 1024, kGiB = 1024 * kMiB, kTiB = 1024 * kGiB;
+
+struct Unit {
+  double bytes;
+  const char* name;
+};
+
+// The unit whose numbers along the scale stay short.
+Unit scaleUnit(double max) {
+  if (max >= 2 * kTiB) return {kTiB, "TiB"};
+  return max >= kGiB ? Unit{kGiB, "GiB"} : Unit{kMiB, "MiB"};
+}
 
 QColor partColor(const std::string& label, int i) {
   const QString key = qs(label).section(QLatin1Char(' '), 0, 0).toLower();
@@ -104,7 +115,7 @@ void MemoryBar::paintEvent(QPaintEvent*) {
   }
   const QRectF plot = plotArea();
   const double max = scaleMax();
-  const double unit = max >= kGiB ? kGiB : 1024.0 * 1024;
+  const auto [unit, unitName] = scaleUnit(max);
   const double step = niceStep(max / unit) * unit;
   // Under a single stage's bar stand its parts, which have a scale of their own.
   const double scaleBottom =
@@ -167,8 +178,9 @@ void MemoryBar::paintEvent(QPaintEvent*) {
   if (lying()) {
     const double x = plot.left() + plot.width() * m_capacity / max;
     painter.drawLine(QPointF(x, plot.top() - 4), QPointF(x, scaleBottom));
-    painter.drawText(QRectF(x - 304, plot.top() - 19, 300, 16), Qt::AlignRight | Qt::AlignVCenter,
-                     cap);
+    const bool left = x > plot.center().x();  // on the side that has room
+    painter.drawText(QRectF(left ? x - 304 : x + 4, plot.top() - 19, 300, 16),
+                     (left ? Qt::AlignRight : Qt::AlignLeft) | Qt::AlignVCenter, cap);
   } else {
     const double y = plot.bottom() - plot.height() * m_capacity / max;
     painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y));
@@ -176,8 +188,7 @@ void MemoryBar::paintEvent(QPaintEvent*) {
                      qs(format_bytes(m_capacity)));
   }
   painter.setPen(colors.muted);
-  painter.drawText(QRectF(0, 0, plot.left() - 6, 16), Qt::AlignRight,
-                   unit == kGiB ? tr("GiB") : tr("MiB"));
+  painter.drawText(QRectF(0, 0, plot.left() - 6, 16), Qt::AlignRight, QLatin1String(unitName));
   paintLegend(painter);
 }
 

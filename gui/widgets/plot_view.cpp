@@ -5,15 +5,12 @@
 #include <limits>
 
 #include <QChart>
-#include <QEvent>
 #include <QGraphicsLayout>
 #include <QLogValueAxis>
 #include <QPainter>
 #include <QValueAxis>
 
-#include "core/base/units.h"
-#include "gui/text.h"
-#include "gui/theme.h"
+#include "gui/widgets/plot_scale.h"
 
 namespace tera::gui {
 namespace {
@@ -21,67 +18,12 @@ namespace {
 constexpr int kFrameMs = 16;
 constexpr std::int64_t kFewSamples = 60;  // so few are drawn with their points
 constexpr std::size_t kMaxHistory = 50;
-constexpr double kMarkWidth = 8;
-
-struct SiStep {
-  double factor;
-  const char* prefix;
-};
-
-SiStep siStep(double largest) {
-  for (const SiStep& step :
-       {SiStep{1e12, "T"}, SiStep{1e9, "G"}, SiStep{1e6, "M"}, SiStep{1e3, "k"}}) {
-    if (largest >= step.factor * 10) return step;
-  }
-  return {1, ""};
-}
-
-double niceInterval(double span, int parts) {
-  const double rough = std::max(span, 1e-300) / parts;
-  const double power = std::pow(10, std::floor(std::log10(rough)));
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (factor * power >= rough) return factor * power;
-  }
-  return 10 * power;
-}
-
-QString labelFormat(double interval) {
-  const int decimals = std::clamp(static_cast<int>(std::ceil(-std::log10(interval) - 1e-9)), 0, 8);
-  return QStringLiteral("%.%1f").arg(decimals);
-}
 
 }  // namespace
 
-QList<QPointF> linePoints(const std::vector<run::PyramidColumn>& columns,
-                          double xScale,
-                          double yScale) {
-  QList<QPointF> points;
-  points.reserve(static_cast<qsizetype>(columns.size()) * 2);
-  const auto add = [&](double x, double y) {
-    if (!std::isfinite(y)) return;
-    const QPointF point(x / xScale, y / yScale);
-    if (points.isEmpty() || points.last() != point) points.append(point);
-  };
-  for (const run::PyramidColumn& column : columns) {
-    if (column.count == 0) continue;
-    add(column.x_first, column.first);
-    if (column.count > 2) {
-      const bool minFirst = column.x_min <= column.x_max;
-      add(minFirst ? column.x_min : column.x_max, minFirst ? column.min : column.max);
-      add(minFirst ? column.x_max : column.x_min, minFirst ? column.max : column.min);
-    }
-    if (column.count > 1) add(column.x_last, column.last);
-  }
-  return points;
-}
-
-PlotView::PlotView(MetricSeriesModel& model,
-                   std::vector<Curve> curves,
-                   QString unit,
-                   QWidget* parent)
+PlotView::PlotView(MetricSeriesModel& model, std::vector<Curve> curves, QWidget* parent)
     : QChartView(parent),
       m_model(model),
-      m_unit(std::move(unit)),
       m_xAxis(new QValueAxis),
       m_yAxis(new QValueAxis),
       m_logAxis(new QLogValueAxis),
@@ -133,30 +75,6 @@ PlotView::PlotView(MetricSeriesModel& model,
 
 void PlotView::schedule() {
   if (!m_refresh.isActive()) m_refresh.start();
-}
-
-void PlotView::recolor() {
-  const Theme& colors = theme();
-  setBackgroundBrush(colors.panel);
-  QFont small = font();
-  small.setPointSizeF(small.pointSizeF() * 0.86);
-  for (QAbstractAxis* axis :
-       {static_cast<QAbstractAxis*>(m_xAxis), static_cast<QAbstractAxis*>(m_yAxis),
-        static_cast<QAbstractAxis*>(m_logAxis)}) {
-    axis->setLabelsColor(colors.muted);
-    axis->setGridLineColor(colors.grid);
-    axis->setMinorGridLineColor(colors.grid);
-    axis->setLinePenColor(colors.border);
-    axis->setLabelsFont(small);
-  }
-  const bool smoothing = m_model.smoothing() > 0;
-  for (const Line& line : m_lines) {
-    QColor color = colors.seriesColor(line.curve.colorIndex);
-    if (line.average != nullptr) line.average->setPen(QPen(color, 2.2));
-    if (line.average != nullptr && smoothing) color.setAlpha(colors.dark ? 95 : 80);
-    const double width = line.average == nullptr ? 2.2 : 1;
-    line.raw->setPen(QPen(color, width, line.average == nullptr ? Qt::DashLine : Qt::SolidLine));
-  }
 }
 
 PlotView::Window PlotView::shownWindow() const {
@@ -239,16 +157,14 @@ void PlotView::setAxes(const Window& window, double low, double high) {
   }
   m_shown.y = std::pair{low, high};
   const SiStep xStep = siStep(std::max(std::abs(window.x0), std::abs(window.x1)));
-  const SiStep yStep = m_logY ? SiStep{1, ""} : siStep(std::max(std::abs(low), std::abs(high)));
+  const SiStep yStep = m_logY ? SiStep{} : siStep(std::max(std::abs(low), std::abs(high)));
   m_xScale = xStep.factor;
   m_yScale = yStep.factor;
   // The prefix stands in the labels: "20 k", never in the values a person has to multiply.
   const double xInterval =
       niceInterval((window.x1 - window.x0) / m_xScale, std::max(2, width() / 110));
   m_xAxis->setTickInterval(xInterval);
-  m_xAxis->setLabelFormat(
-      labelFormat(xInterval) +
-      (*xStep.prefix != 0 ? QStringLiteral(" ") + QLatin1String(xStep.prefix) : QString()));
+  m_xAxis->setLabelFormat(labelFormat(xInterval, xStep));
   m_xAxis->setRange(window.x0 / m_xScale, window.x1 / m_xScale);
   if (m_logY) {
     m_logAxis->setRange(low, high);
@@ -256,9 +172,7 @@ void PlotView::setAxes(const Window& window, double low, double high) {
   }
   const double yInterval = niceInterval((high - low) / m_yScale, std::max(3, height() / 45));
   m_yAxis->setTickInterval(yInterval);
-  m_yAxis->setLabelFormat(
-      labelFormat(yInterval) +
-      (*yStep.prefix != 0 ? QStringLiteral(" ") + QLatin1String(yStep.prefix) : QString()));
+  m_yAxis->setLabelFormat(labelFormat(yInterval, yStep));
   m_yAxis->setRange(low / m_yScale, high / m_yScale);
 }
 
@@ -330,72 +244,6 @@ double PlotView::pixelY(double y) const {
   const auto [low, high] = m_shown.y.value_or(std::pair{0.0, 1.0});
   const double share = m_logY ? std::log(y / low) / std::log(high / low) : (y - low) / (high - low);
   return area.bottom() - share * area.height();
-}
-
-void PlotView::drawForeground(QPainter* painter, const QRectF&) {
-  const Theme& colors = theme();
-  const QRectF area = chart()->plotArea();
-  QFont small = font();
-  small.setPointSizeF(small.pointSizeF() * 0.86);
-  painter->setFont(small);
-  if (m_model.rowCount() == 0) {
-    painter->setPen(colors.muted);
-    painter->drawText(area, Qt::AlignCenter, tr("no record yet"));
-    return;
-  }
-  painter->save();
-  painter->setClipRect(area.adjusted(0, -2, 2, 2));
-  double lastMark = -1e9;  // marks closer than their own width say no more than one
-  for (const auto& [step, what] : m_markers) {
-    const double x = pixelX(m_model.xOfStep(step));
-    if (x - lastMark < kMarkWidth) continue;
-    lastMark = x;
-    painter->setBrush(colors.idle);
-    painter->setPen(Qt::NoPen);
-    const QPointF mark[] = {{x - kMarkWidth / 2, area.bottom()},
-                            {x + kMarkWidth / 2, area.bottom()},
-                            {x, area.bottom() - kMarkWidth * 0.75}};
-    painter->drawPolygon(mark, 3);
-  }
-  if (std::isfinite(m_reference) && (!m_logY || m_reference > 0)) {
-    const double y = pixelY(m_reference);
-    painter->setPen(QPen(colors.warning, 1.4, Qt::DashLine));
-    painter->drawLine(QPointF(area.left(), y), QPointF(area.right(), y));
-    const bool under = y < area.top() + 18;
-    painter->drawText(QRectF(area.left() + 4, under ? y + 1 : y - 16, area.width() - 8, 15),
-                      Qt::AlignLeft | Qt::AlignVCenter, m_referenceLabel);
-  }
-  if (m_crosshair) {
-    const double x = pixelX(*m_crosshair);
-    painter->setPen(QPen(colors.text, 1, Qt::DotLine));
-    painter->drawLine(QPointF(x, area.top()), QPointF(x, area.bottom()));
-  }
-  if (m_dragFrom && m_boxing) {
-    painter->setPen(QPen(colors.accent, 1));
-    QColor fill = colors.accent;
-    fill.setAlpha(40);
-    painter->setBrush(fill);
-    painter->drawRect(QRect(*m_dragFrom, m_dragAt).normalized());
-  }
-  painter->restore();
-  paintLegend(*painter, area);
-}
-
-void PlotView::paintLegend(QPainter& painter, const QRectF& area) const {
-  if (m_lines.size() < 2) return;
-  double right = area.right() - 2;
-  for (auto line = m_lines.rbegin(); line != m_lines.rend(); ++line) {
-    if (m_model.raw(line->curve.metric).size() == 0) continue;
-    const double width = painter.fontMetrics().horizontalAdvance(line->curve.name);
-    painter.setPen(theme().text);
-    painter.drawText(QRectF(right - width, area.top(), width, 14), Qt::AlignVCenter,
-                     line->curve.name);
-    painter.setPen(QPen(theme().seriesColor(line->curve.colorIndex), 2.2,
-                        line->average == nullptr ? Qt::DashLine : Qt::SolidLine));
-    painter.drawLine(QPointF(right - width - 24, area.top() + 7),
-                     QPointF(right - width - 6, area.top() + 7));
-    right -= width + 36;
-  }
 }
 
 }  // namespace tera::gui

@@ -26,15 +26,10 @@ struct Curve {
   bool smoothed = true;  // raw faint and average bold; else one bold line with its points
 };
 
-// Points for a line through pyramid columns: at most four per column, in order of x.
-QList<QPointF> linePoints(const std::vector<run::PyramidColumn>& columns,
-                          double xScale,
-                          double yScale);
-
 class PlotView : public QChartView {
   Q_OBJECT
  public:
-  PlotView(MetricSeriesModel& model, std::vector<Curve> curves, QString unit, QWidget* parent);
+  PlotView(MetricSeriesModel& model, std::vector<Curve> curves, QWidget* parent = nullptr);
 
   void setReference(double value, const QString& label);  // a horizontal line; NaN for none
   void setMarkers(std::vector<std::pair<std::int64_t, QString>> markers);  // step, what happened
@@ -88,7 +83,6 @@ class PlotView : public QChartView {
   void paintLegend(QPainter& painter, const QRectF& area) const;
 
   MetricSeriesModel& m_model;
-  QString m_unit;
   std::vector<Line> m_lines;
   QValueAxis* m_xAxis;
   QValueAxis* m_yAxis;

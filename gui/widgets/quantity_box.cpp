@@ -67,7 +67,16 @@ void QuantityBox::setValue(double value) {
   update();
 }
 
+void QuantityBox::setUnknown() {
+  setProblem({});
+  lineEdit()->setText(tr("n/a"));
+}
+
 void QuantityBox::readText(const QString& text) {
+  if (text == textOf(m_value)) {  // shown with fewer digits than the value may have
+    setProblem({});
+    return;
+  }
   const Result<double> parsed = parse_quantity(ss(plainText(text, qs(m_info.field.unit))));
   if (!parsed) {
     setProblem(qs(parsed.error().message));

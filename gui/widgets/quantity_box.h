@@ -16,6 +16,7 @@ class QuantityBox : public QAbstractSpinBox {
   double value() const { return m_value; }
   // Shows another value; text under the cursor that already means it is left alone.
   void setValue(double value);
+  void setUnknown();  // shows "n/a" until the next setValue
   // The YAML scalar of the value: exact for integers, shortest that reads back for doubles.
   QString scalar() const;
   // Why the text in the box is not taken; empty when it is.

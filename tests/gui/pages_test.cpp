@@ -14,7 +14,7 @@
 #include "core/base/resources.h"
 #include "gui/about.h"
 #include "gui/journal.h"
-#include "gui/main_window.h"
+#include "gui/models/run_facts.h"
 #include "gui/pages/design_page.h"
 #include "gui/pages/launch_page.h"
 #include "gui/pages/monitor_page.h"
@@ -24,43 +24,13 @@
 #include "gui/widgets/docks.h"
 #include "gui/widgets/estimate_strip.h"
 #include "gui/widgets/yaml_editor.h"
-#include "tests/gui/gui_test_support.h"
+#include "tests/gui/test_window.h"
 
 namespace tera::gui {
 namespace {
 
-constexpr const char* kToy =
-    "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";
-
-struct Window {
-  Window() : settings(folder.filePath("settings.ini")), session(settings), window(session) {
-    window.resize(1366, 768);
-    window.show();
-    EXPECT_TRUE(QTest::qWaitForWindowExposed(&window));
-  }
-  QString write(const QString& name, const QString& text) const {
-    QFile file(folder.filePath(name));
-    EXPECT_TRUE(file.open(QIODevice::WriteOnly));
-    file.write(text.toUtf8());
-    return file.fileName();
-  }
-  void open(const QString& text) {
-    const Result<void> opened = window.openArgument(write("project.yaml", text));
-    EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
-    EXPECT_TRUE(ready());
-  }
-  bool ready() {
-    return test::waitFor([this] { return window.currentPage()->isReady(); });
-  }
-  template <class P>
-  P* page(const char* name) {
-    return qobject_cast<P*>(window.showPage(QString::fromLatin1(name)));
-  }
-  QTemporaryDir folder;
-  Settings settings;
-  Session session;
-  MainWindow window;
-};
+using test::kToy;
+using test::Window;
 
 QString runText(const char* name) {
   QFile file(qs(resource_path("runs/" + std::string(name) + ".yaml").value().string()));

@@ -1,0 +1,62 @@
+#include "gui/pages/design_sections.h"
+
+#include <QCoreApplication>
+
+namespace tera::gui {
+namespace {
+
+QString tr(const char* text) {
+  return QCoreApplication::translate("DesignSections", text);
+}
+
+}  // namespace
+
+std::vector<FormSection> modelSections() {
+  return {
+      {tr("Size"),
+       {"model.num_layers", "model.hidden_size", "model.num_attention_heads",
+        "model.num_key_value_heads", "model.head_dim", "model.ffn_hidden_size",
+        "model.vocab_size"}},
+      {tr("Experts"),
+       {"model.num_experts", "model.router_top_k", "model.moe_ffn_hidden_size",
+        "model.num_shared_experts", "model.num_dense_layers"}},
+      {tr("Router"),
+       {"model.router_score", "model.router_renormalize", "model.routed_scaling_factor",
+        "model.aux_loss_coeff", "model.z_loss_coeff", "model.expert_bias_update_rate"},
+       false},
+      {tr("Attention"),
+       {"model.attention", "model.position", "model.rope_theta", "model.max_position_embeddings",
+        "model.qk_norm", "model.q_lora_rank", "model.kv_lora_rank", "model.qk_nope_head_dim",
+        "model.qk_rope_head_dim", "model.v_head_dim"},
+       false},
+      {tr("More"), {"model.*"}, false}};
+}
+
+std::vector<FormSection> trainingSections() {
+  return {
+      {tr("Run"),
+       {"name", "seed", "training.num_steps", "training.global_batch_size", "training.seq_length"}},
+      {tr("Learning rate"),
+       {"training.learning_rate", "training.min_learning_rate", "training.lr_schedule",
+        "training.warmup_steps", "training.decay_steps"}},
+      {tr("Saving and evaluation"),
+       {"training.eval_interval", "training.eval_sequences", "training.checkpoint_interval",
+        "training.keep_checkpoints"},
+       false},
+      {tr("More"), {"training.*", "data.*", "launch.*"}, false}};
+}
+
+std::vector<FormSection> layoutSections() {
+  return {
+      {tr("Degrees"),
+       {"layout.tensor_parallel_size", "layout.pipeline_parallel_size", "layout.data_parallel_size",
+        "layout.expert_parallel_size", "layout.context_parallel_size"}},
+      {tr("Batch and memory"),
+       {"layout.micro_batch_size", "layout.zero_stage", "layout.recompute", "layout.schedule",
+        "layout.virtual_stages"}},
+      {tr("More"), {"layout.*"}, false},
+      {tr("Cluster"), {"cluster.num_nodes", "cluster.devices_per_node"}},
+      {tr("Device and links"), {"cluster.*"}, false}};
+}
+
+}  // namespace tera::gui
