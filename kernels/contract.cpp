@@ -44,17 +44,14 @@ MatmulDims check_matmul(const View& a, const View& b, const View& c, MatmulOptio
   const std::int64_t m = dim(c, 0);
   const std::int64_t n = dim(c, 1);
   const std::int64_t k = dim(a, options.transpose_a ? 0 : 1);
+  const auto operand = [&](const char* name, const View& v, std::int64_t rows, std::int64_t cols,
+                           bool transposed) {
+    if (transposed) std::swap(rows, cols);
+    check.rows(name, v, v.dtype, {rows, cols});
+  };
   check.rows("c", c, c.dtype, {m, n});
-  if (options.transpose_a) {
-    check.rows("a", a, a.dtype, {k, m});
-  } else {
-    check.rows("a", a, a.dtype, {m, k});
-  }
-  if (options.transpose_b) {
-    check.rows("b", b, b.dtype, {n, k});
-  } else {
-    check.rows("b", b, b.dtype, {k, n});
-  }
+  operand("a", a, m, k, options.transpose_a);
+  operand("b", b, k, n, options.transpose_b);
   check_product_dtypes(check, a, b, c);
   return {m, n, k};
 }
@@ -199,9 +196,7 @@ RotaryDims check_rotary(const View& x, const View& positions, const View& y) {
   return dims;
 }
 
-namespace {
-
-AttentionDims check_attention(const Checker& check,
+AttentionDims check_attention(const char* op,
                               const View& q,
                               const View& k,
                               const View& v,
@@ -209,6 +204,7 @@ AttentionDims check_attention(const Checker& check,
                               AttentionOptions options,
                               const View& out,
                               const View& lse) {
+  const Checker check(op);
   check.compute("q", q);
   check.rank("q", q, 4);
   check.rank("k", k, 4);
@@ -231,18 +227,6 @@ AttentionDims check_attention(const Checker& check,
   return d;
 }
 
-}  // namespace
-
-AttentionDims check_attention_forward(const View& q,
-                                      const View& k,
-                                      const View& v,
-                                      const View& first_key,
-                                      AttentionOptions options,
-                                      const View& out,
-                                      const View& lse) {
-  return check_attention(Checker("attention_forward"), q, k, v, first_key, options, out, lse);
-}
-
 AttentionDims check_attention_backward(const View& dout,
                                        const View& q,
                                        const View& k,
@@ -254,8 +238,9 @@ AttentionDims check_attention_backward(const View& dout,
                                        const View& dq,
                                        const View& dk,
                                        const View& dv) {
+  const AttentionDims d =
+      check_attention("attention_backward", q, k, v, first_key, options, out, lse);
   const Checker check("attention_backward");
-  const AttentionDims d = check_attention(check, q, k, v, first_key, options, out, lse);
   check.rows("dout", dout, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
   check.rows("dq", dq, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
   check.rows("dk", dk, q.dtype, {d.batch, d.keys, d.key_heads, d.head_dim});

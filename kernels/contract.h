@@ -71,13 +71,14 @@ RowDims check_norm_backward_weight(NormType type,
                                    const View& dw,
                                    const View& db);
 RotaryDims check_rotary(const View& x, const View& positions, const View& y);
-AttentionDims check_attention_forward(const View& q,
-                                      const View& k,
-                                      const View& v,
-                                      const View& first_key,
-                                      AttentionOptions options,
-                                      const View& out,
-                                      const View& lse);
+AttentionDims check_attention(const char* op,
+                              const View& q,
+                              const View& k,
+                              const View& v,
+                              const View& first_key,
+                              AttentionOptions options,
+                              const View& out,
+                              const View& lse);
 AttentionDims check_attention_backward(const View& dout,
                                        const View& q,
                                        const View& k,

@@ -42,6 +42,10 @@ class Checker {
              DType dtype,
              std::initializer_list<std::int64_t> dims) const {
     rows(name, v, dtype, dims);
+    contiguous(name, v);
+  }
+
+  void contiguous(const char* name, const View& v) const {
     if (v.num_elements() > 0 && !v.contiguous()) {
       fail(op_, std::string(name) + " is " + describe(v) + " with gaps, expected it contiguous");
     }

@@ -1,6 +1,4 @@
 // Contracts of the feed-forward part, routing, loss, elementwise ops and the optimizer.
-#include <utility>
-
 #include "kernels/contract.h"
 #include "kernels/contract_checker.h"
 
@@ -144,13 +142,15 @@ RowDims check_cross_entropy(const View& logits, const View& targets, const View&
 std::int64_t check_add(const View& a, const View& b, const View& y) {
   const Checker check("add");
   check.compute("a", a);
-  for (const auto& [name, v] : {std::pair("a", &a), std::pair("b", &b), std::pair("y", &y)}) {
-    check.that(v->rank == a.rank && v->shape == a.shape && v->dtype == a.dtype && v->contiguous(),
-               [&] {
-                 return std::string(name) + " is " + describe(*v) +
-                        ", expected it contiguous like a, " + describe(a);
-               });
-  }
+  const auto like_a = [&](const char* name, const View& v) {
+    check.that(v.rank == a.rank && v.shape == a.shape && v.dtype == a.dtype && v.contiguous(), [&] {
+      return std::string(name) + " is " + describe(v) + ", expected it contiguous like a, " +
+             describe(a);
+    });
+  };
+  like_a("a", a);
+  like_a("b", b);
+  like_a("y", y);
   return a.num_elements();
 }
 
@@ -173,16 +173,13 @@ void check_copy(const View& x, const View& y) {
 }
 
 void check_zero(const View& x) {
-  Checker("zero").that(x.num_elements() == 0 || x.contiguous(), [&] {
-    return "x is " + describe(x) + " with gaps, expected it contiguous";
-  });
+  Checker("zero").contiguous("x", x);
 }
 
 std::int64_t check_sum_of_squares(const View& x) {
   const Checker check("sum_of_squares");
   check.compute("x", x);
-  check.that(x.num_elements() == 0 || x.contiguous(),
-             [&] { return "x is " + describe(x) + " with gaps, expected it contiguous"; });
+  check.contiguous("x", x);
   return x.num_elements();
 }
 
@@ -201,15 +198,17 @@ std::int64_t check_adamw(const View& master,
              ", expected it contiguous like the master, " + describe(master);
     });
   };
-  flat("master", master);
-  for (const auto& [name, view] :
-       {std::pair("grad", &grad), std::pair("m", &m), std::pair("v", &v)}) {
-    flat(name, *view);
-    check.that(view->dtype == master.dtype, [&] {
-      return std::string(name) + " is " + describe(*view) + ", expected " +
+  const auto state = [&](const char* name, const View& view) {
+    flat(name, view);
+    check.that(view.dtype == master.dtype, [&] {
+      return std::string(name) + " is " + describe(view) + ", expected " +
              std::string(dtype_name(master.dtype));
     });
-  }
+  };
+  flat("master", master);
+  state("grad", grad);
+  state("m", m);
+  state("v", v);
   if (weight.present()) {
     flat("weight", weight);
     check.compute("weight", weight);

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <type_traits>
 
 #include "kernels/view.h"
 
@@ -155,6 +156,10 @@ struct OpTable {
   // master is the weight); grad a; m, v a. Source: Loshchilov and Hutter 2019.
   void (*adamw)(const Context&, View master, View weight, View grad, View m, View v, AdamWOptions);
 };
+
+// The type of an op as a function: `OpFunction<decltype(OpTable::add)> add;` declares one.
+template <class Member>
+using OpFunction = std::remove_pointer_t<Member>;
 
 const OpTable& ref_ops();
 // Best implementation for this processor, chosen at run time; falls back to ref for single dtypes

@@ -132,11 +132,9 @@ void activation_forward(const Context& context, Activation type, View x, View ro
   const std::int64_t n = dims.cols;
   if (x.dtype == DType::f64) return ref::activation_forward(context, type, x, row_scale, y);
   const auto rows = [&]<class T>(auto row) {
-    for_ranges(context, tokens, row_grain(n), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        row(type, x.as<const T>() + t * x.strides[0],
-            row_scale.present() ? row_scale.as<const float>()[t] : 1.0F, n, y.as<T>() + t * n);
-      }
+    for_rows(context, tokens, n, [&](std::int64_t t) {
+      row(type, x.as<const T>() + t * x.strides[0],
+          row_scale.present() ? row_scale.as<const float>()[t] : 1.0F, n, y.as<T>() + t * n);
     });
   };
   if (x.dtype == DType::f32) return rows.operator()<float>(HWY_DYNAMIC_DISPATCH(forward_f32));
@@ -156,13 +154,11 @@ void activation_backward(const Context& context,
   if (x.dtype == DType::f64)
     return ref::activation_backward(context, type, dy, x, row_scale, dx, drow_scale);
   const auto rows = [&]<class T>(auto row) {
-    for_ranges(context, tokens, row_grain(n), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        const float sum = row(type, dy.as<const T>() + t * n, x.as<const T>() + t * x.strides[0],
-                              row_scale.present() ? row_scale.as<const float>()[t] : 1.0F, n,
-                              dx.as<T>() + t * dx.strides[0]);
-        if (drow_scale.present()) drow_scale.as<float>()[t] = sum;
-      }
+    for_rows(context, tokens, n, [&](std::int64_t t) {
+      const float sum = row(type, dy.as<const T>() + t * n, x.as<const T>() + t * x.strides[0],
+                            row_scale.present() ? row_scale.as<const float>()[t] : 1.0F, n,
+                            dx.as<T>() + t * dx.strides[0]);
+      if (drow_scale.present()) drow_scale.as<float>()[t] = sum;
     });
   };
   if (x.dtype == DType::f32) return rows.operator()<float>(HWY_DYNAMIC_DISPATCH(backward_f32));

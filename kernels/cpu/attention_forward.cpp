@@ -239,7 +239,8 @@ void attention_forward(const Context& context,
                        AttentionOptions options,
                        View out,
                        View lse) {
-  const auto dims = contract::check_attention_forward(q, k, v, first_key, options, out, lse);
+  const auto dims =
+      contract::check_attention("attention_forward", q, k, v, first_key, options, out, lse);
   if (q.dtype == DType::f64)
     return ref::attention_forward(context, q, k, v, first_key, options, out, lse);
   const Call call{q, k, v, first_key, options, out, lse, dims};

@@ -14,19 +14,16 @@ void add_bias(const Context& context, View y, View b) {
   const std::int64_t n = dims.cols;
   if (y.dtype == DType::f64) return ref::add_bias(context, y, b);
   if (y.dtype == DType::f32) {
-    for_ranges(context, rows, row_grain(n), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t t = begin; t < end; ++t)
-        add_row_f32(b.as<const float>(), y.as<float>() + t * y.strides[0], n);
+    for_rows(context, rows, n, [&](std::int64_t t) {
+      add_row_f32(b.as<const float>(), y.as<float>() + t * y.strides[0], n);
     });
     return;
   }
   auto* wide = reinterpret_cast<float*>(
       context.executor->scratch(-1, 0, static_cast<std::size_t>(n + 1) * sizeof(float)));
   widen_row(b.as<const Bf16>(), wide, n);
-  for_ranges(context, rows, row_grain(n), [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t t = begin; t < end; ++t)
-      round_row(wide, y.as<Bf16>() + t * y.strides[0], n, true);
-  });
+  for_rows(context, rows, n,
+           [&](std::int64_t t) { round_row(wide, y.as<Bf16>() + t * y.strides[0], n, true); });
 }
 
 void bias_backward(const Context& context, View dy, View db) {

@@ -141,11 +141,8 @@ void copy(const Context& context, View x, View y) {
     return;
   }
   const std::int64_t width = x.shape[static_cast<std::size_t>(x.rank - 1)];
-  for_ranges(context, x.num_elements() / width, row_grain(width),
-             [&](std::int64_t begin, std::int64_t end, int) {
-               for (std::int64_t r = begin; r < end; ++r)
-                 copy_row(x, y, offsets_of(x, y, r), width);
-             });
+  for_rows(context, x.num_elements() / width, width,
+           [&](std::int64_t r) { copy_row(x, y, offsets_of(x, y, r), width); });
 }
 
 void zero(const Context& context, View x) {

@@ -27,21 +27,17 @@ void embedding_forward(const Context& context, View ids, View table, View y, boo
       contract::check_embedding("embedding_forward", ids, table, y, y.dtype, y.dtype);
   if (y.dtype == DType::f64) return ref::embedding_forward(context, ids, table, y, accumulate);
   const auto* id = ids.as<const std::int32_t>();
-  for_ranges(context, dims.rows, row_grain(dims.cols),
-             [&](std::int64_t begin, std::int64_t end, int) {
-               for (std::int64_t t = begin; t < end; ++t) {
-                 const View from = row_of(table, id[t]);
-                 const View to = row_of(y, t);
-                 if (!accumulate) {
-                   std::copy_n(from.as<const std::byte>(), dims.cols * dtype_bytes(y.dtype),
-                               to.as<std::byte>());
-                 } else if (y.dtype == DType::f32) {
-                   add_row_f32(from.as<const float>(), to.as<float>(), dims.cols);
-                 } else {
-                   add_row_to_bf16(from.as<const Bf16>(), to.as<Bf16>(), dims.cols);
-                 }
-               }
-             });
+  for_rows(context, dims.rows, dims.cols, [&](std::int64_t t) {
+    const View from = row_of(table, id[t]);
+    const View to = row_of(y, t);
+    if (!accumulate) {
+      std::copy_n(from.as<const std::byte>(), dims.cols * dtype_bytes(y.dtype), to.as<std::byte>());
+    } else if (y.dtype == DType::f32) {
+      add_row_f32(from.as<const float>(), to.as<float>(), dims.cols);
+    } else {
+      add_row_to_bf16(from.as<const Bf16>(), to.as<Bf16>(), dims.cols);
+    }
+  });
 }
 
 void embedding_backward(const Context& context, View ids, View dy, View dtable) {

@@ -266,7 +266,7 @@ void multiply_rows(std::int64_t units,
     hn::Store(left[r], d, tile + r * kColumns);
     hn::Store(right[r], d, tile + r * kColumns + kLanes);
   }
-  for (int r = 0; r < kTileRows; ++r) {
+  for (std::int64_t r = 0; r < kTileRows; ++r) {
     for (std::int64_t j = 0; j < cols; ++j)
       c[r * c_stride + j] = tile[r * kColumns + j] + (add ? c[r * c_stride + j] : 0.0F);
   }
@@ -294,8 +294,8 @@ void multiply(std::int64_t rows,
 }  // namespace
 
 const GemmKernel& f32_kernel() {
-  static constexpr GemmKernel kernel = {kRows, kColumns, 1, pack_f32, multiply};
-  return kernel;
+  static constexpr GemmKernel kKernel = {kRows, kColumns, 1, pack_f32, multiply};
+  return kKernel;
 }
 
 // The packing half of the bf16 kernel.

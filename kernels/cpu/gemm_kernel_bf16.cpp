@@ -89,15 +89,6 @@ void multiply(std::int64_t rows,
 
 // ---- dot products from memory (dot_kernel.h)
 
-constexpr int kDotRows = 4;
-constexpr int kDotCols = 6;
-
-// 32 positions from p on, zero from `count` on.
-__m512bh load_pairs(const std::uint16_t* p, std::int64_t count) {
-  if (count >= 32) return as_pairs(_mm512_loadu_si512(p));
-  return as_pairs(_mm512_maskz_loadu_epi16((1U << count) - 1U, p));
-}
-
 float sum_lanes(__m512 v) {
   alignas(64) float lanes[16];
   _mm512_store_ps(lanes, v);
@@ -107,83 +98,26 @@ float sum_lanes(__m512 v) {
   return _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)));
 }
 
-template <int kTileRows, int kTileCols>
-void dot(const std::uint16_t* a,
-         std::int64_t a_stride,
-         const std::uint16_t* b,
-         std::int64_t b_stride,
-         std::int64_t k,
-         float* c,
-         std::int64_t c_stride) {
-  __m512 sums[kTileRows][kTileCols];
-#pragma GCC unroll 8
-  for (int i = 0; i < kTileRows; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kTileCols; ++j)
-      sums[i][j] = _mm512_setzero_ps();
-  }
-  const auto step = [&](std::int64_t p, std::int64_t count) __attribute__((always_inline)) {
-    __m512bh left[kTileRows];
-#pragma GCC unroll 8
-    for (int i = 0; i < kTileRows; ++i)
-      left[i] = load_pairs(a + i * a_stride + p, count);
-#pragma GCC unroll 8
-    for (int j = 0; j < kTileCols; ++j) {
-      const __m512bh right = load_pairs(b + j * b_stride + p, count);
-#pragma GCC unroll 8
-      for (int i = 0; i < kTileRows; ++i)
-        sums[i][j] = _mm512_dpbf16_ps(sums[i][j], left[i], right);
-    }
-  };
-  std::int64_t p = 0;
-  for (; p + 32 <= k; p += 32)
-    step(p, 32);
-  if (p < k) step(p, k - p);
-#pragma GCC unroll 8
-  for (int i = 0; i < kTileRows; ++i) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kTileCols; ++j)
-      c[i * c_stride + j] = sum_lanes(sums[i][j]);
-  }
-}
+struct PairDots {
+  using Sum = __m512;
+  using Left = std::uint16_t;
+  using Right = std::uint16_t;
+  static constexpr std::int64_t kWidth = 32;
+  static constexpr int kRows = 4;
+  static constexpr int kCols = 6;
 
-template <int kTileRows>
-void dot_columns(const std::uint16_t* a,
-                 std::int64_t a_stride,
-                 const std::uint16_t* b,
-                 std::int64_t b_stride,
-                 std::int64_t cols,
-                 std::int64_t k,
-                 float* c,
-                 std::int64_t c_stride) {
-  if (cols == kDotCols) return dot<kTileRows, kDotCols>(a, a_stride, b, b_stride, k, c, c_stride);
-  for (std::int64_t j = 0; j < cols; ++j)
-    dot<kTileRows, 1>(a, a_stride, b + j * b_stride, b_stride, k, c + j, c_stride);
-}
-
-void dot_tile(const Operand& a,
-              std::int64_t first_a,
-              std::int64_t rows,
-              const Operand& b,
-              std::int64_t first_b,
-              std::int64_t cols,
-              std::int64_t k,
-              float* c) {
-  const auto* left = static_cast<const std::uint16_t*>(a.data) + first_a * a.stride;
-  const auto* right = static_cast<const std::uint16_t*>(b.data) + first_b * b.stride;
-  for (std::int64_t j = 0; j < cols; j += kDotCols) {
-    const std::int64_t n = std::min<std::int64_t>(kDotCols, cols - j);
-    std::int64_t i = 0;
-    for (; i + kDotRows <= rows; i += kDotRows) {
-      dot_columns<kDotRows>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
-                            c + i * cols + j, cols);
-    }
-    for (; i < rows; ++i) {
-      dot_columns<1>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
-                     c + i * cols + j, cols);
-    }
+  static Sum zero() { return _mm512_setzero_ps(); }
+  static __m512bh load(const std::uint16_t* p, std::int64_t count) {
+    if (count >= kWidth) return as_pairs(_mm512_loadu_si512(p));
+    return as_pairs(_mm512_maskz_loadu_epi16((1U << count) - 1U, p));
   }
-}
+  static Sum add_product(Sum sum, __m512bh left, __m512bh right) {
+    return _mm512_dpbf16_ps(sum, left, right);
+  }
+  static float total(Sum sum) { return sum_lanes(sum); }
+};
+
+#include "kernels/cpu/dot_tile-inl.h"
 
 // ---- the most this unit does (peaks.h)
 
@@ -233,7 +167,7 @@ const GemmKernel* bf16_gemm_kernel() {
 }
 
 DotTile bf16_dot_tile() {
-  return has_bf16_dot() ? dot_tile : nullptr;
+  return has_bf16_dot() ? dot_tile<PairDots> : nullptr;
 }
 
 PeakLoop bf16_peak_loop() {

@@ -68,14 +68,10 @@ void cross_entropy(
   if (logits.dtype == DType::f64)
     return ref::cross_entropy(context, logits, targets, grad_scale, loss);
   const auto row = HWY_DYNAMIC_DISPATCH(cross_entropy_row);
-  for_ranges(context, dims.rows, row_grain(dims.cols),
-             [&](std::int64_t begin, std::int64_t end, int) {
-               for (std::int64_t t = begin; t < end; ++t) {
-                 loss.as<float>()[t] =
-                     row(logits.as<float>() + t * dims.cols, dims.cols,
-                         targets.as<const std::int32_t>()[t], static_cast<float>(grad_scale));
-               }
-             });
+  for_rows(context, dims.rows, dims.cols, [&](std::int64_t t) {
+    loss.as<float>()[t] = row(logits.as<float>() + t * dims.cols, dims.cols,
+                              targets.as<const std::int32_t>()[t], static_cast<float>(grad_scale));
+  });
 }
 
 }  // namespace tera::kernels::cpu

@@ -10,6 +10,7 @@
 #include "kernels/contract.h"
 #include "kernels/cpu/column_sums.h"
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/norm_rows.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/ref/ref.h"
@@ -110,57 +111,12 @@ void weight_row(
 
 }  // namespace
 
-void forward_f32(const float* x,
-                 const float* w,
-                 const float* b,
-                 bool centered,
-                 float eps,
-                 std::int64_t n,
-                 float* y,
-                 float* rstd,
-                 float* mean) {
-  forward_row(x, w, b, centered, eps, n, y, rstd, mean);
-}
-void forward_bf16(const Bf16* x,
-                  const Bf16* w,
-                  const Bf16* b,
-                  bool centered,
-                  float eps,
-                  std::int64_t n,
-                  Bf16* y,
-                  float* rstd,
-                  float* mean) {
-  forward_row(x, w, b, centered, eps, n, y, rstd, mean);
-}
-void input_f32(const float* dy,
-               const float* x,
-               const float* w,
-               bool centered,
-               float rstd,
-               float mean,
-               std::int64_t n,
-               float* dx,
-               bool accumulate) {
-  input_row(dy, x, w, centered, rstd, mean, n, dx, accumulate);
-}
-void input_bf16(const Bf16* dy,
-                const Bf16* x,
-                const Bf16* w,
-                bool centered,
-                float rstd,
-                float mean,
-                std::int64_t n,
-                Bf16* dx,
-                bool accumulate) {
-  input_row(dy, x, w, centered, rstd, mean, n, dx, accumulate);
-}
-void weight_f32(
-    const float* dy, const float* x, float rstd, float mean, std::int64_t n, float* dw, float* db) {
-  weight_row(dy, x, rstd, mean, n, dw, db);
-}
-void weight_bf16(
-    const Bf16* dy, const Bf16* x, float rstd, float mean, std::int64_t n, float* dw, float* db) {
-  weight_row(dy, x, rstd, mean, n, dw, db);
+const NormRows& norm_rows() {
+  static constexpr NormRows kRows = {
+      {forward_row<float>, input_row<float>, weight_row<float>},
+      {forward_row<Bf16>, input_row<Bf16>, weight_row<Bf16>},
+  };
+  return kRows;
 }
 
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
@@ -168,13 +124,24 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace tera::kernels::cpu {
+namespace {
 
-HWY_EXPORT(forward_f32);
-HWY_EXPORT(forward_bf16);
-HWY_EXPORT(input_f32);
-HWY_EXPORT(input_bf16);
-HWY_EXPORT(weight_f32);
-HWY_EXPORT(weight_bf16);
+HWY_EXPORT(norm_rows);
+
+// body(rows) with the rows of f32 or bf16.
+template <class Body>
+void with_rows(DType dtype, Body&& body) {
+  const NormRows& rows = HWY_DYNAMIC_DISPATCH(norm_rows)();
+  if (dtype == DType::f32) return body(rows.f32);
+  body(rows.bf16);
+}
+
+// Mean of row t that forward kept; rms norms have none.
+float mean_at(const View& mean, NormType type, std::int64_t t) {
+  return type == NormType::layer ? mean.as<const float>()[t] : 0.0F;
+}
+
+}  // namespace
 
 void norm_forward(const Context& context,
                   NormType type,
@@ -185,21 +152,16 @@ void norm_forward(const Context& context,
                   View y,
                   View rstd,
                   View mean) {
-  const auto dims = contract::check_norm_forward(type, x, w, b, y, rstd, mean);
-  const std::int64_t tokens = dims.rows;
-  const std::int64_t width = dims.cols;
+  const contract::RowDims dims = contract::check_norm_forward(type, x, w, b, y, rstd, mean);
+  const std::int64_t n = dims.cols;
   if (x.dtype == DType::f64) return ref::norm_forward(context, type, x, w, b, eps, y, rstd, mean);
-  const auto rows = [&]<class T>(auto row) {
-    for_ranges(context, tokens, row_grain(width), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        row(x.as<const T>() + t * width, w.as<const T>(), b.as<const T>(), type == NormType::layer,
-            static_cast<float>(eps), width, y.as<T>() + t * width, rstd.as<float>() + t,
-            mean.present() ? mean.as<float>() + t : nullptr);
-      }
+  with_rows(x.dtype, [&]<class T>(const NormRowsOf<T>& rows) {
+    for_rows(context, dims.rows, n, [&](std::int64_t t) {
+      rows.forward(x.as<const T>() + t * n, w.as<const T>(), b.as<const T>(),
+                   type == NormType::layer, static_cast<float>(eps), n, y.as<T>() + t * n,
+                   rstd.as<float>() + t, mean.present() ? mean.as<float>() + t : nullptr);
     });
-  };
-  if (x.dtype == DType::f32) return rows.operator()<float>(HWY_DYNAMIC_DISPATCH(forward_f32));
-  rows.operator()<Bf16>(HWY_DYNAMIC_DISPATCH(forward_bf16));
+  });
 }
 
 void norm_backward_input(const Context& context,
@@ -211,23 +173,18 @@ void norm_backward_input(const Context& context,
                          View mean,
                          View dx,
                          bool accumulate) {
-  const auto dims = contract::check_norm_backward_input(type, dy, x, w, rstd, mean, dx);
-  const std::int64_t tokens = dims.rows;
-  const std::int64_t width = dims.cols;
+  const contract::RowDims dims =
+      contract::check_norm_backward_input(type, dy, x, w, rstd, mean, dx);
+  const std::int64_t n = dims.cols;
   if (x.dtype == DType::f64)
     return ref::norm_backward_input(context, type, dy, x, w, rstd, mean, dx, accumulate);
-  const bool centered = type == NormType::layer;
-  const auto rows = [&]<class T>(auto row) {
-    for_ranges(context, tokens, row_grain(width), [&](std::int64_t begin, std::int64_t end, int) {
-      for (std::int64_t t = begin; t < end; ++t) {
-        row(dy.as<const T>() + t * width, x.as<const T>() + t * width, w.as<const T>(), centered,
-            rstd.as<const float>()[t], centered ? mean.as<const float>()[t] : 0.0F, width,
-            dx.as<T>() + t * width, accumulate);
-      }
+  with_rows(x.dtype, [&]<class T>(const NormRowsOf<T>& rows) {
+    for_rows(context, dims.rows, n, [&](std::int64_t t) {
+      rows.input(dy.as<const T>() + t * n, x.as<const T>() + t * n, w.as<const T>(),
+                 type == NormType::layer, rstd.as<const float>()[t], mean_at(mean, type, t), n,
+                 dx.as<T>() + t * n, accumulate);
     });
-  };
-  if (x.dtype == DType::f32) return rows.operator()<float>(HWY_DYNAMIC_DISPATCH(input_f32));
-  rows.operator()<Bf16>(HWY_DYNAMIC_DISPATCH(input_bf16));
+  });
 }
 
 void norm_backward_weight(const Context& context,
@@ -238,22 +195,19 @@ void norm_backward_weight(const Context& context,
                           View mean,
                           View dw,
                           View db) {
-  const auto dims = contract::check_norm_backward_weight(type, dy, x, rstd, mean, dw, db);
-  const std::int64_t tokens = dims.rows;
-  const std::int64_t width = dims.cols;
+  const contract::RowDims dims =
+      contract::check_norm_backward_weight(type, dy, x, rstd, mean, dw, db);
+  const std::int64_t n = dims.cols;
   if (x.dtype == DType::f64)
     return ref::norm_backward_weight(context, type, dy, x, rstd, mean, dw, db);
-  const bool centered = type == NormType::layer;
-  const auto rows = [&]<class T>(auto row) {
+  with_rows(x.dtype, [&]<class T>(const NormRowsOf<T>& rows) {
     sum_rows_by_blocks(
-        context, tokens, width, db.present() ? 2 : 1, {dw.as<float>(), db.as<float>()},
+        context, dims.rows, n, db.present() ? 2 : 1, {dw.as<float>(), db.as<float>()},
         [&](std::int64_t t, float* weight, float* bias) {
-          row(dy.as<const T>() + t * width, x.as<const T>() + t * width, rstd.as<const float>()[t],
-              centered ? mean.as<const float>()[t] : 0.0F, width, weight, bias);
+          rows.weight(dy.as<const T>() + t * n, x.as<const T>() + t * n, rstd.as<const float>()[t],
+                      mean_at(mean, type, t), n, weight, bias);
         });
-  };
-  if (x.dtype == DType::f32) return rows.operator()<float>(HWY_DYNAMIC_DISPATCH(weight_f32));
-  rows.operator()<Bf16>(HWY_DYNAMIC_DISPATCH(weight_bf16));
+  });
 }
 
 }  // namespace tera::kernels::cpu

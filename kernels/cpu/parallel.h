@@ -23,4 +23,13 @@ inline std::int64_t row_grain(std::int64_t width) {
   return std::max<std::int64_t>(1, 16384 / std::max<std::int64_t>(1, width));
 }
 
+// body(row) for [0, rows), each `width` elements of work.
+template <class Body>
+void for_rows(const Context& context, std::int64_t rows, std::int64_t width, Body&& body) {
+  for_ranges(context, rows, row_grain(width), [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t row = begin; row < end; ++row)
+      body(row);
+  });
+}
+
 }  // namespace tera::kernels::cpu

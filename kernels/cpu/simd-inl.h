@@ -23,7 +23,7 @@ using F32 = hn::ScalableTag<float>;
 using VF = hn::Vec<F32>;
 using U32 = hn::RebindToUnsigned<F32>;
 using U16 = hn::Rebind<std::uint16_t, F32>;
-constexpr std::int64_t kWidth = static_cast<std::int64_t>(hn::MaxLanes(F32()));
+inline constexpr std::int64_t kWidth = static_cast<std::int64_t>(hn::MaxLanes(F32()));
 
 HWY_INLINE VF load(const float* from) {
   return hn::LoadU(F32(), from);

@@ -54,7 +54,8 @@ void attention_forward(const Context&,
                        AttentionOptions options,
                        View out,
                        View lse) {
-  const auto dims = contract::check_attention_forward(q, k, v, first_key, options, out, lse);
+  const auto dims =
+      contract::check_attention("attention_forward", q, k, v, first_key, options, out, lse);
   const std::int64_t group = dims.heads / dims.key_heads;
   std::vector<double> scores(static_cast<std::size_t>(dims.keys));
   std::vector<double> sum(static_cast<std::size_t>(dims.head_dim));
