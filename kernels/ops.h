@@ -106,7 +106,8 @@ struct OpTable {
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
   // q, out [B,Sq,A,D] c; k, v [B,Sk,G,D] c (strides free but the last); first_key [B,Sq] i32: query i
-  // of a sequence sees keys first_key[i] .. query_offset + i. lse [B,Sq,A] a.
+  // of a sequence sees keys first_key[i] .. query_offset + i, and what it does not see never reaches
+  // it, NaN included. lse [B,Sq,A] a.
   void (*attention_forward)(const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
   // Writes dq, dk, dv. delta = sum_d dout out is computed inside. Sq == Sk, query_offset == 0.
   void (*attention_backward)(const Context&, View dout, View q, View k, View v, View first_key, View out, View lse, AttentionOptions, View dq, View dk, View dv);

@@ -117,7 +117,12 @@ class Task {
     const Head v(call_.v, job_.b, job_.g);
     plan_.pack_keys(k, job_.key_begin, job_.key_end, buffers_.keys);
     plan_.pack_keys(v, job_.key_begin, job_.key_end, buffers_.values);
-    if (job_.of_queries) plan_.pack_dims(k, job_.key_begin, job_.key_end, buffers_.key_dims);
+    if (job_.of_queries) {
+      plan_.pack_dims(k, job_.key_begin, job_.key_end, buffers_.key_dims);
+      for (std::int64_t key = job_.key_begin; key < job_.key_end; ++key) {
+        if (!plan_.finite(k, key)) plan_.clear_dims(buffers_.key_dims, key - job_.key_begin);
+      }
+    }
     const std::int64_t n = (job_.key_end - job_.key_begin) * plan_.head_dim;
     std::fill_n(buffers_.dk, n, 0.0F);
     std::fill_n(buffers_.dv, n, 0.0F);
@@ -183,17 +188,25 @@ class Task {
     pack_query_dims(dout, query, count, buffers_.grad_dims);
   }
 
-  // Column panels of dims over the queries of a tile; zero where there is no query.
+  // Column panels of dims over the queries of a tile; zero where there is no query, or none with
+  // finite values: those get a NaN of lse instead.
   void pack_query_dims(const Head& head,
                        std::int64_t query,
                        std::int64_t count,
                        std::uint32_t* to) {
     const std::int64_t nr = plan_.kernel.nr;
     const std::int64_t stride = plan_.units(kColumnPanels * nr) * nr;
-    for (std::int64_t d = 0; d < plan_.head_dim; d += nr, to += stride) {
+    for (std::int64_t d = 0; d < plan_.head_dim; d += nr) {
+      std::uint32_t* panel = to + d / nr * stride;
       plan_.kernel.pack(head.dims(plan_.head_dim),
-                        {d, std::min(nr, plan_.head_dim - d), query, query + count}, nr, to);
-      std::fill(to + plan_.units(count) * nr, to + stride, 0U);
+                        {d, std::min(nr, plan_.head_dim - d), query, query + count}, nr, panel);
+      std::fill(panel + plan_.units(count) * nr, panel + stride, 0U);
+    }
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (plan_.finite(head, query + i)) continue;
+      buffers_.lse[i] = std::numeric_limits<float>::quiet_NaN();
+      for (std::int64_t d = 0; d < plan_.head_dim; d += nr)
+        plan_.clear(to + d / nr * stride, nr, i);
     }
   }
 
@@ -329,10 +342,11 @@ std::vector<Job> jobs_of(const Call& call, const AttentionPlan& plan, int worker
   const std::int64_t heads = d.batch * d.key_heads;
   std::vector<Job> jobs;
   const std::int64_t tile = kColumnPanels * plan.kernel.nr;
-  const bool whole = heads >= 4 * workers || heads % workers == 0 || d.queries <= tile;
+  const bool whole =
+      heads >= std::int64_t{4} * workers || heads % workers == 0 || d.queries <= tile;
   // Runs of whole tiles, so that the sums inside a tile are the same however long the runs are.
-  const std::int64_t runs =
-      std::max<std::int64_t>(1, ceil_div(4 * workers, std::max<std::int64_t>(1, heads)));
+  const std::int64_t runs = std::max<std::int64_t>(
+      1, ceil_div(std::int64_t{4} * workers, std::max<std::int64_t>(1, heads)));
   const std::int64_t query_run = ceil_div(ceil_div(d.queries, runs), tile) * tile;
   const std::int64_t key_run = ceil_div(ceil_div(d.keys, runs), plan.key_block) * plan.key_block;
   for (std::int64_t i = 0; i < heads; ++i) {
@@ -377,7 +391,7 @@ void attention_backward(const Context& context,
   executor.parallel_for(std::ssize(jobs), [&](std::int64_t task, int worker) {
     const Job& job = jobs[static_cast<std::size_t>(task)];
     Carver measure(nullptr);
-    Buffers(measure, plan, job.key_end - job.key_begin);
+    const Buffers measured(measure, plan, job.key_end - job.key_begin);
     Carver carver(executor.scratch(worker, 0, measure.used()));
     Task(call, plan, job, Buffers(carver, plan, job.key_end - job.key_begin)).run();
   });

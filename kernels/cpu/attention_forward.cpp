@@ -16,8 +16,8 @@
 namespace tera::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kPanelsPerBlock =
-    16;                                // 192 keys a tile with 12 rows a panel: 24 KiB of scores
+// 192 keys a tile with 12 rows a panel: 24 KiB of scores.
+constexpr std::int64_t kPanelsPerBlock = 16;
 constexpr std::int64_t kRowByRow = 4;  // queries up to which packing does not pay
 
 struct Call {
@@ -167,11 +167,17 @@ void run_queries(Executor& executor,
   all.set(call.first_key, b, begin, end - begin, call.options.query_offset);
   const std::int64_t packed_begin = all.begin / plan.key_block * plan.key_block;
   Carver measure(nullptr);
-  Buffers(measure, plan, all.end - packed_begin);
+  const Buffers measured(measure, plan, all.end - packed_begin);
   Carver carver(executor.scratch(worker, 0, measure.used()));
   const Buffers buffers(carver, plan, all.end - packed_begin);
+  const Head v(call.v, b, g);
   plan.pack_keys(Head(call.k, b, g), packed_begin, all.end, buffers.keys);
-  plan.pack_dims(Head(call.v, b, g), packed_begin, all.end, buffers.values);
+  plan.pack_dims(v, packed_begin, all.end, buffers.values);
+  for (std::int64_t key = packed_begin; key < all.end; ++key) {
+    if (plan.finite(v, key)) continue;
+    plan.clear_dims(buffers.values, key - packed_begin);
+    plan.poison_key(buffers.keys, key - packed_begin);
+  }
   QueryMask mask(nr);
   for (std::int64_t query = begin; query < end; query += nr) {
     const std::int64_t count = std::min(nr, end - query);
@@ -263,7 +269,7 @@ void attention_forward(const Context& context,
   // Whole sequences per task when there are enough of them; else runs of at least 128 queries.
   const std::int64_t pairs = dims.batch * dims.key_heads;
   const std::int64_t wanted =
-      ceil_div(4 * executor.num_workers(), std::max<std::int64_t>(1, pairs));
+      ceil_div(std::int64_t{4} * executor.num_workers(), std::max<std::int64_t>(1, pairs));
   const std::int64_t runs = std::clamp<std::int64_t>(wanted, 1, ceil_div(dims.queries, 128));
   const std::int64_t length =
       ceil_div(ceil_div(dims.queries, runs), plan.kernel.nr) * plan.kernel.nr;

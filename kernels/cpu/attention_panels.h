@@ -100,6 +100,35 @@ struct AttentionPlan {
       }
     }
   }
+  // A sum over positions multiplies the 0 of every pair that does not see each other with what
+  // stands in the panel. NaN and infinity must not get there: where a position has one, it is
+  // cleared in the panels of such sums, and the pairs that do see it are NaN by their scores.
+  bool finite(const Head& head, std::int64_t position) const {
+    const std::byte* row = head.row(position);
+    if (head.dtype == DType::f32)
+      return tiles.finite_f32(reinterpret_cast<const float*>(row), head_dim);
+    return tiles.finite_bf16(reinterpret_cast<const Bf16*>(row), head_dim);
+  }
+  // Zeroes a position in a panel of `width` dims over positions.
+  void clear(std::uint32_t* panel, std::int64_t width, std::int64_t position) const {
+    // The first of a pair lies in the lower half of its unit.
+    const std::uint32_t kept = !pairs() ? 0U : position % 2 == 0 ? 0xffff0000U : 0x0000ffffU;
+    std::uint32_t* unit = panel + position / kernel.unit_elements * width;
+    for (std::int64_t d = 0; d < width; ++d)
+      unit[d] &= kept;
+  }
+  // Zeroes a key in what pack_dims wrote.
+  void clear_dims(std::uint32_t* panels, std::int64_t key) const {
+    panels += key / key_block * dim_block_stride();
+    for (std::int64_t d = 0; d < head_dim; d += dim_height, panels += dim_panel_stride())
+      clear(panels, std::min(dim_height, head_dim - d), key % key_block);
+  }
+  // Makes a key NaN in what pack_keys wrote, and so its scores.
+  void poison_key(std::uint32_t* panels, std::int64_t key) const {
+    panels += key / kernel.mr * key_panel_stride() + key % kernel.mr;
+    for (std::int64_t unit = 0; unit < dim_units; ++unit)
+      panels[unit * kernel.mr] = 0x7fc07fc0U;  // NaN as f32 and as two bf16
+  }
   // Queries [begin, end), at most nr, as a column panel over D.
   void pack_queries(const Head& head,
                     std::int64_t begin,

@@ -81,9 +81,14 @@ void backward(float* scores,
     for (std::int64_t j = 0; j < keys; ++j) {
       const std::int64_t at = j * kColumns + c;
       VF p = exp_nonpositive(hn::MulSub(load(scores + at), vscale, vlse));
-      if (!mask.everything) p = hn::IfThenZeroElse(hidden(mask, mask.key + j, c), p);
+      VF grad = hn::Mul(hn::Mul(p, vscale), hn::Sub(load(grads + at), vdelta));
+      if (!mask.everything) {
+        const auto unseen = hidden(mask, mask.key + j, c);
+        p = hn::IfThenZeroElse(unseen, p);
+        grad = hn::IfThenZeroElse(unseen, grad);
+      }
       store(p, scores + at);
-      store(hn::Mul(hn::Mul(p, vscale), hn::Sub(load(grads + at), vdelta)), grads + at);
+      store(grad, grads + at);
     }
   }
 }
@@ -105,6 +110,15 @@ float dot(const T* a, const T* b, std::int64_t n) {
     sum = hn::MulAdd(load_n(a + i, count), load_n(b + i, count), sum);
   });
   return sum_lanes(sum);
+}
+
+template <class T>
+bool finite(const T* x, std::int64_t n) {
+  VF sum = hn::Zero(F32());  // of products with 0: NaN as soon as one is not finite
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    sum = hn::MulAdd(load_n(x + i, count), hn::Zero(F32()), sum);
+  });
+  return sum_lanes(sum) == 0;
 }
 
 template <class T>
@@ -130,9 +144,10 @@ float softmax_row(float* scores, std::int64_t n, float highest) {
 }  // namespace
 
 const AttentionTiles& tiles() {
-  static constexpr AttentionTiles table = {kColumns,  softmax,    backward,  scale_rows, dot<float>,
-                                           dot<Bf16>, add<float>, add<Bf16>, softmax_row};
-  return table;
+  static constexpr AttentionTiles kTiles = {kColumns,   softmax,   backward,      scale_rows,
+                                            dot<float>, dot<Bf16>, finite<float>, finite<Bf16>,
+                                            add<float>, add<Bf16>, softmax_row};
+  return kTiles;
 }
 
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE

@@ -18,8 +18,8 @@ struct TileMask {
 
 struct AttentionTiles {
   std::int64_t columns;  // queries per tile: nr of the GEMM kernels
-  // scores become exp(scale score - highest); highest and sum are brought up to date, factor is
-  // what earlier results must be multiplied with.
+  // scores become exp(scale score - highest), 0 where the mask hides the key, whatever stood there;
+  // highest and sum are brought up to date, factor is what earlier results must be multiplied with.
   void (*softmax)(float* scores,
                   std::int64_t keys,
                   const TileMask& mask,
@@ -27,7 +27,8 @@ struct AttentionTiles {
                   float* highest,
                   float* sum,
                   float* factor);
-  // scores become p = exp(scale score - lse), grads (dout . v) become scale p (grad - delta).
+  // scores become p = exp(scale score - lse), grads (dout . v) become scale p (grad - delta); both
+  // are 0 where the mask hides the key, whatever stood there.
   void (*backward)(float* scores,
                    float* grads,
                    std::int64_t keys,
@@ -39,6 +40,9 @@ struct AttentionTiles {
   void (*scale_rows)(float* rows, std::int64_t n, const float* factor);
   float (*dot_f32)(const float* a, const float* b, std::int64_t n);
   float (*dot_bf16)(const Bf16* a, const Bf16* b, std::int64_t n);
+  // Neither NaN nor infinity among x [n].
+  bool (*finite_f32)(const float* x, std::int64_t n);
+  bool (*finite_bf16)(const Bf16* x, std::int64_t n);
   // sum += p v.
   void (*add_f32)(float p, const float* v, float* sum, std::int64_t n);
   void (*add_bf16)(float p, const Bf16* v, float* sum, std::int64_t n);

@@ -7,10 +7,10 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
-#include <hwy/targets.h>
 
 #include "tests/kernels/op_cases.h"
 #include "tests/kernels/support/executors.h"
+#include "tests/kernels/support/targets.h"
 
 namespace tera::kernels::test {
 namespace {
@@ -81,31 +81,21 @@ TEST_P(CpuOps, AgreesWithTheReference) {
   }
 }
 
-// The forms for narrower registers, which this processor would not choose by itself.
 TEST_P(CpuTargets, AgreeWithTheReference) {
-  // Those the kernels are not compiled for fall back to one of the others.
-  const std::int64_t supported =
-      hwy::SupportedTargets() & ~std::int64_t{HWY_SSE4 | HWY_SCALAR | HWY_EMU128};
   const std::vector<OpCase> cases = all_cases(GetParam());
   std::vector<std::vector<Buffer>> expected;
   for (const OpCase& one : cases)
     expected.push_back(run(one, ref_ops(), 1));
-  for (std::int64_t rest = supported; rest != 0; rest &= rest - 1) {
-    const std::int64_t target = rest & -rest;
-    hwy::SetSupportedTargetsForTest(target);
-    hwy::GetChosenTarget().DeInit();
+  for_each_target([&](const char* target) {
     for (std::size_t i = 0; i < cases.size(); ++i) {
       const std::vector<Buffer> got = run(cases[i], cpu_ops(), 1);
       for (const std::size_t output : cases[i].outputs) {
         const std::string difference = compare(cases[i], got[output], expected[i][output]);
-        EXPECT_TRUE(difference.empty())
-            << hwy::TargetName(target) << ", " << cases[i].op << " " << cases[i].name
-            << ", argument " << output << ": " << difference;
+        EXPECT_TRUE(difference.empty()) << target << ", " << cases[i].op << " " << cases[i].name
+                                        << ", argument " << output << ": " << difference;
       }
     }
-  }
-  hwy::SetSupportedTargetsForTest(0);
-  hwy::GetChosenTarget().DeInit();
+  });
 }
 
 TEST_P(CpuOps, GivesTheSameBitsForEveryNumberOfWorkers) {
