@@ -36,10 +36,10 @@ CheckpointModel::CheckpointModel(const spec::RunSpec& spec, data::Tokenizer toke
     : tokenizer_(std::move(tokenizer)),
       pool_(spec.launch.num_threads),
       backend_(make_cpu_backend(pool_)) {
-  const DType dtype = spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
-  params_ =
-      std::make_unique<nn::ParamStore>(*backend_, plan::make_param_table(spec.model),
-                                       nn::ParamStoreOptions{.compute = dtype, .gradients = false});
+  params_ = std::make_unique<nn::ParamStore>(
+      *backend_, plan::make_param_table(spec.model),
+      nn::ParamStoreOptions{.compute = plan::compute_dtype(spec.training.precision),
+                            .gradients = false});
   model_ = std::make_unique<nn::Model>(spec.model, *params_);
 }
 

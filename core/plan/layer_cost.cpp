@@ -34,7 +34,7 @@ LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
   const double sharing = ranks_per_device(spec);
   peak_ = (bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32) / sharing;
   memory_ = device.memory_bytes_per_s * device.memory_efficiency / sharing;
-  element_ = bf16 ? 2 : 4;
+  element_ = static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   tokens_ = double{1} * spec.layout.micro_batch_size * spec.training.seq_length /
             spec.layout.context_parallel_size;
   residual_tokens_ =

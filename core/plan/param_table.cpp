@@ -208,8 +208,12 @@ ParamTable make_part_table(const ModelConfig& model, ModelPart part, int layer) 
   return builder.take();
 }
 
+DType compute_dtype(spec::Precision precision) {
+  return precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
+}
+
 DType weight_dtype(const ParamSpec& param, spec::Precision precision) {
-  return precision == spec::Precision::bf16 && !param.always_f32 ? DType::bf16 : DType::f32;
+  return param.always_f32 ? DType::f32 : compute_dtype(precision);
 }
 
 }  // namespace tera::plan

@@ -75,7 +75,8 @@ struct ParamCounts {
 // weights and biases; attention and dense_ffn their matrices and biases.
 ParamCounts count_params(const spec::ModelConfig& model);
 
-// Storage type of a tensor under a precision.
+// Type of activations and of most weights under a precision, and storage type of one tensor.
+DType compute_dtype(spec::Precision precision);
 DType weight_dtype(const ParamSpec& param, spec::Precision precision);
 
 }  // namespace tera::plan

@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "core/plan/param_table.h"
+
 namespace tera::plan {
 namespace {
 
@@ -17,7 +19,7 @@ class StashBuilder {
   explicit StashBuilder(const spec::RunSpec& spec)
       : model_(spec.model),
         recompute_(spec.layout.recompute),
-        compute_(spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32),
+        compute_(compute_dtype(spec.training.precision)),
         tokens_(std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length),
         hidden_(spec.model.hidden_size),
         in_rows_(spec.model.gated() ? 2 : 1) {}

@@ -12,6 +12,7 @@
 #include "core/base/units.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/memory_model.h"
+#include "core/plan/param_table.h"
 #include "core/plan/placement.h"
 
 namespace tera::plan {
@@ -85,7 +86,8 @@ DataParallel data_parallel(const RunSpec& spec,
   const LocalParams params = local_params(spec, mesh, times.busiest);
   const GroupShape dense = group_shape(mesh.group(0, Axis::context, Axis::data), spec);
   const GroupShape experts = group_shape(mesh.group(0, Axis::expert_data), spec);
-  const double weight_bytes = spec.training.precision == spec::Precision::bf16 ? 2 : 4;
+  const auto weight_bytes =
+      static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   const auto gather_s = [&](double bytes_per_element) {
     return cost.comm().all_gather_s(dense, params.dense * bytes_per_element) +
            cost.comm().all_gather_s(experts, params.experts * bytes_per_element);

@@ -40,16 +40,14 @@ std::vector<data::HostBatch> random_batches(const spec::RunSpec& spec) {
   return batches;
 }
 
-DType compute_dtype(const spec::RunSpec& spec) {
-  return spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
-}
-
 }  // namespace
 
 struct SyntheticTrainer::Parts {
   Parts(const spec::RunSpec& run_spec, Backend& backend)
       : spec(run_spec),
-        params(backend, plan::make_param_table(spec.model), {.compute = compute_dtype(spec)}),
+        params(backend,
+               plan::make_param_table(spec.model),
+               {.compute = plan::compute_dtype(spec.training.precision)}),
         model(spec.model, params),
         executor(model, backend),
         schedule(plan::make_schedule(

@@ -36,10 +36,6 @@ double wall_s() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
-DType compute_dtype(const spec::RunSpec& spec) {
-  return spec.training.precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
-}
-
 // Everything one rank holds while it trains, and the step.
 class RankTrainer {
  public:
@@ -53,7 +49,9 @@ class RankTrainer {
         world_(world),
         backend_(backend),
         options_(options),
-        params_(backend, plan::make_param_table(spec.model), {.compute = compute_dtype(spec)}),
+        params_(backend,
+                plan::make_param_table(spec.model),
+                {.compute = plan::compute_dtype(spec.training.precision)}),
         model_(spec.model, params_),
         executor_(model_, backend),
         schedule_(plan::make_schedule(

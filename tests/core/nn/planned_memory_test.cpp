@@ -58,9 +58,8 @@ TEST_P(PlannedMemory, EqualsWhatIsKeptAndAllocated) {
   spec.training.seq_length = 5;
   spec.training.global_batch_size = 3;
   spec.training.precision = GetParam().precision;
-  const bool bf16 = spec.training.precision == spec::Precision::bf16;
 
-  TinyModel tiny(spec.model, bf16 ? DType::bf16 : DType::f32);
+  TinyModel tiny(spec.model, plan::compute_dtype(spec.training.precision));
   const Batch batch = random_batch(*tiny.backend, 3, 5, spec.model.vocab_size, 5);
   Stash stash(*tiny.backend);
   Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.1};
