@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/base/check.h"
+#include "core/plan/memory_model.h"
 
 namespace tera::nn {
 namespace {
@@ -31,7 +32,7 @@ double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
   TERA_CHECK(pass.batch.targets.present(), "the batch has no targets: no loss to compute");
   TERA_CHECK(!with_backward || pass.loss_scale != 0, "loss_scale is 0: gradients would vanish");
   const std::int64_t tokens = x.dim(0);
-  const std::int64_t chunk_size = std::min(tokens, kChunkTokens);
+  const std::int64_t chunk_size = std::min(tokens, plan::kLogitsChunkTokens);
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
   const auto workspace = [&](std::initializer_list<std::int64_t> shape, DType dtype) {
     return Tensor::empty(*backend_, shape, dtype, MemoryKind::workspace);

@@ -1,6 +1,7 @@
-// LossHead: final norm, output head and cross entropy, in chunks of tokens: the logits [T, V] are
-// never held whole (50,257 words x 8,192 tokens would be 1.6 GB). The gradient at the norm's output
-// and the head's weight gradient are computed with the loss, while a chunk's logits are at hand.
+// LossHead: final norm, output head and cross entropy, in chunks of plan::kLogitsChunkTokens: the
+// logits [T, V] are never held whole (50,257 words x 8,192 tokens would be 1.6 GB). The gradient at
+// the norm's output and the head's weight gradient are computed with the loss, while a chunk's
+// logits are at hand.
 #pragma once
 #include "core/nn/module.h"
 #include "core/nn/norm.h"
@@ -11,8 +12,6 @@ namespace tera::nn {
 // head.dx [T, H].
 class LossHead {
  public:
-  static constexpr std::int64_t kChunkTokens = 256;
-
   // Parameters final_norm and head.weight [V, H], or embedding.tokens when tied.
   LossHead(ParamStore& store, const spec::ModelConfig& config);
 

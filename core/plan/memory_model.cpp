@@ -232,7 +232,8 @@ Term workspace(const RunSpec& spec, const Groups& groups, int stage) {
   const LayerMix mix = layer_mix(model, range);
   const double tokens =
       double{1} * layout.micro_batch_size * spec.training.seq_length / layout.context_parallel_size;
-  const double compute_bytes = spec.training.precision == spec::Precision::bf16 ? 2 : 4;
+  const auto compute_bytes =
+      static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   std::vector<Term> children;
   const double layer_bytes = largest_layer_bytes(spec, mix);
   children.push_back(
@@ -246,12 +247,14 @@ Term workspace(const RunSpec& spec, const Groups& groups, int stage) {
              "Chen et al. 2016, training with sublinear memory"));
   }
   if (stage == layout.pipeline_parallel_size - 1) {
-    const double chunk = std::min<double>(tokens, kLogitsChunkTokens);
+    const double chunk = std::min(tokens, static_cast<double>(kLogitsChunkTokens));
     const double vocab = double{1} * model.vocab_size / layout.tensor_parallel_size;
-    children.push_back(
-        leaf("logits", chunk * vocab * 4,
-             fmt::format("{:.0f} tokens at a time x {:.0f} words x 4 B", chunk, vocab),
-             "the head works through the micro-batch in chunks"));
+    const double word_bytes = compute_bytes < 4 ? 4 + compute_bytes : 4;
+    children.push_back(leaf(
+        "logits", chunk * vocab * word_bytes,
+        fmt::format("{:.0f} tokens at a time x {:.0f} words x {:.0f} B", chunk, vocab, word_bytes),
+        "the head works through the micro-batch in chunks: f32 logits, and their gradient where it "
+        "is bf16"));
   }
   const double exchange =
       double{1} * layout.expert_parallel_size * layout.expert_tensor_parallel_size;

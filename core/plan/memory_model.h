@@ -1,6 +1,7 @@
 // Bytes one rank of each pipeline stage needs, as trees of explained terms. With every size 1 the
 // first four kinds equal what the engine allocates, to the byte.
 #pragma once
+#include <cstdint>
 #include <vector>
 
 #include "core/plan/rank_mesh.h"
@@ -21,7 +22,7 @@ std::vector<StageMemory> plan_memory(const spec::RunSpec& spec,
                                      const std::vector<int>& in_flight);
 
 // Tokens of the logits that exist at once: the head works through the micro-batch in chunks.
-inline constexpr int kLogitsChunkTokens = 512;
+inline constexpr std::int64_t kLogitsChunkTokens = 256;
 
 // Trainable elements one rank keeps gradients for, and those it updates (its ZeRO shard).
 struct LocalParams {
