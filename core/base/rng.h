@@ -4,6 +4,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace tera {
@@ -24,8 +25,11 @@ class Philox {
   std::array<std::uint32_t, 4> words(std::uint64_t step, std::uint64_t index) const;
   // Uniform in [0, 1), 24 bits.
   float uniform(std::uint64_t step, std::uint64_t index) const;
-  // Two independent standard normals (Box-Muller in f64, so that every platform agrees).
+  // Two independent standard normals (Box and Muller 1958) in f64, by additions, multiplications,
+  // divisions and square roots alone, so that every platform agrees to the bit.
   std::array<double, 2> normal2(std::uint64_t step, std::uint64_t index) const;
+  // The same for the indices from `first` on: pairs[2 i] and pairs[2 i + 1] are those of first + i.
+  void normals(std::uint64_t step, std::uint64_t first, std::span<double> pairs) const;
 
  private:
   std::array<std::uint32_t, 2> key_;

@@ -1,7 +1,10 @@
 #include "core/nn/param_store.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <iterator>
+#include <span>
 
 #include "core/base/check.h"
 #include "core/base/rng.h"
@@ -18,7 +21,7 @@ using Fill = std::function<void(std::int64_t begin, std::int64_t end, float* to)
 
 // Makes the values in f32 and rounds them to the tensor's dtype, part by part.
 void fill_from_f32(Backend& backend, const Tensor& tensor, const Fill& fill) {
-  constexpr std::int64_t kPart = std::int64_t{1} << 20;
+  constexpr std::int64_t kPart = std::int64_t{1} << 22;
   constexpr std::int64_t kBlock = std::int64_t{1} << 15;
   const std::int64_t n = tensor.num_elements();
   const Tensor flat = tensor.reshape({n});
@@ -46,10 +49,13 @@ Fill constant(float value) {
 // Element i is half i % 2 of the normal pair i / 2, so any part of a tensor can be made alone.
 Fill normal(double std, const Philox& random) {
   return [std, random](std::int64_t begin, std::int64_t end, float* to) {
-    for (std::int64_t i = begin; i < end; i += 2) {
-      const auto pair = random.normal2(0, static_cast<std::uint64_t>(i / 2));
-      *to++ = static_cast<float>(std * pair[0]);
-      if (i + 1 < end) *to++ = static_cast<float>(std * pair[1]);
+    std::array<double, 1024> values;
+    for (std::int64_t i = begin; i < end; i += std::ssize(values)) {
+      const std::int64_t count = std::min(end - i, std::ssize(values));
+      const auto whole_pairs = static_cast<std::size_t>((count + 1) / 2 * 2);
+      random.normals(0, static_cast<std::uint64_t>(i / 2), std::span(values).first(whole_pairs));
+      for (std::int64_t k = 0; k < count; ++k)
+        *to++ = static_cast<float>(std * values[static_cast<std::size_t>(k)]);
     }
   };
 }

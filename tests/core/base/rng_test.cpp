@@ -1,7 +1,10 @@
 #include "core/base/rng.h"
 
 #include <cmath>
+#include <numbers>
 #include <set>
+#include <span>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -63,6 +66,38 @@ TEST(Philox, NormalHasMeanZeroVarianceOneAndIndependentPair) {
   EXPECT_NEAR(sum / n, 0.0, 5.0 / std::sqrt(n));
   EXPECT_NEAR(squares / n, 1.0, 5.0 * std::sqrt(2.0 / n));
   EXPECT_NEAR(cross / kPairs, 0.0, 5.0 / std::sqrt(kPairs));
+}
+
+// Against the textbook formula in extended precision. Errors: a few roundings of each factor, and
+// of the radius 0.5 ulp more for the log's half; 16 spacings of f64 are several times that.
+TEST(Philox, NormalFollowsBoxAndMuller) {
+  const Philox rng(13, RngPurpose::test);
+  for (std::uint64_t i = 0; i < 100000; ++i) {
+    const auto w = rng.words(2, i);
+    const long double radius =
+        std::sqrt(-2 * std::log((static_cast<long double>(w[0]) + 1) * 0x1p-32L));
+    const long double angle =
+        2 * std::numbers::pi_v<long double> * static_cast<long double>(w[1]) * 0x1p-32L;
+    const auto pair = rng.normal2(2, i);
+    const auto tolerance = static_cast<double>(16 * 0x1p-53L * radius);
+    ASSERT_NEAR(pair[0], static_cast<double>(radius * std::cos(angle)), tolerance) << i;
+    ASSERT_NEAR(pair[1], static_cast<double>(radius * std::sin(angle)), tolerance) << i;
+  }
+}
+
+TEST(Philox, NormalsAreThePairsOneByOne) {
+  const Philox rng(14, RngPurpose::test);
+  constexpr std::uint64_t kFirst = (1ULL << 32U) - 100;  // the counter carries on the way
+  for (const std::size_t count : {0U, 1U, 63U, 64U, 65U, 300U}) {
+    std::vector<double> pairs(2 * count + 1, 7.0);
+    rng.normals(3, kFirst, std::span(pairs).first(2 * count));
+    for (std::size_t i = 0; i < count; ++i) {
+      const auto pair = rng.normal2(3, kFirst + i);
+      ASSERT_EQ(pairs[2 * i], pair[0]) << i << " of " << count;
+      ASSERT_EQ(pairs[2 * i + 1], pair[1]) << i << " of " << count;
+    }
+    EXPECT_EQ(pairs.back(), 7.0) << "written beyond the end";
+  }
 }
 
 TEST(NameHash, DiffersBetweenTensors) {
