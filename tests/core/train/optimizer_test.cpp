@@ -6,31 +6,14 @@
 
 #include <gtest/gtest.h>
 
-#include "core/base/rng.h"
-#include "core/base/thread_pool.h"
-#include "core/plan/param_table.h"
-#include "core/tensor/cpu_backend.h"
 #include "core/train/adamw.h"
 #include "core/train/grad_sync.h"
 #include "kernels/bf16.h"
+#include "tests/core/nn/tiny_model.h"
 #include "tests/support/spawn_ranks.h"
 
 namespace tera::train {
 namespace {
-
-spec::ModelConfig small_model() {
-  spec::ModelConfig m;
-  m.num_layers = 1;
-  m.hidden_size = 8;
-  m.num_attention_heads = 2;
-  m.num_key_value_heads = 1;
-  m.head_dim = 4;
-  m.vocab_size = 11;
-  m.num_experts = 2;
-  m.router_top_k = 1;
-  m.moe_ffn_hidden_size = 6;
-  return m;
-}
 
 void fill(Tensor& tensor, std::uint64_t stream) {
   const Philox rng(5, RngPurpose::test, stream);
@@ -51,7 +34,8 @@ class OptimizerTest : public testing::TestWithParam<DType> {
 };
 
 TEST_P(OptimizerTest, FollowsItsEquations) {
-  nn::ParamStore params(*backend_, plan::make_param_table(small_model()), {.compute = GetParam()});
+  nn::ParamStore params(*backend_, plan::make_param_table(nn::test::moe_config()),
+                        {.compute = GetParam()});
   std::uint64_t stream = 0;
   for (nn::Param& param : params.params())
     fill(param.value, ++stream);
@@ -125,7 +109,8 @@ TEST_P(OptimizerTest, FollowsItsEquations) {
 }
 
 TEST_P(OptimizerTest, HoldsMastersOnlyForBf16Weights) {
-  nn::ParamStore params(*backend_, plan::make_param_table(small_model()), {.compute = GetParam()});
+  nn::ParamStore params(*backend_, plan::make_param_table(nn::test::moe_config()),
+                        {.compute = GetParam()});
   AdamW optimizer(params, {});
   int masters = 0;
   int moments = 0;
@@ -148,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(Precisions,
 TEST(GradSync, NormIsTheRootOfAllSquares) {
   ThreadPool pool(1);
   const auto backend = make_cpu_backend(pool);
-  nn::ParamStore params(*backend, plan::make_param_table(small_model()), {});
+  nn::ParamStore params(*backend, plan::make_param_table(nn::test::moe_config()), {});
   params.zero_grads();
   EXPECT_EQ(gradient_norm(params), 0.0);
   params.params().front().grad.data<float>()[3] = 3.0F;
@@ -169,7 +154,7 @@ TEST(GradSync, SumsOverRanks) {
   test::spawn_ranks(kRanks, [](comm::Communicator& world) {
     ThreadPool pool(1);
     const auto backend = make_cpu_backend(pool);
-    nn::ParamStore params(*backend, plan::make_param_table(small_model()), {});
+    nn::ParamStore params(*backend, plan::make_param_table(nn::test::moe_config()), {});
     for (nn::Param& param : params.params()) {
       for (std::int64_t i = 0; i < param.grad.num_elements(); ++i) {
         param.grad.data<float>()[i] = static_cast<float>((world.rank() + 1) * (i % 7));
