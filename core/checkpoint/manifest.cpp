@@ -68,9 +68,8 @@ class Members {
     }
     if (value.size() != names.size()) {
       for (const auto& [key, unused] : value.items()) {
-        const bool known =
-            std::any_of(names.begin(), names.end(), [&](const char* name) { return key == name; });
-        if (!known) return bad(fmt::format("{}: unknown member \"{}\"", where, key.substr(0, 80)));
+        if (std::find(names.begin(), names.end(), key) == names.end())
+          return bad(fmt::format("{}: unknown member \"{}\"", where, key.substr(0, 80)));
       }
     }
     return Members(value, std::move(where));

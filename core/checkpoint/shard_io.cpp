@@ -124,7 +124,7 @@ void finish_plan(Manifest& manifest, ShardPlan& plan) {
 
 class ShardWriter {
  public:
-  ShardWriter(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
+  explicit ShardWriter(std::unique_ptr<WritableFile> file) : file_(std::move(file)) {}
 
   Result<void> append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {

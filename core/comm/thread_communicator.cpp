@@ -394,6 +394,7 @@ std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size, d
   TERA_CHECK(size >= 1 && timeout_s > 0, "a group of {} ranks with timeout {} s", size, timeout_s);
   const auto group = std::make_shared<Group>(std::make_shared<World>(timeout_s), size, "world");
   std::vector<std::unique_ptr<Communicator>> communicators;
+  communicators.reserve(static_cast<std::size_t>(size));
   for (int rank = 0; rank < size; ++rank)
     communicators.push_back(std::make_unique<ThreadCommunicator>(group, rank));
   return communicators;

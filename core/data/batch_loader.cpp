@@ -159,7 +159,7 @@ Result<std::vector<HostBatch>> PrefetchingLoader::held_out(int num_sequences) {
 Result<std::unique_ptr<BatchLoader>> BatchLoader::open(const spec::RunSpec& spec,
                                                        int data_parallel_rank,
                                                        std::int64_t first_step,
-                                                       std::string chain_before) {
+                                                       const std::string& chain_before) {
   const Slots slots{.micro_batch_size = spec.layout.micro_batch_size,
                     .data_parallel_size = spec.layout.data_parallel_size};
   if (data_parallel_rank < 0 || data_parallel_rank >= slots.data_parallel_size || first_step < 0) {

@@ -40,7 +40,7 @@ class BatchLoader {
   static Result<std::unique_ptr<BatchLoader>> open(const spec::RunSpec& spec,
                                                    int data_parallel_rank,
                                                    std::int64_t first_step,
-                                                   std::string chain_before);
+                                                   const std::string& chain_before);
   virtual ~BatchLoader() = default;
   // The next step's batches; errors (short or changed file) name file, block, expected, got.
   virtual Result<StepBatches> next() = 0;

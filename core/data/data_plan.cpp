@@ -142,6 +142,7 @@ Result<DataPlan> DataPlan::open(const spec::RunSpec& spec) {
     stages.front().weights.push_back(config.weight);
     datasets.push_back(std::move(opened));
   }
+  manifests.reserve(datasets.size());
   for (const Opened& opened : datasets)
     manifests.push_back(&opened.manifest);
   TERA_TRY_VOID(check_tokenizer(spec, manifests));
