@@ -16,7 +16,7 @@ std::string age(double since_s) {
   if (since_s <= 0) return "-";
   const double now_s =
       std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  return format_seconds(std::max(0.0, std::round(now_s - since_s))) + " ago";
+  return format_age(now_s - since_s) + " ago";
 }
 
 void print_runs(const run::RunList& list) {

@@ -1,5 +1,6 @@
 #include "core/base/units.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -183,6 +184,15 @@ std::string format_seconds(double seconds) {
   }
   if (s < 1000 * kDay) return fmt::format("{} d", three_digits(seconds / kDay));
   return fmt::format("{} years", three_digits(seconds / (365.25 * kDay)));
+}
+
+std::string format_age(double seconds) {
+  if (auto text = not_finite(seconds)) return *text;
+  const auto whole = static_cast<std::int64_t>(std::max(0.0, seconds));
+  if (whole < 60) return fmt::format("{} s", whole);
+  if (whole < 3600) return fmt::format("{} min", whole / 60);
+  if (whole < 2 * 86400) return fmt::format("{} h", whole / 3600);
+  return fmt::format("{} d", whole / 86400);
 }
 
 std::string format_money(double usd) {

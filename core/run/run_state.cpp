@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <limits>
 
 #include <fmt/format.h>
@@ -63,8 +62,7 @@ std::optional<RunEvent> last_state_event(const std::vector<RunEvent>& events) {
 
 std::string record_age(const std::optional<MetricRecord>& record) {
   if (!record) return "no record yet";
-  return fmt::format("last record {} ago, step {}",
-                     format_seconds(std::max(0.0, std::round(now_s() - record->time_s))),
+  return fmt::format("last record {} ago, step {}", format_age(now_s() - record->time_s),
                      record->step);
 }
 

@@ -38,6 +38,19 @@ TEST(Units, SecondsReadLikeAPersonSaysThem) {
   EXPECT_EQ(format_seconds(std::numeric_limits<double>::infinity()), "infinite");
 }
 
+TEST(Units, AgesAreWholeUnitsRoundedDown) {
+  EXPECT_EQ(format_age(0.4), "0 s");
+  EXPECT_EQ(format_age(-3), "0 s");  // a clock that was set back
+  EXPECT_EQ(format_age(5), "5 s");
+  EXPECT_EQ(format_age(59.9), "59 s");
+  EXPECT_EQ(format_age(60), "1 min");
+  EXPECT_EQ(format_age(3599), "59 min");
+  EXPECT_EQ(format_age(3600), "1 h");
+  EXPECT_EQ(format_age(47 * 3600), "47 h");
+  EXPECT_EQ(format_age(48 * 3600), "2 d");
+  EXPECT_EQ(format_age(std::nan("")), "n/a");
+}
+
 TEST(Units, MoneyAndEnergy) {
   EXPECT_EQ(format_money(9.8e6), "$9.80 M");
   EXPECT_EQ(format_money(34400), "$34,400");
