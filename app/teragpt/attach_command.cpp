@@ -2,11 +2,14 @@
 #include <chrono>
 #include <deque>
 #include <limits>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
+#include "core/plan/estimate.h"
+#include "core/run/health.h"
 
 namespace tera::app {
 namespace {
@@ -49,11 +52,41 @@ void print_update(const Cli& cli,
   std::fflush(stdout);
 }
 
+// What needs a person, each trouble once, however its numbers move.
+class HealthTeller {
+ public:
+  explicit HealthTeller(const run::RunDirectory& dir) {
+    const Result<spec::RunSpec> spec = dir.spec();
+    if (!spec) return;
+    if (const Result<plan::Estimate> estimate = plan::estimate(*spec))
+      planned_tokens_per_s_ = estimate->tokens_per_s;
+  }
+  void tell(const run::MetricReader::Update& update, const run::RunStatus& status) {
+    for (const run::MetricRecord& record : update.records)
+      health_.observe(record);
+    const double now_s =
+        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    for (const run::Finding& finding : health_.findings(status, now_s, planned_tokens_per_s_)) {
+      const Diagnostic& what = finding.what;
+      if (what.severity == Severity::note || !told_.insert(finding.key).second) continue;
+      fmt::print(stderr, "{}: {}: {}\n", what.severity == Severity::error ? "error" : "warning",
+                 what.field, printable(what.message));
+      if (!what.hint.empty()) fmt::print(stderr, "hint:  {}\n", what.hint);
+    }
+  }
+
+ private:
+  run::Health health_;
+  std::set<std::string> told_ = {"end"};  // that one is the last line of attach
+  double planned_tokens_per_s_ = 0;
+};
+
 void attach(Cli& cli, const AttachArguments& args) {
   const std::optional<run::RunDirectory> dir = open_run(cli, args.run);
   if (!dir) return;
   catch_stop_signals();
   run::MetricReader reader(dir->metrics_dir());
+  HealthTeller health(*dir);
   constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
   constexpr std::size_t kLastAsText = 10;
   std::size_t most =
@@ -70,6 +103,7 @@ void attach(Cli& cli, const AttachArguments& args) {
     if (!update) return cli.fail(update.error());
     print_update(cli, *update, status->num_steps, most);
     most = kAll;
+    health.tell(*update, *status);
     if (!is_under_way(*status)) {
       fmt::print(stderr, "run {} {}: {}\n", dir->id(), run::run_state_name(status->state),
                  printable(status->detail));

@@ -35,7 +35,7 @@ QString runFacts(const run::RunStatus& status, double now_s) {
     facts << tr("about %1 left").arg(qs(format_seconds(perStep * static_cast<double>(left))));
   }
   if (status.last_record_s > 0 && status.alive)
-    facts << tr("record %1 s old").arg(std::max(0.0, now_s - status.last_record_s), 0, 'f', 0);
+    facts << tr("record %1 old").arg(qs(format_age(now_s - status.last_record_s)));
   return facts.join(QStringLiteral("  ·  "));
 }
 

@@ -91,7 +91,7 @@ void MonitorHeader::showStatus(const run::RunStatus& status, double now_s, doubl
   const double age = now_s - status.last_record_s;
   const bool stale = status.alive && status.last_record_s > 0 && age > staleAfter_s;
   m_state->setText(m_stopping ? tr("▲ stopping")
-                   : stale    ? tr("▲ no record for %1").arg(qs(format_seconds(std::floor(age))))
+                   : stale    ? tr("▲ no record for %1").arg(qs(format_age(age)))
                               : runStateText(status.state));
   m_state->setTone(m_stopping || stale ? ToneLabel::Warning : toneOf(status.state));
   m_state->setToolTip(qs(status.detail));

@@ -157,7 +157,7 @@ void MonitorPage::attached() {
   m_loads.clear();
   m_records->clear();
   m_attention->clear();
-  m_rules.clear();
+  m_health = {};
   m_waiting.clear();
   m_anyUpdate = m_unreadable = false;
   m_endShown = m_wasAlive = false;
@@ -188,7 +188,7 @@ void MonitorPage::take(const std::shared_ptr<const RunUpdate>& update) {
       model->truncateFrom(update->replacedFromStep);
   }
   m_waiting.insert(m_waiting.end(), update->records.begin(), update->records.end());
-  m_rules.observeProblems(update->problems);
+  m_health.observe_problems(update->problems);
   m_records->appendLog(update->logLines, update->logRestarted);
   if (m_records->setEvents(update->events)) {
     std::vector<std::pair<std::int64_t, QString>> markers;
@@ -211,7 +211,7 @@ void MonitorPage::drain() {
     slice.assign(std::make_move_iterator(m_waiting.begin()), std::make_move_iterator(end));
     m_waiting.erase(m_waiting.begin(), end);
     for (const run::MetricRecord& record : slice)
-      m_rules.observe(record);
+      m_health.observe(record);
     for (MetricSeriesModel* model : {&m_loss, &m_grad, &m_speed})
       model->append(slice);
     for (auto record = slice.rbegin(); record != slice.rend(); ++record) {
@@ -226,11 +226,14 @@ void MonitorPage::drain() {
 void MonitorPage::showStatus() {
   const run::RunStatus& status = m_session.feed().status();
   const double now = nowSeconds();
-  m_header->showStatus(status, now, m_rules.staleAfter());
+  m_header->showStatus(status, now, m_health.stale_after_s());
   emit factsChanged(tr("%1 · %2").arg(qs(status.name), runFacts(status, now)));
   const bool any = m_loss.rowCount() > 0;
+  std::vector<Diagnostic> found;
+  for (run::Finding& finding : m_health.findings(status, now, m_session.feed().planned()))
+    found.push_back(std::move(finding.what));
   m_attention->setFindings(
-      m_rules.findings(status, now, m_session.feed().planned()),
+      std::move(found),
       any ? tr("✓ Nothing. Watched: loss spikes and NaN, silence, speed against the plan, hot and "
                "dead experts.")
           : tr("Waiting for the first record. %1").arg(qs(status.detail)),

@@ -5,8 +5,8 @@
 #include <deque>
 #include <memory>
 
+#include "core/run/health.h"
 #include "gui/job.h"
-#include "gui/models/attention.h"
 #include "gui/models/expert_load_model.h"
 #include "gui/models/metric_series_model.h"
 #include "gui/page.h"
@@ -69,7 +69,7 @@ class MonitorPage : public Page {
 
   MetricSeriesModel m_loss, m_grad, m_speed;
   ExpertLoadModel m_loads;
-  AttentionRules m_rules;
+  run::Health m_health;
   std::deque<run::MetricRecord> m_waiting;
   QTimer m_drain;
   bool m_anyUpdate = false, m_unreadable = false;

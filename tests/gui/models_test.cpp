@@ -2,7 +2,6 @@
 #include <QAbstractItemModelTester>
 
 #include "core/plan/estimate.h"
-#include "gui/models/attention.h"
 #include "gui/models/diagnostic_model.h"
 #include "gui/models/expert_load_model.h"
 #include "gui/models/log_model.h"
@@ -200,58 +199,6 @@ TEST(ExpertLoadModel, DividesEachLayerByItsMean) {
   EXPECT_DOUBLE_EQ(model.expertMean(3), (1 + 1 + 2) / 3.0);
   model.clear();
   EXPECT_EQ(model.columnCount(), 0);
-}
-
-TEST(AttentionRules, FindsASpikeButNotTheFallOfAHealthyRun) {
-  AttentionRules rules;
-  run::RunStatus status;
-  status.state = run::RunState::running;
-  status.alive = true;
-  std::mt19937 random(3);
-  std::normal_distribution<double> noise(0, 0.05);
-  for (int step = 1; step <= 300; ++step)
-    rules.observe(record(step, 4 + 4 * std::exp(-step / 60.0) + noise(random)));
-  EXPECT_TRUE(rules.findings(status, 0, 0).empty());
-  rules.observe(record(301, 9));
-  const auto found = rules.findings(status, 0, 0);
-  ASSERT_EQ(found.size(), 1U);
-  EXPECT_NE(found.front().message.find("spike at step 301"), std::string::npos);
-}
-
-TEST(AttentionRules, NamesNotANumberSilenceAndSlowness) {
-  AttentionRules rules;
-  run::RunStatus status;
-  status.state = run::RunState::running;
-  status.alive = true;
-  status.last_record_s = 1000;
-  run::MetricRecord slow = record(5, std::nan(""));
-  slow.values.emplace_back("tokens_per_s", 100);
-  slow.values.emplace_back("step_s", 1.0);
-  rules.observe(slow);
-  const auto found = rules.findings(status, 1034, 1000);
-  ASSERT_EQ(found.size(), 3U);
-  EXPECT_EQ(found[0].severity, Severity::error);
-  EXPECT_NE(found[0].message.find("since step 5"), std::string::npos);
-  EXPECT_NE(found[1].message.find("no record for 34"), std::string::npos);
-  EXPECT_NE(found[2].message.find("10"), std::string::npos);
-  EXPECT_EQ(rules.findings(status, 1009, 0).size(), 1U);  // nine seconds are not silence yet
-}
-
-TEST(AttentionRules, ListsHotAndDeadExpertsOfTheNewestRecord) {
-  AttentionRules rules;
-  run::MetricRecord loads = record(1, 5);
-  loads.expert_load = {{1, 1, 1, 1, 1, 1, 1, 1, 1, 12}, {0, 1, 1, 1, 1, 1, 1, 1, 1, 1}};
-  loads.expert_layers = {3, 4};
-  rules.observe(loads);
-  const auto found = rules.findings({}, 0, 0);
-  ASSERT_EQ(found.size(), 2U);
-  EXPECT_EQ(found[0].field, "layer 3 expert 9");
-  EXPECT_NE(found[0].message.find("hot"), std::string::npos);
-  EXPECT_NE(found[1].message.find("dead"), std::string::npos);
-  EXPECT_EQ(found[0].severity, Severity::note);  // the router is still settling
-  loads.step = 500;
-  rules.observe(loads);
-  EXPECT_EQ(rules.findings({}, 0, 0)[0].severity, Severity::warning);
 }
 
 }  // namespace
