@@ -1,14 +1,17 @@
 #include "app/teragpt/cli.h"
 
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
@@ -16,13 +19,15 @@
 namespace tera::app {
 namespace {
 
-std::atomic<int> g_stop_requests{
-    0};  // written by the signal handler: the one global of the program
+// Written by the signal handler: the globals of the program.
+std::atomic<int> g_stop_requests{0};
+std::atomic<int> g_impatience{0};
 
-void on_stop_signal(int) {
-  if (g_stop_requests.fetch_add(1) >= 1) {
-    _exit(128 + SIGINT);
-  }
+// A terminal that closes sends SIGHUP through the shell and by itself, and with it may come
+// SIGTERM: only a person who asks twice wants to lose what was not saved.
+void on_stop_signal(int number) {
+  g_stop_requests.fetch_add(1);
+  if (number != SIGHUP && g_impatience.fetch_add(1) >= 1) _exit(128 + SIGINT);
 }
 
 double now_s() {
@@ -44,8 +49,9 @@ std::string_view severity_name(Severity severity) {
 }  // namespace
 
 void Cli::fail(const Error& error) {
-  fmt::print(stderr, "error: {}\n", error.message);
-  if (!error.hint.empty()) fmt::print(stderr, "hint:  {}\n", error.hint);
+  // fputs: a terminal that is gone must not turn this error into another one.
+  std::fputs(fmt::format("error: {}\n", error.message).c_str(), stderr);
+  if (!error.hint.empty()) std::fputs(fmt::format("hint:  {}\n", error.hint).c_str(), stderr);
   switch (error.code) {
     case ErrorCode::invalid_input:
     case ErrorCode::not_found:
@@ -113,6 +119,25 @@ void catch_stop_signals() {
   action.sa_handler = on_stop_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  struct sigaction hangup = {};
+  sigaction(SIGHUP, nullptr, &hangup);
+  if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup means: go on
+}
+
+void outlive_readers() {
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+void print_if_read(const std::string& text) {
+  const bool printed = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
+  if (printed && std::fflush(stdout) == 0) return;
+  if (errno != EPIPE && errno != EIO) return;  // a full disk is told at the end
+  const int nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  if (nowhere < 0) return;
+  static_cast<void>(::dup2(nowhere, STDOUT_FILENO));
+  ::close(nowhere);
+  std::clearerr(stdout);
+  spdlog::info("nobody reads standard output any more; the work goes on");
 }
 
 Progress::Progress(std::string what, std::string unit)

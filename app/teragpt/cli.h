@@ -45,9 +45,15 @@ void add_set_option(CLI::App& verb, std::vector<std::string>& overrides);
 // Checks a whole number of at least `lowest`.
 CLI::Validator at_least(std::int64_t lowest);
 
-// Counts SIGINT and SIGTERM; the second one ends the process at once.
+// Counts SIGINT, SIGTERM and SIGHUP (a terminal that closed, unless nohup has it ignored); a second
+// SIGINT or SIGTERM ends the process at once.
 const std::atomic<int>& stop_requests();
 void catch_stop_signals();
+
+// For work that goes on when whoever reads its output leaves: a closed pipe is no signal then, and
+// text for a reader who has left is dropped.
+void outlive_readers();
+void print_if_read(const std::string& text);
 
 // Progress of long work: a bar on a terminal, a line every few seconds elsewhere, always on stderr.
 class Progress {

@@ -76,12 +76,11 @@ void print_step(const run::MetricRecord& record, std::int64_t num_steps) {
   const bool shown = record.step == 1 || record.step % 10 == 0 || record.step == num_steps ||
                      record.has("eval_loss");
   if (!shown) return;
-  fmt::print(
+  print_if_read(fmt::format(
       "  step {:>4}/{}  loss {:.4f}  {:>11}{}\n", record.step, num_steps,
       record.value("loss", std::nan("")), format_rate(record.value("tokens_per_s", 0), "tok/s"),
       record.has("eval_loss") ? fmt::format("  held-out {:.4f}", record.value("eval_loss", 0))
-                              : "");
-  std::fflush(stdout);
+                              : ""));
 }
 
 nlohmann::ordered_json report_json(const run::RunDirectory& dir,
@@ -192,8 +191,8 @@ Result<void> run_demo(Cli& cli, const DemoArguments& args) {
   if (end == train::TrainEnd::stopped) {
     cli.exit_code = exit_stopped;
     if (!cli.json)
-      fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n",
-                 dir.id());
+      print_if_read(fmt::format(
+          "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir.id()));
     return {};
   }
   if (!cli.json) print_report(dir, spec, estimate, seen);
@@ -220,6 +219,7 @@ void add_demo_command(CLI::App& root, Cli& cli) {
   verb->footer("Example:\n  teragpt demo --steps 100");
   verb->callback([&cli, args] {
     catch_stop_signals();
+    outlive_readers();
     if (const Result<void> done = run_demo(cli, *args); !done) {
       Error error = done.error();
       if (stop_requests().load() > 0) error.hint = "start it again: what was ready is kept";

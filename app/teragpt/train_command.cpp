@@ -64,22 +64,17 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) 
 }
 
 void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t num_steps) {
-  if (cli.json) {
-    fmt::print("{}", json_line(record));
-    std::fflush(stdout);
-    return;
-  }
-  fmt::print("{}\n", record_line(record, num_steps));
-  std::fflush(stdout);
+  print_if_read(cli.json ? json_line(record) : record_line(record, num_steps) + "\n");
 }
 
 void train(Cli& cli, const TrainArguments& args) {
   catch_stop_signals();  // before the run directory is made: it is never left half-written
+  outlive_readers();
   const std::optional<run::RunDirectory> dir = open_run(cli, args);
   if (!dir) return;
   const Result<spec::RunSpec> spec = dir->spec();
   if (!spec) return cli.fail(spec.error());
-  if (!cli.json) fmt::print("run {}\n", dir->path().string());
+  if (!cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
   bool any_step = false;
   train::TrainOptions options{.resume = args.resume,
                               .stop_at_step = args.steps,
@@ -93,10 +88,11 @@ void train(Cli& cli, const TrainArguments& args) {
   if (*end == train::TrainEnd::stopped) {
     cli.exit_code = exit_stopped;
     if (!cli.json)
-      fmt::print("stopped after a checkpoint; go on with: teragpt train --run {} --resume\n",
-                 dir->id());
+      print_if_read(fmt::format(
+          "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir->id()));
   } else if (!any_step && !cli.json) {
-    fmt::print("nothing left to train: all {} steps are done\n", spec->training.num_steps);
+    print_if_read(
+        fmt::format("nothing left to train: all {} steps are done\n", spec->training.num_steps));
   }
 }
 
@@ -120,7 +116,8 @@ void add_train_command(CLI::App& root, Cli& cli) {
   verb->footer(
       "Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
       "  teragpt train --run 20260101-120000-0a1b2c3d --resume\n"
-      "Ctrl-C writes a checkpoint and leaves with exit code 75; a second Ctrl-C leaves at once.");
+      "Ctrl-C, or closing the terminal, writes a checkpoint and leaves with exit code 75;\n"
+      "a second Ctrl-C leaves at once. A reader that leaves (| head) does not end the training.");
   verb->callback([&cli, args, verb] {
     if (args->spec.empty() && args->run.empty()) {
       cli.fail({ErrorCode::invalid_input,
