@@ -1,30 +1,26 @@
-// kill -9 at random moments, then --resume: the loss of every later step equals the undisturbed
-// run.
+// kill -9 at random moments, then --resume: loss, gradient norm and data chain of every later step
+// equal those of the undisturbed run, bit for bit.
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <random>
-#include <thread>
-
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 
 #include "core/run/metric_stream.h"
 #include "core/run/run_state.h"
-#include "core/spec/yaml.h"
+#include "core/spec/run_spec.h"
+#include "tests/app/run_program.h"
 #include "tests/support/toy_dataset.h"
-
-extern char** environ;
 
 namespace tera {
 namespace {
 
 namespace fs = std::filesystem;
+using test::RunningTeragpt;
+
+constexpr std::int64_t kSteps = 120;
 
 class KillResume : public testing::Test {
  protected:
@@ -45,7 +41,7 @@ class KillResume : public testing::Test {
     spec_.model.moe_ffn_hidden_size = 64;
     spec_.training.seq_length = 64;
     spec_.training.global_batch_size = 8;
-    spec_.training.num_steps = 120;
+    spec_.training.num_steps = kSteps;
     spec_.training.checkpoint_interval = 7;
     spec_.training.eval_interval = 0;
     spec_.layout.micro_batch_size = 4;
@@ -58,33 +54,18 @@ class KillResume : public testing::Test {
     if (!dir) throw std::runtime_error(dir.error().message);
     return *dir;
   }
-
-  static pid_t start(const run::RunDirectory& dir, bool resume) {
-    const std::string program =
-        std::string(std::getenv("TERA_BINARY_DIR")) + "/app/teragpt/teragpt";
-    std::vector<std::string> words = {program, "train", "--run", dir.path().string(), "--json"};
-    if (resume) words.emplace_back("--resume");
-    std::vector<char*> argv;
-    for (std::string& word : words)
-      argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", 1, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", 1, 0);
-    pid_t pid = -1;
-    const int error = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    EXPECT_EQ(error, 0) << program;
-    return pid;
+  static std::vector<std::string> train(const run::RunDirectory& dir) {
+    std::vector<std::string> words = {"train", "--run", dir.path().string(), "--json"};
+    if (has_checkpoint(dir)) words.emplace_back("--resume");
+    return words;
   }
-
-  static int wait_for(pid_t pid) {
-    int status = 0;
-    waitpid(pid, &status, 0);
-    return status;
+  static bool has_checkpoint(const run::RunDirectory& dir) {
+    return std::any_of(fs::directory_iterator(dir.checkpoints_dir()), fs::directory_iterator(),
+                       [](const auto& entry) {
+                         return fs::exists(entry.path() / "COMMIT") &&
+                                entry.path().extension().empty();
+                       });
   }
-
   static std::map<std::int64_t, run::MetricRecord> records(const run::RunDirectory& dir) {
     run::MetricReader reader(dir.metrics_dir());
     std::map<std::int64_t, run::MetricRecord> found;
@@ -99,38 +80,61 @@ class KillResume : public testing::Test {
   spec::RunSpec spec_;
 };
 
-TEST_F(KillResume, LossesEqualTheUndisturbedRun) {
+// Lets it train until `from` has been printed, then for `seconds` more or until `to`, and kills it
+// there. The pipe is full a few records after the last line that is read here, so it cannot end.
+void kill_between(RunningTeragpt& program, std::int64_t from, std::int64_t to, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  std::optional<Clock::time_point> end;
+  for (std::int64_t step = 0; step < to;) {
+    const double left = end ? std::chrono::duration<double>(*end - Clock::now()).count() : 60;
+    if (end && left <= 0) break;
+    const std::optional<std::string> line = program.read_line(left);
+    if (!line) {
+      ASSERT_TRUE(end) << "no step " << from;
+      break;
+    }
+    const Result<run::MetricRecord> record = run::parse_json_line(*line);
+    ASSERT_TRUE(record) << *line;
+    step = record->step;
+    if (step >= from && !end)
+      end = Clock::now() +
+            std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
+  program.send(SIGKILL);
+}
+
+TEST_F(KillResume, EveryLaterStepEqualsTheUndisturbedRun) {
   const run::RunDirectory whole = create();
-  ASSERT_EQ(wait_for(start(whole, false)), 0);
+  const test::ProgramResult undisturbed = test::run_teragpt(train(whole));
+  ASSERT_EQ(undisturbed.exit_code, 0) << undisturbed.err;
   const auto expected = records(whole);
-  ASSERT_EQ(expected.size(), 120U);
-  const double seconds = expected.at(120).time_s - expected.at(1).time_s;
+  ASSERT_EQ(std::ssize(expected), kSteps);
+  const double seconds_per_step =
+      (expected.at(kSteps).time_s - expected.at(1).time_s) / static_cast<double>(kSteps - 1);
 
   std::random_device device;
   const unsigned seed = device();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   const run::RunDirectory broken = create();
-  int kills = 0;
-  bool has_checkpoint = false;
-  while (kills < 3) {
-    const pid_t pid = start(broken, has_checkpoint);
-    std::uniform_real_distribution<double> moment(0.05, 0.6);
-    std::this_thread::sleep_for(std::chrono::duration<double>(0.05 + seconds * moment(random)));
-    ASSERT_EQ(kill(pid, SIGKILL), 0);
-    const int status = wait_for(pid);
-    if (WIFSIGNALED(status)) ++kills;
-    EXPECT_NE(run::run_status(broken)->state, run::RunState::running);
-    has_checkpoint = fs::exists(broken.checkpoints_dir()) &&
-                     !fs::is_empty(broken.checkpoints_dir()) &&
-                     std::any_of(fs::directory_iterator(broken.checkpoints_dir()),
-                                 fs::directory_iterator(), [](const auto& entry) {
-                                   return fs::exists(entry.path() / "COMMIT") &&
-                                          entry.path().extension().empty();
-                                 });
-    if (WIFEXITED(status)) break;  // it finished before the kill: all steps are there
+  // Each kill in its own third, at a random step and a random moment after it: anywhere in a step
+  // or a checkpoint, the first perhaps before there is any. Records in the pipe end before kSteps.
+  constexpr std::int64_t kThird = 37;
+  for (int kill = 0; kill < 3; ++kill) {
+    const std::int64_t first = 1 + kill * kThird;
+    const std::int64_t from =
+        std::uniform_int_distribution<std::int64_t>(first, first + kThird - 8)(random);
+    const double seconds = std::uniform_real_distribution<double>(0, 7 * seconds_per_step)(random);
+    RunningTeragpt program(train(broken), RunningTeragpt::Output::pipe);
+    kill_between(program, from, first + kThird - 1, seconds);
+    ASSERT_EQ(program.wait(), 128 + SIGKILL) << "kill " << kill << " after step " << from;
+    EXPECT_EQ(run::run_status(broken)->state, run::RunState::died);
+    EXPECT_GE(run::run_status(broken)->step, from);
   }
-  ASSERT_EQ(wait_for(start(broken, has_checkpoint)), 0);
+  const test::ProgramResult last = test::run_teragpt(train(broken));
+  ASSERT_EQ(last.exit_code, 0) << last.err;
+  EXPECT_EQ(run::run_status(broken)->attempt, 4) << "three were killed";
+
   const auto got = records(broken);
   ASSERT_EQ(got.size(), expected.size());
   for (const auto& [step, record] : expected) {
@@ -139,7 +143,6 @@ TEST_F(KillResume, LossesEqualTheUndisturbedRun) {
         << "step " << step;
     EXPECT_EQ(got.at(step).data_chain, record.data_chain) << "step " << step;
   }
-  EXPECT_GE(kills, 1);
 }
 
 }  // namespace
