@@ -1,11 +1,15 @@
 // teragpt launch: starts a run in the background, after showing byte for byte what will run.
+#include <chrono>
+#include <thread>
+
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
+#include "core/base/hash.h"
 #include "core/base/units.h"
 #include "core/launch/launcher.h"
+#include "core/launch/preflight.h"
 #include "core/plan/estimate.h"
-#include "core/base/hash.h"
 #include "core/spec/validate.h"
 
 namespace tera::app {
@@ -21,12 +25,36 @@ struct LaunchArguments {
   std::vector<std::string> overrides;
 };
 
-// What is to be launched: a run that exists, or one that is planned under a new id.
+// What is to be launched: a run that exists, or one that is planned under a new id (in a dry run a
+// word that stands for it).
 struct Plan {
   spec::RunSpec spec;
   run::RunDirectory dir;
   bool is_new = false;
 };
+
+nlohmann::ordered_json refusal(const std::vector<launch::Check>& checks) {
+  return {{"schema", "teragpt.launch/1"}, {"checks", to_json(checks)}};
+}
+
+// Reads the spec; its problems are told with their lines, and are the only checks there are then.
+bool read_spec(Cli& cli, const LaunchArguments& args, spec::RunSpec& spec) {
+  spec::ParsedSpec parsed = spec::load_and_validate(args.spec, args.overrides);
+  cli.report(args.spec, parsed.diagnostics);
+  spec = std::move(parsed.spec);
+  if (!has_errors(parsed.diagnostics)) return true;
+  std::vector<launch::Check> checks;
+  for (const Diagnostic& d : parsed.diagnostics) {
+    if (d.severity != Severity::error) continue;
+    checks.push_back(
+        {.state = launch::CheckState::failed,
+         .name = "spec",
+         .detail = fmt::format("{}{}{}", d.field, d.field.empty() ? "" : ": ", d.message),
+         .hint = d.hint});
+  }
+  if (cli.json) cli.print_json(refusal(checks));
+  return false;
+}
 
 std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
   if (!args.run.run.empty()) {
@@ -40,17 +68,15 @@ std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
     return Plan{std::move(*spec), *dir, false};
   }
   spec::RunSpec spec;
-  if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
-  if (const std::vector<Diagnostic> engine = spec::validate_for_engine(spec); has_errors(engine)) {
-    cli.report(args.spec, engine);
-    return std::nullopt;
-  }
-  return Plan{std::move(spec),
-              run::RunDirectory::planned(posix_vfs(), args.run.root_path(), run::make_run_id()),
+  if (!read_spec(cli, args, spec)) return std::nullopt;
+  const std::string id = args.dry_run ? launch::kPlannedRunId : run::make_run_id();
+  return Plan{std::move(spec), run::RunDirectory::planned(posix_vfs(), args.run.root_path(), id),
               true};
 }
 
-nlohmann::ordered_json to_json(const Plan& plan, const launch::LaunchScript& script) {
+nlohmann::ordered_json launch_json(const Plan& plan,
+                                   const launch::LaunchScript& script,
+                                   const std::vector<launch::Check>& checks) {
   nlohmann::ordered_json files = nlohmann::ordered_json::object();
   for (const auto& [path, text] : script.files)
     files[path] = {{"sha256", sha256_hex(text)}, {"text", text}};
@@ -63,6 +89,8 @@ nlohmann::ordered_json to_json(const Plan& plan, const launch::LaunchScript& scr
                                      {"target", "local"},
                                      {"attempt", script.attempt},
                                      {"hash", script.hash},
+                                     {"checks", to_json(checks)},
+                                     {"command", script.command_line()},
                                      {"argv", script.argv},
                                      {"environment", environment},
                                      {"inherited", launch::inherited_variables()},
@@ -78,12 +106,17 @@ nlohmann::ordered_json to_json(const Plan& plan, const launch::LaunchScript& scr
   return document;
 }
 
-void print_dry_run(const Plan& plan, const launch::LaunchScript& script) {
+void print_dry_run(const Plan& plan,
+                   const launch::LaunchScript& script,
+                   const std::vector<launch::Check>& checks) {
   fmt::print("run          {}{}\n", plan.dir.path().string(),
-             plan.is_new ? "  (a new id is drawn at the start)" : "");
+             plan.is_new ? fmt::format("  ({} stands for the id that is drawn at the start)",
+                                       launch::kPlannedRunId)
+                         : "");
+  for (const launch::Check& check : checks)
+    fmt::print("check        {:<7}  {}: {}\n", launch::check_state_name(check.state), check.name,
+               check.detail);
   fmt::print("command      {}\n", script.command_line());
-  for (const auto& [name, value] : script.environment)
-    fmt::print("environment  {}={}\n", name, launch::shell_quote(value));
   fmt::print("inherited    {}\n", fmt::join(launch::inherited_variables(), " "));
   fmt::print("output       {}\n", script.log);
   if (const Result<plan::Estimate> estimate = plan::estimate(plan.spec)) {
@@ -121,36 +154,69 @@ Result<std::int64_t> start(launch::Launcher& launcher,
   return pid;
 }
 
+// Waits until the process has taken the run, for a few seconds at most: one that refuses it at once
+// is told here, not only to who looks later.
+Result<void> wait_until_taken(const run::RunDirectory& dir, const std::string& root_option) {
+  constexpr int kLooks = 250;
+  for (int i = 0; i < kLooks; ++i) {
+    TERA_TRY(const run::RunStatus status, run::run_status(dir));
+    if (status.alive || status.state == run::RunState::completed) return {};
+    if (status.state == run::RunState::failed || status.state == run::RunState::died) {
+      return fail(ErrorCode::failed, fmt::format("run {}: {}", dir.id(), status.detail),
+                  fmt::format("teragpt logs {}{}", dir.id(), root_option));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  return {};
+}
+
+void start_and_tell(Cli& cli,
+                    const LaunchArguments& args,
+                    Plan& plan,
+                    const launch::LaunchOptions& options,
+                    nlohmann::ordered_json document) {
+  const std::unique_ptr<launch::Launcher> launcher = launch::make_local_launcher();
+  const Result<std::int64_t> pid = start(*launcher, plan, options);
+  if (!pid) return cli.fail(pid.error());
+  const std::string root =
+      args.run.root.empty() ? std::string() : " --root " + launch::shell_quote(args.run.root);
+  const Result<void> taken = wait_until_taken(plan.dir, root);
+  if (cli.json) {
+    document["pid"] = *pid;
+    cli.print_json(document);
+  }
+  if (!taken) return cli.fail(taken.error());
+  if (cli.json) return;
+  fmt::print("run {} started (process {})\n", plan.dir.id(), *pid);
+  fmt::print("watch it: teragpt attach {0}{1}\nend it:   teragpt stop {0}{1}\n", plan.dir.id(),
+             root);
+}
+
 void launch_run(Cli& cli, const LaunchArguments& args) {
   std::optional<Plan> plan = make_plan(cli, args);
   if (!plan) return;
-  const std::unique_ptr<launch::Launcher> launcher = launch::make_local_launcher();
   launch::LaunchOptions options{.program = {}, .resume = args.resume};
   if (plan->is_new) options.spec_text = run::run_spec_text(plan->spec);
-  const Result<launch::LaunchScript> script = launcher->render(plan->dir, options);
-  if (!script) return cli.fail(script.error());
+  std::vector<launch::Check> checks = launch::preflight(plan->spec, plan->dir);
+  checks.insert(checks.begin(), launch::check_program(options.program));
+  const bool ready = report_checks(cli, checks);
+  const Result<launch::LaunchScript> script =
+      launch::make_local_launcher()->render(plan->dir, options);
+  if (!script) {
+    if (cli.json) cli.print_json(refusal(checks));
+    if (ready) cli.fail(script.error());
+    return;
+  }
   if (!args.expected_hash.empty() && args.expected_hash != script->hash) {
     return cli.fail({ErrorCode::failed,
                      fmt::format("what would run now has the hash {}, expected {}", script->hash,
                                  args.expected_hash),
                      "look at it again with --dry-run; nothing was started"});
   }
-  if (args.dry_run) {
-    if (cli.json) return cli.print_json(to_json(*plan, *script));
-    return print_dry_run(*plan, *script);
-  }
-  const Result<std::int64_t> pid = start(*launcher, *plan, options);
-  if (!pid) return cli.fail(pid.error());
-  if (cli.json) {
-    nlohmann::ordered_json document = to_json(*plan, *script);
-    document["pid"] = *pid;
-    return cli.print_json(document);
-  }
-  fmt::print("run {} started (process {})\n", plan->dir.id(), *pid);
-  const std::string root =
-      args.run.root.empty() ? std::string() : " --root " + launch::shell_quote(args.run.root);
-  fmt::print("watch it: teragpt attach {0}{1}\nend it:   teragpt stop {0}{1}\n", plan->dir.id(),
-             root);
+  if (ready && !args.dry_run)
+    return start_and_tell(cli, args, *plan, options, launch_json(*plan, *script, checks));
+  if (cli.json) return cli.print_json(launch_json(*plan, *script, checks));
+  if (args.dry_run) print_dry_run(*plan, *script, checks);
 }
 
 }  // namespace
@@ -175,6 +241,8 @@ void add_launch_command(CLI::App& root, Cli& cli) {
   verb->footer(
       "Example:\n  teragpt launch tiny-moe.yaml --dry-run\n  teragpt launch tiny-moe.yaml\n"
       "  teragpt launch --run 20260101-120000-0a1b2c3d --resume\n"
+      "Spec, data, memory and disk are looked at first; what fails is named and starts nothing.\n"
+      "--dry-run exits as launch would: 0 it can start, 1 or 2 it cannot.\n"
       "The run goes on when this program ends: teragpt attach, logs and stop find it again.");
   verb->callback([&cli, args] {
     if (args->spec.empty() && args->run.run.empty()) {

@@ -1,5 +1,6 @@
 #include "app/teragpt/run_view.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -53,6 +54,32 @@ nlohmann::ordered_json to_json(const run::RunStatus& status) {
           {"tokens_per_s", status.tokens_per_s},
           {"created_s", status.created_s},
           {"last_record_s", status.last_record_s}};
+}
+
+nlohmann::ordered_json to_json(const std::vector<launch::Check>& checks) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const launch::Check& check : checks) {
+    list.push_back({{"check", check.name},
+                    {"state", launch::check_state_name(check.state)},
+                    {"detail", check.detail},
+                    {"hint", check.hint}});
+  }
+  return list;
+}
+
+bool report_checks(Cli& cli, const std::vector<launch::Check>& checks) {
+  int worst = exit_done;
+  for (const launch::Check& check : checks) {
+    if (check.state == launch::CheckState::failed) {
+      cli.fail({check.code, check.detail, check.hint});
+      worst = std::max(worst, cli.exit_code);
+    } else if (check.state == launch::CheckState::warning) {
+      fmt::print(stderr, "warning: {}\n", check.detail);
+      if (!check.hint.empty()) fmt::print(stderr, "hint:  {}\n", check.hint);
+    }
+  }
+  if (worst != exit_done) cli.exit_code = worst;
+  return worst == exit_done;
 }
 
 std::string json_line(const run::MetricRecord& record) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "app/teragpt/cli.h"
+#include "core/launch/preflight.h"
 #include "core/run/metric_stream.h"
 #include "core/run/run_state.h"
 
@@ -26,6 +27,11 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const RunArguments& args);
 std::optional<run::RunStatus> status_of(Cli& cli, const run::RunDirectory& dir);
 
 nlohmann::ordered_json to_json(const run::RunStatus& status);
+// checks[] {check, state, detail, hint}
+nlohmann::ordered_json to_json(const std::vector<launch::Check>& checks);
+// Prints what has failed and what is worth a look; whether the run can start. Sets the exit code: 2
+// when something that was given is wrong, else 1.
+bool report_checks(Cli& cli, const std::vector<launch::Check>& checks);
 // The record as a JSON document of its own, schema first, with '\n'.
 std::string json_line(const run::MetricRecord& record);
 // "step 12/200  loss 4.8123  grad norm 1.22  lr 1.0e-03  12.3 k tok/s".

@@ -9,9 +9,7 @@
 #include "app/teragpt/cli.h"
 #include "app/teragpt/run_view.h"
 #include "core/base/log.h"
-#include "core/data/data_plan.h"
 #include "core/run/run_directory.h"
-#include "core/spec/validate.h"
 #include "core/train/rank_main.h"
 
 namespace tera::app {
@@ -43,19 +41,13 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) 
   }
   spec::RunSpec spec;
   if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
-  const std::vector<Diagnostic> engine = spec::validate_for_engine(spec);
-  if (has_errors(engine)) {
-    cli.report(args.spec, engine);
-    return std::nullopt;
-  }
-  // The data is opened before anything is written: a wrong path leaves no run behind.
-  if (const Result<data::DataPlan> data = data::DataPlan::open(spec); !data) {
-    cli.fail(data.error());
-    return std::nullopt;
-  }
   const std::filesystem::path root =
       args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
-  Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root, spec);
+  // Before anything is written: what cannot be trained leaves no run behind.
+  const run::RunDirectory planned =
+      run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
+  if (!report_checks(cli, launch::preflight(spec, planned))) return std::nullopt;
+  Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root, spec, planned.id());
   if (!dir) {
     cli.fail(dir.error());
     return std::nullopt;

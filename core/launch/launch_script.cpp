@@ -88,6 +88,8 @@ std::string shell_quote(const std::string& word) {
 
 std::string LaunchScript::command_line() const {
   std::string line;
+  for (const auto& [name, value] : environment)
+    line += (line.empty() ? "" : " ") + name + "=" + shell_quote(value);
   for (const std::string& word : argv)
     line += (line.empty() ? "" : " ") + shell_quote(word);
   return line;

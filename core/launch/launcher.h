@@ -18,11 +18,15 @@ struct LaunchScript {
   std::vector<std::pair<std::string, std::string>> environment;
   std::vector<std::pair<std::string, std::string>> files;  // path in the run directory, text
   int attempt = 0;
-  std::string log;                   // file that receives stdout and stderr
-  std::string hash;                  // SHA-256 of argv, environment and files; the same for every
-                                     // run directory, whose path counts as "{run}"
-  std::string command_line() const;  // argv quoted for a shell, to show and copy
+  std::string log;   // file that receives stdout and stderr
+  std::string hash;  // SHA-256 of argv, environment and files; the same for every
+                     // run directory, whose path counts as "{run}"
+  // Environment and argv as one line that a shell reads: what every view shows, and what is copied.
+  std::string command_line() const;
 };
+
+// Stands for the id of a run that is only planned, in what is shown before it exists.
+inline constexpr const char* kPlannedRunId = "RUN-ID";
 
 struct LaunchOptions {
   std::string program;  // path of teragpt; empty = beside this program, else on PATH

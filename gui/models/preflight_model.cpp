@@ -2,7 +2,12 @@
 
 #include <algorithm>
 
+#include "gui/text.h"
+
 namespace tera::gui {
+
+using launch::Check;
+using launch::CheckState;
 
 PreflightModel::PreflightModel(QObject* parent)
     : TableModel({tr("State"), tr("Check"), tr("Found")}, parent) {}
@@ -14,11 +19,11 @@ int PreflightModel::count(CheckState state) const {
 
 QString PreflightModel::stateText(CheckState state) {
   switch (state) {
-    case CheckState::Ok:
+    case CheckState::ok:
       return tr("✓ ok");
-    case CheckState::Warning:
+    case CheckState::warning:
       return tr("▲ look");
-    case CheckState::Failed:
+    case CheckState::failed:
       return tr("■ stop");
   }
   return {};
@@ -26,14 +31,17 @@ QString PreflightModel::stateText(CheckState state) {
 
 QVariant PreflightModel::cell(const Check& row, int column, int role) const {
   if (role == Qt::UserRole) return static_cast<int>(row.state);
-  const QString found = row.hint.isEmpty() ? row.detail : tr("%1 — %2").arg(row.detail, row.hint);
+  const QString found =
+      row.hint.empty() ? qs(row.detail) : tr("%1 — %2").arg(qs(row.detail), qs(row.hint));
   if (role == Qt::ToolTipRole) return found;
   if (role != Qt::DisplayRole) return {};
   switch (column) {
     case StateColumn:
       return stateText(row.state);
-    case TitleColumn:
-      return row.title;
+    case NameColumn: {
+      const QString name = qs(row.name);
+      return name.left(1).toUpper() + name.mid(1);
+    }
     case DetailColumn:
       return found;
     default:

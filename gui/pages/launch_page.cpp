@@ -1,5 +1,7 @@
 #include "gui/pages/launch_page.h"
 
+#include <algorithm>
+
 #include <QApplication>
 #include <QClipboard>
 #include <QFontDatabase>
@@ -9,6 +11,7 @@
 
 #include "core/base/units.h"
 #include "core/base/vfs.h"
+#include "core/plan/estimate.h"
 #include "gui/icons.h"
 #include "gui/session.h"
 #include "gui/text.h"
@@ -17,11 +20,39 @@
 
 namespace tera::gui {
 
+using launch::CheckState;
+
+namespace {
+
+// spec: data paths already absolute. Leaves nothing behind.
+LaunchPreview look(const spec::RunSpec& spec, const std::string& program) {
+  const auto dir =
+      run::RunDirectory::planned(posix_vfs(), run::default_runs_root(), launch::kPlannedRunId);
+  LaunchPreview preview;
+  preview.checks = launch::preflight(spec, dir);
+  preview.checks.insert(preview.checks.begin(), launch::check_program(program));
+  if (const Result<plan::Estimate> estimate = plan::estimate(spec)) {
+    preview.expected_s = estimate->run_s;
+    preview.expected_usd = estimate->usd;
+  }
+  const Result<launch::LaunchScript> script = launch::make_local_launcher()->render(
+      dir, {.program = program, .spec_text = run::run_spec_text(spec)});
+  if (script) preview.command = script->command_line();
+  return preview;
+}
+
+bool allGreen(const LaunchPreview& preview) {
+  return std::all_of(preview.checks.begin(), preview.checks.end(),
+                     [](const launch::Check& check) { return check.state == CheckState::ok; });
+}
+
+}  // namespace
+
 LaunchPage::LaunchPage(Session& session, QWidget* parent)
     : Page(parent),
       m_session(session),
-      m_preflight([this](PreflightReport& report) { showReport(report); },
-                  [this](const QString& problem) { m_banner->show(problem, true); }),
+      m_looking([this](LaunchPreview& preview) { showPreview(preview); },
+                [this](const QString& problem) { m_banner->show(problem, true); }),
       m_starting(
           [this](Result<Started>& started) {
             m_launch->setEnabled(true);
@@ -73,8 +104,14 @@ QWidget* LaunchPage::makeChecks() {
   connect(again, &QPushButton::clicked, this, &LaunchPage::check);
   m_table = new ReadTable(&m_checks, tr("Preflight checks"));
   m_table->setColumnWidth(PreflightModel::StateColumn, 90);
-  m_table->setColumnWidth(PreflightModel::TitleColumn, 120);
-  m_table->verticalHeader()->setDefaultSectionSize(m_table->fontMetrics().height() + 14);
+  m_table->setColumnWidth(PreflightModel::NameColumn, 120);
+  // A hint that is longer than the window is wide goes on below.
+  m_table->setWordWrap(true);
+  m_table->setVerticalScrollMode(QAbstractItemView::ScrollPerPixel);
+  m_table->verticalHeader()->setMinimumSectionSize(m_table->fontMetrics().height() + 14);
+  m_table->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+  connect(m_table->horizontalHeader(), &QHeaderView::sectionResized, m_table,
+          &QTableView::resizeRowsToContents);
   card->body()->addWidget(m_table, 1);
   return card;
 }
@@ -87,7 +124,7 @@ QWidget* LaunchPage::makeCommand() {
   card->header()->addWidget(copy);
   m_command = new QPlainTextEdit;
   m_command->setReadOnly(true);
-  m_command->setMaximumHeight(7 * m_command->fontMetrics().lineSpacing());
+  m_command->setMaximumHeight(5 * m_command->fontMetrics().lineSpacing());
   m_command->setTabChangesFocus(true);
   m_command->setFrameShape(QFrame::NoFrame);
   m_command->setFont(QFontDatabase::systemFont(QFontDatabase::FixedFont));
@@ -111,16 +148,20 @@ void LaunchPage::launchIfGreen() {
 void LaunchPage::check() {
   if (!m_session.hasProject()) {
     m_launchWhenGreen = false;
-    m_checks.setRows({{CheckState::Failed, tr("Project"), tr("no project is open"),
-                       tr("start from a template, or open one")}});
+    m_checks.setRows({{.state = CheckState::failed,
+                       .name = ss(tr("project")),
+                       .detail = ss(tr("no project is open")),
+                       .hint = ss(tr("start from a template, or open one"))}});
     m_verdict->setText(tr("Nothing to launch yet."));
     m_launch->setEnabled(false);
     return;
   }
   if (!m_session.document().isGood()) {
     m_launchWhenGreen = false;
-    m_checks.setRows({{CheckState::Failed, tr("Spec"), tr("the YAML text has errors"),
-                       tr("mend the marked line on the Design page (F8)")}});
+    m_checks.setRows({{.state = CheckState::failed,
+                       .name = ss(tr("spec")),
+                       .detail = ss(tr("the YAML text has errors")),
+                       .hint = ss(tr("mend the marked line on the Design page (F8)"))}});
     m_verdict->setText(tr("Not ready."));
     m_launch->setEnabled(false);
     return;
@@ -128,26 +169,26 @@ void LaunchPage::check() {
   m_launch->setEnabled(false);
   m_verdict->setTone(ToneLabel::Muted);
   m_verdict->setText(tr("Looking…"));
-  PreflightRequest request{m_session.resolvedSpec(), ss(m_session.teragptProgram()),
-                           run::default_runs_root()};
-  m_preflight.start([request = std::move(request)] { return runPreflight(request); });
+  m_looking.start([spec = m_session.resolvedSpec(), program = ss(m_session.teragptProgram())] {
+    return look(spec, program);
+  });
 }
 
-void LaunchPage::showReport(const PreflightReport& report) {
-  m_checks.setRows(report.checks);
-  m_command->setPlainText(qs(report.command));
+void LaunchPage::showPreview(const LaunchPreview& preview) {
+  m_checks.setRows(preview.checks);
+  m_command->setPlainText(qs(preview.command));
   const spec::RunSpec& spec = m_session.document().spec();
   const std::int64_t ranks = spec.layout.world_size();
   const QString price =
-      report.expected_usd > 0 ? qs(format_money(report.expected_usd)) : tr("free");
+      preview.expected_usd > 0 ? qs(format_money(preview.expected_usd)) : tr("free");
   const QString size =
       ranks == 1 ? tr("1 process") : tr("%1 processes").arg(qs(format_integer(ranks)));
   m_launch->setText(
-      tr("Launch — %1, ≈ %2, %3").arg(size, qs(format_seconds(report.expected_s)), price));
-  const bool can = report.canLaunch();
+      tr("Launch — %1, ≈ %2, %3").arg(size, qs(format_seconds(preview.expected_s)), price));
+  const bool can = launch::can_start(preview.checks);
   m_launch->setEnabled(can);
-  const int failed = m_checks.count(CheckState::Failed),
-            warnings = m_checks.count(CheckState::Warning);
+  const int failed = m_checks.count(CheckState::failed),
+            warnings = m_checks.count(CheckState::warning);
   m_verdict->setTone(!can           ? ToneLabel::Critical
                      : warnings > 0 ? ToneLabel::Warning
                                     : ToneLabel::Ok);
@@ -158,7 +199,7 @@ void LaunchPage::showReport(const PreflightReport& report) {
                                           : tr("▲ Ready, with %1 things to look at.").arg(warnings))
                          : tr("✓ Ready. The run goes on when this window closes; a "
                               "checkpoint is written on Stop."));
-  const bool go = std::exchange(m_launchWhenGreen, false) && report.allGreen();
+  const bool go = std::exchange(m_launchWhenGreen, false) && allGreen(preview);
   if (go) {
     launch();
   } else if (can && m_inView) {

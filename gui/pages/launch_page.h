@@ -9,7 +9,6 @@
 #include "gui/job.h"
 #include "gui/models/preflight_model.h"
 #include "gui/page.h"
-#include "gui/preflight.h"
 #include "gui/widgets/banner.h"
 
 class QPushButton;
@@ -20,11 +19,18 @@ namespace tera::gui {
 class Session;
 class ToneLabel;
 
+// What a look at the project found, from a worker thread.
+struct LaunchPreview {
+  std::vector<launch::Check> checks;
+  std::string command;  // the line that would run, with a word for the id it will get
+  double expected_s = 0, expected_usd = 0;
+};
+
 class LaunchPage : public Page {
   Q_OBJECT
  public:
   explicit LaunchPage(Session& session, QWidget* parent = nullptr);
-  bool isReady() const override { return !m_preflight.busy() && !m_starting.busy(); }
+  bool isReady() const override { return !m_looking.busy() && !m_starting.busy(); }
   void setInView(bool inView) override;
 
   // F5: looks again and starts when everything is green; else stays here and shows what is not.
@@ -41,7 +47,7 @@ class LaunchPage : public Page {
     std::int64_t pid = 0;
   };
   void check();
-  void showReport(const PreflightReport& report);
+  void showPreview(const LaunchPreview& preview);
   void launch();
   QWidget* makeChecks();
   QWidget* makeCommand();
@@ -55,7 +61,7 @@ class LaunchPage : public Page {
   QPushButton* m_launch = nullptr;
   bool m_inView = false;
   bool m_launchWhenGreen = false;
-  LatestJob<PreflightReport> m_preflight;
+  LatestJob<LaunchPreview> m_looking;
   LatestJob<Result<Started>> m_starting;
 };
 

@@ -1,22 +1,15 @@
 // runs, launch, attach, logs, stop and ckpt on real runs of a toy model.
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
+#include <optional>
 #include <sstream>
 #include <thread>
 
 #include <sys/wait.h>
-#include <unistd.h>
 
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
+#include <fmt/format.h>
 
-#include "core/launch/launcher.h"
-#include "core/run/run_state.h"
-#include "core/spec/yaml.h"
-#include "tests/app/run_program.h"
-#include "tests/support/toy_dataset.h"
+#include "core/run/metric_stream.h"
+#include "tests/app/toy_run.h"
 
 namespace tera {
 namespace {
@@ -26,70 +19,7 @@ using nlohmann::json;
 using test::ProgramResult;
 using test::run_teragpt;
 
-class RunCommands : public testing::Test {
- protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) /
-            ("tera-run-commands-" + std::to_string(getpid()) + "-" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
-    test::write_toy_dataset(root_ / "toy");
-    spec::RunSpec spec;
-    spec.name = "toy";
-    spec.model.num_layers = 1;
-    spec.model.hidden_size = 32;
-    spec.model.num_attention_heads = 2;
-    spec.model.num_key_value_heads = 2;
-    spec.model.head_dim = 16;
-    spec.model.vocab_size = 64;
-    spec.model.num_experts = 2;
-    spec.model.router_top_k = 1;
-    spec.model.moe_ffn_hidden_size = 32;
-    spec.training.seq_length = 32;
-    spec.training.global_batch_size = 4;
-    spec.training.num_steps = 20;
-    spec.training.warmup_steps = 2;
-    spec.training.checkpoint_interval = 8;
-    spec.training.eval_interval = 0;
-    spec.layout.micro_batch_size = 4;
-    spec.launch.num_threads = 1;
-    spec.data.datasets.emplace_back();
-    spec.data.datasets.front().path = (root_ / "toy").string();
-    ASSERT_TRUE(spec::set_field(spec, "cluster.preset", "this-machine"));
-    std::ofstream(spec_file()) << spec::to_yaml(spec);
-  }
-  void TearDown() override {
-    if (const auto list = run::list_runs(posix_vfs(), root_ / "runs")) {
-      for (const run::RunStatus& status : list->runs) {
-        const auto dir = run::RunDirectory::planned(posix_vfs(), root_ / "runs", status.id);
-        if (status.alive) static_cast<void>(launch::make_local_launcher()->stop(dir, true));
-      }
-    }
-    unsetenv("TERA_RUNS");
-    fs::remove_all(root_);
-  }
-  std::string spec_file() const { return (root_ / "toy.yaml").string(); }
-
-  static json json_of(const std::vector<std::string>& arguments, int exit_code = 0) {
-    std::vector<std::string> all = arguments;
-    all.emplace_back("--json");
-    const ProgramResult result = run_teragpt(all);
-    EXPECT_EQ(result.exit_code, exit_code) << result.err;
-    const json document = json::parse(result.out, nullptr, false);
-    EXPECT_TRUE(document.is_object()) << result.out;
-    EXPECT_EQ(result.out.rfind("{\"schema\":\"teragpt.", 0), 0U) << "schema is the first key";
-    return document;
-  }
-  std::string launch(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments = {"launch", spec_file()};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return json_of(arguments).at("run").get<std::string>();
-  }
-
-  fs::path root_;
-};
+class RunCommands : public test::ToyRun {};
 
 TEST_F(RunCommands, ARunFromLaunchToPrune) {
   const std::string id = launch();
@@ -153,6 +83,9 @@ TEST_F(RunCommands, DryRunShowsWhatStartsAndTheHashHoldsIt) {
   EXPECT_FALSE(fs::exists(root_ / "runs")) << "nothing was made";
   EXPECT_EQ(dry.at("argv").at(1), "train");
   EXPECT_EQ(dry.at("argv").at(2), "--run");
+  EXPECT_EQ(dry.at("run"), launch::kPlannedRunId);
+  for (const json& check : dry.at("checks"))
+    EXPECT_NE(check.at("state"), "failed") << check;
   EXPECT_TRUE(dry.at("files").contains("spec.yaml"));
   EXPECT_GT(dry.at("cost").at("seconds").get<double>(), 0);
   const std::string hash = dry.at("hash");
@@ -169,6 +102,90 @@ TEST_F(RunCommands, DryRunShowsWhatStartsAndTheHashHoldsIt) {
   const fs::path dir = started.at("path").get<std::string>();
   std::ifstream job(dir / "launch/a001/job.json");
   EXPECT_EQ(json::parse(job).at("hash"), hash);
+}
+
+// What would end at once is not started: every problem is named, and nothing is left behind.
+TEST_F(RunCommands, LaunchAndTrainRefuseWhatWouldEndAtOnce) {
+  fs::resize_file(root_ / "toy.bin", 100);
+  for (const char* verb : {"launch", "train"}) {
+    const ProgramResult refused = run_teragpt({verb, spec_file()});
+    EXPECT_EQ(refused.exit_code, 1) << verb << ": " << refused.err;
+    EXPECT_NE(refused.err.find("toy.bin: got 100 bytes"), std::string::npos) << refused.err;
+    EXPECT_EQ(refused.out, "");
+  }
+  const json document = json_of({"launch", spec_file()}, 1);
+  EXPECT_FALSE(document.contains("pid"));
+  bool named = false;
+  for (const json& check : document.at("checks"))
+    named = named || (check.at("check") == "data" && check.at("state") == "failed");
+  EXPECT_TRUE(named) << document.at("checks");
+  // A dry run shows what would run, and its exit code says whether it can.
+  const ProgramResult dry = run_teragpt({"launch", spec_file(), "--dry-run"});
+  EXPECT_EQ(dry.exit_code, 1);
+  EXPECT_NE(dry.out.find("command      TERA_ATTEMPT=1 "), std::string::npos) << dry.out;
+  EXPECT_NE(dry.out.find("check        failed   data: "), std::string::npos) << dry.out;
+
+  fs::remove(root_ / "toy.tgd.json");
+  std::ofstream(root_ / "file") << "no folder";
+  const std::string runs = (root_ / "file" / "runs").string();
+  for (const char* verb : {"launch", "train"}) {
+    const ProgramResult both =
+        run_teragpt({verb, spec_file(), "--runs-root", runs, "--set", "layout.zero_stage=1"});
+    EXPECT_EQ(both.exit_code, 2) << both.err;
+    for (const char* what : {"layout.zero_stage", "no token files at", "is not a folder"})
+      EXPECT_NE(both.err.find(what), std::string::npos) << verb << " " << what << "\n" << both.err;
+  }
+  const json broken = json_of({"launch", spec_file(), "--set", "model.num_layers=-1"}, 2);
+  EXPECT_EQ(broken.at("checks").at(0).at("check"), "spec");
+  EXPECT_FALSE(fs::exists(root_ / "runs"));
+}
+
+// A process that refuses the run itself is told by launch, not only to who attaches.
+TEST_F(RunCommands, LaunchSaysWhenTheProcessEndsAtOnce) {
+  const std::string id = launch();
+  EXPECT_EQ(run_teragpt({"attach", id}).exit_code, 0);
+  const ProgramResult again = run_teragpt({"launch", "--run", id});
+  EXPECT_EQ(again.exit_code, 1) << "it has checkpoints: only --resume goes on";
+  EXPECT_NE(again.err.find("ended before training began"), std::string::npos) << again.err;
+  EXPECT_NE(again.err.find("teragpt logs " + id), std::string::npos) << again.err;
+}
+
+TEST_F(RunCommands, AttachTellsWhatNeedsAPersonOnce) {
+  const auto dir =
+      run::RunDirectory::create(posix_vfs(), root_ / "runs", spec::load_run_spec(spec_file()).spec);
+  ASSERT_TRUE(dir) << dir.error().message;
+  std::optional<run::RunLock> lock = run::RunLock::acquire(*dir, 1).value();  // it is alive
+  run::MetricWriter writer = run::MetricWriter::open(posix_vfs(), dir->metrics_file(1)).value();
+  const auto write = [&](int step) {
+    run::MetricRecord record;
+    record.step = step;
+    record.values = {{"loss", step == 150 ? 9.0 : 4 + 0.01 * (step % 5)}};
+    record.expert_layers = {0};
+    record.expert_load = {{10, 10, 10, 10, 10, 10, 10, 10, 10, 100.0 + step}};
+    ASSERT_TRUE(writer.write(record));
+  };
+  for (int step = 1; step <= 200; ++step)
+    write(step);
+  test::RunningTeragpt attached({"attach", dir->id()}, test::RunningTeragpt::Output::terminal);
+  std::string all;
+  const auto read_until = [&](const std::string& text) {
+    while (const auto line = attached.read_line()) {
+      all += *line + "\n";
+      if (line->find(text) != std::string::npos) return;
+    }
+    FAIL() << "no \"" << text << "\" in\n" << all;
+  };
+  read_until("layer 0 expert 9: hot");
+  for (int step = 201; step <= 203; ++step) {  // its load grows, and is no news
+    write(step);
+    read_until(fmt::format("step {:>6}/", step));
+  }
+  ASSERT_TRUE(run::append_event(*dir, {.time_s = 1, .attempt = 1, .state = "completed"}));
+  lock.reset();
+  read_until("completed");
+  EXPECT_EQ(attached.wait(), 0);
+  EXPECT_NE(all.find("warning: loss: spike at step 150"), std::string::npos) << all;
+  EXPECT_EQ(all.find("expert 9: hot"), all.rfind("expert 9: hot")) << all;
 }
 
 TEST_F(RunCommands, StopWritesACheckpointAndResumeGoesOn) {

@@ -180,8 +180,11 @@ TEST(EventModel, Tester) {
 TEST(PreflightModel, CountsAndTester) {
   PreflightModel model;
   const Tester tester(&model, kFatal);
-  model.setRows({{CheckState::Ok, "a", "b", ""}, {CheckState::Failed, "c", "d", "e"}});
-  EXPECT_EQ(model.count(CheckState::Failed), 1);
+  using launch::CheckState;
+  model.setRows({{.state = CheckState::ok, .name = "a", .detail = "b"},
+                 {.state = CheckState::failed, .name = "data", .detail = "d", .hint = "e"}});
+  EXPECT_EQ(model.count(CheckState::failed), 1);
+  EXPECT_EQ(text(model, 1, PreflightModel::NameColumn), "Data");
   EXPECT_EQ(text(model, 1, PreflightModel::DetailColumn), "d — e");
 }
 

@@ -121,13 +121,13 @@ TEST_F(LaunchScriptTest, AShellReadsTheQuotedWordsBack) {
   LaunchScript script;
   script.argv = {"a b", "c"};
   EXPECT_EQ(script.command_line(), "'a b' c");
+  script.environment = {{"TERA_ATTEMPT", "2"}, {"TERA_NOTE", "it's"}};
+  EXPECT_EQ(script.command_line(), R"(TERA_ATTEMPT=2 TERA_NOTE='it'\''s' 'a b' c)");
 }
 
 TEST(Sha256, KnownAnswers) {
-  EXPECT_EQ(sha256_hex(""),
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-  EXPECT_EQ(sha256_hex("abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256_hex(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256_hex("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 }  // namespace
