@@ -187,7 +187,7 @@ void MainWindow::askAboutRun() {
     const QAbstractButton* clicked = box->clickedButton();
     if (clicked != keep && clicked != stop) return;
     m_runAnswered = true;
-    if (clicked == keep) {
+    if (clicked == keep || !m_session.runIsAlive()) {  // or it has ended by now
       close();
       return;
     }

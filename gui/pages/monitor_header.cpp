@@ -54,7 +54,7 @@ MonitorHeader::MonitorHeader(QWidget* parent) : QWidget(parent) {
   m_smoothing->setAccessibleName(tr("Smoothing"));
   m_stop = new QPushButton(themedIcon("stop"), tr("Stop"));
   m_stop->setAutoDefault(true);
-  m_stop->setToolTip(tr("Writes a checkpoint, then ends; Launch resumes from it"));
+  m_stop->setToolTip(tr("Writes a checkpoint, then ends; teragpt launch --resume goes on from it"));
   row->addWidget(m_name);
   row->addWidget(m_state);
   row->addWidget(m_facts, 1);

@@ -256,7 +256,9 @@ void MonitorPage::showEnd(const run::RunStatus& status) {
         false, tr("Templates"), [this] { emit pageRequested(QStringLiteral("start")); });
   } else if (status.state == run::RunState::stopped) {
     m_banner->show(
-        tr("Stopped after a checkpoint at step %1: %2").arg(status.step).arg(qs(status.detail)),
+        tr("Stopped after a checkpoint at step %1. Go on with: teragpt launch --run %2 --resume")
+            .arg(status.step)
+            .arg(qs(status.id)),
         false);
   } else {
     m_records->showLog();
