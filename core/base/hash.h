@@ -26,7 +26,7 @@ struct Hash128 {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
   bool operator==(const Hash128&) const = default;
-  auto operator<=>(const Hash128&) const = default;
+  auto operator<=>(const Hash128&) const = default;  // NOLINT(modernize-use-nullptr): no pointers
 };
 Hash128 xxh3_128(std::string_view bytes);
 std::string to_hex(const Hash128& hash);  // 32 digits

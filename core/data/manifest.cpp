@@ -97,7 +97,7 @@ std::string canonical(const json& root) {
   return root.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-void read_files(JsonReader root, Manifest& manifest) {
+void read_files(const JsonReader& root, Manifest& manifest) {
   for (const JsonReader& item : root.list("files")) {
     FileEntry file;
     file.path = item.text("path");
@@ -127,7 +127,7 @@ void read_files(JsonReader root, Manifest& manifest) {
   }
 }
 
-void read_sources(JsonReader root, Manifest& manifest) {
+void read_sources(const JsonReader& root, Manifest& manifest) {
   for (const JsonReader& item : root.list("sources")) {
     Source source;
     source.id = item.text("id");
@@ -155,7 +155,7 @@ void read_sources(JsonReader root, Manifest& manifest) {
   }
 }
 
-void read_steps(JsonReader root, Manifest& manifest) {
+void read_steps(const JsonReader& root, Manifest& manifest) {
   for (const JsonReader& item : root.list("steps")) {
     ProcessingStep step;
     step.name = item.text("name");
@@ -169,7 +169,7 @@ void read_steps(JsonReader root, Manifest& manifest) {
   }
 }
 
-void read_dataset_part(JsonReader root, Manifest& manifest) {
+void read_dataset_part(const JsonReader& root, Manifest& manifest) {
   const JsonReader tokenizer = root.object("tokenizer");
   manifest.tokenizer = {.sha256 = tokenizer.text("sha256"),
                         .name = tokenizer.text("name"),

@@ -113,7 +113,9 @@ Result<void> check_model_options(const json& model) {
   }
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const auto at = model.find(key);
-    if (at != model.end() && !at->is_null() && *at != "") {
+    if (at == model.end() || at->is_null()) continue;
+    const auto* text = at->get_ptr<const json::string_t*>();
+    if (text == nullptr || !text->empty()) {
       return refuse(
           fmt::format("model.{} is {}, which byte-level tokenizers do not have", key, shown(*at)));
     }
@@ -315,18 +317,18 @@ Result<TokenizerFile> parse_tokenizer_file(std::string_view text) {
 }
 
 std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) {
-  using ordered = nlohmann::ordered_json;
+  using OrderedJson = nlohmann::ordered_json;
   const auto byte_level = [&](bool use_regex) {
-    return ordered{{"type", "ByteLevel"},
-                   {"add_prefix_space", use_regex && file.add_prefix_space},
-                   {"trim_offsets", true},
-                   {"use_regex", use_regex}};
+    return OrderedJson{{"type", "ByteLevel"},
+                       {"add_prefix_space", use_regex && file.add_prefix_space},
+                       {"trim_offsets", true},
+                       {"use_regex", use_regex}};
   };
-  ordered root;
+  OrderedJson root;
   root["version"] = "1.0";
   root["truncation"] = nullptr;
   root["padding"] = nullptr;
-  root["added_tokens"] = ordered::array();
+  root["added_tokens"] = OrderedJson::array();
   std::vector<bool> raw(file.tokens.size(), false);  // written as they are, not in the alphabet
   for (const AddedToken& token : file.added_tokens) {
     raw[static_cast<std::size_t>(token.id)] = true;
@@ -338,23 +340,23 @@ std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) 
                                     {"normalized", false},
                                     {"special", token.special}});
   }
-  root["normalizer"] = file.nfc ? ordered{{"type", "NFC"}} : ordered(nullptr);
+  root["normalizer"] = file.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson(nullptr);
   if (file.pre_tokenizer == PreTokenizerKind::gpt2) {
     root["pre_tokenizer"] = byte_level(true);
   } else {
-    const ordered split = {{"type", "Split"},
-                           {"pattern", {{"Regex", pre_tokenizer_pattern(file.pre_tokenizer)}}},
-                           {"behavior", "Isolated"},
-                           {"invert", false}};
+    const OrderedJson split = {{"type", "Split"},
+                               {"pattern", {{"Regex", pre_tokenizer_pattern(file.pre_tokenizer)}}},
+                               {"behavior", "Isolated"},
+                               {"invert", false}};
     root["pre_tokenizer"] = {{"type", "Sequence"},
-                             {"pretokenizers", ordered::array({split, byte_level(false)})}};
+                             {"pretokenizers", OrderedJson::array({split, byte_level(false)})}};
   }
   root["post_processor"] = nullptr;
   root["decoder"] = {{"type", "ByteLevel"},
                      {"add_prefix_space", true},
                      {"trim_offsets", true},
                      {"use_regex", true}};
-  ordered model;
+  OrderedJson model;
   model["type"] = "BPE";
   model["dropout"] = nullptr;
   model["unk_token"] = nullptr;
@@ -363,7 +365,8 @@ std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) 
   model["fuse_unk"] = false;
   model["byte_fallback"] = false;
   model["ignore_merges"] = file.ignore_merges;
-  ordered::object_t vocab;  // an ordered map searches linearly on insertion: append pairs instead
+  OrderedJson::object_t
+      vocab;  // an ordered map searches linearly on insertion: append pairs instead
   std::vector<std::string> written(file.tokens.size());
   for (std::size_t id = 0; id < file.tokens.size(); ++id) {
     if (file.tokens[id].empty()) continue;
@@ -371,15 +374,16 @@ std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) 
     vocab.push_back({written[id], id});
   }
   model["vocab"] = std::move(vocab);
-  ordered merges = ordered::array();
+  OrderedJson merges = OrderedJson::array();
   for (const BpeModel::Merge& merge : file.merges) {
     const std::string& left = written[static_cast<std::size_t>(merge.left)];
     const std::string& right = written[static_cast<std::size_t>(merge.right)];
-    merges.push_back(string_merges ? ordered(left + " " + right) : ordered::array({left, right}));
+    merges.push_back(string_merges ? OrderedJson(fmt::format("{} {}", left, right))
+                                   : OrderedJson::array({left, right}));
   }
   model["merges"] = std::move(merges);
   root["model"] = std::move(model);
-  return root.dump(2, ' ', false, ordered::error_handler_t::replace) + "\n";
+  return root.dump(2, ' ', false, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace tera::data

@@ -42,6 +42,7 @@ struct Report {
 
 std::vector<char*> pointers(const std::vector<std::string>& words) {
   std::vector<char*> all;
+  all.reserve(words.size() + 1);
   for (const std::string& word : words)
     all.push_back(const_cast<char*>(word.c_str()));  // execve does not write to them
   all.push_back(nullptr);

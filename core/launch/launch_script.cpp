@@ -72,11 +72,11 @@ bool is_inherited(std::string_view name) {
 }  // namespace
 
 const std::vector<std::string>& inherited_variables() {
-  static const std::vector<std::string> names = {
+  static const std::vector<std::string> kNames = {
       "PATH",   "HOME",  "USER",   "LOGNAME",       "LANG",
       "LC_*",   "TZ",    "TMPDIR", "XDG_DATA_HOME", "LD_LIBRARY_PATH",
       "TERA_*", "OMP_*", "CUDA_*", "NCCL_*"};
-  return names;
+  return kNames;
 }
 
 std::string shell_quote(const std::string& word) {
@@ -158,7 +158,7 @@ std::vector<std::string> full_environment(const LaunchScript& script) {
     if (!replaced && is_inherited(name)) all.emplace_back(text);
   }
   for (const auto& [name, value] : script.environment)
-    all.push_back(name + "=" + value);
+    all.push_back(fmt::format("{}={}", name, value));
   return all;
 }
 

@@ -19,13 +19,9 @@ namespace {
 using spec::RunSpec;
 
 Error first_error(const std::vector<Diagnostic>& diagnostics) {
-  std::int64_t count = 0;
-  const Diagnostic* first = nullptr;
-  for (const Diagnostic& d : diagnostics) {
-    if (d.severity != Severity::error) continue;
-    ++count;
-    if (first == nullptr) first = &d;
-  }
+  const auto is_error = [](const Diagnostic& d) { return d.severity == Severity::error; };
+  const auto first = std::find_if(diagnostics.begin(), diagnostics.end(), is_error);
+  const auto count = std::count_if(first, diagnostics.end(), is_error);
   std::string message = fmt::format("{}: {}", first->field, first->message);
   if (count > 1)
     message += fmt::format(" (and {} more problem{})", count - 1, count == 2 ? "" : "s");

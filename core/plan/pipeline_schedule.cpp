@@ -131,6 +131,7 @@ class Simulation {
 
 PipelineSchedule make_gpipe(int num_stages, int num_micro_batches) {
   std::vector<PipelineAction> order;
+  order.reserve(2 * static_cast<std::size_t>(std::max(0, num_micro_batches)));
   for (int i = 0; i < num_micro_batches; ++i)
     order.push_back({Work::forward, 0, i});
   for (int i = 0; i < num_micro_batches; ++i)
@@ -142,6 +143,7 @@ PipelineSchedule make_1f1b(int num_stages, int num_micro_batches) {
   PipelineSchedule schedule;
   for (int stage = 0; stage < num_stages; ++stage) {
     std::vector<PipelineAction> order;
+    order.reserve(2 * static_cast<std::size_t>(std::max(0, num_micro_batches)));
     const int warmup = std::min(num_stages - 1 - stage, num_micro_batches);
     for (int i = 0; i < warmup; ++i)
       order.push_back({Work::forward, 0, i});

@@ -12,7 +12,7 @@
 namespace tera::run {
 namespace {
 
-using json = nlohmann::ordered_json;  // members keep their order
+using Json = nlohmann::ordered_json;  // members keep their order
 
 constexpr int kMaxLayer = 1 << 20;
 
@@ -29,7 +29,7 @@ void append_number(std::string& out, double value) {
   }
 }
 
-std::optional<double> as_number(const json& value) {
+std::optional<double> as_number(const Json& value) {
   if (value.is_number()) return value.get<double>();
   if (!value.is_string()) return std::nullopt;
   const auto& text = value.get_ref<const std::string&>();
@@ -39,7 +39,7 @@ std::optional<double> as_number(const json& value) {
   return std::nullopt;
 }
 
-Result<std::int64_t> integer_member(const json& document,
+Result<std::int64_t> integer_member(const Json& document,
                                     const char* name,
                                     std::int64_t low,
                                     std::int64_t high) {
@@ -57,16 +57,16 @@ Result<std::int64_t> integer_member(const json& document,
   return at->get<std::int64_t>();
 }
 
-Result<std::vector<std::vector<double>>> expert_load_of(const json& rows) {
+Result<std::vector<std::vector<double>>> expert_load_of(const Json& rows) {
   std::vector<std::vector<double>> load;
   const auto malformed = [] {
     return fail(ErrorCode::corrupt, "expert_load: expected an array of arrays of numbers");
   };
   if (!rows.is_array()) return malformed();
-  for (const json& row : rows) {
+  for (const Json& row : rows) {
     if (!row.is_array()) return malformed();
     std::vector<double>& values = load.emplace_back();
-    for (const json& item : row) {
+    for (const Json& item : row) {
       const std::optional<double> value = as_number(item);
       if (!value) return malformed();
       values.push_back(*value);
@@ -75,7 +75,7 @@ Result<std::vector<std::vector<double>>> expert_load_of(const json& rows) {
   return load;
 }
 
-Result<std::vector<int>> expert_layers_of(const json& document, std::size_t num_rows) {
+Result<std::vector<int>> expert_layers_of(const Json& document, std::size_t num_rows) {
   std::vector<int> layers;
   const auto at = document.find("expert_layers");
   if (at == document.end() || !at->is_array() || at->size() != num_rows) {
@@ -83,7 +83,7 @@ Result<std::vector<int>> expert_layers_of(const json& document, std::size_t num_
                                                 "each row of expert_load",
                                                 num_rows));
   }
-  for (const json& item : *at) {
+  for (const Json& item : *at) {
     const std::optional<double> layer = as_number(item);
     if (!item.is_number_integer() || !(*layer >= 0 && *layer <= kMaxLayer)) {
       return fail(ErrorCode::corrupt,
@@ -130,13 +130,13 @@ std::string to_json_line(const MetricRecord& record) {
     }
     out += ']';
   }
-  if (!record.data_chain.empty()) out += ",\"data_chain\":" + json(record.data_chain).dump();
+  if (!record.data_chain.empty()) out += ",\"data_chain\":" + Json(record.data_chain).dump();
   out += "}\n";
   return out;
 }
 
 Result<MetricRecord> parse_json_line(std::string_view line) {
-  const json document = json::parse(line, nullptr, false);
+  const Json document = Json::parse(line, nullptr, false);
   if (!document.is_object()) return fail(ErrorCode::corrupt, "expected one JSON object");
   MetricRecord record;
   TERA_TRY(record.step, integer_member(document, "step", 0, std::int64_t{1} << 53));

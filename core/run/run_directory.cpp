@@ -78,7 +78,7 @@ Result<void> fill(Vfs& vfs, const RunDirectory& dir, const spec::RunSpec& spec) 
 }  // namespace
 
 fs::path default_runs_root() {
-  if (const fs::path root = environment_path("TERA_RUNS"); !root.empty()) return root;
+  if (fs::path root = environment_path("TERA_RUNS"); !root.empty()) return root;
   if (const fs::path data = environment_path("XDG_DATA_HOME"); !data.empty()) {
     return data / "teragpt" / "runs";
   }

@@ -219,12 +219,12 @@ Result<std::string> get_field(const RunSpec& spec, std::string_view path) {
 }
 
 const std::vector<FieldInfo>& all_fields() {
-  static const std::vector<FieldInfo> fields = [] {
+  static const std::vector<FieldInfo> kFields = [] {
     std::vector<FieldInfo> collected;
     collect_fields(RunSpec{}, {}, collected);
     return collected;
   }();
-  return fields;
+  return kFields;
 }
 
 }  // namespace tera::spec

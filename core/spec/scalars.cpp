@@ -33,7 +33,7 @@ std::optional<Number> plain_number(std::string_view text) {
 }
 
 std::string range_text(const Field& field, bool whole) {
-  const std::string kind = whole ? "a whole number" : "a number";
+  std::string kind = whole ? "a whole number" : "a number";
   const bool has_min = std::isfinite(field.min);
   const bool has_max = std::isfinite(field.max);
   if (has_min && has_max)

@@ -83,8 +83,8 @@ class YamlDecoder {
 
   template <class T>
   void read_scalar(const YamlNode& node, const Field& field, const std::string& path, T& value) {
-    constexpr bool is_text = std::is_same_v<T, std::string>;
-    const bool empty_text = is_text && node.kind == YamlNode::Kind::null;
+    constexpr bool kIsText = std::is_same_v<T, std::string>;
+    const bool empty_text = kIsText && node.kind == YamlNode::Kind::null;
     if (node.kind != YamlNode::Kind::scalar && !empty_text) {
       report(node, path, "got " + describe(node) + ", expected " + expected_kind<T>(),
              field.help.empty() ? std::string() : std::string(field.help));

@@ -4,7 +4,7 @@
 namespace tera::kernels {
 
 const OpTable& cpu_ops() {
-  static const OpTable table = [] {
+  static const OpTable kTable = [] {
     OpTable ops = ref_ops();
     ops.name = "cpu";
     ops.matmul = cpu::matmul;
@@ -34,7 +34,7 @@ const OpTable& cpu_ops() {
     ops.adamw = cpu::adamw;
     return ops;
   }();
-  return table;
+  return kTable;
 }
 
 }  // namespace tera::kernels

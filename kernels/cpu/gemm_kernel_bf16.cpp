@@ -162,8 +162,8 @@ bool has_bf16_dot() {
 }  // namespace
 
 const GemmKernel* bf16_gemm_kernel() {
-  static const GemmKernel kernel = {kRows, kColumns, 2, pair_panel_packer(), multiply};
-  return has_bf16_dot() ? &kernel : nullptr;
+  static const GemmKernel kKernel = {kRows, kColumns, 2, pair_panel_packer(), multiply};
+  return has_bf16_dot() ? &kKernel : nullptr;
 }
 
 DotTile bf16_dot_tile() {

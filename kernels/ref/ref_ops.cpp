@@ -4,7 +4,7 @@
 namespace tera::kernels {
 
 const OpTable& ref_ops() {
-  static const OpTable table = {
+  static const OpTable kTable = {
       .name = "ref",
       .matmul = ref::matmul,
       .grouped_matmul = ref::grouped_matmul,
@@ -35,7 +35,7 @@ const OpTable& ref_ops() {
       .sum_of_squares = ref::sum_of_squares,
       .adamw = ref::adamw,
   };
-  return table;
+  return kTable;
 }
 
 }  // namespace tera::kernels

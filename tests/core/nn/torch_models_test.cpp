@@ -15,12 +15,12 @@ namespace {
 using nlohmann::json;
 
 const json& golden() {
-  static const json document = [] {
+  static const json kDocument = [] {
     std::ifstream file(std::string(std::getenv("TERA_SOURCE_DIR")) +
                        "/tests/golden/nn/torch_models.json");
     return json::parse(file);
   }();
-  return document;
+  return kDocument;
 }
 
 // The referee's weights, by name and index: 16 scrambled bits as a number in [-0.5, 0.5).
