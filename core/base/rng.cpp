@@ -95,6 +95,13 @@ inline std::array<std::uint32_t, 4> rounds(std::array<std::uint32_t, 4> c,
   return c;
 }
 
+inline std::array<std::uint32_t, 4> counter(std::uint64_t step,
+                                            std::uint64_t index,
+                                            std::uint32_t stream) {
+  return {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
+          static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32U) ^ stream};
+}
+
 }  // namespace
 
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,
@@ -110,10 +117,7 @@ Philox::Philox(std::uint64_t seed, RngPurpose purpose, std::uint64_t stream)
 }
 
 std::array<std::uint32_t, 4> Philox::words(std::uint64_t step, std::uint64_t index) const {
-  return philox4x32(
-      {static_cast<std::uint32_t>(index), static_cast<std::uint32_t>(index >> 32U),
-       static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32U) ^ stream_},
-      key_);
+  return rounds(counter(step, index, stream_), key_);
 }
 
 float Philox::uniform(std::uint64_t step, std::uint64_t index) const {
@@ -125,24 +129,32 @@ std::array<double, 2> Philox::normal2(std::uint64_t step, std::uint64_t index) c
   return box_muller(w[0], w[1]);
 }
 
-void Philox::normals(std::uint64_t step, std::uint64_t first, std::span<double> pairs) const {
-  // Two plain loops over a block each, which compilers turn into vector instructions.
+void Philox::normals(std::uint64_t step,
+                     std::uint64_t first,
+                     double scale,
+                     std::span<float> values) const {
+  // Two plain loops over a block of pairs each, free of calls, which compilers turn into vector
+  // instructions.
   constexpr std::size_t kBlock = 64;
+  const std::size_t num_pairs = values.size() / 2;
   std::array<std::uint32_t, kBlock> a;
   std::array<std::uint32_t, kBlock> b;
-  for (std::size_t begin = 0; begin < pairs.size() / 2; begin += kBlock) {
-    const std::size_t count = std::min(kBlock, pairs.size() / 2 - begin);
+  for (std::size_t begin = 0; begin < num_pairs; begin += kBlock) {
+    const std::size_t count = std::min(kBlock, num_pairs - begin);
     for (std::size_t i = 0; i < count; ++i) {
-      const auto w = words(step, first + begin + i);
+      const auto w = rounds(counter(step, first + begin + i, stream_), key_);
       a[i] = w[0];
       b[i] = w[1];
     }
+    float* to = values.data() + 2 * begin;
     for (std::size_t i = 0; i < count; ++i) {
       const auto pair = box_muller(a[i], b[i]);
-      pairs[2 * (begin + i)] = pair[0];
-      pairs[2 * (begin + i) + 1] = pair[1];
+      to[2 * i] = static_cast<float>(scale * pair[0]);
+      to[2 * i + 1] = static_cast<float>(scale * pair[1]);
     }
   }
+  if (values.size() % 2 != 0)
+    values.back() = static_cast<float>(scale * normal2(step, first + num_pairs)[0]);
 }
 
 }  // namespace tera

@@ -28,8 +28,12 @@ class Philox {
   // Two independent standard normals (Box and Muller 1958) in f64, by additions, multiplications,
   // divisions and square roots alone, so that every platform agrees to the bit.
   std::array<double, 2> normal2(std::uint64_t step, std::uint64_t index) const;
-  // The same for the indices from `first` on: pairs[2 i] and pairs[2 i + 1] are those of first + i.
-  void normals(std::uint64_t step, std::uint64_t first, std::span<double> pairs) const;
+  // Normals of deviation `scale` rounded to f32, for whole tensors: values[2 i] and values[2 i + 1]
+  // come from the pair of index first + i.
+  void normals(std::uint64_t step,
+               std::uint64_t first,
+               double scale,
+               std::span<float> values) const;
 
  private:
   std::array<std::uint32_t, 2> key_;

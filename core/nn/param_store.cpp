@@ -1,9 +1,7 @@
 #include "core/nn/param_store.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <iterator>
 #include <span>
 
 #include "core/base/check.h"
@@ -49,14 +47,8 @@ Fill constant(float value) {
 // Element i is half i % 2 of the normal pair i / 2, so any part of a tensor can be made alone.
 Fill normal(double std, const Philox& random) {
   return [std, random](std::int64_t begin, std::int64_t end, float* to) {
-    std::array<double, 1024> values;
-    for (std::int64_t i = begin; i < end; i += std::ssize(values)) {
-      const std::int64_t count = std::min(end - i, std::ssize(values));
-      const auto whole_pairs = static_cast<std::size_t>((count + 1) / 2 * 2);
-      random.normals(0, static_cast<std::uint64_t>(i / 2), std::span(values).first(whole_pairs));
-      for (std::int64_t k = 0; k < count; ++k)
-        *to++ = static_cast<float>(std * values[static_cast<std::size_t>(k)]);
-    }
+    random.normals(0, static_cast<std::uint64_t>(begin / 2), std,
+                   std::span(to, static_cast<std::size_t>(end - begin)));
   };
 }
 
