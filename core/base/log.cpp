@@ -1,5 +1,7 @@
 #include "core/base/log.h"
 
+#include <atomic>
+#include <cstdio>
 #include <memory>
 #include <vector>
 
@@ -15,6 +17,15 @@ void install(std::vector<spdlog::sink_ptr> sinks, int rank) {
   logger->set_pattern(rank >= 0 ? fmt::format("%Y-%m-%d %H:%M:%S.%e [{}] %^%l%$ %v", rank)
                                 : std::string("%^%l%$ %v"));
   logger->flush_on(spdlog::level::info);
+  // Told once: a disk that is full stays so for many lines.
+  auto told = std::make_shared<std::atomic<bool>>(false);
+  logger->set_error_handler([told](const std::string& what) {
+    if (told->exchange(true)) return;
+    fmt::print(stderr,
+               "warning: lines of the log are lost: {}\n"
+               "hint:    free space on its file system; the work goes on without them\n",
+               what);
+  });
   spdlog::set_default_logger(std::move(logger));
 }
 

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <random>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/unfinished_file.h"
 #include "core/base/units.h"
 
 namespace tera {
@@ -113,16 +112,16 @@ class PosixVfs : public Vfs {
   Result<std::vector<std::byte>> read(const fs::path& path,
                                       std::uint64_t offset,
                                       std::uint64_t size) override {
+    // Without O_NONBLOCK, opening a pipe waits for its writer.
     const Descriptor fd(
-        retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC); }));
-    if (fd.get() < 0) return fail_os("open", path, errno);
+        retry_interrupted([&] { return ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC); }));
+    if (fd.get() < 0) return fail_os("read", path, errno);
     struct stat status = {};
-    if (::fstat(fd.get(), &status) != 0) return fail_os("stat", path, errno);
-    if (S_ISDIR(status.st_mode)) return fail_os("read", path, EISDIR);
-    // Regular files only: those of /proc and devices have no size to check against. The check comes
-    // before the allocation, so that a wrong size asks for no memory.
+    if (::fstat(fd.get(), &status) != 0) return fail_os("read", path, errno);
+    TERA_TRY_VOID(check_regular_file(path, status.st_mode));
+    // The check comes before the allocation, so that a wrong size asks for no memory.
     const auto file_bytes = static_cast<std::uint64_t>(status.st_size);
-    if (S_ISREG(status.st_mode) && (offset > file_bytes || size > file_bytes - offset)) {
+    if (offset > file_bytes || size > file_bytes - offset) {
       return fail(ErrorCode::corrupt,
                   fmt::format("cannot read {}: got {} bytes, expected at least {} + {}",
                               path.string(), file_bytes, offset, size));
@@ -147,8 +146,8 @@ class PosixVfs : public Vfs {
 
   Result<std::uint64_t> file_size(const fs::path& path) override {
     struct stat status = {};
-    if (::stat(path.c_str(), &status) != 0) return fail_os("stat", path, errno);
-    if (S_ISDIR(status.st_mode)) return fail_os("measure", path, EISDIR);
+    if (::stat(path.c_str(), &status) != 0) return fail_os("read", path, errno);
+    TERA_TRY_VOID(check_regular_file(path, status.st_mode));
     return static_cast<std::uint64_t>(status.st_size);
   }
 
@@ -156,7 +155,7 @@ class PosixVfs : public Vfs {
     struct stat status = {};
     if (::lstat(path.c_str(), &status) == 0) return true;
     if (errno == ENOENT || errno == ENOTDIR) return false;
-    return fail_os("stat", path, errno);
+    return fail_os("look for", path, errno);
   }
 
   Result<std::vector<std::string>> list(const fs::path& dir) override {
@@ -230,31 +229,18 @@ class PosixVfs : public Vfs {
   }
 };
 
-std::string hint_for(int error_number) {
-  switch (error_number) {
-    case ENOSPC:
-      return "free space on this file system, or choose another folder";
-    case EDQUOT:
-      return "the quota of this user is used up: free space or ask for more";
-    case EACCES:
-    case EPERM:
-      return "check owner and permissions of the file and its folder";
-    case EROFS:
-      return "the file system is read-only: choose another folder";
-    case EIO:
-    case ESTALE:
-      return "the storage failed: check the disk or the mount (dmesg)";
-    case EMFILE:
-    case ENFILE:
-      return "too many open files: raise `ulimit -n`";
-    default:
-      return {};
-  }
-}
-
 fs::path parent_of(const fs::path& path) {
   const fs::path parent = path.parent_path();
   return parent.empty() ? fs::path(".") : parent;
+}
+
+// An error of a temporary file, told of the name that a person knows.
+Error told_of(Error error, const fs::path& temporary, const fs::path& path) {
+  for (std::string* text : {&error.message, &error.hint}) {
+    const auto at = text->find(temporary.string());
+    if (at != std::string::npos) text->replace(at, temporary.string().size(), path.string());
+  }
+  return error;
 }
 
 }  // namespace
@@ -262,22 +248,6 @@ fs::path parent_of(const fs::path& path) {
 Vfs& posix_vfs() {
   static PosixVfs vfs;  // stateless
   return vfs;
-}
-
-Error os_error(std::string_view operation,
-               const fs::path& path,
-               int error_number,
-               std::uint64_t needed_bytes) {
-  std::string message = fmt::format("cannot {} {}: {}", operation, path.string(),
-                                    std::generic_category().message(error_number));
-  if (error_number == ENOSPC && needed_bytes > 0) {
-    const Result<std::uint64_t> free_now = posix_vfs().free_bytes(parent_of(path));
-    message += fmt::format(" (needs {}, {} free)", format_bytes(static_cast<double>(needed_bytes)),
-                           free_now ? format_bytes(static_cast<double>(*free_now)) : "unknown");
-  }
-  const bool missing = error_number == ENOENT || error_number == ENOTDIR;
-  return {missing ? ErrorCode::not_found : ErrorCode::io, std::move(message),
-          hint_for(error_number)};
 }
 
 Result<std::string> read_text(Vfs& vfs, const fs::path& path, std::uint64_t max_bytes) {
@@ -292,21 +262,32 @@ Result<std::string> read_text(Vfs& vfs, const fs::path& path, std::uint64_t max_
 }
 
 Result<void> write_file_atomic(Vfs& vfs, const fs::path& path, std::string_view text) {
-  std::random_device random;
-  const fs::path temp = parent_of(path) / fmt::format(".{}.tmp-{:08x}{:08x}",
-                                                      path.filename().string(), random(), random());
+  UnfinishedFile temp(vfs, temporary_name(path));
   const auto write = [&]() -> Result<void> {
-    TERA_TRY(const std::unique_ptr<WritableFile> file, vfs.open_write(temp, Vfs::Mode::create_new));
-    TERA_TRY_VOID(file->append(std::as_bytes(std::span(text.data(), text.size()))));
-    TERA_TRY_VOID(file->sync());
-    TERA_TRY_VOID(file->close());
-    return vfs.rename(temp, path, false);
+    TERA_TRY_VOID(temp.write(text));
+    return temp.publish(path);
   };
-  if (Result<void> written = write(); !written) {
-    static_cast<void>(vfs.remove_all(temp));  // the first error is the one to report
-    return written;
-  }
+  if (const Result<void> written = write(); !written)
+    return tl::unexpected<Error>(told_of(written.error(), temp.path(), path));
   return vfs.sync_dir(parent_of(path));
+}
+
+Result<void> check_can_write(Vfs& vfs, const fs::path& path) {
+  struct stat status = {};
+  if (::stat(path.c_str(), &status) == 0) {
+    Result<void> regular = check_regular_file(path, status.st_mode);
+    if (!regular && !S_ISDIR(status.st_mode)) regular.error().hint = "choose another name";
+    if (!regular) return regular;
+  }
+  if (!path.has_filename()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("cannot write \"{}\": expected the name of a file", path.string()),
+                fmt::format("for example {}", (path / "out").string()));
+  }
+  UnfinishedFile temp(vfs, temporary_name(path));
+  const Result<std::unique_ptr<WritableFile>> file = temp.open();
+  if (!file) return tl::unexpected<Error>(told_of(file.error(), temp.path(), path));
+  return (*file)->close();
 }
 
 Result<void> make_dirs(Vfs& vfs, const fs::path& path) {

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/os_error.h"
 #include "core/base/result.h"
 
 namespace tera {
@@ -51,17 +52,13 @@ class Vfs {
 // The production back end; stateless, lives for the whole program.
 Vfs& posix_vfs();
 
-// The Error of a system call that failed: "cannot write PATH: no space left on device (needs ...)".
-// needed_bytes > 0 is named beside the free bytes when the disk is full.
-Error os_error(std::string_view operation,
-               const std::filesystem::path& path,
-               int error_number,
-               std::uint64_t needed_bytes = 0);
-
 // Helpers built from the verbs above.
 Result<std::string> read_text(Vfs& vfs, const std::filesystem::path& path, std::uint64_t max_bytes);
 // Writes beside the target, fsyncs, renames over it, fsyncs the directory: old or new, never half.
 Result<void> write_file_atomic(Vfs& vfs, const std::filesystem::path& path, std::string_view text);
+// Whether a file can be written at `path`: its folder takes new files, and no folder, pipe or
+// device has the name. Asked before long work whose result goes there; leaves nothing behind.
+Result<void> check_can_write(Vfs& vfs, const std::filesystem::path& path);
 
 // Creates a directory and its missing parents, durably; one that exists already is fine.
 Result<void> make_dirs(Vfs& vfs, const std::filesystem::path& path);

@@ -131,6 +131,56 @@ TEST_F(VfsTest, FullDiskNamesNeedAndFree) {
   EXPECT_FALSE(error.hint.empty());
 }
 
+TEST_F(VfsTest, ErrorsOfPathsSayWhatToDo) {
+  std::ofstream(dir_ / "file") << "x";
+  struct Case {
+    fs::path path;
+    ErrorCode code;
+    std::string hint;
+  };
+  const std::string dir = dir_.string();
+  for (const Case& c : std::vector<Case>{
+           {dir_ / "none", ErrorCode::not_found, dir + " holds no none: check the name"},
+           {dir_ / "a/b/c", ErrorCode::not_found,
+            "there is no folder " + dir + "/a: create it, or correct the path"},
+           {dir_ / "file/below", ErrorCode::not_found,
+            dir + "/file is a file, not a folder: correct the path"},
+           {dir_, ErrorCode::invalid_input, "name a file in it"},
+           {dir_ / std::string(300, 'a'), ErrorCode::invalid_input, "shorten the name"}}) {
+    const auto read = posix_vfs().read(c.path, 0, 1);
+    ASSERT_FALSE(read) << c.path;
+    EXPECT_EQ(read.error().code, c.code) << c.path;
+    EXPECT_EQ(read.error().hint, c.hint);
+    EXPECT_EQ(posix_vfs().file_size(c.path).error().hint, c.hint);
+  }
+}
+
+// Reading a pipe that nobody writes to would wait for ever.
+TEST_F(VfsTest, PipesAndDevicesAreNotRead) {
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  for (const fs::path& path : {dir_ / "pipe", fs::path("/dev/zero")}) {
+    EXPECT_EQ(posix_vfs().read(path, 0, 1).error().code, ErrorCode::invalid_input);
+    EXPECT_EQ(posix_vfs().file_size(path).error().code, ErrorCode::invalid_input);
+  }
+}
+
+TEST_F(VfsTest, CheckCanWriteLeavesNothingAndChangesNothing) {
+  std::ofstream(dir_ / "file") << "precious";
+  EXPECT_TRUE(check_can_write(posix_vfs(), dir_ / "new"));
+  EXPECT_TRUE(check_can_write(posix_vfs(), dir_ / "file"));
+  EXPECT_EQ(content(dir_ / "file"), "precious");
+  EXPECT_EQ(num_entries(), 1U);
+  const auto error = [&](const fs::path& path) {
+    const Result<void> ready = check_can_write(posix_vfs(), path);
+    return ready ? "writable" : ready.error().message;
+  };
+  EXPECT_EQ(error(dir_ / "a/b"),
+            "cannot create " + (dir_ / "a/b").string() + ": No such file or directory");
+  EXPECT_EQ(error(dir_), dir_.string() + ": got a folder, expected a file");
+  EXPECT_EQ(error("/dev/full"), "/dev/full: got a device, expected a file");
+  EXPECT_EQ(error(""), "cannot write \"\": expected the name of a file");
+}
+
 TEST_F(VfsTest, DevFullIsReported) {
   const auto file = posix_vfs().open_write("/dev/full", Vfs::Mode::append);
   ASSERT_TRUE(file);
@@ -162,7 +212,9 @@ TEST_F(VfsTest, AtomicWriteIsOldOrNewAfterEveryFault) {
         EXPECT_EQ(k, 6) << "open, append, sync, close, rename, sync of the directory";
         break;
       }
-      EXPECT_FALSE(written) << k;
+      ASSERT_FALSE(written) << k;
+      EXPECT_EQ(written.error().message.find(".tmp-"), std::string::npos)
+          << "a name of our own in: " << written.error().message;
       const bool renamed = k == 5;  // only the durability of the new name is in doubt
       EXPECT_EQ(content(path), renamed ? "new text" : "old") << k;
       EXPECT_EQ(num_entries(), 1U) << k;
