@@ -90,9 +90,8 @@ std::string time_text(const spec::RunSpec& spec, const plan::Estimate& e) {
       fmt::format("Run       {} tokens in {} steps: {}{}\n", format_count(e.tokens),
                   format_integer(spec.training.num_steps), format_seconds(e.run_s),
                   e.goodput < 1 ? fmt::format(" at {} goodput", format_percent(e.goodput)) : "");
-  text += fmt::format("Cost      {} device hours, {}, {}, {} tCO2e\n", format_count(e.device_hours),
-                      format_money(e.usd), format_energy(e.kwh),
-                      e.tco2e < 0.01 ? fmt::format("{:.2g}", e.tco2e) : format_count(e.tco2e));
+  text += fmt::format("Cost      {} of devices, {}, {}, {}\n", format_hours(e.device_hours),
+                      format_money(e.usd), format_energy(e.kwh), format_emissions(e.tco2e));
   return text;
 }
 

@@ -19,6 +19,17 @@ struct Scale {
 };
 constexpr std::array<Scale, 5> kSi = {
     {{1e15, "P"}, {1e12, "T"}, {1e9, "G"}, {1e6, "M"}, {1e3, "k"}}};
+// Small amounts too: what a toy run takes.
+constexpr std::array<Scale, 8> kWattHours = {{{1e15, "P"},
+                                              {1e12, "T"},
+                                              {1e9, "G"},
+                                              {1e6, "M"},
+                                              {1e3, "k"},
+                                              {1, ""},
+                                              {1e-3, "m"},
+                                              {1e-6, "u"}}};
+constexpr std::array<Scale, 7> kGrams = {
+    {{1e12, "Mt"}, {1e9, "kt"}, {1e6, "t"}, {1e3, "kg"}, {1, "g"}, {1e-3, "mg"}, {1e-6, "ug"}}};
 constexpr std::array<Scale, 4> kCount = {{{1e12, "T"}, {1e9, "B"}, {1e6, "M"}, {1e3, "k"}}};
 constexpr std::array<Scale, 5> kBinary = {
     {{0x1p50, "Pi"}, {0x1p40, "Ti"}, {0x1p30, "Gi"}, {0x1p20, "Mi"}, {0x1p10, "Ki"}}};
@@ -195,8 +206,13 @@ std::string format_age(double seconds) {
   return fmt::format("{} d", whole / 86400);
 }
 
+std::string format_hours(double hours) {
+  return std::abs(hours) < 1 ? format_seconds(hours * 3600) : format_count(hours) + " h";
+}
+
 std::string format_money(double usd) {
   if (auto text = not_finite(usd)) return *text;
+  if (usd > 0 && usd < 0.00005) return "under $0.0001";
   if (usd != 0 && std::abs(usd) < 1) return fmt::format("${:.4f}", usd);
   if (std::abs(usd) < 1000) return fmt::format("${:.2f}", usd);
   if (std::abs(usd) < 1e6)
@@ -206,7 +222,12 @@ std::string format_money(double usd) {
 
 std::string format_energy(double kwh) {
   if (auto text = not_finite(kwh)) return *text;
-  return scaled(kwh * 1e3, kSi, "Wh");
+  return scaled(kwh * 1e3, kWattHours, "Wh");
+}
+
+std::string format_emissions(double tonnes) {
+  const double grams = tonnes * 1e6;
+  return std::abs(grams) < kGrams.back().factor ? "0 g CO2e" : scaled(grams, kGrams, " CO2e");
 }
 
 std::string format_percent(double ratio) {
@@ -227,8 +248,10 @@ std::string format_integer(std::int64_t value) {
 std::string format_quantity(double value, std::string_view unit) {
   if (unit == "B") return format_bytes(value);
   if (unit == "s") return format_seconds(value);
+  if (unit == "h") return format_hours(value);
   if (unit == "USD") return format_money(value);
   if (unit == "kWh") return format_energy(value);
+  if (unit == "tCO2e") return format_emissions(value);
   if (unit == "flop/s") return format_rate(value, "FLOP/s");
   if (unit == "B/s") return format_rate(value, "B/s");
   if (unit == "flop") return format_rate(value, "FLOP");

@@ -14,8 +14,10 @@ std::string format_count(double count);                        // "6.92 B", "124
 std::string format_rate(double per_s, std::string_view unit);  // "12.3 M tok/s", "989 TFLOP/s"
 std::string format_seconds(double seconds);      // "4.60 s", "12 min 5 s", "11.9 d", "85 us"
 std::string format_age(double seconds);          // "5 s", "3 min", "7 h", "12 d": whole units
+std::string format_hours(double hours);          // of devices: "2.56 k h", "12.0 ms"
 std::string format_money(double usd);            // "$9.8 M", "$34,400"
-std::string format_energy(double kwh);           // "4.92 GWh", "0.3 kWh"
+std::string format_energy(double kwh);           // "4.92 GWh", "300 Wh", "12.0 mWh"
+std::string format_emissions(double tonnes);     // of CO2e: "2.70 g CO2e", "1.20 kt CO2e"
 std::string format_percent(double ratio);        // 0.412 -> "41.2 %"
 std::string format_integer(std::int64_t value);  // "16,384"
 // The value of a spec field with its unit ("B", "s", "flop/s", "B/s", "tokens", ...).

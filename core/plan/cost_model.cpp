@@ -76,13 +76,13 @@ RunCost plan_cost(const spec::RunSpec& spec, double step_s, double busy_share) {
                            fmt::format("{} x {:.0f} devices", format_seconds(cost.run_s), devices),
                            "time x devices"));
   figures.push_back(figure("usd", cost.usd, "USD",
-                           fmt::format("{} device hours x {:.4g} USD/h",
-                                       format_count(cost.device_hours), device.price_usd_per_h),
+                           fmt::format("{} of devices x {:.4g} USD/h",
+                                       format_hours(cost.device_hours), device.price_usd_per_h),
                            "cluster.device.price_usd_per_h"));
   figures.push_back(figure(
       "kWh", cost.kwh, "kWh",
-      fmt::format("{} device hours x ({:.0f} W idle + {} busy x {:.0f} W) x {:.3g} PUE",
-                  format_count(cost.device_hours), device.idle_power_w, format_percent(busy_share),
+      fmt::format("{} of devices x ({:.0f} W idle + {} busy x {:.0f} W) x {:.3g} PUE",
+                  format_hours(cost.device_hours), device.idle_power_w, format_percent(busy_share),
                   device.peak_power_w - device.idle_power_w, cluster.power_usage_effectiveness),
       "cluster.device power and cluster.power_usage_effectiveness; devices only"));
   figures.push_back(figure(

@@ -58,6 +58,23 @@ TEST(Units, MoneyAndEnergy) {
   EXPECT_EQ(format_money(0.0004), "$0.0004");
   EXPECT_EQ(format_energy(4.92e6), "4.92 GWh");
   EXPECT_EQ(format_energy(0.3), "300 Wh");
+  EXPECT_EQ(format_money(2e-9), "under $0.0001");
+  EXPECT_EQ(format_energy(1.2e-5), "12.0 mWh");
+  EXPECT_EQ(format_energy(0), "0 Wh");
+}
+
+// A toy run and a large one side by side, each in a unit that fits.
+TEST(Units, EmissionsAndDeviceHours) {
+  EXPECT_EQ(format_emissions(2.7e-6), "2.70 g CO2e");
+  EXPECT_EQ(format_emissions(1.9e-10), "190 ug CO2e");
+  EXPECT_EQ(format_emissions(0.0123), "12.3 kg CO2e");
+  EXPECT_EQ(format_emissions(0.99996), "1.00 t CO2e");
+  EXPECT_EQ(format_emissions(4567), "4.57 kt CO2e");
+  EXPECT_EQ(format_emissions(0), "0 g CO2e");
+  EXPECT_EQ(format_quantity(2.7e-6, "tCO2e"), "2.70 g CO2e");
+  EXPECT_EQ(format_hours(3.3e-6), "11.9 ms");
+  EXPECT_EQ(format_hours(0.5), "30 min 0 s");
+  EXPECT_EQ(format_quantity(2560, "h"), "2.56 k h");
 }
 
 struct ParseCase {
