@@ -22,17 +22,6 @@ namespace fs = std::filesystem;
 
 constexpr const char* kSpecName = "tiny-moe.yaml";
 
-Result<void> make_folders(const fs::path& dir) {
-  std::error_code error;
-  fs::create_directories(dir / "data", error);
-  if (error) {
-    return fail(ErrorCode::io,
-                fmt::format("cannot create {}: {}", (dir / "data").string(), error.message()),
-                "name another folder with --out");
-  }
-  return {};
-}
-
 Result<void> prepare_documents(const fs::path& prefix) {
   if (fs::exists(prefix.string() + ".docs.json")) return {};
   Progress progress("reading text", "B");
@@ -102,7 +91,7 @@ fs::path default_demo_dir() {
 
 Result<fs::path> prepare_demo(const fs::path& dir) {
   const fs::path data_dir = dir / "data";
-  TERA_TRY_VOID(make_folders(dir));
+  TERA_TRY_VOID(make_dirs(posix_vfs(), data_dir));
   ThreadPool pool;
   TERA_TRY_VOID(prepare_documents(data_dir / "documents"));
   TERA_TRY_VOID(make_tokenizer(data_dir / "documents.jsonl", data_dir / "tokenizer.json", pool));

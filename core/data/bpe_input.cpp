@@ -29,7 +29,8 @@ Result<void> add_text_file(const std::filesystem::path& path,
     return on_progress(lines.position(), lines.size_bytes());
   };
   const auto stopped = [&] {
-    return fail(ErrorCode::failed, fmt::format("stopped while reading {}", path.string()));
+    return fail(ErrorCode::failed, fmt::format("stopped while reading {}", path.string()),
+                "nothing was written");
   };
   for (std::string_view line;;) {
     TERA_TRY(const bool more, lines.next(line));
@@ -40,7 +41,8 @@ Result<void> add_text_file(const std::filesystem::path& path,
       if (!document) {
         return fail(
             ErrorCode::invalid_input,
-            fmt::format("{}:{}: {}", path.string(), lines.line_number(), document.error().message));
+            fmt::format("{}:{}: {}", path.string(), lines.line_number(), document.error().message),
+            "expected one JSON object with \"text\" per line; other text goes by another name");
       }
       texts.push_back(std::move(document->text));
     } else {

@@ -254,7 +254,8 @@ Result<BpeTrainer> BpeTrainer::create(BpeTrainerOptions options, ThreadPool& poo
         ErrorCode::invalid_input,
         fmt::format("vocabulary of {} tokens, expected {} (256 bytes and {} special tokens) "
                     "to 1048576",
-                    options.vocab_size, least, options.special_tokens.size()));
+                    options.vocab_size, least, options.special_tokens.size()),
+        "4096 suits a small corpus, 32768 and more large ones");
   }
   std::set<std::string> seen;
   for (const std::string& token : options.special_tokens) {
@@ -324,7 +325,8 @@ Result<TokenizerFile> BpeTrainer::train(const OnProgress& on_progress) {
   Merger merger(options, file);
   for (const auto& [piece, count] : pieces)
     merger.add_word(piece, count, byte_ids);
-  if (!merger.run(on_progress)) return fail(ErrorCode::failed, "training was stopped");
+  if (!merger.run(on_progress))
+    return fail(ErrorCode::failed, "training was stopped", "nothing was written");
   return file;
 }
 

@@ -55,9 +55,9 @@ Result<HashChain> HashChain::parse(std::string_view hex) {
   HashChain chain;
   if (hex.empty()) return chain;
   if (hex.size() != 32 || hex.find_first_not_of("0123456789abcdef") != std::string_view::npos) {
-    return fail(
-        ErrorCode::invalid_input,
-        fmt::format("hash chain \"{}\": expected 32 hex digits, or nothing at step 0", hex));
+    return fail(ErrorCode::invalid_input,
+                fmt::format("hash chain \"{}\": expected 32 hex digits, or nothing at step 0", hex),
+                "`teragpt data verify-order` prints one per step");
   }
   chain.value_.high = std::stoull(std::string(hex.substr(0, 16)), nullptr, 16);
   chain.value_.low = std::stoull(std::string(hex.substr(16)), nullptr, 16);

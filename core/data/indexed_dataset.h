@@ -11,6 +11,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/result.h"
+#include "core/base/unfinished_file.h"
 #include "core/base/vfs.h"
 #include "core/data/manifest.h"
 #include "core/data/mapped_file.h"
@@ -103,11 +104,11 @@ class IndexedDatasetWriter {
  private:
   IndexedDatasetWriter(Vfs& vfs, std::filesystem::path prefix, TokenType type);
   Result<void> flush();
-  std::filesystem::path part(std::string_view suffix) const;
 
-  Vfs& vfs_;
   std::filesystem::path prefix_;
   TokenType type_;
+  UnfinishedFile bin_part_;
+  UnfinishedFile idx_part_;
   std::unique_ptr<WritableFile> bin_;
   std::vector<std::int32_t> lengths_;
   std::vector<std::int64_t> document_sequences_{0};
@@ -115,7 +116,6 @@ class IndexedDatasetWriter {
   std::string buffer_;
   class Hasher;
   std::unique_ptr<Hasher> hasher_;
-  bool published_ = false;
 };
 
 // The bytes of an .idx: header, lengths, byte offsets, document indices.

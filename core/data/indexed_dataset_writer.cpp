@@ -65,25 +65,18 @@ std::string index_bytes(TokenType type,
 }
 
 IndexedDatasetWriter::IndexedDatasetWriter(Vfs& vfs, std::filesystem::path prefix, TokenType type)
-    : vfs_(vfs), prefix_(std::move(prefix)), type_(type), hasher_(std::make_unique<Hasher>()) {}
+    : prefix_(std::move(prefix)),
+      type_(type),
+      bin_part_(vfs, with_suffix(prefix_, ".bin.part")),
+      idx_part_(vfs, with_suffix(prefix_, ".idx.part")),
+      hasher_(std::make_unique<Hasher>()) {}
 
-IndexedDatasetWriter::~IndexedDatasetWriter() {
-  if (published_) return;
-  bin_.reset();
-  for (const std::string_view suffix : {".bin", ".idx"}) {
-    const Result<bool> there = vfs_.exists(part(suffix));
-    if (there && *there) (void)vfs_.remove_all(part(suffix));
-  }
-}
-
-std::filesystem::path IndexedDatasetWriter::part(std::string_view suffix) const {
-  return with_suffix(prefix_, std::string(suffix) + ".part");
-}
+IndexedDatasetWriter::~IndexedDatasetWriter() = default;
 
 Result<std::unique_ptr<IndexedDatasetWriter>> IndexedDatasetWriter::create(
     Vfs& vfs, const std::filesystem::path& prefix, TokenType type) {
   std::unique_ptr<IndexedDatasetWriter> writer(new IndexedDatasetWriter(vfs, prefix, type));
-  TERA_TRY(writer->bin_, vfs.open_write(writer->part(".bin"), Vfs::Mode::truncate));
+  TERA_TRY(writer->bin_, writer->bin_part_.open());
   return writer;
 }
 
@@ -139,19 +132,13 @@ Result<IndexedDatasetWriter::Files> IndexedDatasetWriter::finish() {
   Hasher hasher;
   hasher.update(as_bytes(index));
   files.idx = hasher.finish(with_suffix(prefix_, ".idx"));
-  TERA_TRY(const std::unique_ptr<WritableFile> idx,
-           vfs_.open_write(part(".idx"), Vfs::Mode::truncate));
-  TERA_TRY_VOID(idx->append(as_bytes(index)));
-  TERA_TRY_VOID(idx->sync());
-  TERA_TRY_VOID(idx->close());
+  TERA_TRY_VOID(idx_part_.write(index));
   return files;
 }
 
 Result<void> IndexedDatasetWriter::publish() {
-  TERA_TRY_VOID(vfs_.rename(part(".bin"), with_suffix(prefix_, ".bin"), false));
-  TERA_TRY_VOID(vfs_.rename(part(".idx"), with_suffix(prefix_, ".idx"), false));
-  published_ = true;
-  return {};
+  TERA_TRY_VOID(bin_part_.publish(with_suffix(prefix_, ".bin")));
+  return idx_part_.publish(with_suffix(prefix_, ".idx"));
 }
 
 }  // namespace tera::data

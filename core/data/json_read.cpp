@@ -41,6 +41,27 @@ std::string shortened(std::string text) {
   return text;
 }
 
+// "[json.exception.parse_error.101] parse error at line 1, column 5: syntax error while parsing
+// value
+// - unexpected end of input; expected ..." in the words of this program.
+std::string not_json(std::string_view text, std::string_view what) {
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos)
+    return "not JSON: got nothing, expected a value";
+  const bool one_line = text.find('\n') == std::string_view::npos;
+  const std::string_view from = one_line ? "column " : "line ";
+  std::string where;
+  const std::size_t at = what.find(from);
+  const std::size_t colon = what.find(':', at);
+  if (at != std::string_view::npos && colon != std::string_view::npos)
+    where = fmt::format(" at {}", what.substr(at, colon - at));
+  if (const std::size_t dash = what.find(" - "); dash != std::string_view::npos)
+    what = what.substr(dash + 3);
+  if (const std::size_t code = what.find("] "); code != std::string_view::npos)
+    what = what.substr(code + 2);
+  what = what.substr(0, what.find(';'));
+  return fmt::format("not JSON{}: {}", where, shortened(std::string(what)));
+}
+
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -55,9 +76,7 @@ Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
   try {
     return json::parse(text);
   } catch (const json::exception& error) {
-    std::string what = error.what();
-    if (const auto end = what.find("] "); end != std::string::npos) what = what.substr(end + 2);
-    return fail(ErrorCode::invalid_input, "not JSON: " + shortened(what));
+    return fail(ErrorCode::invalid_input, not_json(text, error.what()));
   }
 }
 

@@ -27,7 +27,8 @@ Result<bool> LineReader::next(std::string_view& line) {
     if (std::ssize(buffer_) - static_cast<std::int64_t>(begin_) > kMaxLineBytes) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("{}:{}: a line of more than {} bytes", file_.path().string(),
-                              line_number_ + 1, kMaxLineBytes));
+                              line_number_ + 1, kMaxLineBytes),
+                  "is it text? cut it into lines of documents");
     }
     buffer_.erase(0, begin_);
     begin_ = 0;

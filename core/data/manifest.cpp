@@ -251,6 +251,7 @@ Result<Manifest> Manifest::load(const std::filesystem::path& path) {
   if (!manifest) {
     Error error = manifest.error();
     error.message = path.string() + ": " + error.message;
+    if (error.hint.empty()) error.hint = "restore it, or make it again with `teragpt data`";
     return tl::unexpected<Error>(std::move(error));
   }
   return manifest;
@@ -265,6 +266,11 @@ const FileEntry* Manifest::file(std::string_view extension) const {
 
 std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::string_view suffix) {
   return prefix.parent_path() / (prefix.filename().string() + std::string(suffix));
+}
+
+std::filesystem::path folder_of(const std::filesystem::path& prefix) {
+  const std::filesystem::path parent = prefix.parent_path();
+  return parent.empty() ? std::filesystem::path(".") : parent;
 }
 
 std::string now_rfc3339() {

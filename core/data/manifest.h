@@ -121,6 +121,8 @@ struct Manifest {
 
 // The names of one dataset's files.
 std::filesystem::path with_suffix(const std::filesystem::path& prefix, std::string_view suffix);
+// The folder they are in; "." for a bare prefix.
+std::filesystem::path folder_of(const std::filesystem::path& prefix);
 // RFC 3339 time of now, UTC.
 std::string now_rfc3339();
 

@@ -1,7 +1,6 @@
 #include "core/data/mapped_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -10,6 +9,8 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+
+#include "core/base/os_error.h"
 
 namespace tera::data {
 namespace {
@@ -20,18 +21,19 @@ struct OpenFile {
 };
 
 Result<OpenFile> open_regular(const std::filesystem::path& path) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) {
-    const int reason = errno;
-    return fail(reason == ENOENT ? ErrorCode::not_found : ErrorCode::io,
-                fmt::format("{}: cannot open: {}", path.string(), std::strerror(reason)),
-                reason == ENOENT ? "check the path" : "");
-  }
+  // Without O_NONBLOCK, opening a pipe waits for its writer.
+  int descriptor = -1;
+  do {
+    descriptor = ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  } while (descriptor < 0 && errno == EINTR);
+  if (descriptor < 0) return tl::unexpected<Error>(os_error("read", path, errno));
   struct stat status = {};
-  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) {
+  const bool known = ::fstat(descriptor, &status) == 0;
+  const Result<void> regular = known ? check_regular_file(path, status.st_mode)
+                                     : tl::unexpected<Error>(os_error("read", path, errno));
+  if (!regular) {
     ::close(descriptor);
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{}: expected a regular file, got something else", path.string()));
+    return tl::unexpected<Error>(regular.error());
   }
   return OpenFile{descriptor, static_cast<std::int64_t>(status.st_size)};
 }
@@ -60,8 +62,7 @@ Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
     if (data == MAP_FAILED) {
       const int reason = errno;
       ::close(file.descriptor);
-      return fail(ErrorCode::io, fmt::format("{}: cannot map {} bytes: {}", path.string(),
-                                             file.size, std::strerror(reason)));
+      return tl::unexpected<Error>(os_error("map", path, reason));
     }
     mapped.data_ = static_cast<const std::byte*>(data);
     mapped.size_ = static_cast<std::size_t>(file.size);
@@ -102,8 +103,7 @@ Result<void> ReadFile::read_at(std::int64_t offset, std::span<std::byte> out) co
                                 static_cast<off_t>(offset + static_cast<std::int64_t>(done)));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) {
-      return fail(ErrorCode::io, fmt::format("{}: cannot read at byte {}: {}", path_.string(),
-                                             offset, std::strerror(errno)));
+      return tl::unexpected<Error>(os_error("read", path_, errno));
     }
     if (got == 0) {
       return fail(

@@ -1,12 +1,15 @@
 #include "core/data/prepare.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
 
 #include <fmt/format.h>
 
 #include "core/base/hash.h"
+#include "core/base/unfinished_file.h"
 #include "core/data/mapped_file.h"
+#include "core/data/output_files.h"
 #include "core/data/unicode_class.h"
 
 namespace tera::data {
@@ -19,20 +22,13 @@ struct Place {
   std::int64_t size = 0;
 };
 
-// A file that is removed again unless it was published under its final name.
+// An unfinished file that is written in large pieces.
 class PartFile {
  public:
-  PartFile(Vfs& vfs, std::filesystem::path path) : vfs_(vfs), path_(std::move(path)) {}
-  ~PartFile() {
-    file_.reset();
-    const Result<bool> there = vfs_.exists(path_);
-    if (!published_ && there && *there) (void)vfs_.remove_all(path_);
-  }
-  PartFile(const PartFile&) = delete;
-  PartFile& operator=(const PartFile&) = delete;
+  PartFile(Vfs& vfs, const std::filesystem::path& path) : unfinished_(vfs, path) {}
 
   Result<void> open() {
-    TERA_TRY(file_, vfs_.open_write(path_, Vfs::Mode::truncate));
+    TERA_TRY(file_, unfinished_.open());
     return {};
   }
   Result<void> write(std::string_view text) {
@@ -46,13 +42,9 @@ class PartFile {
     if (durable) TERA_TRY_VOID(file_->sync());
     return file_->close();
   }
-  Result<void> publish(const std::filesystem::path& to) {
-    TERA_TRY_VOID(vfs_.rename(path_, to, false));
-    published_ = true;
-    return {};
-  }
+  Result<void> publish(const std::filesystem::path& to) { return unfinished_.publish(to); }
   std::int64_t size() const { return size_; }
-  const std::filesystem::path& path() const { return path_; }
+  const std::filesystem::path& path() const { return unfinished_.path(); }
 
  private:
   Result<void> flush() {
@@ -60,25 +52,41 @@ class PartFile {
     buffer_.clear();
     return {};
   }
-  Vfs& vfs_;
-  std::filesystem::path path_;
+  UnfinishedFile unfinished_;
   std::unique_ptr<WritableFile> file_;
   std::string buffer_;
   std::int64_t size_ = 0;
-  bool published_ = false;
+};
+
+// Tells of the bytes read and passes on the wish to stop.
+class Reporter {
+ public:
+  explicit Reporter(const PrepareOptions& options) : options_(options) {}
+  // To be called for every few bytes of work; `read` of them are new.
+  Result<void> advance(std::int64_t work, std::int64_t read) {
+    constexpr std::int64_t kInterval = 1 << 20;
+    bytes_read_ += read;
+    since_ += work;
+    if (!options_.on_progress || since_ < kInterval) return {};
+    since_ = 0;
+    if (options_.on_progress(bytes_read_)) return {};
+    return fail(ErrorCode::failed, "data prepare was stopped", "nothing was left behind");
+  }
+
+ private:
+  const PrepareOptions& options_;
+  std::int64_t bytes_read_ = 0;
+  std::int64_t since_ = 0;
 };
 
 // Cleans documents one by one, counts what goes and why, and writes what stays.
 class Cleaner {
  public:
-  Cleaner(const PrepareOptions& options, PartFile& out) : options_(options), out_(out) {}
+  Cleaner(const PrepareOptions& options, Reporter& reporter, PartFile& out)
+      : options_(options), reporter_(reporter), out_(out) {}
 
   Result<void> take(Document document, Source& source) {
-    bytes_read_ += std::ssize(document.text);
-    if (options_.on_progress && bytes_read_ - reported_ >= (1 << 20)) {
-      reported_ = bytes_read_;
-      if (!options_.on_progress(bytes_read_)) return fail(ErrorCode::failed, "prepare was stopped");
-    }
+    TERA_TRY_VOID(reporter_.advance(std::ssize(document.text), std::ssize(document.text)));
     document.text = normalised(document.text);
     if (valid_utf8_prefix(document.text) != document.text.size()) {
       if (options_.invalid_utf8 == InvalidUtf8::drop) return drop("invalid_utf8");
@@ -109,13 +117,12 @@ class Cleaner {
     return {};
   }
   const PrepareOptions& options_;
+  Reporter& reporter_;
   PartFile& out_;
   std::set<Hash128> seen_;
   std::vector<Place> places_;
   std::map<std::string, std::int64_t> dropped_;
   std::int64_t replaced_bytes_ = 0;
-  std::int64_t bytes_read_ = 0;
-  std::int64_t reported_ = 0;
 };
 
 Result<std::vector<Source>> read_sources(const PrepareOptions& options, Cleaner& cleaner) {
@@ -148,6 +155,7 @@ Result<std::vector<Source>> read_sources(const PrepareOptions& options, Cleaner&
 // Copies the lines in the order of their shuffle keys.
 Result<void> write_shuffled(std::vector<Place>& places,
                             const std::filesystem::path& from,
+                            Reporter& reporter,
                             PartFile& out) {
   std::sort(places.begin(), places.end(), [](const Place& a, const Place& b) {
     return a.key != b.key ? a.key < b.key : a.offset < b.offset;
@@ -158,8 +166,17 @@ Result<void> write_shuffled(std::vector<Place>& places,
     line.resize(static_cast<std::size_t>(place.size));
     TERA_TRY_VOID(file.read_at(place.offset, std::as_writable_bytes(std::span(line))));
     TERA_TRY_VOID(out.write(line));
+    TERA_TRY_VOID(reporter.advance(place.size, 0));
   }
   return {};
+}
+
+// Why no document is left: "399 too_short, 1 duplicate".
+std::string what_was_dropped(const std::map<std::string, std::int64_t>& dropped) {
+  std::string reasons;
+  for (const auto& [reason, count] : dropped)
+    reasons += fmt::format("{}{} {}", reasons.empty() ? "" : ", ", count, reason);
+  return reasons.empty() ? "the sources hold none" : reasons;
 }
 
 ProcessingStep describe_step(const PrepareOptions& options,
@@ -231,21 +248,21 @@ std::int64_t replace_invalid_utf8(std::string& text) {
 
 Result<Manifest> prepare(Vfs& vfs, const PrepareOptions& options) {
   if (options.debian_packages.empty() && options.files.empty()) {
-    return fail(ErrorCode::invalid_input, "prepare: no source was given",
+    return fail(ErrorCode::invalid_input, "data prepare: no source was given",
                 "name files, or --from-debian PACKAGE");
   }
   const std::filesystem::path final_path = with_suffix(options.prefix, ".jsonl");
   const std::filesystem::path manifest_path = with_suffix(options.prefix, ".docs.json");
-  for (const std::filesystem::path& path : {final_path, manifest_path}) {
-    TERA_TRY(const bool there, vfs.exists(path));
-    if (there && !options.overwrite) {
-      return fail(ErrorCode::invalid_input, fmt::format("{} exists", path.string()),
-                  "choose another name, or overwrite it with --force");
-    }
-  }
+  constexpr std::array<std::string_view, 2> kSuffixes = {".jsonl", ".docs.json"};
+  TERA_TRY_VOID(check_output_files(vfs, options.prefix, kSuffixes, options.overwrite));
+  for (const std::string& package : options.debian_packages)
+    TERA_TRY_VOID(check_debian_package(package));
+  for (const std::filesystem::path& file : options.files)
+    TERA_TRY_VOID(check_text_file(file));
   PartFile unshuffled(vfs, with_suffix(options.prefix, ".unshuffled.part"));
   TERA_TRY_VOID(unshuffled.open());
-  Cleaner cleaner(options, unshuffled);
+  Reporter reporter(options);
+  Cleaner cleaner(options, reporter, unshuffled);
   Manifest manifest;
   manifest.kind = ManifestKind::documents;
   manifest.name = options.prefix.filename().string();
@@ -258,20 +275,27 @@ Result<Manifest> prepare(Vfs& vfs, const PrepareOptions& options) {
     manifest.utf8_bytes += source.utf8_bytes;
   }
   if (manifest.documents == 0) {
-    return fail(ErrorCode::invalid_input, "prepare: no document is left",
-                "look at --min-bytes and at what the sources hold");
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("data prepare: no document is left: {}", what_was_dropped(cleaner.dropped())),
+        "look at --min-bytes, --max-bytes and at what the sources hold");
   }
   PartFile shuffled(vfs, with_suffix(options.prefix, ".jsonl.part"));
   TERA_TRY_VOID(shuffled.open());
-  TERA_TRY_VOID(write_shuffled(cleaner.places(), unshuffled.path(), shuffled));
+  TERA_TRY_VOID(write_shuffled(cleaner.places(), unshuffled.path(), reporter, shuffled));
   TERA_TRY_VOID(shuffled.close(true));
   TERA_TRY(FileEntry entry, describe_file(shuffled.path()));
   entry.path = final_path.filename().string();
   manifest.files.push_back(std::move(entry));
   manifest.steps.push_back(describe_step(options, manifest, cleaner));
+  UnfinishedFile described(vfs, with_suffix(options.prefix, ".docs.json.part"));
+  TERA_TRY_VOID(described.write(manifest.to_json()));
+  // From here nothing needs space: what is replaced goes only when the new is whole on the disk.
   TERA_TRY_VOID(vfs.remove_all(manifest_path));  // an old one must not describe the new documents
   TERA_TRY_VOID(shuffled.publish(final_path));
-  TERA_TRY_VOID(write_file_atomic(vfs, manifest_path, manifest.to_json()));
+  TERA_TRY_VOID(vfs.sync_dir(folder_of(options.prefix)));
+  TERA_TRY_VOID(described.publish(manifest_path));
+  TERA_TRY_VOID(vfs.sync_dir(folder_of(options.prefix)));
   return manifest;
 }
 

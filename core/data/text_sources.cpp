@@ -10,6 +10,7 @@
 #include "core/data/debian_package.h"
 #include "core/data/gunzip.h"
 #include "core/data/line_reader.h"
+#include "core/data/mapped_file.h"
 
 namespace tera::data {
 namespace {
@@ -153,24 +154,36 @@ constexpr Adapter kAdapters[] = {
     {"jargon-text", "The Jargon File", read_jargon},
 };
 
+Result<const Adapter*> adapter_of(std::string_view package) {
+  std::vector<std::string_view> known;
+  for (const Adapter& adapter : kAdapters) {
+    if (adapter.package == package) return &adapter;
+    known.push_back(adapter.package);
+  }
+  return fail(ErrorCode::unsupported,
+              fmt::format("package {}: there is no reader for it, only for {}", package,
+                          fmt::join(known, ", ")),
+              "give its text as .txt or .jsonl files");
+}
+
 }  // namespace
 
-std::vector<std::string> known_debian_packages() {
-  std::vector<std::string> names;
-  for (const Adapter& adapter : kAdapters)
-    names.emplace_back(adapter.package);
-  return names;
+Result<void> check_debian_package(std::string_view name) {
+  TERA_TRY_VOID(adapter_of(name));
+  TERA_TRY_VOID(find_debian_package(name));
+  return {};
+}
+
+Result<void> check_text_file(const std::filesystem::path& path) {
+  TERA_TRY_VOID(ReadFile::open(path));
+  if (path.extension() == ".jsonl" || path.extension() == ".txt") return {};
+  return fail(ErrorCode::unsupported,
+              fmt::format("{}: expected a file that ends in .txt or .jsonl", path.string()),
+              "rename it after what it holds: .txt for text, .jsonl for one JSON object per line");
 }
 
 Result<Source> read_debian_package(std::string_view name, const DocumentSink& sink) {
-  const auto* adapter = std::find_if(std::begin(kAdapters), std::end(kAdapters),
-                                     [&](const Adapter& a) { return a.package == name; });
-  if (adapter == std::end(kAdapters)) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("package {}: there is no reader for it, only for {}", name,
-                            fmt::join(known_debian_packages(), ", ")),
-                "give its text as .txt or .jsonl files");
-  }
+  TERA_TRY(const Adapter* adapter, adapter_of(name));
   TERA_TRY(const DebianPackage package, find_debian_package(name));
   Source source;
   source.id = package.name;
@@ -195,12 +208,9 @@ Result<Source> read_debian_package(std::string_view name, const DocumentSink& si
 Result<Source> read_text_file(const std::filesystem::path& path,
                               const FileSourceOptions& options,
                               const DocumentSink& sink) {
+  TERA_TRY_VOID(check_text_file(path));
   const std::string name = path.filename().string();
-  const bool jsonl = name.ends_with(".jsonl");
-  if (!jsonl && !name.ends_with(".txt")) {
-    return fail(ErrorCode::unsupported,
-                fmt::format("{}: expected a file that ends in .txt or .jsonl", path.string()));
-  }
+  const bool jsonl = path.extension() == ".jsonl";
   Source source;
   source.id = source.title = source.origin_ref = name;
   source.origin_kind = "file";
@@ -222,7 +232,7 @@ Result<Source> read_text_file(const std::filesystem::path& path,
         return fail(
             ErrorCode::invalid_input,
             fmt::format("{}:{}: {}", path.string(), lines.line_number(), document.error().message),
-            "--text-key names the field that holds the text");
+            "expected one JSON object per line; --text-key names the field that holds the text");
       }
       ++count;
       std::string id = document->id.empty() ? fmt::format("{}#{}", name, count) : document->id;

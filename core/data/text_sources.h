@@ -29,7 +29,8 @@ Result<Source> read_text_file(const std::filesystem::path& path,
                               const FileSourceOptions& options,
                               const DocumentSink& sink);
 
-// The packages there is an adapter for.
-std::vector<std::string> known_debian_packages();
+// What would keep the two above from beginning: no such file or package, no reader for it.
+Result<void> check_debian_package(std::string_view package);
+Result<void> check_text_file(const std::filesystem::path& path);
 
 }  // namespace tera::data

@@ -6,9 +6,11 @@
 #include <fmt/format.h>
 
 #include "core/base/hash.h"
+#include "core/base/unfinished_file.h"
 #include "core/data/document.h"
 #include "core/data/indexed_dataset.h"
 #include "core/data/line_reader.h"
+#include "core/data/output_files.h"
 #include "core/data/provenance.h"
 #include "core/data/tokenizer.h"
 #include "core/data/unicode_class.h"
@@ -54,7 +56,8 @@ Result<Manifest> documents_manifest(const std::filesystem::path& documents) {
     const FileEntry* entry = manifest.file(".jsonl");
     if (manifest.kind != ManifestKind::documents || entry == nullptr) {
       return fail(ErrorCode::invalid_input,
-                  fmt::format("{}: does not describe documents", beside.string()));
+                  fmt::format("{}: does not describe documents", beside.string()),
+                  "make both again with `teragpt data prepare`, or move it away");
     }
     FileEntry renamed = *entry;
     renamed.path = documents.filename().string();
@@ -98,7 +101,8 @@ class Run {
     }
     if (writer_->num_sequences() == 0) {
       return fail(ErrorCode::invalid_input,
-                  fmt::format("{}: holds no documents", options_.documents.string()));
+                  fmt::format("{}: holds no documents", options_.documents.string()),
+                  "expected one JSON object per line, as `teragpt data prepare` writes them");
     }
     return publish();
   }
@@ -126,6 +130,7 @@ class Run {
       out.error = document.error();
       out.error->message =
           fmt::format("{}:{}: {}", options_.documents.string(), line.number, out.error->message);
+      out.error->hint = "expected one JSON object with \"text\" per line";
       return out;
     }
     const std::string& text = document->text;
@@ -163,7 +168,7 @@ class Run {
   Result<void> report() {
     if (options_.on_progress &&
         !options_.on_progress(writer_->num_sequences(), documents_.documents)) {
-      return fail(ErrorCode::failed, "tokenize was stopped", "nothing was left behind");
+      return fail(ErrorCode::failed, "data tokenize was stopped", "nothing was left behind");
     }
     return {};
   }
@@ -207,16 +212,22 @@ class Run {
   Result<Manifest> publish() {
     TERA_TRY(const IndexedDatasetWriter::Files files, writer_->finish());
     Manifest manifest = describe(files);
-    for (const std::string_view suffix : {".tgd.json", ".prov"}) {  // of an older dataset
-      TERA_TRY_VOID(vfs_.remove_all(with_suffix(options_.prefix, suffix)));
-    }
-    const std::filesystem::path prov = with_suffix(options_.prefix, ".prov");
-    TERA_TRY_VOID(write_file_atomic(vfs_, prov, provenance_bytes(records_)));
-    TERA_TRY(FileEntry prov_entry, describe_file(prov));
+    const auto name = [&](std::string_view suffix) { return with_suffix(options_.prefix, suffix); };
+    UnfinishedFile prov(vfs_, name(".prov.part"));
+    TERA_TRY_VOID(prov.write(provenance_bytes(records_)));
+    TERA_TRY(FileEntry prov_entry, describe_file(prov.path()));
+    prov_entry.path = name(".prov").filename().string();
     manifest.files.push_back(std::move(prov_entry));
+    UnfinishedFile described(vfs_, name(".tgd.json.part"));
+    TERA_TRY_VOID(described.write(manifest.to_json()));
+    // From here nothing needs space: what is replaced goes only when the new is whole on the disk,
+    // and without a manifest the other files are no dataset.
+    TERA_TRY_VOID(vfs_.remove_all(name(".tgd.json")));
+    TERA_TRY_VOID(prov.publish(name(".prov")));
     TERA_TRY_VOID(writer_->publish());
-    TERA_TRY_VOID(
-        write_file_atomic(vfs_, with_suffix(options_.prefix, ".tgd.json"), manifest.to_json()));
+    TERA_TRY_VOID(vfs_.sync_dir(folder_of(options_.prefix)));
+    TERA_TRY_VOID(described.publish(name(".tgd.json")));
+    TERA_TRY_VOID(vfs_.sync_dir(folder_of(options_.prefix)));
     return manifest;
   }
 
@@ -277,18 +288,12 @@ Result<Manifest> tokenize(Vfs& vfs, ThreadPool& pool, const TokenizeOptions& opt
   if (!shares_fit) {
     return fail(
         ErrorCode::invalid_input,
-        fmt::format("tokenize: {} of the documents for validation and {} for test, expected "
+        fmt::format("data tokenize: {} of the documents for validation and {} for test, expected "
                     "less than 1 together",
-                    options.valid_share, options.test_share));
+                    options.valid_share, options.test_share),
+        "hold out less, for example 0.01 and 0.01");
   }
-  for (const std::string_view suffix : kSuffixes) {
-    const std::filesystem::path path = with_suffix(options.prefix, suffix);
-    TERA_TRY(const bool there, vfs.exists(path));
-    if (there && !options.overwrite) {
-      return fail(ErrorCode::invalid_input, fmt::format("{} exists", path.string()),
-                  "choose another name, or overwrite it with --force");
-    }
-  }
+  TERA_TRY_VOID(check_output_files(vfs, options.prefix, kSuffixes, options.overwrite));
   TERA_TRY(Tokenizer tokenizer, Tokenizer::load(options.tokenizer));
   if (tokenizer.eod_id() < 0) {
     return fail(ErrorCode::invalid_input,

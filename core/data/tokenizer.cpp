@@ -204,11 +204,19 @@ void Tokenizer::Impl::encode_plain(std::string_view text, std::vector<std::int32
 }
 
 Result<Tokenizer> Tokenizer::load(const std::filesystem::path& path) {
-  TERA_TRY(const std::string text, read_text(posix_vfs(), path, 64 << 20));
+  std::error_code ignored;
+  const bool in_folder = std::filesystem::is_directory(path, ignored);
+  const std::filesystem::path file = in_folder ? path / "tokenizer.json" : path;
+  if (in_folder && !std::filesystem::exists(file, ignored)) {
+    return fail(ErrorCode::not_found,
+                fmt::format("{}: got a folder without tokenizer.json", path.string()),
+                "name a tokenizer.json, or the folder that holds one");
+  }
+  TERA_TRY(const std::string text, read_text(posix_vfs(), file, 64 << 20));
   Result<Tokenizer> tokenizer = parse(text);
   if (!tokenizer) {
     Error error = tokenizer.error();
-    error.message = path.string() + ": " + error.message;
+    error.message = file.string() + ": " + error.message;
     return tl::unexpected<Error>(std::move(error));
   }
   return tokenizer;
@@ -238,7 +246,7 @@ Result<Tokenizer> Tokenizer::parse(std::string_view json) {
   if (const auto missing = std::count(byte_ids.begin(), byte_ids.end(), -1); missing > 0) {
     const auto first = std::find(byte_ids.begin(), byte_ids.end(), -1) - byte_ids.begin();
     return fail(ErrorCode::invalid_input,
-                fmt::format("tokenizer.json: has no token for {} of the 256 byte values, such as "
+                fmt::format("has no token for {} of the 256 byte values, such as "
                             "0x{:02x}: some text could not be encoded",
                             missing, first),
                 "train with the whole byte alphabet");

@@ -14,8 +14,9 @@ namespace tera::data {
 
 class Tokenizer {
  public:
-  // Errors: not_found, or invalid_input naming what in the file is wrong or not supported.
-  static Result<Tokenizer> load(const std::filesystem::path& tokenizer_json);
+  // The file, or the folder that holds a tokenizer.json. Errors: not_found, or invalid_input naming
+  // what in the file is wrong or not supported.
+  static Result<Tokenizer> load(const std::filesystem::path& path);
   static Result<Tokenizer> parse(std::string_view json);
 
   // Ids of the text (any bytes; invalid UTF-8 is encoded byte by byte). Special tokens in the text

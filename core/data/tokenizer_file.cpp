@@ -41,8 +41,11 @@ const ByteAlphabet& byte_alphabet() {
   return kAlphabet;
 }
 
-tl::unexpected<Error> refuse(std::string message, std::string hint = {}) {
-  return fail(ErrorCode::invalid_input, "tokenizer.json: " + std::move(message), std::move(hint));
+constexpr const char* kKnownFiles =
+    "expected the tokenizer.json of a byte-level BPE tokenizer, as `teragpt tok train` writes it";
+
+tl::unexpected<Error> refuse(std::string message, std::string hint = kKnownFiles) {
+  return fail(ErrorCode::invalid_input, std::move(message), std::move(hint));
 }
 
 std::string shown(const json& value) {
@@ -302,7 +305,7 @@ Result<TokenizerFile> parse_tokenizer_file(std::string_view text) {
   const json& root = *parsed;
   const auto model = root.is_object() ? root.find("model") : root.end();
   if (!root.is_object() || model == root.end() || !model->is_object()) {
-    return refuse("has no model", "expected the file a byte-level BPE tokenizer is saved as");
+    return refuse("has no model");
   }
   TokenizerFile file;
   TERA_TRY_VOID(check_model_options(*model));

@@ -274,9 +274,9 @@ ParsedSpec load_and_validate(const std::filesystem::path& path,
   for (const std::string& item : overrides) {
     const auto equals = item.find('=');
     const Result<void> applied =
-        equals == std::string::npos
+        equals == std::string::npos || equals == 0
             ? Result<void>(fail(ErrorCode::invalid_input,
-                                fmt::format("--set {}: got no '=', expected PATH=VALUE", item),
+                                fmt::format("got '{}', expected PATH=VALUE", item),
                                 "for example --set training.num_steps=100"))
             : set_field(parsed.spec, item.substr(0, equals), item.substr(equals + 1));
     if (!applied) {

@@ -1,5 +1,7 @@
 #include "core/data/prepare.h"
 
+#include <utility>
+
 #include <zlib.h>
 
 #include <gmock/gmock.h>
@@ -115,6 +117,38 @@ TEST(Prepare, LeavesNothingBehindWhenStopped) {
   EXPECT_THAT(dir.names(), ElementsAre("a.txt"));
 }
 
+// Also after the reading, while the documents are written in their new order.
+TEST(Prepare, LeavesNothingBehindWhenStoppedLate) {
+  const TempDir dir;
+  write_all(dir / "a.txt", std::string(3 << 20, 'x') + "\n%\n" + std::string(3 << 20, 'y'));
+  PrepareOptions options;
+  options.prefix = dir / "out";
+  options.files = {dir / "a.txt"};
+  options.file_options.separator = "%";
+  std::int64_t before = -1;
+  options.on_progress = [&](std::int64_t bytes) { return std::exchange(before, bytes) != bytes; };
+  const Result<Manifest> manifest = prepare(posix_vfs(), options);
+  ASSERT_FALSE(manifest);
+  EXPECT_THAT(manifest.error().message, HasSubstr("stopped"));
+  EXPECT_THAT(dir.names(), ElementsAre("a.txt"));
+}
+
+TEST(Prepare, LooksAtItsOutputFirst) {
+  const TempDir dir;
+  write_all(dir / "a.txt", "text");
+  PrepareOptions options;
+  options.files = {dir / "a.txt"};
+  bool read = false;
+  options.on_progress = [&](std::int64_t) { return read = true; };
+  options.prefix = dir / "a.txt/out";
+  const Result<Manifest> manifest = prepare(posix_vfs(), options);
+  ASSERT_FALSE(manifest);
+  EXPECT_EQ(manifest.error().code, ErrorCode::not_found);
+  EXPECT_THAT(manifest.error().hint, HasSubstr("a.txt is a file, not a folder"));
+  EXPECT_FALSE(read);
+  EXPECT_THAT(dir.names(), ElementsAre("a.txt"));
+}
+
 TEST(Prepare, ExplainsBadInput) {
   const TempDir dir;
   const auto error = [&](std::vector<std::filesystem::path> files,
@@ -129,8 +163,9 @@ TEST(Prepare, ExplainsBadInput) {
   write_all(dir / "bad.jsonl", "{\"text\": \"a\"}\n{\"text\": 5}\n");
   write_all(dir / "a.txt", "text");
   EXPECT_THAT(error({}), HasSubstr("no source"));
-  EXPECT_THAT(error({dir / "none.txt"}), HasSubstr("none.txt: cannot open"));
+  EXPECT_THAT(error({dir / "none.txt"}), HasSubstr("cannot read " + (dir / "none.txt").string()));
   EXPECT_THAT(error({dir / "bad.jsonl"}), HasSubstr("bad.jsonl:2: text: got 5, expected string"));
+  write_all(dir / "a.pdf", "text");
   EXPECT_THAT(error({dir / "a.pdf"}), HasSubstr("ends in .txt or .jsonl"));
   EXPECT_THAT(error({}, {"linux-doc"}), HasSubstr("there is no reader for it, only for bible-kjv"));
   write_all(dir / "out.jsonl", "precious");

@@ -1,5 +1,7 @@
 #include "core/data/tokenize.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -108,27 +110,54 @@ TEST(Tokenize, LeavesNothingHalfWrittenWhereverTheDiskIsFull) {
   const TempDir dir;
   const TokenizeOptions options = inputs(dir);
   ThreadPool pool(1);
+  const std::vector<std::string> inputs_only = dir.names();
   int faults = 0;
   for (std::int64_t at = 0;; ++at) {
     FaultVfs disk;
     disk.set_fault(FaultVfs::Fault::short_write, at, ENOSPC);
     const Result<Manifest> manifest = tokenize(disk, pool, options);
     if (!disk.fault_hit()) break;
+    const FaultVfs::Kind kind = disk.operations()[static_cast<std::size_t>(at)].kind;
     if (!manifest) {
       ++faults;
-      EXPECT_FALSE(std::filesystem::exists(dir / "out.tgd.json") &&
-                   disk.operations()[static_cast<std::size_t>(at)].kind == FaultVfs::Kind::append);
+      // Only renames come after the last byte is written; before them no name of the dataset is
+      // there. What cannot be removed stays.
+      using enum FaultVfs::Kind;
+      if (kind != rename && kind != sync_dir && kind != remove_all) {
+        EXPECT_EQ(dir.names(), inputs_only) << "operation " << at;
+      }
     }
     for (const std::string& name : dir.names()) {
-      EXPECT_THAT(name, testing::Not(HasSubstr(".part"))) << "operation " << at;
+      EXPECT_TRUE(kind == FaultVfs::Kind::remove_all || !name.ends_with(".part")) << at;
       // What is there is whole; without a manifest it is no dataset.
       if (name == "out.tgd.json") {
         EXPECT_TRUE(Manifest::load(dir / name)) << at;
       }
-      if (name.starts_with("out")) std::filesystem::remove(dir / name);
+      if (std::find(inputs_only.begin(), inputs_only.end(), name) == inputs_only.end())
+        std::filesystem::remove(dir / name);
     }
   }
   EXPECT_GT(faults, 10);
+}
+
+// A folder that takes no files is told before gigabytes are read: here the documents are not even
+// there.
+TEST(Tokenize, LooksAtItsOutputFirst) {
+  const TempDir dir;
+  TokenizeOptions options = inputs(dir);
+  ThreadPool pool(1);
+  options.documents = dir / "missing.jsonl";
+  for (const char* prefix : {"nowhere/out", "docs.jsonl/out"}) {
+    options.prefix = dir / prefix;
+    const Result<Manifest> manifest = tokenize(posix_vfs(), pool, options);
+    ASSERT_FALSE(manifest);
+    EXPECT_THAT(manifest.error().message, HasSubstr(prefix + std::string(".bin")));
+    EXPECT_FALSE(manifest.error().hint.empty());
+  }
+  options.prefix = dir.path() / "";
+  EXPECT_THAT(tokenize(posix_vfs(), pool, options).error().message,
+              HasSubstr("expected the prefix"));
+  EXPECT_THAT(dir.names(), ElementsAre("docs.jsonl", "tokenizer.json"));
 }
 
 TEST(Tokenize, StopsCleanlyAndRefusesToOverwrite) {

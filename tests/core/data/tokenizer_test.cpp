@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/data/tokenizer_file.h"
+#include "tests/core/data/data_fixture.h"
 
 namespace tera::data {
 namespace {
@@ -249,6 +250,21 @@ TEST(TokenizerFile, RefusesHostileFilesByName) {
   for (std::size_t size = 0; size < text.size(); size += 97) {  // cut anywhere
     EXPECT_NE(raw(text.substr(0, size)), "accepted");
   }
+}
+
+TEST(Tokenizer, LoadsAFileOrTheFolderThatHoldsIt) {
+  const test::TempDir dir;
+  const Result<Tokenizer> empty = Tokenizer::load(dir.path());
+  ASSERT_FALSE(empty);
+  EXPECT_EQ(empty.error().code, ErrorCode::not_found);
+  EXPECT_THAT(empty.error().message, HasSubstr("a folder without tokenizer.json"));
+  test::write_all(dir / "tokenizer.json", "{\n  \"model\" 3}");
+  const Result<Tokenizer> broken = Tokenizer::load(dir.path());
+  ASSERT_FALSE(broken);
+  EXPECT_EQ(broken.error().message, (dir / "tokenizer.json").string() +
+                                        ": not JSON at line 2, column 11: unexpected number "
+                                        "literal");
+  EXPECT_THAT(broken.error().hint, HasSubstr("teragpt tok train"));
 }
 
 TEST(ByteAlphabet, MapsEveryByteThereAndBack) {

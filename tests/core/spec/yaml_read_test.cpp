@@ -134,7 +134,7 @@ TEST_F(LoadRunSpec, OverridesAreAppliedBeforeValidation) {
   const ParsedSpec bad =
       load_and_validate(path, {"training.num_stps=50", "novalue", "model.router_top_k=9"});
   EXPECT_THAT(findings_text(bad.diagnostics), HasSubstr("did you mean training.num_steps?"));
-  EXPECT_THAT(findings_text(bad.diagnostics), HasSubstr("got no '='"));
+  EXPECT_THAT(findings_text(bad.diagnostics), HasSubstr("--set: got 'novalue', expected PATH=VALUE"));
 }
 
 }  // namespace
