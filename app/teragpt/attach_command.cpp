@@ -121,11 +121,7 @@ void attach(Cli& cli, const AttachArguments& args) {
 
 void print_log_line(const Cli& cli, std::string_view line) {
   if (cli.json) {
-    // A log may hold any bytes; JSON holds only text.
-    const nlohmann::ordered_json document = {{"schema", "teragpt.log/1"},
-                                             {"line", std::string(line)}};
-    fmt::print("{}\n",
-               document.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    cli.print_json_line({{"schema", "teragpt.log/1"}, {"line", std::string(line)}});
   } else {
     fmt::print("{}\n", printable(line));
   }

@@ -72,7 +72,7 @@ void check(Cli& cli, const CheckOptions& options) {
 void add_check_command(CLI::App& root, Cli& cli) {
   auto options = std::make_shared<CheckOptions>();
   CLI::App* verb = root.add_subcommand("check", "Parse and validate a spec: all problems at once");
-  verb->add_option("spec", options->file, "Run spec (YAML)")->required()->type_name("SPEC");
+  verb->add_option("SPEC", options->file, "Run spec (YAML)")->required();
   add_set_option(*verb, options->overrides);
   verb->footer("Example: teragpt check my-run.yaml --set layout.tensor_parallel_size=2");
   verb->callback([options, &cli] { check(cli, *options); });

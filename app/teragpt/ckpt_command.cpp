@@ -10,6 +10,12 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// What is known of a checkpoint, by what was looked at: `list` reads its manifest and the sizes of
+// its files, `verify` every byte.
+constexpr const char* kSizesChecked = "sizes checked";
+constexpr const char* kVerified = "verified";
+constexpr const char* kDamaged = "damaged";
+
 struct CkptArguments {
   RunArguments run;
   std::int64_t step = -1;  // -1: all, or the newest
@@ -58,8 +64,9 @@ void list(Cli& cli, const CkptArguments& args) {
   for (const checkpoint::CheckpointInfo& info : run->found) {
     const Result<checkpoint::Reader> reader = checkpoint::Reader::open(posix_vfs(), info.path);
     if (cli.json) {
-      ordered_json row = {
-          {"step", info.step}, {"path", info.path.string()}, {"complete", reader.has_value()}};
+      ordered_json row = {{"step", info.step},
+                          {"path", info.path.string()},
+                          {"state", reader ? kSizesChecked : kDamaged}};
       if (reader) {
         row["bytes"] = reader->num_bytes();
         row["num_tensors"] = reader->tensors().size();
@@ -68,10 +75,11 @@ void list(Cli& cli, const CkptArguments& args) {
       }
       rows.push_back(std::move(row));
     } else if (reader) {
-      fmt::print("{:>12}  {:>10}  {:>8}  complete\n", info.step,
-                 format_bytes(static_cast<double>(reader->num_bytes())), reader->tensors().size());
+      fmt::print("{:>12}  {:>10}  {:>8}  {}\n", info.step,
+                 format_bytes(static_cast<double>(reader->num_bytes())), reader->tensors().size(),
+                 kSizesChecked);
     } else {
-      fmt::print("{:>12}  {:>10}  {:>8}  damaged: {}\n", info.step, "-", "-",
+      fmt::print("{:>12}  {:>10}  {:>8}  {}: {}\n", info.step, "-", "-", kDamaged,
                  reader.error().message);
     }
   }
@@ -95,8 +103,10 @@ void verify(Cli& cli, const CkptArguments& args) {
         reader ? reader->verify() : Result<void>(tl::unexpected<Error>(reader.error()));
     all_good = all_good && verified;
     if (cli.json) {
-      ordered_json row = {
-          {"step", info.step}, {"path", info.path.string()}, {"valid", verified.has_value()}};
+      ordered_json row = {{"step", info.step},
+                          {"path", info.path.string()},
+                          {"state", verified ? kVerified : kDamaged},
+                          {"valid", verified.has_value()}};
       if (!verified) row["problem"] = verified.error().message;
       rows.push_back(std::move(row));
     } else if (verified) {
@@ -121,8 +131,9 @@ void show(Cli& cli, const CkptArguments& args) {
   const std::optional<RunCheckpoints> run = find(cli, args);
   if (!run) return;
   if (run->found.empty()) {
-    return cli.fail(
-        {ErrorCode::not_found, fmt::format("run {} has no checkpoint", run->dir.id()), {}});
+    return cli.fail({ErrorCode::not_found, fmt::format("run {} has no checkpoint", run->dir.id()),
+                     "training.checkpoint_interval says when it writes one; `teragpt stop` makes "
+                     "it write one"});
   }
   const Result<checkpoint::Reader> reader =
       checkpoint::Reader::open(posix_vfs(), run->found.front().path);
@@ -209,7 +220,8 @@ void add_ckpt_command(CLI::App& root, Cli& cli) {
     verb->callback([&cli, args, function] { function(cli, *args); });
     return std::pair{verb, args};
   };
-  add("list", "Steps, sizes and whether each is complete", "list 20260101-120000-0a1b2c3d", list);
+  add("list", "Steps and sizes; their bytes are checked by verify", "list 20260101-120000-0a1b2c3d",
+      list);
   const auto [verify_verb, verify_args] = add("verify", "Read and check every byte",
                                               "verify 20260101-120000-0a1b2c3d --step 100", verify);
   add_step_option(*verify_verb, *verify_args, "Only this step (default: all)");
@@ -221,7 +233,7 @@ void add_ckpt_command(CLI::App& root, Cli& cli) {
   prune_verb
       ->add_option("--keep", prune_args->keep,
                    "Newest checkpoints to keep, at least 2 (default: training.keep_checkpoints)")
-      ->check(CLI::Range(2, 1000000));
+      ->check(at_least(2, 1000000));
 }
 
 }  // namespace tera::app

@@ -11,7 +11,9 @@
 
 #include <fmt/format.h>
 
+#include "app/teragpt/spec_json.h"
 #include "core/base/log.h"
+#include "core/base/unfinished_file.h"
 #include "core/base/units.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
@@ -27,7 +29,9 @@ std::atomic<int> g_impatience{0};
 // SIGTERM: only a person who asks twice wants to lose what was not saved.
 void on_stop_signal(int number) {
   g_stop_requests.fetch_add(1);
-  if (number != SIGHUP && g_impatience.fetch_add(1) >= 1) _exit(128 + SIGINT);
+  if (number == SIGHUP || g_impatience.fetch_add(1) == 0) return;
+  remove_unfinished_files();
+  _exit(128 + SIGINT);
 }
 
 double now_s() {
@@ -46,12 +50,21 @@ std::string_view severity_name(Severity severity) {
   return "error";
 }
 
+// fputs: a terminal that is gone must not turn an error into another one.
+void tell(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+}
+
 }  // namespace
 
 void Cli::fail(const Error& error) {
-  // fputs: a terminal that is gone must not turn this error into another one.
-  std::fputs(fmt::format("error: {}\n", error.message).c_str(), stderr);
-  if (!error.hint.empty()) std::fputs(fmt::format("hint:  {}\n", error.hint).c_str(), stderr);
+  Diagnostic told{.severity = Severity::error, .field = {}, .message = error.message, .hint = {}};
+  told.hint = error.hint.empty() && error.code == ErrorCode::corrupt
+                  ? "the file is damaged: restore it from a copy, or make it again"
+                  : error.hint;
+  tell(fmt::format("error: {}\n", printable(told.message)));
+  if (!told.hint.empty()) tell(fmt::format("hint:  {}\n", printable(told.hint)));
+  told_.push_back(std::move(told));
   switch (error.code) {
     case ErrorCode::invalid_input:
     case ErrorCode::not_found:
@@ -70,19 +83,49 @@ void Cli::report(std::string_view file, const std::vector<Diagnostic>& diagnosti
   for (const Diagnostic& d : diagnostics) {
     std::string where(file);
     if (d.line > 0) where += fmt::format(":{}:{}", d.line, d.column);
-    fmt::print(stderr, "{}: {}: {}{}{}\n", where, severity_name(d.severity), d.field,
-               d.field.empty() ? "" : ": ", d.message);
-    if (!d.hint.empty()) fmt::print(stderr, "  hint: {}\n", d.hint);
+    tell(fmt::format("{}: {}: {}{}{}\n", printable(where), severity_name(d.severity),
+                     printable(d.field), d.field.empty() ? "" : ": ", printable(d.message)));
+    if (!d.hint.empty()) tell(fmt::format("  hint: {}\n", printable(d.hint)));
   }
+  file_ = file;
+  told_.insert(told_.end(), diagnostics.begin(), diagnostics.end());
   if (has_errors(diagnostics)) exit_code = exit_usage;
 }
 
-void Cli::print_json(const nlohmann::ordered_json& document) const {
+void Cli::print_json(const nlohmann::ordered_json& document) {
+  answered_ = true;
   const bool pretty = isatty(STDOUT_FILENO) != 0;
   const std::string text =
       document.dump(pretty ? 2 : -1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   fmt::print("{}\n", text);
   std::fflush(stdout);
+}
+
+void Cli::print_json_line(const nlohmann::ordered_json& record) const {
+  fmt::print("{}\n", record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+  std::fflush(stdout);
+}
+
+void Cli::finish() {
+  if (!json || answered_ || !has_errors(told_)) return;
+  print_json({{"schema", "teragpt.error/1"},
+              {"exit_code", exit_code},
+              {"file", file_},
+              {"diagnostics", to_json(told_)}});
+}
+
+std::string printable(std::string_view line) {
+  std::string text;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const auto c = static_cast<unsigned char>(line[i]);
+    // C1 controls in UTF-8 are C2 80 to C2 9F.
+    const bool c1 = c == 0xC2 && i + 1 < line.size() &&
+                    static_cast<unsigned char>(line[i + 1]) >= 0x80 &&
+                    static_cast<unsigned char>(line[i + 1]) <= 0x9F;
+    if (c1) ++i;
+    if (!c1 && (c >= 0x20 || c == '\t') && c != 0x7F) text += line[i];
+  }
+  return text;
 }
 
 bool load_spec(Cli& cli,
@@ -93,21 +136,6 @@ bool load_spec(Cli& cli,
   cli.report(path, parsed.diagnostics);
   spec = std::move(parsed.spec);
   return !has_errors(parsed.diagnostics);
-}
-
-void add_set_option(CLI::App& verb, std::vector<std::string>& overrides) {
-  verb.add_option("--set", overrides, "Override a field of the spec: PATH=VALUE; may be repeated")
-      ->type_name("PATH=VALUE")
-      ->take_all();
-}
-
-CLI::Validator at_least(std::int64_t lowest) {
-  const auto check = [lowest](const std::string& text) {
-    std::int64_t value = 0;
-    if (CLI::detail::lexical_cast(text, value) && value >= lowest) return std::string();
-    return fmt::format("got '{}', expected a whole number of at least {}", text, lowest);
-  };
-  return {check, fmt::format("INT >= {}", lowest)};
 }
 
 const std::atomic<int>& stop_requests() {
@@ -140,6 +168,11 @@ void print_if_read(const std::string& text) {
   spdlog::info("nobody reads standard output any more; the work goes on");
 }
 
+Result<void> check_stop(std::string_view verb, std::string_view hint) {
+  if (g_stop_requests.load() == 0) return {};
+  return tera::fail(ErrorCode::failed, fmt::format("{} was stopped", verb), std::string(hint));
+}
+
 Progress::Progress(std::string what, std::string unit)
     : what_(std::move(what)),
       unit_(std::move(unit)),
@@ -152,6 +185,7 @@ Progress::~Progress() {
 }
 
 void Progress::update(std::int64_t done, std::int64_t total) {
+  if (done == 0) return;
   const double now = now_s();
   const bool last = total > 0 && done >= total;
   if (!last && now - last_s_ < (terminal_ ? 0.1 : 3.0)) return;

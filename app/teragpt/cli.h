@@ -9,6 +9,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include "app/teragpt/options.h"
 #include "core/base/result.h"
 #include "core/spec/run_spec.h"
 
@@ -22,7 +23,8 @@ enum ExitCode : int {
   exit_stopped = 75,  // stopped after a checkpoint, resumable
 };
 
-struct Cli {
+class Cli {
+ public:
   bool json = false;  // stdout holds JSON and nothing else
   int exit_code = exit_done;
 
@@ -30,25 +32,34 @@ struct Cli {
   void fail(const Error& error);
   // Prints all diagnostics (file:line:column: severity: field: message, then the hint).
   void report(std::string_view file, const std::vector<Diagnostic>& diagnostics);
-  // One JSON document on stdout: pretty when a terminal reads it, one line otherwise.
-  void print_json(const nlohmann::ordered_json& document) const;
+  // The JSON document that answers the command: pretty for a terminal, else in one line.
+  void print_json(const nlohmann::ordered_json& document);
+  // One record of a verb that streams.
+  void print_json_line(const nlohmann::ordered_json& record) const;
+  // With --json, a failure that no document has told yet becomes the last document:
+  // {schema: "teragpt.error/1", exit_code, file, diagnostics[] as in `check`}.
+  void finish();
+
+ private:
+  std::string file_;              // that the diagnostics are about; may be empty
+  std::vector<Diagnostic> told_;  // on stderr
+  bool answered_ = false;         // print_json was called
 };
+
+// A line without control characters, which a terminal would obey.
+std::string printable(std::string_view line);
 
 // Loads SPEC, applies --set overrides, validates. On failure reports and returns false.
 bool load_spec(Cli& cli,
                const std::string& path,
                const std::vector<std::string>& overrides,
                spec::RunSpec& spec);
-// Adds the --set option to a verb.
-void add_set_option(CLI::App& verb, std::vector<std::string>& overrides);
-
-// Checks a whole number of at least `lowest`.
-CLI::Validator at_least(std::int64_t lowest);
-
 // Counts SIGINT, SIGTERM and SIGHUP (a terminal that closed, unless nohup has it ignored); a second
 // SIGINT or SIGTERM ends the process at once.
 const std::atomic<int>& stop_requests();
 void catch_stop_signals();
+// An error once the process was asked to stop: "VERB was stopped".
+Result<void> check_stop(std::string_view verb, std::string_view hint);
 
 // For work that goes on when whoever reads its output leaves: a closed pipe is no signal then, and
 // text for a reader who has left is dropped.

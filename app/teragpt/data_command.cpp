@@ -1,6 +1,7 @@
 // teragpt data: from text to token files, and what is in them.
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -92,13 +93,17 @@ void add_prepare(CLI::App& verb, Cli& cli) {
                   "SPDX expression you declare for the files; else their licence is unclear");
   sub->add_option("--declared-by", a->options.file_options.declared_by, "Who declares it");
   sub->add_option("--invalid-utf8", a->utf8, "replace (by U+FFFD) or drop (the document)")
-      ->check(CLI::IsMember({"replace", "drop"}))
+      ->check(one_of({"replace", "drop"}))
       ->capture_default_str();
   sub->add_option("--min-bytes", a->options.min_bytes, "Shorter documents are dropped")
+      ->check(at_least(0))
       ->capture_default_str();
   sub->add_option("--max-bytes", a->options.max_bytes, "Longer documents are dropped")
+      ->check(at_least(1))
       ->capture_default_str();
-  sub->add_option("--seed", a->options.seed, "Of the shuffle")->capture_default_str();
+  sub->add_option("--seed", a->options.seed, "Of the shuffle")
+      ->check(at_least(0, std::numeric_limits<std::int64_t>::max()))
+      ->capture_default_str();
   sub->add_flag("--force", a->options.overwrite, "Overwrite existing files");
   sub->footer(
       "Example:\n  teragpt data prepare --from-debian bible-kjv --from-debian jargon-text -o "
@@ -148,13 +153,13 @@ void add_tokenize(CLI::App& verb, Cli& cli) {
   sub->add_option("--tokenizer", a->tokenizer, "tokenizer.json")->required();
   sub->add_option("-o,--output", a->output, "Prefix of the files written")->required();
   sub->add_option("--valid", a->valid_percent, "Percent of the documents held out for validation")
-      ->check(CLI::Range(0.0, 99.0));
+      ->check(number_between(0, 99));
   sub->add_option("--test", a->test_percent, "Percent of the documents held out for tests")
-      ->check(CLI::Range(0.0, 99.0));
+      ->check(number_between(0, 99));
   sub->add_option("--split-seed", a->options.split_seed, "Of the choice of held-out documents")
+      ->check(at_least(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
-  sub->add_option("--threads", a->num_threads, "0 takes all processors")
-      ->check(CLI::Range(0, 4096));
+  sub->add_option("--threads", a->num_threads, "0 takes all processors")->check(at_least(0, 4096));
   sub->add_flag("--force", a->options.overwrite, "Overwrite existing files");
   sub->footer(
       "Example:\n  teragpt data tokenize corpus.jsonl --tokenizer tokenizer.json --valid 2 -o "
@@ -199,7 +204,7 @@ Result<data::Manifest> load_manifest(const std::string& prefix) {
     return tera::fail(
         ErrorCode::not_found,
         fmt::format("{}: found neither {} nor {}", prefix, tokens.string(), documents.string()),
-        "name the prefix without .bin or .idx");
+        "name the prefix without .bin or .idx, as -o of `teragpt data` wrote it");
   }
   return data::Manifest::load(has_tokens ? tokens : documents);
 }
@@ -239,12 +244,18 @@ struct ShowArguments {
 };
 
 Result<ordered_json> show(const ShowArguments& a) {
-  TERA_TRY(const data::Manifest manifest,
-           data::Manifest::load(data::with_suffix(a.prefix, ".tgd.json")));
+  TERA_TRY(const data::Manifest manifest, load_manifest(a.prefix));
+  if (manifest.kind != data::ManifestKind::dataset) {
+    return tera::fail(ErrorCode::invalid_input,
+                      fmt::format("{}: holds documents, expected token files", a.prefix),
+                      fmt::format("make them: teragpt data tokenize {}.jsonl", a.prefix));
+  }
   TERA_TRY(const data::IndexedDataset files, data::IndexedDataset::open(a.prefix, &manifest));
-  if (a.document < 0 || a.document >= files.num_documents()) {
-    return tera::fail(ErrorCode::invalid_input, fmt::format("--doc {}: expected 0 to {}",
-                                                            a.document, files.num_documents() - 1));
+  if (a.document >= files.num_documents()) {
+    return tera::fail(ErrorCode::invalid_input,
+                      fmt::format("--doc: got {}, expected a whole number from 0 to {}", a.document,
+                                  files.num_documents() - 1),
+                      fmt::format("{} has {} documents", a.prefix, files.num_documents()));
   }
   const std::int64_t first = files.document_start(a.document);
   const std::int64_t size = files.document_start(a.document + 1) - first;
@@ -281,10 +292,10 @@ void add_show(CLI::App& verb, Cli& cli) {
   auto* sub = verb.add_subcommand("show", "One document of a dataset");
   auto a = std::make_shared<ShowArguments>();
   sub->add_option("PREFIX", a->prefix, "Prefix of the token files")->required();
-  sub->add_option("--doc", a->document, "Number of the document")->required();
+  sub->add_option("--doc", a->document, "Number of the document")->required()->check(at_least(0));
   sub->add_option("--tokenizer", a->tokenizer, "tokenizer.json, to show text");
   sub->add_option("--tokens", a->most_tokens, "Show at most so many")
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 24))
+      ->check(at_least(1, 1 << 24))
       ->capture_default_str();
   sub->footer("Example:\n  teragpt data show corpus --doc 7 --tokenizer tokenizer.json");
   sub->callback([&cli, a] {
@@ -364,7 +375,7 @@ void add_verify(CLI::App& verb, Cli& cli) {
                              {"faults", faults}});
     }
     for (const std::string& fault : faults)
-      fmt::print(stderr, "error: {}\n", fault);
+      cli.fail({ErrorCode::corrupt, fault, {}});
     if (faults.empty()) {
       fmt::print("{}: {} files {}\n", a->prefix, manifest->files.size(),
                  a->deep ? "verified to the byte" : "have the right sizes and structure");
@@ -390,9 +401,10 @@ Result<std::pair<std::int64_t, std::int64_t>> parse_steps(const std::string& tex
   const std::int64_t first = dots == std::string::npos ? -1 : number(text.substr(0, dots));
   const std::int64_t last = dots == std::string::npos ? -1 : number(text.substr(dots + 2));
   if (first < 0 || last <= first) {
-    return tera::fail(ErrorCode::invalid_input,
-                      fmt::format("--steps {}: expected FIRST..LAST, without the last", text),
-                      "for example --steps 0..100");
+    return tera::fail(
+        ErrorCode::invalid_input,
+        fmt::format("--steps: got '{}', expected FIRST..LAST, without the last", text),
+        "for example --steps 0..100");
   }
   return std::pair(first, last);
 }
@@ -405,14 +417,14 @@ Result<void> verify_order(const spec::RunSpec& spec, const OrderArguments& a, co
   if (steps.first > 0 && a.chain_before.empty()) {
     return tera::fail(
         ErrorCode::invalid_input,
-        fmt::format("--steps {}: the chain of step {} is needed", a.steps, steps.first - 1),
+        fmt::format("--steps: got {}, which needs the chain of step {}", a.steps, steps.first - 1),
         "give it with --chain, or begin at step 0");
   }
   data::BlockTable table;
   data::Sample sample;
   std::string bytes;
   for (std::int64_t step = steps.first; step < steps.second; ++step) {
-    if (stop_requests() > 0) return tera::fail(ErrorCode::failed, "stopped");
+    TERA_TRY_VOID(check_stop("data verify-order", "--steps and --chain go on from the last line"));
     bytes.clear();
     for (std::int64_t x = 0; x < plan.global_batch_size(); ++x) {
       TERA_TRY_VOID(plan.read_sample(step * plan.global_batch_size() + x, table, sample));
@@ -421,10 +433,10 @@ Result<void> verify_order(const spec::RunSpec& spec, const OrderArguments& a, co
     }
     chain.advance(bytes);
     if (cli.json) {
-      cli.print_json({{"schema", "teragpt.data_order/1"},
-                      {"step", step},
-                      {"chain", chain.hex()},
-                      {"plan_hash", plan.plan_hash()}});
+      cli.print_json_line({{"schema", "teragpt.data_order/1"},
+                           {"step", step},
+                           {"chain", chain.hex()},
+                           {"plan_hash", plan.plan_hash()}});
     } else {
       fmt::print("{:>8}  {}\n", step, chain.hex());
     }

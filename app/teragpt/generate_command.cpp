@@ -1,4 +1,5 @@
 // teragpt generate: text from a checkpoint.
+#include <limits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -65,20 +66,20 @@ void add_generate_command(CLI::App& root, Cli& cli) {
       ->required();
   verb->add_option("--prompt", args->prompt, "Text to go on from; empty starts a document");
   verb->add_option("--max-tokens", args->sampling.max_tokens, "Most new tokens")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(at_least(1, 1 << 20))
       ->capture_default_str();
   verb->add_option("--temperature", args->sampling.temperature, "0 takes the most likely token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(number_between(0, 100))
       ->capture_default_str();
   verb->add_option("--top-k", args->sampling.top_k, "Sample from the k most likely tokens; 0 = all")
       ->check(at_least(0))
       ->capture_default_str();
   verb->add_option("--top-p", args->sampling.top_p,
                    "Sample from the smallest set of this probability")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(number_between(0, 1))
       ->capture_default_str();
   verb->add_option("--seed", args->sampling.seed, "Seed of the sampling")
-      ->check(at_least(0))
+      ->check(at_least(0, std::numeric_limits<std::int64_t>::max()))
       ->capture_default_str();
   verb->add_option("--tokenizer", args->tokenizer, "tokenizer.json (default: the run's)")
       ->type_name("FILE");

@@ -78,6 +78,8 @@ void write_spec(Cli& cli, const InitOptions& options) {
     fmt::print("{}", text);
     return;
   }
+  if (const Result<void> ready = check_can_write(posix_vfs(), file); !ready)
+    return cli.fail(ready.error());
   const Result<bool> exists = posix_vfs().exists(file);
   if (!exists) return cli.fail(exists.error());
   if (*exists && !options.force) {

@@ -181,12 +181,11 @@ void start_and_tell(Cli& cli,
   const std::string root =
       args.run.root.empty() ? std::string() : " --root " + launch::shell_quote(args.run.root);
   const Result<void> taken = wait_until_taken(plan.dir, root);
+  if (!taken) return cli.fail(taken.error());
   if (cli.json) {
     document["pid"] = *pid;
-    cli.print_json(document);
+    return cli.print_json(document);
   }
-  if (!taken) return cli.fail(taken.error());
-  if (cli.json) return;
   fmt::print("run {} started (process {})\n", plan.dir.id(), *pid);
   fmt::print("watch it: teragpt attach {0}{1}\nend it:   teragpt stop {0}{1}\n", plan.dir.id(),
              root);
@@ -203,8 +202,8 @@ void launch_run(Cli& cli, const LaunchArguments& args) {
   const Result<launch::LaunchScript> script =
       launch::make_local_launcher()->render(plan->dir, options);
   if (!script) {
+    if (ready) return cli.fail(script.error());
     if (cli.json) cli.print_json(refusal(checks));
-    if (ready) cli.fail(script.error());
     return;
   }
   if (!args.expected_hash.empty() && args.expected_hash != script->hash) {
@@ -228,7 +227,7 @@ void add_launch_command(CLI::App& root, Cli& cli) {
   auto* run = verb->add_option("--run", args->run.run, "Start a run that exists")->type_name("RUN");
   spec->excludes(run);
   verb->add_option("--on", args->target, "Where it runs")
-      ->check(CLI::IsMember({"local"}))
+      ->check(one_of({"local"}))
       ->capture_default_str();
   verb->add_flag("--resume", args->resume, "Continue from the newest checkpoint that verifies")
       ->needs(run);

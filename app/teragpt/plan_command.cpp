@@ -140,7 +140,7 @@ void add_plan_command(CLI::App& root, Cli& cli) {
   auto options = std::make_shared<PlanOptions>();
   CLI::App* verb =
       root.add_subcommand("plan", "Memory, time, cost and energy of a spec, explained");
-  verb->add_option("spec", options->file, "Run spec (YAML)")->required()->type_name("SPEC");
+  verb->add_option("SPEC", options->file, "Run spec (YAML)")->required();
   verb->add_option("--explain", options->explain, "Print one term with formula, inputs and source")
       ->type_name("TERM");
   add_set_option(*verb, options->overrides);

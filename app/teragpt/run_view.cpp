@@ -120,18 +120,4 @@ int exit_code_of(run::RunState state) {
   return exit_internal;
 }
 
-std::string printable(std::string_view line) {
-  std::string text;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const auto c = static_cast<unsigned char>(line[i]);
-    // C1 controls in UTF-8 are C2 80 to C2 9F.
-    const bool c1 = c == 0xC2 && i + 1 < line.size() &&
-                    static_cast<unsigned char>(line[i + 1]) >= 0x80 &&
-                    static_cast<unsigned char>(line[i + 1]) <= 0x9F;
-    if (c1) ++i;
-    if (!c1 && (c >= 0x20 || c == '\t') && c != 0x7F) text += line[i];
-  }
-  return text;
-}
-
 }  // namespace tera::app

@@ -40,8 +40,6 @@ std::string record_line(const run::MetricRecord& record, std::int64_t num_steps)
 bool is_under_way(const run::RunStatus& status);
 // The exit code that tells how the run ended.
 int exit_code_of(run::RunState state);
-// A line of a log without control characters, which a terminal would obey.
-std::string printable(std::string_view line);
 
 // attach and logs (attach_command.cpp), in their place among the verbs of runs_command.cpp.
 void add_attach_commands(CLI::App& root, Cli& cli);

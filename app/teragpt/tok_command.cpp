@@ -15,6 +15,7 @@
 #include "core/base/vfs.h"
 #include "core/data/bpe_input.h"
 #include "core/data/bpe_trainer.h"
+#include "core/data/line_reader.h"
 #include "core/data/tokenizer.h"
 
 namespace tera::app {
@@ -46,6 +47,7 @@ struct TrainArguments {
 
 Result<ordered_json> train(const TrainArguments& arguments) {
   Vfs& vfs = posix_vfs();
+  TERA_TRY_VOID(check_can_write(vfs, arguments.output));
   TERA_TRY(const bool there, vfs.exists(arguments.output));
   if (there && !arguments.force) {
     return tera::fail(ErrorCode::invalid_input, fmt::format("{} exists", arguments.output),
@@ -58,6 +60,8 @@ Result<ordered_json> train(const TrainArguments& arguments) {
   for (int i = 0; i < arguments.reserved; ++i) {
     options.special_tokens.push_back(fmt::format("<|reserved_{}|>", i));
   }
+  for (const std::string& input : arguments.inputs)
+    TERA_TRY_VOID(data::LineReader::open(input));
   ThreadPool pool(arguments.num_threads);
   TERA_TRY(data::BpeTrainer trainer, data::BpeTrainer::create(std::move(options), pool));
   for (const std::string& input : arguments.inputs) {
@@ -66,6 +70,10 @@ Result<ordered_json> train(const TrainArguments& arguments) {
       progress.update(done, all);
       return stop_requests() == 0;
     }));
+  }
+  if (trainer.num_piece_uses() == 0) {
+    return tera::fail(ErrorCode::invalid_input, "tok train: the input holds no text",
+                      "name files of text, or a .jsonl as `teragpt data prepare` writes it");
   }
   Progress progress("merging", "merges");
   TERA_TRY(const data::TokenizerFile file, trainer.train([&](std::int64_t done, std::int64_t all) {
@@ -91,17 +99,19 @@ void add_train(CLI::App& verb, Cli& cli) {
   sub->add_option("INPUT", arguments->inputs, ".jsonl of documents, or text files")->required();
   sub->add_option("-o,--output", arguments->output, "tokenizer.json to write")->required();
   sub->add_option("--vocab", arguments->vocab_size, "Size of the vocabulary")
+      ->check(at_least(258, 1 << 20))
       ->capture_default_str();
   sub->add_option("--min-frequency", arguments->min_frequency,
                   "Least uses of a pair that is merged")
+      ->check(at_least(1))
       ->capture_default_str();
   sub->add_option("--pre-tokenizer", arguments->pre_tokenizer, "gpt2, llama3 or qwen2")
-      ->check(CLI::IsMember({"gpt2", "llama3", "qwen2"}))
+      ->check(one_of({"gpt2", "llama3", "qwen2"}))
       ->capture_default_str();
   sub->add_option("--reserved", arguments->reserved, "Special tokens kept for later use")
-      ->check(CLI::Range(0, 4096));
+      ->check(at_least(0, 4096));
   sub->add_option("--threads", arguments->num_threads, "0 takes all processors")
-      ->check(CLI::Range(0, 4096));
+      ->check(at_least(0, 4096));
   sub->add_flag("--string-merges", arguments->string_merges,
                 "Write merges as \"a b\", for older readers");
   sub->add_flag("--force", arguments->force, "Overwrite an existing file");
@@ -110,6 +120,11 @@ void add_train(CLI::App& verb, Cli& cli) {
     catch_stop_signals();
     const Result<ordered_json> report = train(*arguments);
     if (!report) return cli.fail(report.error());
+    if (const auto got = (*report)["vocab"].get<std::int64_t>(); got < arguments->vocab_size) {
+      fmt::print(stderr, "note: {} of {} tokens: no other pair of them occurs {} times\n",
+                 format_integer(got), format_integer(arguments->vocab_size),
+                 arguments->min_frequency);
+    }
     if (cli.json) return cli.print_json(*report);
     fmt::print("{}: {} tokens from {} different pieces ({} in all)\nfingerprint {}\n",
                arguments->output, format_integer((*report)["vocab"].get<std::int64_t>()),
@@ -160,7 +175,7 @@ Result<std::vector<std::int32_t>> parse_ids(const std::string& text) {
     const std::string word = text.substr(at, end - at);
     if (word.size() > 9 || word.find_first_not_of("0123456789") != std::string::npos) {
       return tera::fail(ErrorCode::invalid_input,
-                        fmt::format("id \"{}\": expected a number", word.substr(0, 40)),
+                        fmt::format("--ids: got '{}', expected a token id", word.substr(0, 40)),
                         "ids are separated by spaces or commas");
     }
     ids.push_back(std::stoi(word));
@@ -227,7 +242,7 @@ void add_inspect(CLI::App& verb, Cli& cli) {
   auto* sub = verb.add_subcommand("inspect", "What a tokenizer consists of");
   auto arguments = std::make_shared<Arguments>();
   sub->add_option("TOKENIZER", arguments->tokenizer, "tokenizer.json")->required();
-  sub->add_option("--id", arguments->ids, "Show the bytes of these ids");
+  sub->add_option("--id", arguments->ids, "Show the bytes of these ids")->check(at_least(0));
   sub->footer("Example:\n  teragpt tok inspect tokenizer.json --id 300");
   sub->callback([&cli, arguments] {
     const Result<data::Tokenizer> tokenizer = data::Tokenizer::load(arguments->tokenizer);
@@ -237,8 +252,9 @@ void add_inspect(CLI::App& verb, Cli& cli) {
     for (const std::int32_t id : arguments->ids) {
       if (tokenizer->token_bytes(id).empty()) {
         return cli.fail({ErrorCode::invalid_input,
-                         fmt::format("--id {}: expected 0 to {}", id, tokenizer->vocab_size() - 1),
-                         ""});
+                         fmt::format("--id: got {}, expected the id of a token, 0 to {}", id,
+                                     tokenizer->vocab_size() - 1),
+                         "`teragpt tok encode` shows the ids of a text"});
       }
       report["tokens"].push_back({{"id", id}, {"bytes", std::string(tokenizer->token_bytes(id))}});
     }

@@ -55,6 +55,7 @@ TEST_F(RunCommands, ARunFromLaunchToPrune) {
   const json list = json_of({"ckpt", "list", id});
   ASSERT_EQ(list.at("checkpoints").size(), 3U);
   EXPECT_EQ(list.at("checkpoints").at(0).at("step"), 20);
+  EXPECT_EQ(list.at("checkpoints").at(0).at("state"), "sizes checked") << "no byte was read";
   EXPECT_EQ(json_of({"ckpt", "verify", id}).at("valid"), true);
   const json shown = json_of({"ckpt", "show", id, "--step", "8"});
   EXPECT_EQ(shown.at("state").at("step"), 8);
@@ -73,6 +74,8 @@ TEST_F(RunCommands, ARunFromLaunchToPrune) {
   const json verified = json_of({"ckpt", "verify", id}, 1);
   EXPECT_EQ(verified.at("valid"), false);
   EXPECT_EQ(verified.at("checkpoints").at(0).at("valid"), false);
+  EXPECT_EQ(verified.at("checkpoints").at(0).at("state"), "damaged");
+  EXPECT_EQ(verified.at("checkpoints").at(1).at("state"), "verified");
   EXPECT_NE(verified.at("checkpoints").at(0).at("problem").get<std::string>().find("block 0"),
             std::string::npos);
   EXPECT_EQ(verified.at("checkpoints").at(1).at("valid"), true);
