@@ -7,14 +7,16 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/bench_device.h"
+#include "app/teragpt/bench_ops.h"
 #include "app/teragpt/cli.h"
 #include "app/teragpt/peer_process.h"
+#include "app/teragpt/stoppable_backend.h"
 #include "core/base/resources.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
 #include "core/spec/presets.h"
-#include "core/tensor/cpu_backend.h"
+#include "core/spec/validate.h"
 #include "core/train/synthetic.h"
 
 namespace tera::app {
@@ -50,6 +52,36 @@ double now_s() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+spec::RunSpec with_batch(spec::RunSpec spec, int batch) {
+  spec.training.global_batch_size = batch;
+  spec.layout.micro_batch_size = batch;
+  return spec;
+}
+
+// Refuses, with the figures of the plan, what this machine has no memory for.
+Result<void> check_memory(const spec::RunSpec& spec) {
+  TERA_TRY(const plan::Estimate planned, plan::estimate(spec));
+  if (planned.fits) return {};
+  int fitting = 0;
+  for (int most = spec.layout.micro_batch_size; most - fitting > 1;) {
+    const int middle = fitting + (most - fitting) / 2;
+    const Result<plan::Estimate> tried = plan::estimate(with_batch(spec, middle));
+    (tried && tried->fits ? fitting : most) = middle;
+  }
+  return fail(ErrorCode::failed,
+              fmt::format("{} in {} with --batch {} and --seq {} needs {}, this machine has {}",
+                          spec.name, enum_name(spec.training.precision),
+                          spec.layout.micro_batch_size, spec.training.seq_length,
+                          format_bytes(planned.worst_bytes), format_bytes(planned.capacity_bytes)),
+              fitting > 0 ? fmt::format("use --batch {} at most, or a shorter --seq", fitting)
+                          : "it does not fit with --batch 1 either: name a smaller --model");
+}
+
+// Between steps and while a peer works.
+Result<void> check_stop() {
+  return app::check_stop("bench train", "the rows printed before are complete");
+}
+
 Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
                                  const std::string& model,
                                  const std::string& precision) {
@@ -66,15 +98,22 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
                             preset.model.max_position_embeddings),
                 fmt::format("use at most {}", preset.model.max_position_embeddings));
   }
+  TERA_TRY(const spec::ClusterPreset machine, spec::cluster_preset("this-machine"));
   spec::RunSpec spec;
   spec.name = model;
+  spec.cluster = machine.cluster;
+  spec = with_batch(std::move(spec), args.batch);
   spec.model = preset.model;
   spec.training.precision = *parsed;
   spec.training.seq_length = args.seq;
-  spec.training.global_batch_size = args.batch;
-  spec.layout.micro_batch_size = args.batch;
   spec.training.learning_rate = 1e-4;
   spec.training.min_learning_rate = 1e-5;
+  for (const Diagnostic& d : spec::validate_for_engine(spec)) {
+    if (d.severity == Severity::error && d.field != "data.datasets")  // it trains on random tokens
+      return fail(ErrorCode::unsupported, fmt::format("{}: {}: {}", model, d.field, d.message),
+                  "name another --model");
+  }
+  TERA_TRY_VOID(check_memory(spec));
   return spec;
 }
 
@@ -114,6 +153,11 @@ struct Peer {
   Contestant result;
 };
 
+tl::unexpected<Error> unexpected_answer(const std::string& answer) {
+  return fail(ErrorCode::failed, "the PyTorch peer answered: " + answer.substr(0, 200),
+              "run it by hand to see why: resources/bench/torch_train.py");
+}
+
 Result<Peer> start_peer(const BenchTrainArguments& args,
                         const spec::RunSpec& spec,
                         int threads,
@@ -133,6 +177,7 @@ Result<Peer> start_peer(const BenchTrainArguments& args,
                                                    environment));
   constexpr double kStartTimeout = 300;  // torch.compile runs a C++ compiler
   const Result<std::string> hello = process.receive(kStartTimeout);
+  TERA_TRY_VOID(check_stop());
   if (!hello) {
     return fail(
         ErrorCode::failed,
@@ -141,7 +186,7 @@ Result<Peer> start_peer(const BenchTrainArguments& args,
                     args.python));
   }
   const nlohmann::json greeting = nlohmann::json::parse(*hello, nullptr, false);
-  if (!greeting.is_object()) return fail(ErrorCode::failed, "the PyTorch peer answered: " + *hello);
+  if (!greeting.is_object()) return unexpected_answer(*hello);
   const std::string note = fmt::format("torch {}, {} threads{}", greeting.value("torch", "?"),
                                        greeting.value("threads", 0),
                                        greeting.value("compiled", false) ? ", compiled" : "");
@@ -150,10 +195,11 @@ Result<Peer> start_peer(const BenchTrainArguments& args,
 
 Result<void> run_peer(Peer& peer, int steps, bool count) {
   TERA_TRY_VOID(peer.process.send(fmt::format("run {}", steps)));
-  TERA_TRY(const std::string answer, peer.process.receive(600));
+  Result<std::string> received = peer.process.receive(600);
+  TERA_TRY_VOID(check_stop());
+  TERA_TRY(const std::string answer, std::move(received));
   const nlohmann::json parsed = nlohmann::json::parse(answer, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("steps_s"))
-    return fail(ErrorCode::failed, "the PyTorch peer answered: " + answer);
+  if (!parsed.is_object() || !parsed.contains("steps_s")) return unexpected_answer(answer);
   for (const auto& s : parsed["steps_s"]) {
     if (count) peer.result.steps_s.push_back(s.get<double>());
   }
@@ -161,11 +207,12 @@ Result<void> run_peer(Peer& peer, int steps, bool count) {
 }
 
 // One model in one precision: ours and the peers in turn, round by round, after one warm-up each.
-Result<ordered_json> bench_one(const BenchTrainArguments& args,
-                               const spec::RunSpec& spec,
-                               const kernels::Peaks& peaks) {
+// Throws Stopped when asked to stop.
+Result<ordered_json> measure(const BenchTrainArguments& args,
+                             const spec::RunSpec& spec,
+                             const kernels::Peaks& peaks) {
   ThreadPool pool(args.threads);
-  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  const std::unique_ptr<Backend> backend = make_stoppable_backend(pool);
   train::SyntheticTrainer trainer(spec, *backend);
   Contestant ours{.name = "teragpt", .steps_s = {}, .note = fmt::format("{} threads", pool.size())};
   std::vector<Peer> peers;
@@ -184,7 +231,6 @@ Result<ordered_json> bench_one(const BenchTrainArguments& args,
     }
     for (Peer& peer : peers)
       TERA_TRY_VOID(run_peer(peer, steps, round > 0));
-    if (stop_requests().load() > 0) return fail(ErrorCode::failed, "stopped by Ctrl-C");
   }
   const double tokens = static_cast<double>(spec.tokens_per_step());
   const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
@@ -213,6 +259,16 @@ Result<ordered_json> bench_one(const BenchTrainArguments& args,
   return row;
 }
 
+Result<ordered_json> bench_one(const BenchTrainArguments& args,
+                               const spec::RunSpec& spec,
+                               const kernels::Peaks& peaks) {
+  try {
+    return measure(args, spec, peaks);
+  } catch (const Stopped&) {
+    return tl::unexpected<Error>(check_stop().error());
+  }
+}
+
 void print_row(const ordered_json& row) {
   fmt::print("{:<12} {:<5} {:>9} tok/s  {:>9}/step  {} = {} of peak\n",
              row["model"].get<std::string>(), row["precision"].get<std::string>(),
@@ -231,18 +287,22 @@ void print_row(const ordered_json& row) {
 
 void bench_train(Cli& cli, const BenchTrainArguments& args) {
   catch_stop_signals();
+  std::vector<spec::RunSpec> specs;  // all of them, before the first is measured
+  for (const std::string& model : args.models) {
+    for (const std::string& precision : args.precisions) {
+      Result<spec::RunSpec> spec = bench_spec(args, model, precision);
+      if (!spec) return cli.fail(spec.error());
+      specs.push_back(std::move(*spec));
+    }
+  }
   ThreadPool pool(args.threads);
   const kernels::Peaks peaks = measure_peaks(pool);
   ordered_json rows = ordered_json::array();
-  for (const std::string& model : args.models) {
-    for (const std::string& precision : args.precisions) {
-      const Result<spec::RunSpec> spec = bench_spec(args, model, precision);
-      if (!spec) return cli.fail(spec.error());
-      const Result<ordered_json> row = bench_one(args, *spec, peaks);
-      if (!row) return cli.fail(row.error());
-      if (!cli.json) print_row(*row);
-      rows.push_back(*row);
-    }
+  for (const spec::RunSpec& spec : specs) {
+    const Result<ordered_json> row = bench_one(args, spec, peaks);
+    if (!row) return cli.fail(row.error());
+    if (!cli.json) print_row(*row);
+    rows.push_back(*row);
   }
   if (cli.json) cli.print_json({{"schema", "teragpt.bench/1"}, {"kind", "train"}, {"rows", rows}});
 }
@@ -254,7 +314,7 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--model", args->models, "Model presets")->capture_default_str();
   verb->add_option("--precision", args->precisions, "fp32, bf16")->capture_default_str();
   verb->add_option("--batch", args->batch, "Sequences per step")
-      ->check(at_least(1))
+      ->check(at_least(1, 1 << 20))
       ->capture_default_str();
   verb->add_option("--seq", args->seq, "Tokens per sequence")
       ->check(at_least(1))
@@ -265,10 +325,11 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--steps", args->steps, "Steps per round")
       ->check(at_least(1))
       ->capture_default_str();
-  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")->check(at_least(0));
+  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
+      ->check(at_least(0, 4096));
   verb->add_option("--vs", args->versus,
                    "Measure beside: torch (its default and its tuned settings)")
-      ->check(CLI::IsMember({"torch"}));
+      ->check(one_of({"torch"}));
   verb->add_option("--python", args->python, "Interpreter that has PyTorch")->capture_default_str();
   verb->footer(
       "Example:\n  teragpt bench train --model gpt2-124m --precision fp32 --vs torch --python "
@@ -279,11 +340,13 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
 }  // namespace
 
 void add_bench_command(CLI::App& root, Cli& cli) {
-  auto* bench = root.add_subcommand("bench", "Measure this machine: device, train");
+  auto* bench = root.add_subcommand("bench", "Measure this machine: device, ops, train");
   bench->require_subcommand(1);
   bench->footer(
-      "Example:\n  teragpt bench device\n  teragpt bench train --model tiny-moe --vs torch");
+      "Example:\n  teragpt bench device\n  teragpt bench ops --filter attention\n"
+      "  teragpt bench train --model tiny-moe --vs torch");
   add_device_bench(*bench, cli);
+  add_ops_bench(*bench, cli);
   add_train_bench(*bench, cli);
 }
 

@@ -95,16 +95,22 @@ std::string profile_text(const std::string& processor, const DeviceMeasurement& 
       m.op_overhead_s);
 }
 
+// Before anything is measured.
+Result<void> check_profile_path(const fs::path& path) {
+  constexpr const char* kHint = "set XDG_CACHE_HOME to a folder that is writable";
+  if (path.empty())
+    return fail(ErrorCode::invalid_input, "no folder is known for the profile of this device",
+                kHint);
+  Result<void> ready = make_dirs(posix_vfs(), path.parent_path());
+  if (ready) ready = check_can_write(posix_vfs(), path);
+  if (!ready) return fail(ready.error().code, ready.error().message, kHint);
+  return {};
+}
+
 Result<DeviceMeasurement> write_profile(const fs::path& path) {
+  TERA_TRY_VOID(check_profile_path(path));
   ThreadPool pool;
   const DeviceMeasurement measured = measure(pool);
-  std::error_code error;
-  fs::create_directories(path.parent_path(), error);
-  if (error) {
-    return fail(ErrorCode::io,
-                fmt::format("cannot create {}: {}", path.parent_path().string(), error.message()),
-                "set XDG_CACHE_HOME to a folder that is writable");
-  }
   TERA_TRY_VOID(
       write_file_atomic(posix_vfs(), path, profile_text(spec::this_processor().name, measured)));
   return measured;

@@ -15,6 +15,8 @@
 
 #include <fmt/format.h>
 
+#include "app/teragpt/cli.h"
+
 extern char** environ;
 
 namespace tera::app {
@@ -59,7 +61,8 @@ Result<PeerProcess> PeerProcess::start(
   if (error != 0) {
     peer.pid_ = -1;
     return fail(ErrorCode::not_found,
-                fmt::format("cannot start {}: {}", argv.front(), std::strerror(error)));
+                fmt::format("cannot start {}: {}", argv.front(), std::strerror(error)),
+                "check the name of the program, or give its path");
   }
   return peer;
 }
@@ -80,7 +83,7 @@ PeerProcess::~PeerProcess() {
   if (to_ >= 0) close(to_);
   if (from_ >= 0) close(from_);
   if (pid_ <= 0) return;
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 20 && stop_requests().load() == 0; ++i) {
     if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
@@ -120,8 +123,9 @@ Result<std::string> PeerProcess::receive(double timeout_s) {
       return fail(ErrorCode::failed,
                   fmt::format("the helper program said nothing for {} s", timeout_s));
     }
+    if (stop_requests().load() > 0) return fail(ErrorCode::failed, "stopped");
     pollfd wait{.fd = from_, .events = POLLIN, .revents = 0};
-    const int ready = poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 1000)));
+    const int ready = poll(&wait, 1, static_cast<int>(std::min<std::int64_t>(left.count(), 200)));
     if (ready < 0 && errno != EINTR)
       return fail(ErrorCode::io, fmt::format("poll: {}", std::strerror(errno)));
     if (ready <= 0) continue;

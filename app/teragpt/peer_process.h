@@ -20,9 +20,10 @@ class PeerProcess {
   PeerProcess& operator=(PeerProcess&& other) noexcept;
   PeerProcess(const PeerProcess&) = delete;
   PeerProcess& operator=(const PeerProcess&) = delete;
-  ~PeerProcess();  // closes its input, waits a moment, then ends it
+  ~PeerProcess();  // closes its input, waits a moment (not after Ctrl-C), then ends it
 
   Result<void> send(const std::string& line);
+  // Ends early, with an error, when this program is asked to stop.
   Result<std::string> receive(double timeout_s);
 
  private:

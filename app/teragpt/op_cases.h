@@ -1,0 +1,27 @@
+// The ops of the engine in the shapes of its models, as calls to measure.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/tensor/backend.h"
+
+namespace tera::app {
+
+// What one call does at least; one of the two is 0.
+struct OpWork {
+  double flops = 0;
+  double bytes = 0;  // read and written once
+};
+
+struct OpCase {
+  std::string name;  // "matmul/forward/f32/1024x768x768"
+  DType dtype = DType::f32;
+  OpWork work;
+  // Makes the arguments and returns the call. The backend must outlive it.
+  std::function<std::function<void()>(Backend&)> prepare;
+};
+
+std::vector<OpCase> op_cases();
+
+}  // namespace tera::app

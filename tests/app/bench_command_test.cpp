@@ -1,0 +1,41 @@
+// bench: what it measures and what it refuses; speeds themselves are not tested.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/app/run_program.h"
+
+namespace tera {
+namespace {
+
+using nlohmann::json;
+using test::ProgramResult;
+using test::run_teragpt;
+using testing::HasSubstr;
+
+TEST(BenchCommand, RefusesWhatDoesNotFit) {
+  const ProgramResult refused = run_teragpt(
+      {"bench", "train", "--model", "tiny-moe", "--precision", "fp32", "--batch", "1000000"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("--batch 1000000 and --seq 256 needs "));
+  EXPECT_THAT(refused.err, HasSubstr("this machine has "));
+  EXPECT_THAT(refused.err, HasSubstr("hint:  use --batch "));
+}
+
+TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
+  const ProgramResult measured =
+      run_teragpt({"bench", "ops", "--filter", "rms_norm/forward", "--seconds", "0", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const json document = json::parse(measured.out);
+  EXPECT_EQ(document.at("kind"), "ops");
+  ASSERT_EQ(document.at("rows").size(), 2U) << "fp32 and bf16";
+  for (const json& row : document.at("rows")) {
+    const double rate = row.at("bytes_per_s");
+    EXPECT_GT(rate, 0);
+    EXPECT_DOUBLE_EQ(row.at("peak_bytes_per_s"), document.at("peak_memory_bytes_per_s"));
+    EXPECT_DOUBLE_EQ(row.at("share_of_peak"), rate / row.at("peak_bytes_per_s").get<double>());
+  }
+}
+
+}  // namespace
+}  // namespace tera
