@@ -19,7 +19,9 @@ class TrainSignals : public test::ToyRun {
     for (int steps = 0; steps < 3;) {
       const std::optional<std::string> line = program.read_line();
       ASSERT_TRUE(line.has_value()) << "no third step";
-      steps += line->find("  loss ") != std::string::npos ? 1 : 0;
+      const bool step = line->find("  loss ") != std::string::npos ||
+                        line->find("\"loss\":") != std::string::npos;
+      steps += step ? 1 : 0;
     }
   }
   run::RunStatus only_run() const {
