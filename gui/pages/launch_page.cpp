@@ -7,7 +7,6 @@
 #include <QFontDatabase>
 #include <QHeaderView>
 #include <QPushButton>
-#include <QTableView>
 
 #include "core/base/units.h"
 #include "core/base/vfs.h"
@@ -102,17 +101,17 @@ QWidget* LaunchPage::makeChecks() {
   again->setAutoDefault(true);
   card->header()->addWidget(again);
   connect(again, &QPushButton::clicked, this, &LaunchPage::check);
-  m_table = new ReadTable(&m_checks, tr("Preflight checks"));
-  m_table->setColumnWidth(PreflightModel::StateColumn, 90);
-  m_table->setColumnWidth(PreflightModel::NameColumn, 120);
-  // A hint that is longer than the window is wide goes on below.
-  m_table->setWordWrap(true);
-  m_table->setVerticalScrollMode(QAbstractItemView::ScrollPerPixel);
-  m_table->verticalHeader()->setMinimumSectionSize(m_table->fontMetrics().height() + 14);
-  m_table->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
-  connect(m_table->horizontalHeader(), &QHeaderView::sectionResized, m_table,
+  auto* table = new ReadTable(&m_checks, tr("Preflight checks"));
+  table->setColumnWidth(PreflightModel::StateColumn, 90);
+  table->setColumnWidth(PreflightModel::NameColumn, 120);
+  // A hint that is longer than the window is wide goes on below: a row has room for two lines, and
+  // grows for more.
+  table->setRowHeight(table->fontMetrics().height() + 14);
+  table->setWordWrap(true);
+  table->verticalHeader()->setSectionResizeMode(QHeaderView::ResizeToContents);
+  connect(table->horizontalHeader(), &QHeaderView::sectionResized, table,
           &QTableView::resizeRowsToContents);
-  card->body()->addWidget(m_table, 1);
+  card->body()->addWidget(table, 1);
   return card;
 }
 

@@ -12,7 +12,6 @@
 #include "gui/widgets/banner.h"
 
 class QPushButton;
-class QTableView;
 
 namespace tera::gui {
 
@@ -55,7 +54,6 @@ class LaunchPage : public Page {
   Session& m_session;
   Banner* m_banner;
   PreflightModel m_checks;
-  QTableView* m_table = nullptr;
   QPlainTextEdit* m_command = nullptr;
   ToneLabel* m_verdict = nullptr;
   QPushButton* m_launch = nullptr;
