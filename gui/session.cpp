@@ -40,6 +40,12 @@ Session::Session(Settings& settings, QObject* parent)
   });
 }
 
+Session::~Session() {
+  // The undo stack says once more that it is clean, when it is emptied at its end. That is no edit
+  // of a person, and the journal, which goes before it, is gone by then.
+  m_document.undoStack()->disconnect(this);
+}
+
 Result<void> Session::openFile(const QString& path) {
   const QFileInfo info(path);
   const QString hint = tr("open the YAML file of a project or run, or start from a template");

@@ -19,6 +19,7 @@ class Session : public QObject {
   Q_OBJECT
  public:
   explicit Session(Settings& settings, QObject* parent = nullptr);
+  ~Session() override;  // edits that were not saved stay in the journal
 
   // A session that only looks (--grab) leaves no lock, no journal and no recent file behind.
   void setOnlyLooking() { m_onlyLooking = true; }

@@ -217,6 +217,27 @@ TEST(Session, ACrashLosesNothing) {
       test::waitFor([&] { return !QFile::exists(Journal::journalPath(path)); }));  // clean again
 }
 
+// The undo stack of a project with edits calls itself clean when it is taken down.
+TEST(Session, TheEndOfASessionIsNotASave) {
+  const QTemporaryDir folder;
+  const QString path = folder.filePath("p.yaml");
+  QFile file(path);
+  ASSERT_TRUE(file.open(QIODevice::WriteOnly));
+  file.write(kToy);
+  file.close();
+  Settings settings(folder.filePath("s.ini"));
+  int changes = 0;
+  {
+    Session session(settings);
+    ASSERT_TRUE(session.openFile(path));
+    ASSERT_TRUE(session.document().setField("training.num_steps", "77"));
+    QObject::connect(&session, &Session::projectChanged, [&] { ++changes; });
+  }
+  EXPECT_EQ(changes, 0);
+  Journal reader;
+  EXPECT_TRUE(reader.open(path).value_or(QString()).contains("num_steps: 77"));
+}
+
 TEST(Session, ATornJournalLineIsPassedOver) {
   const QTemporaryDir folder;
   const QString path = folder.filePath("p.yaml");
