@@ -30,13 +30,14 @@ TEST(ThreadPool, RunsEveryTaskOnceOnAWorkerInRange) {
 }
 
 TEST(ThreadPool, ManyShortLoopsSeeEachOthersWrites) {
+  constexpr int kLoops = 5000;
   ThreadPool pool(3);
   std::vector<std::int64_t> values(64, 0);
-  for (int loop = 0; loop < 20000; ++loop) {
+  for (int loop = 0; loop < kLoops; ++loop) {
     pool.parallel_for(64,
                       [&](std::int64_t task, int) { ++values[static_cast<std::size_t>(task)]; });
   }
-  EXPECT_EQ(std::accumulate(values.begin(), values.end(), std::int64_t{0}), 64 * 20000);
+  EXPECT_EQ(std::accumulate(values.begin(), values.end(), std::int64_t{0}), 64 * kLoops);
 }
 
 TEST(ThreadPool, RethrowsTheFirstExceptionAndStaysUsable) {

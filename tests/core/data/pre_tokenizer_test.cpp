@@ -1,6 +1,5 @@
 #include "core/data/pre_tokenizer.h"
 
-#include <chrono>
 #include <string>
 #include <vector>
 
@@ -62,17 +61,17 @@ TEST(PreTokenizer, TakesAnyBytesAndLosesNone) {
   }
 }
 
+// A backtracking engine needs hours for some of these: ctest's limit ends it.
 TEST(PreTokenizer, IsLinear) {
   for (const std::string_view unit : {" ", "\n", "a", "1", "'", " \n", "\xFF"}) {
     std::string text;
     while (text.size() < 4'000'000)
       text += unit;
     text += "x";
-    const auto start = std::chrono::steady_clock::now();
-    for (const PreTokenizerKind kind : {gpt2, llama3})
-      pieces(kind, text);
-    // A backtracking engine needs hours for some of these; the bound is lax for slow machines.
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10)) << unit;
+    for (const PreTokenizerKind kind : {gpt2, llama3}) {
+      const std::vector<std::string> found = pieces(kind, text);
+      EXPECT_EQ(found.back().back(), 'x') << unit;
+    }
   }
 }
 
