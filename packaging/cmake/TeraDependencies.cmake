@@ -26,3 +26,7 @@ if(TERA_GUI)
     set(TERA_GUI OFF)
   endif()
 endif()
+if(TERA_CUDA)
+  message(WARNING "TERA_CUDA=ON: this version has no CUDA backend yet; the CPU backend is built. "
+                  "Configure with -DTERA_CUDA=OFF to silence this.")
+endif()

@@ -9,7 +9,7 @@ if(NOT CMAKE_BUILD_TYPE)
 endif()
 # -g1 keeps stack traces and halves the build; asserts on contracts (TERA_CHECK) never depend on NDEBUG.
 set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1 -DNDEBUG")
-set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1")
+set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -D_GLIBCXX_ASSERTIONS")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
@@ -26,8 +26,11 @@ add_library(tera_options INTERFACE)
 target_compile_options(tera_options INTERFACE -Wall -Wextra -Wconversion -Wshadow -ffp-contract=off
                                               $<$<BOOL:${TERA_WERROR}>:-Werror>)
 target_include_directories(tera_options INTERFACE ${CMAKE_SOURCE_DIR})
+# A finding of any sanitizer ends the program: without -fno-sanitize-recover undefined behaviour is only
+# printed and the test passes.
 if(TERA_SANITIZE)
-  target_compile_options(tera_options INTERFACE -fsanitize=${TERA_SANITIZE} -fno-omit-frame-pointer)
+  target_compile_options(tera_options INTERFACE -fsanitize=${TERA_SANITIZE} -fno-sanitize-recover=all
+                                                -fno-omit-frame-pointer)
   target_link_options(tera_options INTERFACE -fsanitize=${TERA_SANITIZE})
 endif()
 
@@ -39,17 +42,22 @@ function(tera_add_library name)
 endfunction()
 
 # tera_add_test(name SOURCES a_test.cpp ... DEPENDS tera_plan ... [LABELS threads] [TIMEOUT s]):
-# one GoogleTest program; every TEST becomes a ctest entry.
+# one GoogleTest program; every TEST becomes a ctest entry. A test found that way has one label: several
+# are joined to one, and `ctest -L threads` finds gui_threads too. Code that starts threads is labelled so.
 function(tera_add_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT arg_TIMEOUT)
     set(arg_TIMEOUT 120)
   endif()
+  if(TERA_SANITIZE)
+    math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}")  # instrumented code is that much slower
+  endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
   set(properties TIMEOUT ${arg_TIMEOUT})
   if(arg_LABELS)
-    list(APPEND properties LABELS ${arg_LABELS})
+    list(JOIN arg_LABELS "_" label)
+    list(APPEND properties LABELS ${label})
   endif()
   gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES ${properties})
 endfunction()
