@@ -105,8 +105,11 @@ void attach(Cli& cli, const AttachArguments& args) {
     most = kAll;
     health.tell(*update, *status);
     if (!is_under_way(*status)) {
-      fmt::print(stderr, "run {} {}: {}\n", dir->id(), run::run_state_name(status->state),
-                 printable(status->detail));
+      const std::string end = fmt::format("run {} {}: {}", dir->id(),
+                                          run::run_state_name(status->state), status->detail);
+      if (exit_code_of(status->state) == exit_no)
+        return cli.fail({ErrorCode::failed, end, fmt::format("teragpt logs {}", dir->id())});
+      fmt::print(stderr, "{}\n", printable(end));
       cli.exit_code = exit_code_of(status->state);
       return;
     }

@@ -215,7 +215,12 @@ TEST_F(RunCommands, StopWritesACheckpointAndResumeGoesOn) {
   const json killed = json_of({"stop", id, "--force"});
   EXPECT_EQ(killed.at("state"), "died");
   EXPECT_NE(killed.at("detail").get<std::string>().find("killed on request"), std::string::npos);
-  EXPECT_EQ(run_teragpt({"attach", id}).exit_code, 1);
+  const ProgramResult attached = run_teragpt({"attach", id, "--json"});
+  EXPECT_EQ(attached.exit_code, 1);
+  EXPECT_NE(attached.out.find("{\"schema\":\"teragpt.error/1\",\"exit_code\":1,"),
+            std::string::npos)
+      << "the stream ends with how the run ended";
+  EXPECT_NE(attached.err.find("died: "), std::string::npos) << attached.err;
 }
 
 TEST_F(RunCommands, TrainStreamsRecordsAndSaysWhenNothingIsLeft) {
