@@ -10,7 +10,6 @@
 #include "core/launch/launcher.h"
 #include "core/launch/preflight.h"
 #include "core/plan/estimate.h"
-#include "core/spec/validate.h"
 
 namespace tera::app {
 namespace {
@@ -33,29 +32,6 @@ struct Plan {
   bool is_new = false;
 };
 
-nlohmann::ordered_json refusal(const std::vector<launch::Check>& checks) {
-  return {{"schema", "teragpt.launch/1"}, {"checks", to_json(checks)}};
-}
-
-// Reads the spec; its problems are told with their lines, and are the only checks there are then.
-bool read_spec(Cli& cli, const LaunchArguments& args, spec::RunSpec& spec) {
-  spec::ParsedSpec parsed = spec::load_and_validate(args.spec, args.overrides);
-  cli.report(args.spec, parsed.diagnostics);
-  spec = std::move(parsed.spec);
-  if (!has_errors(parsed.diagnostics)) return true;
-  std::vector<launch::Check> checks;
-  for (const Diagnostic& d : parsed.diagnostics) {
-    if (d.severity != Severity::error) continue;
-    checks.push_back(
-        {.state = launch::CheckState::failed,
-         .name = "spec",
-         .detail = fmt::format("{}{}{}", d.field, d.field.empty() ? "" : ": ", d.message),
-         .hint = d.hint});
-  }
-  if (cli.json) cli.print_json(refusal(checks));
-  return false;
-}
-
 std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
   if (!args.run.run.empty()) {
     const std::optional<run::RunDirectory> dir = open_run(cli, args.run);
@@ -68,7 +44,7 @@ std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
     return Plan{std::move(*spec), *dir, false};
   }
   spec::RunSpec spec;
-  if (!read_spec(cli, args, spec)) return std::nullopt;
+  if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
   const std::string id = args.dry_run ? launch::kPlannedRunId : run::make_run_id();
   return Plan{std::move(spec), run::RunDirectory::planned(posix_vfs(), args.run.root_path(), id),
               true};
@@ -202,8 +178,7 @@ void launch_run(Cli& cli, const LaunchArguments& args) {
   const Result<launch::LaunchScript> script =
       launch::make_local_launcher()->render(plan->dir, options);
   if (!script) {
-    if (ready) return cli.fail(script.error());
-    if (cli.json) cli.print_json(refusal(checks));
+    if (ready) cli.fail(script.error());  // else it has been told among the checks
     return;
   }
   if (!args.expected_hash.empty() && args.expected_hash != script->hash) {

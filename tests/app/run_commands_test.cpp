@@ -139,7 +139,7 @@ TEST_F(RunCommands, LaunchAndTrainRefuseWhatWouldEndAtOnce) {
       EXPECT_NE(both.err.find(what), std::string::npos) << verb << " " << what << "\n" << both.err;
   }
   const json broken = json_of({"launch", spec_file(), "--set", "model.num_layers=-1"}, 2);
-  EXPECT_EQ(broken.at("checks").at(0).at("check"), "spec");
+  EXPECT_EQ(broken.at("diagnostics").at(0).at("field"), "model.num_layers");
   EXPECT_FALSE(fs::exists(root_ / "runs"));
 }
 
