@@ -24,8 +24,7 @@ struct LaunchArguments {
   std::vector<std::string> overrides;
 };
 
-// What is to be launched: a run that exists, or one that is planned under a new id (in a dry run a
-// word that stands for it).
+// What is to be launched: a run that exists, or a new one, whose id is drawn when it starts.
 struct Plan {
   spec::RunSpec spec;
   run::RunDirectory dir;
@@ -45,8 +44,8 @@ std::optional<Plan> make_plan(Cli& cli, const LaunchArguments& args) {
   }
   spec::RunSpec spec;
   if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
-  const std::string id = args.dry_run ? launch::kPlannedRunId : run::make_run_id();
-  return Plan{std::move(spec), run::RunDirectory::planned(posix_vfs(), args.run.root_path(), id),
+  return Plan{std::move(spec),
+              run::RunDirectory::planned(posix_vfs(), args.run.root_path(), launch::kPlannedRunId),
               true};
 }
 
@@ -113,21 +112,26 @@ void print_dry_run(const Plan& plan,
   fmt::print("start exactly this with: teragpt launch ... --expect-hash {}\n", script.hash);
 }
 
+struct Started {
+  std::int64_t pid = 0;
+  launch::LaunchScript script;  // with the id the run has got
+};
+
 // Starts the plan; a new run's directory is made here and removed again when nothing was started.
-Result<std::int64_t> start(launch::Launcher& launcher,
-                           Plan& plan,
-                           const launch::LaunchOptions& options) {
+Result<Started> start(Plan& plan, const launch::LaunchOptions& options) {
   if (plan.is_new) {
-    TERA_TRY(plan.dir, run::RunDirectory::create(posix_vfs(), plan.dir.path().parent_path(),
-                                                 plan.spec, plan.dir.id()));
+    TERA_TRY(plan.dir,
+             run::RunDirectory::create(posix_vfs(), plan.dir.path().parent_path(), plan.spec));
   }
-  const auto begin = [&]() -> Result<std::int64_t> {
-    TERA_TRY(const launch::LaunchScript script, launcher.render(plan.dir, options));
-    return launcher.start(plan.dir, script);
+  const auto begin = [&]() -> Result<Started> {
+    const std::unique_ptr<launch::Launcher> launcher = launch::make_local_launcher();
+    TERA_TRY(launch::LaunchScript script, launcher->render(plan.dir, options));
+    TERA_TRY(const std::int64_t pid, launcher->start(plan.dir, script));
+    return Started{pid, std::move(script)};
   };
-  Result<std::int64_t> pid = begin();
-  if (!pid && plan.is_new) static_cast<void>(posix_vfs().remove_all(plan.dir.path()));
-  return pid;
+  Result<Started> started = begin();
+  if (!started && plan.is_new) static_cast<void>(posix_vfs().remove_all(plan.dir.path()));
+  return started;
 }
 
 // Waits until the process has taken the run, for a few seconds at most: one that refuses it at once
@@ -150,19 +154,19 @@ void start_and_tell(Cli& cli,
                     const LaunchArguments& args,
                     Plan& plan,
                     const launch::LaunchOptions& options,
-                    nlohmann::ordered_json document) {
-  const std::unique_ptr<launch::Launcher> launcher = launch::make_local_launcher();
-  const Result<std::int64_t> pid = start(*launcher, plan, options);
-  if (!pid) return cli.fail(pid.error());
+                    const std::vector<launch::Check>& checks) {
+  const Result<Started> started = start(plan, options);
+  if (!started) return cli.fail(started.error());
   const std::string root =
       args.run.root.empty() ? std::string() : " --root " + launch::shell_quote(args.run.root);
   const Result<void> taken = wait_until_taken(plan.dir, root);
   if (!taken) return cli.fail(taken.error());
   if (cli.json) {
-    document["pid"] = *pid;
+    nlohmann::ordered_json document = launch_json(plan, started->script, checks);
+    document["pid"] = started->pid;
     return cli.print_json(document);
   }
-  fmt::print("run {} started (process {})\n", plan.dir.id(), *pid);
+  fmt::print("run {} started (process {})\n", plan.dir.id(), started->pid);
   fmt::print("watch it: teragpt attach {0}{1}\nend it:   teragpt stop {0}{1}\n", plan.dir.id(),
              root);
 }
@@ -187,8 +191,7 @@ void launch_run(Cli& cli, const LaunchArguments& args) {
                                  args.expected_hash),
                      "look at it again with --dry-run; nothing was started"});
   }
-  if (ready && !args.dry_run)
-    return start_and_tell(cli, args, *plan, options, launch_json(*plan, *script, checks));
+  if (ready && !args.dry_run) return start_and_tell(cli, args, *plan, options, checks);
   if (cli.json) return cli.print_json(launch_json(*plan, *script, checks));
   if (args.dry_run) print_dry_run(*plan, *script, checks);
 }

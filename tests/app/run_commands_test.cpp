@@ -118,6 +118,7 @@ TEST_F(RunCommands, LaunchAndTrainRefuseWhatWouldEndAtOnce) {
   }
   const json document = json_of({"launch", spec_file()}, 1);
   EXPECT_FALSE(document.contains("pid"));
+  EXPECT_EQ(document.at("run"), launch::kPlannedRunId) << "no run has been made";
   bool named = false;
   for (const json& check : document.at("checks"))
     named = named || (check.at("check") == "data" && check.at("state") == "failed");
@@ -139,7 +140,9 @@ TEST_F(RunCommands, LaunchAndTrainRefuseWhatWouldEndAtOnce) {
       EXPECT_NE(both.err.find(what), std::string::npos) << verb << " " << what << "\n" << both.err;
   }
   const json broken = json_of({"launch", spec_file(), "--set", "model.num_layers=-1"}, 2);
-  EXPECT_EQ(broken.at("diagnostics").at(0).at("field"), "model.num_layers");
+  EXPECT_NE(broken.at("diagnostics").at(0).at("message").get<std::string>().find("num_layers"),
+            std::string::npos)
+      << broken;
   EXPECT_FALSE(fs::exists(root_ / "runs"));
 }
 
