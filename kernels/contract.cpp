@@ -182,16 +182,21 @@ RowDims check_norm_backward_weight(NormType type,
   return dims;
 }
 
-RotaryDims check_rotary(const View& x, const View& positions, const View& y) {
+RotaryDims check_rotary(const View& x,
+                        const View& positions,
+                        const View& frequencies,
+                        const View& y) {
   const Checker check("rotary");
   check.rank("x", x, 3);
   check.compute("x", x);
-  const RotaryDims dims{dim(x, 0), dim(x, 1), dim(x, 2)};
+  const RotaryDims dims{dim(x, 0), dim(x, 1), dim(x, 2), dim(frequencies, 0)};
   check.rows("x", x, x.dtype, {dims.tokens, dims.heads, dims.head_dim});
   check.rows("y", y, x.dtype, {dims.tokens, dims.heads, dims.head_dim});
   check.dense("positions", positions, DType::i32, {dims.tokens});
-  check.that(dims.head_dim % 2 == 0, [&] {
-    return "the head dim is " + std::to_string(dims.head_dim) + ", expected an even number";
+  check.dense("frequencies", frequencies, DType::f64, {kAny});
+  check.that(2 * dims.pairs <= dims.head_dim, [&] {
+    return std::to_string(dims.pairs) + " frequencies turn " + std::to_string(2 * dims.pairs) +
+           " dims, but a head has " + std::to_string(dims.head_dim);
   });
   return dims;
 }

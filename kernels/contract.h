@@ -27,7 +27,7 @@ struct RowDims {
   std::int64_t rows, cols;
 };
 struct RotaryDims {
-  std::int64_t tokens, heads, head_dim;
+  std::int64_t tokens, heads, head_dim, pairs;
 };
 struct AttentionDims {
   std::int64_t batch, queries, keys, heads, key_heads, head_dim;
@@ -70,7 +70,10 @@ RowDims check_norm_backward_weight(NormType type,
                                    const View& mean,
                                    const View& dw,
                                    const View& db);
-RotaryDims check_rotary(const View& x, const View& positions, const View& y);
+RotaryDims check_rotary(const View& x,
+                        const View& positions,
+                        const View& frequencies,
+                        const View& y);
 AttentionDims check_attention(const char* op,
                               const View& q,
                               const View& k,
@@ -90,7 +93,7 @@ AttentionDims check_attention_backward(const View& dout,
                                        const View& dq,
                                        const View& dk,
                                        const View& dv);
-// cols is F, the width of y; x has 2F columns for swiglu.
+// cols is F, the width of y; x has 2F columns when the activation is gated.
 RowDims check_activation(
     const char* op, Activation type, const View& x, const View& row_scale, const View& y);
 RowDims check_activation_backward(Activation type,
@@ -125,6 +128,7 @@ std::int64_t check_moe_gates(const char* op,
                              const View& routed);
 RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss);
 std::int64_t check_add(const View& a, const View& b, const View& y);
+std::int64_t check_scale(const View& x, const View& y);
 void check_copy(const View& x, const View& y);
 void check_zero(const View& x);
 std::int64_t check_sum_of_squares(const View& x);

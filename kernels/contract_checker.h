@@ -58,6 +58,15 @@ class Checker {
     if (v.present()) dense(name, v, dtype, dims);
   }
 
+  // Contiguous, with the shape and dtype of another argument.
+  void like(const char* name, const View& v, const char* other_name, const View& other) const {
+    that(v.rank == other.rank && v.shape == other.shape && v.dtype == other.dtype && v.contiguous(),
+         [&] {
+           return std::string(name) + " is " + describe(v) + ", expected it contiguous like " +
+                  other_name + ", " + describe(other);
+         });
+  }
+
   void compute(const char* name, const View& v) const {
     if (!is_compute(v.dtype))
       fail(op_, std::string(name) + " is " + describe(v) + ", expected f32, bf16 or f64");

@@ -11,7 +11,7 @@ RowDims check_activation(
   check.rank("y", y, 2);
   const RowDims dims{dim(y, 0), dim(y, 1)};
   check.dense("y", y, x.dtype, {dims.rows, dims.cols});
-  check.dense("x", x, x.dtype, {dims.rows, type == Activation::swiglu ? 2 * dims.cols : dims.cols});
+  check.dense("x", x, x.dtype, {dims.rows, is_gated(type) ? 2 * dims.cols : dims.cols});
   check.optional("row_scale", row_scale, accumulate_dtype(x.dtype), {dims.rows});
   return dims;
 }
@@ -142,16 +142,18 @@ RowDims check_cross_entropy(const View& logits, const View& targets, const View&
 std::int64_t check_add(const View& a, const View& b, const View& y) {
   const Checker check("add");
   check.compute("a", a);
-  const auto like_a = [&](const char* name, const View& v) {
-    check.that(v.rank == a.rank && v.shape == a.shape && v.dtype == a.dtype && v.contiguous(), [&] {
-      return std::string(name) + " is " + describe(v) + ", expected it contiguous like a, " +
-             describe(a);
-    });
-  };
-  like_a("a", a);
-  like_a("b", b);
-  like_a("y", y);
+  check.like("a", a, "a", a);
+  check.like("b", b, "a", a);
+  check.like("y", y, "a", a);
   return a.num_elements();
+}
+
+std::int64_t check_scale(const View& x, const View& y) {
+  const Checker check("scale");
+  check.compute("x", x);
+  check.like("x", x, "x", x);
+  check.like("y", y, "x", x);
+  return x.num_elements();
 }
 
 void check_copy(const View& x, const View& y) {

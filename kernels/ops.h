@@ -41,13 +41,23 @@ struct Context {
 };
 
 enum class NormType : std::uint8_t { rms, layer };
-enum class Activation : std::uint8_t { swiglu, gelu, relu };  // gelu: tanh approximation
+// gelu is the tanh approximation, gelu_exact has the error function, relu_squared is relu(x)^2;
+// swiglu and geglu gate a second half of x with silu or gelu of the first.
+enum class Activation : std::uint8_t { swiglu, gelu, relu, gelu_exact, relu_squared, geglu };
+constexpr bool is_gated(Activation type) {
+  return type == Activation::swiglu || type == Activation::geglu;
+}
 enum class RouterType : std::uint8_t { softmax, sigmoid };
 
 struct MatmulOptions {
   bool transpose_a = false;
   bool transpose_b = false;
   bool accumulate = false;  // c += instead of c =
+};
+
+struct RotaryOptions {
+  double factor = 1.0;     // on the rotated dims (YaRN)
+  bool transpose = false;  // turn back: the gradient of a rotation
 };
 
 struct AttentionOptions {
@@ -99,10 +109,11 @@ struct OpTable {
   // dw += sum_t dy xhat, db += sum_t dy: dw, db [H] a (db or empty).
   void (*norm_backward_weight)(const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);
 
-  // ---- positions. Source: Su et al. 2021; pairs are (i, i + D/2) as in Llama checkpoints
-  // y = x rotated by positions [T] i32, or back when inverse. x [T,A,D] c rows strided, y [T,A,D] c
-  // rows strided; may be the same memory.
-  void (*rotary)(const Context&, View x, View positions, double theta, bool inverse, View y);
+  // ---- positions. Source: Su et al. 2021; pairs are (i, i + P) as in Llama checkpoints
+  // The first 2 P dims of each head, turned by positions [T] i32 x frequencies [P] f64 (radians per
+  // position) and times the factor; the dims behind them are copied. x, y [T,A,D] c rows strided;
+  // may be the same memory.
+  void (*rotary)(const Context&, View x, View positions, View frequencies, RotaryOptions, View y);
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
   // q, out [B,Sq,A,D] c; k, v [B,Sk,G,D] c (strides free but the last); first_key [B,Sq] i32: query i
@@ -113,7 +124,7 @@ struct OpTable {
   void (*attention_backward)(const Context&, View dout, View q, View k, View v, View first_key, View out, View lse, AttentionOptions, View dq, View dk, View dv);
 
   // ---- feed-forward
-  // y [T,F] = act(x) * row_scale: swiglu x [T,2F] = gate | up, y = silu(gate) up; gelu, relu x [T,F].
+  // y [T,F] = act(x) * row_scale: gated x [T,2F] = gate | up, y = act(gate) up; otherwise x [T,F].
   // row_scale [T] a or empty.
   void (*activation_forward)(const Context&, Activation, View x, View row_scale, View y);
   // dx, and drow_scale [T] a (or empty) = sum_f dy act(x).
@@ -150,6 +161,7 @@ struct OpTable {
 
   // ---- elementwise and optimizer
   void (*add)(const Context&, View a, View b, View y);         // y = a + b, same shape, c; may alias
+  void (*scale)(const Context&, View x, double factor, View y);  // y = factor x, same shape, c; may alias
   void (*copy)(const Context&, View x, View y);                // y = x, converting dtype; rows strided
   void (*zero)(const Context&, View x);
   double (*sum_of_squares)(const Context&, View x);            // f64, fixed order; NaN and inf pass through

@@ -117,6 +117,25 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
   return spec;
 }
 
+// The first setting of the model that torch_train.py does not have; empty when it has all.
+std::string missing_in_peer(const spec::ModelConfig& m) {
+  const std::pair<const char*, bool> settings[] = {
+      {"attention", m.attention == spec::AttentionKind::latent},
+      {"attention_scale", m.attention_scale != 0},
+      {"attention_softcap", m.attention_softcap != 0},
+      {"sliding_window", m.sliding_window != 0},
+      {"rope_scaling", m.rope_scaling != spec::RopeScaling::none},
+      {"norm_placement", m.norm_placement != spec::NormPlacement::pre},
+      {"embedding_multiplier", m.embedding_multiplier != 1},
+      {"logit_multiplier", m.logit_multiplier != 1},
+      {"router_score", m.num_experts > 0 && m.router_score != spec::RouterScore::softmax},
+      {"num_shared_experts", m.num_shared_experts > 0}};
+  for (const auto& [name, used] : settings) {
+    if (used) return name;
+  }
+  return {};
+}
+
 ordered_json peer_settings(const spec::RunSpec& spec, int threads, std::string_view variant) {
   const spec::ModelConfig& m = spec.model;
   return {{"num_layers", m.num_layers},
@@ -131,7 +150,11 @@ ordered_json peer_settings(const spec::RunSpec& spec, int threads, std::string_v
           {"norm", enum_name(m.norm)},
           {"norm_eps", m.norm_eps},
           {"activation", enum_name(m.activation)},
-          {"use_bias", m.use_bias},
+          {"attention_bias", enum_name(m.attention_bias)},
+          {"ffn_bias", m.ffn_bias},
+          {"qk_norm", enum_name(m.qk_norm)},
+          {"rotary_dims", m.rotary_dims()},
+          {"parallel_residual", m.parallel_residual},
           {"tie_embeddings", m.tie_embeddings},
           {"ffn_hidden_size", m.ffn_hidden_size},
           {"num_experts", m.num_experts},
@@ -162,6 +185,13 @@ Result<Peer> start_peer(const BenchTrainArguments& args,
                         const spec::RunSpec& spec,
                         int threads,
                         const std::string& variant) {
+  const std::string missing = missing_in_peer(spec.model);
+  if (!missing.empty()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--vs torch: {} sets model.{}, which the PyTorch peer does not have",
+                            spec.name, missing),
+                "leave --vs away, or choose another --model");
+  }
   TERA_TRY(const std::filesystem::path script, resource_path("bench/torch_train.py"));
   std::vector<std::pair<std::string, std::string>> environment;
   if (variant == "tuned") {

@@ -206,9 +206,9 @@ void add_norms(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t widt
 void add_activations(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
   const double size = static_cast<double>(dtype_bytes(dtype) * tokens * width);
   const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), tokens, width);
-  for (const Activation type : {Activation::gelu, Activation::swiglu}) {
+  for (const Activation type : {Activation::gelu, Activation::gelu_exact, Activation::swiglu}) {
     const bool gated = type == Activation::swiglu;
-    const std::string name = gated ? "swiglu" : "gelu";
+    const std::string name = gated ? "swiglu" : type == Activation::gelu ? "gelu" : "gelu_exact";
     const Shape in = {tokens, width};
     const Shape out = {tokens, gated ? width / 2 : width};
     const double output = gated ? size / 2 : size;

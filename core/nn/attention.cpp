@@ -1,7 +1,8 @@
 #include "core/nn/attention.h"
 
-#include <cmath>
 #include <utility>
+
+#include "core/nn/sliding_window.h"
 
 namespace tera::nn {
 namespace {
@@ -31,14 +32,17 @@ Tensor flat(const Tensor& heads) {  // [T, n, D] -> [T, n D]
 
 }  // namespace
 
-Attention::Attention(ParamStore& store, const spec::ModelConfig& config, std::string prefix)
+Attention::Attention(ParamStore& store,
+                     const spec::ModelConfig& config,
+                     std::string prefix,
+                     std::string input)
     : prefix_(std::move(prefix)),
+      input_(std::move(input)),
       head_dim_(config.head_dim),
       value_heads_(config.num_key_value_heads),
-      scale_(1.0 / std::sqrt(static_cast<double>(config.head_dim))),
-      rotary_(config.position == spec::PositionKind::rotary),
+      scale_(config.score_scale()),
+      window_(config.sliding_window),
       norm_per_head_(config.qk_norm == spec::QkNormKind::per_head),
-      rope_theta_(config.rope_theta),
       qkv_(store, prefix_ + ".qkv"),
       out_(store, prefix_ + ".out"),
       queries_{.name = ".q", .count = config.num_attention_heads, .first = 0, .norm = {}},
@@ -46,6 +50,7 @@ Attention::Attention(ParamStore& store, const spec::ModelConfig& config, std::st
             .count = config.num_key_value_heads,
             .first = queries_.count * head_dim_,
             .norm = {}} {
+  if (config.position == spec::PositionKind::rotary) rotary_.emplace(store.backend(), config);
   if (config.qk_norm == spec::QkNormKind::none) return;
   for (Heads* heads : {&queries_, &keys_}) {
     heads->norm.emplace(store, prefix_ + heads->name + "_norm", kernels::NormType::rms,
@@ -66,8 +71,8 @@ Tensor Attention::forward(const Tensor& x, Pass& pass) {
   };
   x.backend().ops().attention_forward(
       x.backend().context(), sequences(q), sequences(stash.get(prefix_ + ".k")),
-      sequences(stash.get(prefix_ + ".v")), batch.first_key, {.scale = scale_}, sequences(out),
-      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
+      sequences(stash.get(prefix_ + ".v")), first_keys(batch, window_), {.scale = scale_},
+      sequences(out), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
   return out_.forward(flat(out));
 }
 
@@ -91,7 +96,7 @@ Tensor Attention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& 
                                    kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
   backend.ops().attention_forward(backend.context(), q.reshape({1, q.dim(0), q.dim(1), q.dim(2)}),
                                   cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
-                                  pass.batch.first_key,
+                                  first_keys(pass.batch, window_, cache.length),
                                   {.query_offset = cache.length, .scale = scale_},
                                   out.reshape({1, q.dim(0), q.dim(1), q.dim(2)}), lse);
   return out_.forward(flat(out));
@@ -114,9 +119,9 @@ Tensor Attention::backward_input(const Tensor& dy, Pass& pass) {
   const Tensor& lse = stash.get(prefix_ + ".lse");
   backend.ops().attention_backward(
       backend.context(), as_sequences(d_out, head_dim_, batch), kept(".q"), kept(".k"), kept(".v"),
-      batch.first_key, kept(".out"), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}),
-      {.scale = scale_}, part(0, queries_.count), part(keys_.first, keys_.count),
-      part(value_first, value_heads_));
+      first_keys(batch, window_), kept(".out"),
+      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}), {.scale = scale_},
+      part(0, queries_.count), part(keys_.first, keys_.count), part(value_first, value_heads_));
   backward_heads(d_qkv, queries_, pass);
   backward_heads(d_qkv, keys_, pass);
   stash.put_gradient(prefix_ + ".d_y", dy);
@@ -133,7 +138,7 @@ void Attention::backward_weight(Pass& pass) {
                                  norm_rows(stash.get(name + "_raw"), *heads),
                                  head_statistics(*heads, stash));
   }
-  qkv_.backward_weight(stash.take(prefix_ + ".d_qkv"), stash.get(prefix_ + ".norm_out"));
+  qkv_.backward_weight(stash.take(prefix_ + ".d_qkv"), stash.get(input_));
   for (const char* kept :
        {".q", ".k", ".v", ".out", ".lse", ".q_raw", ".k_raw", ".q_rstd", ".k_rstd"}) {
     stash.release(prefix_ + kept);
@@ -169,9 +174,9 @@ void Attention::project_heads(const Tensor& qkv, const Heads& heads, Pass& pass)
     ops.copy(context, rows, flat(raw));
     heads.norm->forward(norm_rows(raw, heads), norm_rows(made, heads),
                         head_statistics(heads, pass.stash));
-    if (rotary_) ops.rotary(context, made, pass.batch.positions, rope_theta_, false, made);
+    if (rotary_) rotary_->forward(made, pass.batch.positions, made);
   } else if (rotary_) {
-    ops.rotary(context, as_heads(rows, head_dim_), pass.batch.positions, rope_theta_, false, made);
+    rotary_->forward(as_heads(rows, head_dim_), pass.batch.positions, made);
   } else {
     ops.copy(context, rows, flat(made));
   }
@@ -184,7 +189,7 @@ void Attention::backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pa
   const Tensor rows = d_qkv.slice(1, heads.first, heads.first + heads.count * head_dim_);
   if (rotary_) {
     const kernels::View view = as_heads(rows, head_dim_);
-    ops.rotary(backend.context(), view, pass.batch.positions, rope_theta_, true, view);
+    rotary_->backward(view, pass.batch.positions, view);
   }
   if (!heads.norm) return;
   const std::string name = prefix_ + heads.name;

@@ -1,4 +1,5 @@
-// Attention: causal grouped-query attention with optional query-key norm and rotary positions.
+// Attention: causal grouped-query attention with optional query-key norm, rotary positions and
+// sliding window.
 // Letters: A query heads, G key-value heads, D head dim, W = (A + 2 G) D.
 #pragma once
 #include <optional>
@@ -7,6 +8,7 @@
 #include "core/nn/linear.h"
 #include "core/nn/module.h"
 #include "core/nn/norm.h"
+#include "core/nn/rotary.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -19,11 +21,14 @@ struct LayerCache {
 };
 
 // Keeps <prefix>.q, .k, .v, .out, .lse (and .q_raw, .k_raw, .q_rstd, .k_rstd with query-key norm);
-// reads <prefix>.norm_out, its input, in backward_weight.
+// reads `input`, the stash entry that holds its input, in backward_weight.
 class Attention final : public Module {
  public:
   // prefix: "layers.3.attention"; parameters <prefix>.qkv, .out, .q_norm, .k_norm.
-  Attention(ParamStore& store, const spec::ModelConfig& config, std::string prefix);
+  Attention(ParamStore& store,
+            const spec::ModelConfig& config,
+            std::string prefix,
+            std::string input);
 
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
@@ -47,12 +52,13 @@ class Attention final : public Module {
   Tensor norm_rows(const Tensor& x, const Heads& heads) const;
 
   std::string prefix_;
+  std::string input_;
   std::int64_t head_dim_;
   std::int64_t value_heads_;
   double scale_;
-  bool rotary_;
+  int window_;
   bool norm_per_head_;
-  double rope_theta_;
+  std::optional<Rotary> rotary_;
   Linear qkv_;
   Linear out_;
   Heads queries_;

@@ -2,8 +2,10 @@
 
 namespace tera::nn {
 
-Embedding::Embedding(ParamStore& store)
-    : backend_(&store.backend()), tokens_(&store.get("embedding.tokens")) {
+Embedding::Embedding(ParamStore& store, const spec::ModelConfig& config)
+    : backend_(&store.backend()),
+      multiplier_(config.embedding_multiplier),
+      tokens_(&store.get("embedding.tokens")) {
   if (store.has("embedding.positions")) positions_ = &store.get("embedding.positions");
 }
 
@@ -13,6 +15,7 @@ Tensor Embedding::forward(const Pass& pass) const {
                            tokens_->value.dtype(), MemoryKind::activations);
   const kernels::OpTable& ops = backend_->ops();
   ops.embedding_forward(backend_->context(), batch.tokens, tokens_->value, x, false);
+  if (multiplier_ != 1) ops.scale(backend_->context(), x, multiplier_, x);
   if (positions_ != nullptr) {
     ops.embedding_forward(backend_->context(), batch.positions, positions_->value, x, true);
   }
@@ -22,10 +25,11 @@ Tensor Embedding::forward(const Pass& pass) const {
 void Embedding::backward_weight(const Tensor& dx, const Pass& pass) {
   const Batch& batch = pass.batch;
   const kernels::OpTable& ops = backend_->ops();
-  ops.embedding_backward(backend_->context(), batch.tokens, dx, tokens_->grad);
   if (positions_ != nullptr) {
     ops.embedding_backward(backend_->context(), batch.positions, dx, positions_->grad);
   }
+  if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
+  ops.embedding_backward(backend_->context(), batch.tokens, dx, tokens_->grad);
 }
 
 }  // namespace tera::nn

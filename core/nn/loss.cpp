@@ -25,6 +25,7 @@ Tensor rows(const Tensor& x, std::int64_t begin, std::int64_t end) {
 
 LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config)
     : backend_(&store.backend()),
+      multiplier_(config.logit_multiplier),
       norm_(store, "final_norm", norm_type(config.norm), config.norm_eps),
       weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {}
 
@@ -71,6 +72,9 @@ double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
 
 void LossHead::chunk_logits(const Chunk& chunk) const {
   norm_.forward(chunk.x, chunk.normalised, chunk.statistics);
+  if (multiplier_ != 1) {
+    backend_->ops().scale(backend_->context(), chunk.normalised, multiplier_, chunk.normalised);
+  }
   backend_->ops().matmul(backend_->context(), chunk.normalised, weight_->value, chunk.logits,
                          {.transpose_b = true});
 }
@@ -81,6 +85,7 @@ void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
     ops.copy(backend_->context(), chunk.logits, chunk.gradient);  // products in one dtype
   }
   ops.matmul(backend_->context(), chunk.gradient, weight_->value, dx, {});
+  if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
   ops.matmul(backend_->context(), chunk.gradient, chunk.normalised, weight_->grad,
              {.transpose_a = true, .accumulate = true});
 }

@@ -37,6 +37,7 @@ class LossHead {
   void chunk_backward(const Chunk& chunk, const Tensor& dx);
 
   Backend* backend_;
+  double multiplier_;  // of the logits, applied to the product's input
   Norm norm_;
   Param* weight_;
 };

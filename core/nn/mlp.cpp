@@ -6,12 +6,18 @@ namespace tera::nn {
 
 kernels::Activation activation_type(spec::ActivationKind kind) {
   switch (kind) {
+    case spec::ActivationKind::swiglu:
+      break;
     case spec::ActivationKind::gelu:
       return kernels::Activation::gelu;
     case spec::ActivationKind::relu:
       return kernels::Activation::relu;
-    case spec::ActivationKind::swiglu:
-      break;
+    case spec::ActivationKind::gelu_exact:
+      return kernels::Activation::gelu_exact;
+    case spec::ActivationKind::relu_squared:
+      return kernels::Activation::relu_squared;
+    case spec::ActivationKind::geglu:
+      return kernels::Activation::geglu;
   }
   return kernels::Activation::swiglu;
 }

@@ -14,7 +14,7 @@ kernels::Activation activation_type(spec::ActivationKind kind);
 class Mlp final : public Module {
  public:
   // prefix: "layers.3.ffn", parameters <prefix>.in and <prefix>.out; input: the stash entry that
-  // holds x, kept by the norm before.
+  // holds x.
   Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix, std::string input);
 
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]

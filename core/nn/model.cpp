@@ -12,7 +12,7 @@ namespace tera::nn {
 
 struct Model::Parts {
   Parts(ParamStore& params, const spec::ModelConfig& config)
-      : embedding(params), head(params, config) {
+      : embedding(params, config), head(params, config) {
     for (int layer = 0; layer < config.num_layers; ++layer)
       layers.push_back(std::make_unique<TransformerLayer>(params, config, layer));
   }
@@ -27,6 +27,9 @@ namespace {
 void check_supported(const spec::ModelConfig& config) {
   TERA_CHECK(config.attention == spec::AttentionKind::grouped_query,
              "model.attention: latent can be planned but not trained yet, expected grouped_query");
+  TERA_CHECK(config.attention_softcap == 0,
+             "model.attention_softcap: {} can be planned but not trained yet, expected 0",
+             config.attention_softcap);
 }
 
 void check_batch(const Batch& batch) {

@@ -1,5 +1,7 @@
 #include "core/nn/moe_layer.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace tera::nn {
@@ -11,8 +13,8 @@ std::string prefix_of(int layer) {
 
 }  // namespace
 
-MoeLayer::MoeLayer(ParamStore& store, const spec::ModelConfig& config, int layer)
-    : input_(fmt::format("layers.{}.ffn.norm_out", layer)),
+MoeLayer::MoeLayer(ParamStore& store, const spec::ModelConfig& config, int layer, std::string input)
+    : input_(std::move(input)),
       router_(store, config, layer, prefix_of(layer)),
       dispatcher_(config, prefix_of(layer)),
       experts_(store, config, prefix_of(layer)) {

@@ -12,10 +12,11 @@
 
 namespace tera::nn {
 
-// Keeps the moe.* entries of the stash table; its input is the entry layers.N.ffn.norm_out.
+// Keeps the moe.* entries of the stash table; reads `input`, the stash entry that holds its input,
+// in backward_weight.
 class MoeLayer final : public Module {
  public:
-  MoeLayer(ParamStore& store, const spec::ModelConfig& config, int layer);
+  MoeLayer(ParamStore& store, const spec::ModelConfig& config, int layer, std::string input);
 
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;

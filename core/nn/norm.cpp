@@ -1,5 +1,7 @@
 #include "core/nn/norm.h"
 
+#include <utility>
+
 namespace tera::nn {
 
 Norm::Norm(ParamStore& store, const std::string& name, kernels::NormType type, double eps)
@@ -31,40 +33,46 @@ kernels::NormType norm_type(spec::NormKind kind) {
   return kind == spec::NormKind::rms ? kernels::NormType::rms : kernels::NormType::layer;
 }
 
-PreNorm::PreNorm(ParamStore& store, const spec::ModelConfig& config, const std::string& prefix)
-    : prefix_(prefix), norm_(store, prefix + ".norm", norm_type(config.norm), config.norm_eps) {}
+ResidualNorm::ResidualNorm(ParamStore& store,
+                           const spec::ModelConfig& config,
+                           std::string name,
+                           std::string input,
+                           Output output)
+    : name_(std::move(name)),
+      input_(std::move(input)),
+      output_(output),
+      norm_(store, name_, norm_type(config.norm), config.norm_eps) {}
 
-Tensor PreNorm::forward(const Tensor& x, Pass& pass) {
+Tensor ResidualNorm::forward(const Tensor& x, Pass& pass) {
   Stash& stash = pass.stash;
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
-  stash.keep(prefix_ + ".x", x);
   Norm::Statistics made;
-  made.rstd = stash.put(prefix_ + ".norm_rstd", {x.dim(0)}, accumulate);
-  if (norm_.has_mean()) made.mean = stash.put(prefix_ + ".norm_mean", {x.dim(0)}, accumulate);
-  Tensor y = stash.put(prefix_ + ".norm_out", {x.dim(0), x.dim(1)}, x.dtype());
+  made.rstd = stash.put(name_ + "_rstd", {x.dim(0)}, accumulate);
+  if (norm_.has_mean()) made.mean = stash.put(name_ + "_mean", {x.dim(0)}, accumulate);
+  Tensor y = output_ == Output::kept ? stash.put(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
+                                     : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(),
+                                                     MemoryKind::workspace);
   norm_.forward(x, y, made);
   return y;
 }
 
-Tensor PreNorm::backward_input(const Tensor& dy, Pass& pass) {
+Tensor ResidualNorm::backward_input(const Tensor& dy, Pass& pass) {
   Tensor dx =
       Tensor::empty(dy.backend(), {dy.dim(0), dy.dim(1)}, dy.dtype(), MemoryKind::workspace);
-  norm_.backward_input(dy, pass.stash.get(prefix_ + ".x"), statistics(pass.stash), dx);
-  pass.stash.put_gradient(prefix_ + ".d_norm_out", dy);
+  norm_.backward_input(dy, pass.stash.get(input_), statistics(pass.stash), dx);
+  pass.stash.put_gradient(name_ + ".d_out", dy);
   return dx;
 }
 
-void PreNorm::backward_weight(Pass& pass) {
+void ResidualNorm::backward_weight(Pass& pass) {
   Stash& stash = pass.stash;
-  norm_.backward_weight(stash.take(prefix_ + ".d_norm_out"), stash.get(prefix_ + ".x"),
-                        statistics(stash));
-  for (const char* kept : {".x", ".norm_rstd", ".norm_mean", ".norm_out"})
-    stash.release(prefix_ + kept);
+  norm_.backward_weight(stash.take(name_ + ".d_out"), stash.get(input_), statistics(stash));
+  for (const char* kept : {"_rstd", "_mean", "_out"})
+    stash.release(name_ + kept);
 }
 
-Norm::Statistics PreNorm::statistics(const Stash& stash) const {
-  return {stash.get(prefix_ + ".norm_rstd"),
-          norm_.has_mean() ? stash.get(prefix_ + ".norm_mean") : Tensor{}};
+Norm::Statistics ResidualNorm::statistics(const Stash& stash) const {
+  return {stash.get(name_ + "_rstd"), norm_.has_mean() ? stash.get(name_ + "_mean") : Tensor{}};
 }
 
 }  // namespace tera::nn

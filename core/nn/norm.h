@@ -1,5 +1,5 @@
-// Norm: the function with its weight, keeping nothing. PreNorm: the norm at the start of a residual
-// branch, as a Module.
+// Norm: the function with its weight, keeping nothing. ResidualNorm: a norm as wide as the residual
+// stream, as a Module.
 #pragma once
 #include <string>
 
@@ -38,12 +38,18 @@ class Norm {
 
 kernels::NormType norm_type(spec::NormKind kind);
 
-// Keeps <prefix>.x, the residual stream it reads, <prefix>.norm_rstd (and _mean) and
-// <prefix>.norm_out, the input of the branch; releases them in backward_weight.
-class PreNorm final : public Module {
+// Keeps <name>_rstd (and _mean) and, when the branch behind it reads its output, <name>_out; reads
+// its input from the stash in both halves of backward.
+class ResidualNorm final : public Module {
  public:
-  // prefix: "layers.3.attention"; parameter <prefix>.norm.
-  PreNorm(ParamStore& store, const spec::ModelConfig& config, const std::string& prefix);
+  enum class Output : std::uint8_t { kept, passed_on };
+
+  // name: "layers.3.attention.norm", of the parameter too; input: the stash entry that holds x.
+  ResidualNorm(ParamStore& store,
+               const spec::ModelConfig& config,
+               std::string name,
+               std::string input,
+               Output output);
 
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
@@ -52,7 +58,9 @@ class PreNorm final : public Module {
  private:
   Norm::Statistics statistics(const Stash& stash) const;
 
-  std::string prefix_;
+  std::string name_;
+  std::string input_;
+  Output output_;
   Norm norm_;
 };
 

@@ -9,9 +9,9 @@ std::string part(int layer, const char* name) {
   return fmt::format("layers.{}.{}", layer, name);
 }
 
-// The residual stream after a branch: x + y in a new tensor, which the next norm keeps.
-Tensor add_branch(const Tensor& x, const Tensor& y) {
-  Tensor sum = Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::activations);
+// x + y in a new tensor.
+Tensor sum_of(const Tensor& x, const Tensor& y, MemoryKind kind) {
+  Tensor sum = Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), kind);
   x.backend().ops().add(x.backend().context(), x, y, sum);
   return sum;
 }
@@ -19,48 +19,56 @@ Tensor add_branch(const Tensor& x, const Tensor& y) {
 }  // namespace
 
 TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& config, int layer)
-    : attention_norm_(store, config, part(layer, "attention")),
-      attention_(store, config, part(layer, "attention")),
-      ffn_norm_(store, config, part(layer, "ffn")) {
+    : parallel_(config.parallel_residual),
+      attention_branch_(store, config, part(layer, "attention"), part(layer, "attention.x")),
+      attention_(store, config, part(layer, "attention"), attention_branch_.body_input()),
+      ffn_branch_(
+          store, config, part(layer, "ffn"), part(layer, parallel_ ? "attention.x" : "ffn.x")) {
   if (config.is_moe_layer(layer)) {
-    auto moe = std::make_unique<MoeLayer>(store, config, layer);
+    auto moe = std::make_unique<MoeLayer>(store, config, layer, ffn_branch_.body_input());
     moe_ = moe.get();
     ffn_ = std::move(moe);
   } else {
     ffn_ = std::make_unique<Mlp>(store, config.activation, part(layer, "ffn"),
-                                 part(layer, "ffn.norm_out"));
+                                 ffn_branch_.body_input());
   }
 }
 
 Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
-  return feed_forward(add_branch(x, attention_.forward(attention_norm_.forward(x, pass), pass)),
-                      pass);
+  const Tensor attended = attention_branch_.forward(
+      x, pass, [&](const Tensor& h) { return attention_.forward(h, pass); });
+  return feed_forward(x, attended, pass);
 }
 
 Tensor TransformerLayer::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
-  const Tensor y = attention_.forward_cached(attention_norm_.forward(x, pass), pass, cache);
-  return feed_forward(add_branch(x, y), pass);
+  const Tensor attended = attention_branch_.forward(
+      x, pass, [&](const Tensor& h) { return attention_.forward_cached(h, pass, cache); });
+  return feed_forward(x, attended, pass);
 }
 
-Tensor TransformerLayer::feed_forward(const Tensor& x, Pass& pass) {
-  return add_branch(x, ffn_->forward(ffn_norm_.forward(x, pass), pass));
+// What is kept is MemoryKind::activations: the sum by this layer's second branch, unless that reads
+// x, and the result by the next layer.
+Tensor TransformerLayer::feed_forward(const Tensor& x, const Tensor& attended, Pass& pass) {
+  const Tensor sum =
+      sum_of(x, attended, parallel_ ? MemoryKind::workspace : MemoryKind::activations);
+  const Tensor y = ffn_branch_.forward(parallel_ ? x : sum, pass,
+                                       [&](const Tensor& h) { return ffn_->forward(h, pass); });
+  return sum_of(sum, y, MemoryKind::activations);
 }
 
 Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
-  const auto branch = [&pass](const Tensor& gradient, Module& body, PreNorm& norm) {
-    Tensor dx = norm.backward_input(body.backward_input(gradient, pass), pass);
-    dx.backend().ops().add(dx.backend().context(), dx, gradient, dx);
-    return dx;
-  };
-  return branch(branch(dy, *ffn_, ffn_norm_), attention_, attention_norm_);
+  const kernels::OpTable& ops = dy.backend().ops();
+  const kernels::Context& context = dy.backend().context();
+  const Tensor d_sum = ffn_branch_.backward_input(dy, pass, *ffn_);
+  ops.add(context, d_sum, dy, d_sum);
+  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, attention_);
+  ops.add(context, dx, d_sum, dx);
+  return dx;
 }
 
 void TransformerLayer::backward_weight(Pass& pass) {
-  // A norm releases its output, the input of its branch, so the branch comes first.
-  ffn_->backward_weight(pass);
-  ffn_norm_.backward_weight(pass);
-  attention_.backward_weight(pass);
-  attention_norm_.backward_weight(pass);
+  ffn_branch_.backward_weight(pass, *ffn_);  // first: it may read what the other branch releases
+  attention_branch_.backward_weight(pass, attention_);
 }
 
 }  // namespace tera::nn

@@ -1,11 +1,13 @@
-// TransformerLayer: two residual branches, x + attention(norm(x)), then r + ffn(norm(r)), where ffn
-// is a dense Mlp or a MoeLayer.
+// TransformerLayer: two residual branches, attention and feed-forward (a dense Mlp or a MoeLayer):
+// r = x + attention(x), y = r + ffn(r), or with parallel residual y = x + attention(x) + ffn(x).
 #pragma once
 #include <memory>
+#include <string>
 
 #include "core/nn/attention.h"
+#include "core/nn/mlp.h"
 #include "core/nn/moe_layer.h"
-#include "core/nn/norm.h"
+#include "core/nn/residual_branch.h"
 
 namespace tera::nn {
 
@@ -23,11 +25,12 @@ class TransformerLayer final : public Module {
   Router* router() { return moe_ == nullptr ? nullptr : &moe_->router(); }  // null: dense
 
  private:
-  Tensor feed_forward(const Tensor& x, Pass& pass);
+  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass);
 
-  PreNorm attention_norm_;
+  bool parallel_;
+  ResidualBranch attention_branch_;
   Attention attention_;
-  PreNorm ffn_norm_;
+  ResidualBranch ffn_branch_;
   std::unique_ptr<Module> ffn_;
   MoeLayer* moe_ = nullptr;  // ffn_ when it is one
 };

@@ -20,7 +20,8 @@ std::int64_t attention_params(const ModelConfig& m) {
   }
   const std::int64_t query_width = heads * m.head_dim;
   const std::int64_t qkv_width = query_width + 2 * std::int64_t{m.num_key_value_heads} * m.head_dim;
-  const std::int64_t bias = m.use_bias ? qkv_width + hidden : 0;
+  const std::int64_t bias = (m.attention_bias != spec::AttentionBias::none ? qkv_width : 0) +
+                            (m.attention_bias == spec::AttentionBias::all ? hidden : 0);
   return hidden * qkv_width + query_width * hidden + bias;
 }
 
@@ -58,12 +59,14 @@ ParamCounts count_params(const ModelConfig& m) {
     counts.embedding += m.max_position_embeddings * hidden;
   }
   counts.attention = layers * attention_params(m);
-  const std::int64_t ffn_bias = m.use_bias ? (matrices - 1) * m.ffn_hidden_size + hidden : 0;
+  const std::int64_t ffn_bias = m.ffn_bias ? (matrices - 1) * m.ffn_hidden_size + hidden : 0;
   counts.dense_ffn = dense_layers * (matrices * hidden * m.ffn_hidden_size + ffn_bias);
   counts.experts = moe_layers * m.num_experts * expert;
   counts.shared_experts = moe_layers * m.num_shared_experts * expert;
   counts.router = moe_layers * m.num_experts * hidden;
-  counts.norms = layers * (2 * residual_norm + attention_norm_params(m)) + residual_norm;
+  const std::int64_t norms_per_branch = (m.has_pre_norm() ? 1 : 0) + (m.has_post_norm() ? 1 : 0);
+  counts.norms =
+      layers * (2 * norms_per_branch * residual_norm + attention_norm_params(m)) + residual_norm;
   counts.head = m.tie_embeddings ? 0 : m.vocab_size * hidden;
   counts.total = counts.embedding + counts.attention + counts.dense_ffn + counts.experts +
                  counts.shared_experts + counts.router + counts.norms + counts.head;

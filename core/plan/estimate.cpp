@@ -8,6 +8,7 @@
 
 #include "core/base/units.h"
 #include "core/plan/cost_model.h"
+#include "core/plan/layer_cost.h"
 #include "core/plan/placement.h"
 #include "core/plan/stash_table.h"
 #include "core/plan/time_model.h"
@@ -69,12 +70,13 @@ double train_flops_per_token(const spec::ModelConfig& model, int seq_length) {
   const auto head = static_cast<double>(
       model.tie_embeddings ? std::int64_t{model.vocab_size} * model.hidden_size : 0);
   const double in_products = static_cast<double>(counts.active - counts.embedding) + head;
-  // Scores and values: 2 flops x (dqk + dv) per head and pair, half of the pairs, three passes.
+  // Scores and values: 2 flops x (dqk + dv) per head and token seen, three passes.
   const double dims =
       model.attention == spec::AttentionKind::latent
           ? double{1} * model.qk_nope_head_dim + model.qk_rope_head_dim + model.v_head_dim
           : 2.0 * model.head_dim;
-  return 6 * in_products + 3.0 * model.num_layers * model.num_attention_heads * dims * seq_length;
+  return 6 * in_products + 6.0 * model.num_layers * model.num_attention_heads * dims *
+                               mean_tokens_seen(model, seq_length);
 }
 
 Result<Estimate> estimate(const RunSpec& spec) {

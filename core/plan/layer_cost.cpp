@@ -5,6 +5,14 @@
 #include "core/plan/placement.h"
 
 namespace tera::plan {
+namespace {
+
+// Norms of the residual stream in a layer.
+int num_norms(const spec::ModelConfig& m) {
+  return 2 * ((m.has_pre_norm() ? 1 : 0) + (m.has_post_norm() ? 1 : 0));
+}
+
+}  // namespace
 
 // Collected while a layer's operations are listed.
 struct LayerCost::Work {
@@ -25,6 +33,12 @@ void Seconds::add(const Seconds& other, double times) {
   context += times * other.context;
   expert += times * other.expert;
   pipeline += times * other.pipeline;
+}
+
+double mean_tokens_seen(const spec::ModelConfig& model, int seq_length) {
+  const double length = seq_length;
+  const double window = model.sliding_window;
+  return window > 0 && window < length ? window - window * window / (2 * length) : length / 2;
 }
 
 LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
@@ -81,14 +95,14 @@ void LayerCost::attention_products(Work& work) const {
   product(work, tokens_, hidden, heads * m.head_dim);
 }
 
-// Forward, causal: half of 2 s (dqk + dv) per head and token.
+// Forward: 2 (dqk + dv) per head, token and token it sees.
 double LayerCost::attention_flops() const {
   const spec::ModelConfig& m = spec_.model;
   const double dims = m.attention == spec::AttentionKind::latent
                           ? double{1} * m.qk_nope_head_dim + m.qk_rope_head_dim + m.v_head_dim
                           : 2.0 * m.head_dim;
-  return tokens_ * spec_.training.seq_length * dims * m.num_attention_heads /
-         spec_.layout.tensor_parallel_size;
+  return 2 * tokens_ * mean_tokens_seen(m, spec_.training.seq_length) * dims *
+         m.num_attention_heads / spec_.layout.tensor_parallel_size;
 }
 
 // Forward bytes of the operations that only pass over memory.
@@ -96,8 +110,10 @@ double LayerCost::streamed_bytes(bool moe) const {
   const spec::ModelConfig& m = spec_.model;
   const double size = spec_.layout.tensor_parallel_size;
   const double hidden = m.hidden_size;
-  // Two norms (read, write) and two residual sums (read two, write one).
-  double elements = residual_tokens_ * hidden * (2 * 2 + 2 * 3);
+  // Norms (read, write), branch outputs set aside for the norm behind them (read, write) and two
+  // residual sums (read two, write one).
+  const double aside = m.has_post_norm() ? 2 : 0;
+  double elements = residual_tokens_ * hidden * ((num_norms(m) + aside) * 2 + 2 * 3);
   const bool latent = m.attention == spec::AttentionKind::latent;
   const double head_width = latent ? m.qk_rope_head_dim : m.head_dim;
   const double rotated =
@@ -205,8 +221,8 @@ PassCost LayerCost::layer(bool moe) const {
   cost.backward.attention = 2.5 * cost.forward.attention;
   cost.forward.streaming = streamed_bytes(moe) / memory_;
   cost.backward.streaming = 2 * cost.forward.streaming;
-  // Beside the products: attention, two norms, rotary, activation, two sums; routing and permuting.
-  const double ops = dense.num_ops + experts.num_ops + 7 + (moe ? 6 : 0);
+  // Beside the products: attention, norms, rotary, activation, two sums; routing and permuting.
+  const double ops = dense.num_ops + experts.num_ops + 5 + num_norms(m) + (moe ? 6 : 0);
   cost.forward.overhead = ops * spec_.cluster.device.op_overhead_s;
   cost.backward.overhead = 2 * cost.forward.overhead;
   add_messages(moe, cost);
@@ -217,7 +233,8 @@ PassCost LayerCost::layer(bool moe) const {
 PassCost LayerCost::embedding() const {
   const double bytes = residual_tokens_ * spec_.model.hidden_size;
   PassCost cost;
-  cost.forward.streaming = 2 * bytes * element_ / memory_;
+  const double passes = spec_.model.embedding_multiplier == 1 ? 1 : 2;  // gather; multiply
+  cost.forward.streaming = 2 * bytes * passes * element_ / memory_;
   cost.backward.streaming = bytes * (element_ + 8) / memory_;  // read, add to f32 gradients
   cost.forward.overhead = cost.backward.overhead = spec_.cluster.device.op_overhead_s;
   return cost;
@@ -231,6 +248,9 @@ PassCost LayerCost::head() const {
   product(work, tokens_, vocab, spec_.model.hidden_size);
   PassCost cost;
   cost.forward.head = work.forward_s + work.backward_s + 4 * tokens_ * vocab * 4 / memory_;
+  if (spec_.model.logit_multiplier != 1) {  // on the product's input, and on its gradient
+    cost.forward.head += 2 * 2 * tokens_ * spec_.model.hidden_size * element_ / memory_;
+  }
   cost.forward.overhead = 6 * spec_.cluster.device.op_overhead_s;
   cost.backward.streaming = 3 * residual_tokens_ * spec_.model.hidden_size * element_ / memory_;
   cost.backward.overhead = spec_.cluster.device.op_overhead_s;

@@ -36,6 +36,9 @@ struct PassCost {
 // together. Source: Dao 2023, FlashAttention-2, figures 4 to 6 against cuBLAS.
 inline constexpr double kAttentionEfficiency = 0.7;
 
+// Tokens a token attends to on average: half of the sequence, or what a sliding window leaves.
+double mean_tokens_seen(const spec::ModelConfig& model, int seq_length);
+
 class LayerCost {
  public:
   LayerCost(const spec::RunSpec& spec, const RankMesh& mesh);

@@ -34,22 +34,28 @@ class TableBuilder {
   }
 
   void layer(int index) {
-    at(index, fmt::format("layers.{}.attention.", index));
-    residual_norm("norm");
+    const std::string attention = fmt::format("layers.{}.attention.", index);
+    const std::string ffn = fmt::format("layers.{}.ffn.", index);
+    at(index, attention);
+    if (model_.has_pre_norm()) residual_norm("norm");
     if (model_.attention == spec::AttentionKind::latent) {
       latent_attention();
     } else {
       grouped_query_attention();
     }
-    at(index, fmt::format("layers.{}.ffn.", index));
-    residual_norm("norm");
+    if (model_.has_post_norm()) residual_norm("post_norm");
+    at(index, ffn);
+    if (model_.has_pre_norm()) residual_norm("norm");
     if (model_.is_moe_layer(index)) {
       at(index, fmt::format("layers.{}.moe.", index));
       experts();
     } else {
-      linear("in", in_rows_ * model_.ffn_hidden_size, hidden_, 0, ParamInit::normal);
-      linear("out", hidden_, model_.ffn_hidden_size, 1, ParamInit::scaled_normal);
+      const bool bias = model_.ffn_bias;
+      linear("in", in_rows_ * model_.ffn_hidden_size, hidden_, 0, ParamInit::normal, bias);
+      linear("out", hidden_, model_.ffn_hidden_size, 1, ParamInit::scaled_normal, bias);
     }
+    at(index, ffn);
+    if (model_.has_post_norm()) residual_norm("post_norm");
   }
 
   void head() {
@@ -101,21 +107,23 @@ class TableBuilder {
     }
   }
 
-  // [rows, columns] with bias [rows] when the model has biases; the bias is split with the rows.
+  // [rows, columns], and bias [rows] where asked for; the bias is split with the rows.
   void linear(std::string_view name,
               std::int64_t rows,
               std::int64_t columns,
               int shard_dim,
-              ParamInit init) {
+              ParamInit init,
+              bool has_bias) {
     add(fmt::format("{}.weight", name), {rows, columns}, {.init = init, .shard_dim = shard_dim});
-    if (!model_.use_bias) return;
+    if (!has_bias) return;
     Options bias{.kind = ParamKind::bias, .init = ParamInit::zeros};
     if (shard_dim == 0) bias.shard_dim = 0;
     add(fmt::format("{}.bias", name), {rows}, bias);
   }
 
   void grouped_query_attention() {
-    linear("qkv", (heads_ + 2 * kv_heads_) * head_dim_, hidden_, 0, ParamInit::normal);
+    linear("qkv", (heads_ + 2 * kv_heads_) * head_dim_, hidden_, 0, ParamInit::normal,
+           model_.attention_bias != spec::AttentionBias::none);
     if (model_.qk_norm == spec::QkNormKind::per_head) {
       norm("q_norm", head_dim_);
       norm("k_norm", head_dim_);
@@ -123,7 +131,8 @@ class TableBuilder {
       norm("q_norm", heads_ * head_dim_, 0);
       norm("k_norm", kv_heads_ * head_dim_, 0);
     }
-    linear("out", hidden_, heads_ * head_dim_, 1, ParamInit::scaled_normal);
+    linear("out", hidden_, heads_ * head_dim_, 1, ParamInit::scaled_normal,
+           model_.attention_bias == spec::AttentionBias::all);
   }
 
   void latent_attention() {

@@ -2,20 +2,25 @@
 //
 // Names and shapes (engine and checkpoint use exactly these; rows in this order):
 //   embedding.tokens [V, H]; embedding.positions [P, H] (learned positions)
-//   layers.N.attention.norm.weight [H] (.bias [H] for LayerNorm)
+//   layers.N.attention.norm.weight [H] (.bias [H] for LayerNorm)      of the branch's input; not
+//   for
+//     norm_placement post
 //   layers.N.attention.qkv.weight [(A + 2 Akv) D, H] (.bias)     rows: all q heads, all k, all v
 //   layers.N.attention.q_norm.weight, k_norm.weight  [D] per_head | [A D], [Akv D] full
-//   layers.N.attention.out.weight [H, A D] (.bias [H])
+//   layers.N.attention.out.weight [H, A D] (.bias [H] for attention_bias all)
 //   latent attention instead: attention.{q_down [rq, H], q_down_norm [rq], q_up [A (dn+dr), rq] |
 //     q [A (dn+dr), H]}, kv_down [rkv + dr, H], kv_down_norm [rkv], kv_up [A (dn+dv), rkv], out [H,
 //     A dv], each with .weight and never a bias
-//   layers.N.ffn.norm.weight [H] (.bias)
+//   layers.N.attention.post_norm.weight [H] (.bias)   of the branch's output: norm_placement post
+//     and sandwich
+//   layers.N.ffn.norm.weight [H] (.bias), as above
 //   dense: layers.N.ffn.in.weight [F or 2F (gate rows, then up rows), H] (.bias), ffn.out.weight
-//   [H, F] (.bias) MoE:   layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when
-//   expert_bias_update_rate > 0
-//            (f32, updated by rule, not by gradient; not counted as a parameter),
-//          moe.experts.in.weight [E, F or 2F, H], moe.experts.out.weight [E, H, F],
-//          moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F]
+//     [H, F] (.bias)
+//   MoE: layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when
+//     expert_bias_update_rate > 0 (f32, updated by rule, not by gradient; not counted as a
+//     parameter), moe.experts.in.weight [E, F or 2F, H], moe.experts.out.weight [E, H, F],
+//     moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F]
+//   layers.N.ffn.post_norm.weight [H] (.bias), as above
 //   final_norm.weight [H] (.bias); head.weight [V, H] when not tied
 #pragma once
 #include <cstdint>

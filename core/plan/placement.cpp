@@ -26,7 +26,8 @@ double kv_share(const spec::RunSpec& spec) {
 
 double attention_share(std::string_view entry, const spec::RunSpec& spec, double residual) {
   const bool per_head = spec.model.qk_norm == spec::QkNormKind::per_head;
-  if (entry == "x" || starts_with(entry, "norm_") || starts_with(entry, "q_latent") ||
+  if (entry == "x" || entry == "branch_out" || starts_with(entry, "norm_") ||
+      starts_with(entry, "post_norm_") || starts_with(entry, "q_latent") ||
       starts_with(entry, "kv_latent")) {
     return residual;
   }

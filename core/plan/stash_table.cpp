@@ -30,27 +30,29 @@ class StashBuilder {
     prefix_ = fmt::format("layers.{}.", index);
     add("attention.x", {tokens_, hidden_}, compute_);
     if (recompute_ == spec::RecomputeKind::full) return;
-    norm("attention");
+    pre_norm("attention");
     if (model_.attention == spec::AttentionKind::latent) {
       latent_attention();
     } else {
       grouped_query_attention();
     }
     add("attention.lse", {tokens_, model_.num_attention_heads}, DType::f32);
-    add("ffn.x", {tokens_, hidden_}, compute_);
-    norm("ffn");
+    post_norm("attention");
+    if (!model_.parallel_residual) add("ffn.x", {tokens_, hidden_}, compute_);
+    pre_norm("ffn");
     if (model_.is_moe_layer(index)) {
       experts();
     } else {
       add("ffn.inner", {tokens_, in_rows_ * model_.ffn_hidden_size}, compute_);
       if (keeps_cheap()) add("ffn.act", {tokens_, model_.ffn_hidden_size}, compute_);
     }
+    post_norm("ffn");
   }
 
   void head() {
     prefix_.clear();
     add("head.x", {tokens_, hidden_}, compute_);
-    norm_statistics("head");
+    norm_statistics("head.norm");
     add("head.dx", {tokens_, hidden_}, compute_);
   }
 
@@ -62,16 +64,21 @@ class StashBuilder {
     entries_.push_back({fmt::format("{}{}", prefix_, name), std::move(shape), dtype});
   }
 
-  void norm_statistics(std::string_view part) {
-    add(fmt::format("{}.norm_rstd", part), {tokens_}, DType::f32);
-    if (model_.norm == spec::NormKind::layer) {
-      add(fmt::format("{}.norm_mean", part), {tokens_}, DType::f32);
-    }
+  void norm_statistics(const std::string& name) {
+    add(name + "_rstd", {tokens_}, DType::f32);
+    if (model_.norm == spec::NormKind::layer) add(name + "_mean", {tokens_}, DType::f32);
   }
 
-  void norm(std::string_view part) {
-    norm_statistics(part);
-    if (keeps_cheap()) add(fmt::format("{}.norm_out", part), {tokens_, hidden_}, compute_);
+  void pre_norm(const std::string& part) {
+    if (!model_.has_pre_norm()) return;
+    norm_statistics(part + ".norm");
+    if (keeps_cheap()) add(part + ".norm_out", {tokens_, hidden_}, compute_);
+  }
+
+  void post_norm(const std::string& part) {
+    if (!model_.has_post_norm()) return;
+    add(part + ".branch_out", {tokens_, hidden_}, compute_);
+    norm_statistics(part + ".post_norm");
   }
 
   void grouped_query_attention() {

@@ -5,7 +5,8 @@
 //   embedding:            nothing (token ids belong to the batch)
 //   attention.x [T, H] c              residual stream entering the layer (input of the norm)
 //   attention.norm_rstd [T] f32, attention.norm_mean [T] f32 (LayerNorm only)
-//   attention.norm_out [T, H] c       input of the qkv product
+//   attention.norm_out [T, H] c       input of the qkv product; norm_placement post has none of the
+//       three and reads x
 //   attention.q [T, A, D] c, attention.k [T, Akv, D] c, attention.v [T, Akv, D] c   after norm and
 //   rotary attention.q_raw [T, A, D] c, attention.k_raw [T, Akv, D] c, attention.q_rstd,
 //   attention.k_rstd f32
@@ -16,8 +17,14 @@
 //   f32,
 //       q_latent_norm_out [T, rq] c (rq > 0 only), kv_latent [T, rkv + dr] c, kv_latent_rstd [T]
 //       f32, kv_latent_norm_out [T, rkv] c, q, k [T, A, dn + dr] c, v, out [T, A, dv] c
-//   ffn.x [T, H] c                    residual stream entering the feed-forward
-//   ffn.norm_rstd [T] f32, ffn.norm_mean [T] f32 (LayerNorm only), ffn.norm_out [T, H] c
+//   attention.branch_out [T, H] c, attention.post_norm_rstd [T] f32, attention.post_norm_mean [T]
+//   f32
+//       (LayerNorm only): input and statistics of the norm at the end; norm_placement post and
+//       sandwich only
+//   ffn.x [T, H] c                    residual stream entering the feed-forward; with
+//       parallel_residual that is attention.x
+//   ffn.norm_rstd, ffn.norm_mean, ffn.norm_out, ffn.branch_out, ffn.post_norm_rstd,
+//       ffn.post_norm_mean              as of attention
 //   dense: ffn.inner [T, F or 2F] c   before the activation; ffn.act [T, F] c after it
 //   MoE:   moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss
 //   on)

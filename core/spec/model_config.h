@@ -2,6 +2,7 @@
 // Symbols in comments: H hidden, A heads, D head dim, F ffn width, E experts, K top-k, V
 // vocabulary.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <string>
 
@@ -11,9 +12,12 @@ namespace tera::spec {
 
 enum class AttentionKind : std::uint8_t { grouped_query, latent };
 enum class PositionKind : std::uint8_t { rotary, learned };
+enum class RopeScaling : std::uint8_t { none, linear, llama3, yarn };
 enum class NormKind : std::uint8_t { rms, layer };
-enum class ActivationKind : std::uint8_t { swiglu, gelu, relu };
+enum class NormPlacement : std::uint8_t { pre, post, sandwich };
+enum class ActivationKind : std::uint8_t { swiglu, gelu, relu, gelu_exact, relu_squared, geglu };
 enum class QkNormKind : std::uint8_t { none, per_head, full };
+enum class AttentionBias : std::uint8_t { none, qkv, all };
 enum class RouterScore : std::uint8_t { softmax, sigmoid };
 
 struct ModelConfig {
@@ -31,13 +35,30 @@ struct ModelConfig {
   int qk_rope_head_dim = 0;
   int v_head_dim = 0;
   QkNormKind qk_norm = QkNormKind::none;
+  AttentionBias attention_bias = AttentionBias::none;
+  double attention_scale = 0;    // on q . k; 0 = 1 / sqrt(query-key head dim)
+  double attention_softcap = 0;  // 0 = off
+  int sliding_window = 0;        // tokens a token sees, itself counted; 0 = all before it
   PositionKind position = PositionKind::rotary;
   double rope_theta = 10000.0;
+  double rotary_fraction = 1.0;  // of head_dim; latent attention rotates qk_rope_head_dim
+  RopeScaling rope_scaling = RopeScaling::none;
+  double rope_factor = 1.0;
+  int rope_original_max_position = 0;
+  double rope_low_freq_factor = 1.0;   // llama3
+  double rope_high_freq_factor = 4.0;  // llama3
+  double rope_beta_fast = 32.0;        // yarn
+  double rope_beta_slow = 1.0;         // yarn
+  double rope_attention_factor = 0;    // yarn; 0 = 0.1 ln(rope_factor) + 1
   NormKind norm = NormKind::rms;
   double norm_eps = 1e-5;
+  NormPlacement norm_placement = NormPlacement::pre;
+  bool parallel_residual = false;
   ActivationKind activation = ActivationKind::swiglu;
-  bool use_bias = false;
+  bool ffn_bias = false;
   bool tie_embeddings = false;
+  double embedding_multiplier = 1.0;
+  double logit_multiplier = 1.0;
   int ffn_hidden_size = 0;  // dense layers
   int num_experts = 0;      // 0 = dense model
   int router_top_k = 0;
@@ -54,7 +75,24 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 
   bool is_moe_layer(int layer) const { return num_experts > 0 && layer >= num_dense_layers; }
-  bool gated() const { return activation == ActivationKind::swiglu; }
+  bool gated() const {
+    return activation == ActivationKind::swiglu || activation == ActivationKind::geglu;
+  }
+  bool has_pre_norm() const { return norm_placement != NormPlacement::post; }
+  bool has_post_norm() const { return norm_placement != NormPlacement::pre; }
+  // Dims that queries and keys are compared in, per head.
+  int qk_head_dim() const {
+    return attention == AttentionKind::latent ? qk_nope_head_dim + qk_rope_head_dim : head_dim;
+  }
+  // Dims of a head that rotary positions turn, in pairs.
+  int rotary_dims() const {
+    return attention == AttentionKind::latent
+               ? qk_rope_head_dim
+               : 2 * static_cast<int>(std::lround(rotary_fraction * head_dim / 2));
+  }
+  double score_scale() const {
+    return attention_scale > 0 ? attention_scale : 1.0 / std::sqrt(double{1} * qk_head_dim());
+  }
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
@@ -148,6 +186,34 @@ struct ModelConfig {
                 .help = "Normalise queries and keys: none, per_head (over head_dim), full (over "
                         "all heads)."},
           self.qk_norm);
+    visit(Field{.name = "attention_bias",
+                .help = "Biases of attention: none, qkv (of queries, keys and values), all (of the "
+                        "output too).",
+                .source = "Radford et al. 2019, GPT-2: all; Qwen Team 2024, Qwen2: qkv"},
+          self.attention_bias);
+    visit(Field{.name = "attention_scale",
+                .min = 0,
+                .max = 1000,
+                .step = 0.01,
+                .help = "Factor on the product of a query and a key; 0 is 1 / sqrt of the head dim "
+                        "they are compared in.",
+                .source = "Vaswani et al. 2017, section 3.2.1"},
+          self.attention_scale);
+    visit(Field{.name = "attention_softcap",
+                .min = 0,
+                .max = 1e6,
+                .step = 10,
+                .help = "Attention scores s become cap tanh(s / cap); 0 leaves them.",
+                .source = "xAI 2024, Grok-1: 30"},
+          self.attention_softcap);
+    visit(Field{.name = "sliding_window",
+                .unit = "tokens",
+                .min = 0,
+                .max = 1 << 30,
+                .step = 1024,
+                .help = "Tokens a token attends to, itself and those before it; 0 is all.",
+                .source = "Jiang et al. 2023, Mistral 7B, section 2"},
+          self.sliding_window);
     visit(Field{.name = "position", .help = "rotary, or learned (a table added to the embedding)."},
           self.position);
     visit(Field{.name = "rope_theta",
@@ -157,6 +223,70 @@ struct ModelConfig {
                 .help = "Base of the rotary frequencies.",
                 .source = "Su et al. 2021, RoFormer"},
           self.rope_theta);
+    visit(Field{.name = "rotary_fraction",
+                .min = 0,
+                .max = 1,
+                .step = 0.25,
+                .help = "Share of each head's dims, from the first, that rotary positions turn.",
+                .source = "Black et al. 2022, GPT-NeoX-20B, section 2.1: 0.25"},
+          self.rotary_fraction);
+    visit(Field{.name = "rope_scaling",
+                .help = "Stretch of rotary positions for longer contexts: none, linear, llama3 "
+                        "(only low frequencies) or yarn (a ramp between them, and softer scores).",
+                .source = "Chen et al. 2023; Llama Team 2024; Peng et al. 2023, YaRN"},
+          self.rope_scaling);
+    visit(Field{.name = "rope_factor",
+                .min = 1,
+                .max = 1e6,
+                .step = 1,
+                .help = "How many times longer rope_scaling makes the context."},
+          self.rope_factor);
+    visit(Field{.name = "rope_original_max_position",
+                .unit = "tokens",
+                .min = 0,
+                .max = 1 << 30,
+                .step = 1024,
+                .help = "Context before it was stretched; llama3 and yarn need it."},
+          self.rope_original_max_position);
+    visit(Field{.name = "rope_low_freq_factor",
+                .min = 0.001,
+                .max = 1e6,
+                .step = 1,
+                .help = "llama3: waves longer than the original context over this are stretched "
+                        "whole.",
+                .source = "huggingface.co/meta-llama/Llama-3.1-8B, config.json: 1"},
+          self.rope_low_freq_factor);
+    visit(Field{.name = "rope_high_freq_factor",
+                .min = 0.001,
+                .max = 1e6,
+                .step = 1,
+                .help = "llama3: waves shorter than the original context over this are kept.",
+                .source = "huggingface.co/meta-llama/Llama-3.1-8B, config.json: 4"},
+          self.rope_high_freq_factor);
+    visit(Field{.name = "rope_beta_fast",
+                .min = 0.001,
+                .max = 1e6,
+                .step = 1,
+                .help = "yarn: dims that turn more often than this in the original context are "
+                        "kept.",
+                .source = "Peng et al. 2023, YaRN, section 3.2: 32"},
+          self.rope_beta_fast);
+    visit(Field{.name = "rope_beta_slow",
+                .min = 0.001,
+                .max = 1e6,
+                .step = 1,
+                .help = "yarn: dims that turn less often than this in the original context are "
+                        "stretched whole.",
+                .source = "Peng et al. 2023, YaRN, section 3.2: 1"},
+          self.rope_beta_slow);
+    visit(Field{.name = "rope_attention_factor",
+                .min = 0,
+                .max = 1000,
+                .step = 0.1,
+                .help = "yarn: factor on the rotated queries and keys; 0 is 0.1 ln(rope_factor) + "
+                        "1.",
+                .source = "Peng et al. 2023, YaRN, section 3.4"},
+          self.rope_attention_factor);
     visit(Field{.name = "norm", .help = "rms (RMSNorm) or layer (LayerNorm with bias)."},
           self.norm);
     visit(Field{.name = "norm_eps",
@@ -165,14 +295,39 @@ struct ModelConfig {
                 .step = 1e-6,
                 .help = "Added to the variance inside the norms."},
           self.norm_eps);
+    visit(Field{.name = "norm_placement",
+                .help = "Norms of a residual branch f: pre, x + f(n(x)); post, x + n(f(x)); "
+                        "sandwich, x + n2(f(n1(x))).",
+                .source = "Xiong et al. 2020; OLMo Team 2024, OLMo 2: post; xAI 2024, Grok-1: "
+                          "sandwich"},
+          self.norm_placement);
+    visit(Field{.name = "parallel_residual",
+                .help = "Attention and feed-forward both read the input of the layer and are added "
+                        "to it together.",
+                .source = "Black et al. 2022, GPT-NeoX-20B, section 2.1"},
+          self.parallel_residual);
     visit(Field{.name = "activation",
-                .help = "swiglu (gated, three matrices), gelu or relu (two matrices)."},
+                .help = "swiglu, geglu (gated, three matrices); gelu (by tanh), gelu_exact (by "
+                        "erf), relu, relu_squared (two matrices).",
+                .source = "Shazeer 2020, GLU variants; Hendrycks and Gimpel 2016; So et al. 2021"},
           self.activation);
-    visit(Field{.name = "use_bias",
-                .help = "Bias in the linear layers of attention and feed-forward."},
-          self.use_bias);
+    visit(Field{.name = "ffn_bias", .help = "Biases in dense feed-forward layers."}, self.ffn_bias);
     visit(Field{.name = "tie_embeddings", .help = "Output head shares the embedding matrix."},
           self.tie_embeddings);
+    visit(Field{.name = "embedding_multiplier",
+                .min = 1e-6,
+                .max = 1e6,
+                .step = 1,
+                .help = "Factor on the embedding of a token.",
+                .source = "xAI 2024, Grok-1: 78.38367176906169"},
+          self.embedding_multiplier);
+    visit(Field{.name = "logit_multiplier",
+                .min = 1e-6,
+                .max = 1e6,
+                .step = 0.1,
+                .help = "Factor on the logits.",
+                .source = "xAI 2024, Grok-1: 0.5773502691896257"},
+          self.logit_multiplier);
     visit(Field{.name = "ffn_hidden_size",
                 .min = 0,
                 .max = kBig,
@@ -256,16 +411,29 @@ struct EnumNames<spec::PositionKind> {
   static constexpr std::array<std::string_view, 2> value = {"rotary", "learned"};
 };
 template <>
+struct EnumNames<spec::RopeScaling> {
+  static constexpr std::array<std::string_view, 4> value = {"none", "linear", "llama3", "yarn"};
+};
+template <>
 struct EnumNames<spec::NormKind> {
   static constexpr std::array<std::string_view, 2> value = {"rms", "layer"};
 };
 template <>
+struct EnumNames<spec::NormPlacement> {
+  static constexpr std::array<std::string_view, 3> value = {"pre", "post", "sandwich"};
+};
+template <>
 struct EnumNames<spec::ActivationKind> {
-  static constexpr std::array<std::string_view, 3> value = {"swiglu", "gelu", "relu"};
+  static constexpr std::array<std::string_view, 6> value = {"swiglu",     "gelu",         "relu",
+                                                            "gelu_exact", "relu_squared", "geglu"};
 };
 template <>
 struct EnumNames<spec::QkNormKind> {
   static constexpr std::array<std::string_view, 3> value = {"none", "per_head", "full"};
+};
+template <>
+struct EnumNames<spec::AttentionBias> {
+  static constexpr std::array<std::string_view, 3> value = {"none", "qkv", "all"};
 };
 template <>
 struct EnumNames<spec::RouterScore> {

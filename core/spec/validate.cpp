@@ -243,6 +243,12 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
                    "latent attention can be planned, but this engine does not train it",
                    "use grouped_query to train here");
   }
+  if (spec.model.attention_softcap > 0) {
+    findings.error("model.attention_softcap",
+                   fmt::format("{} can be planned, but this engine does not train with it",
+                               spec.model.attention_softcap),
+                   "use 0 to train here");
+  }
   if (!spec.cluster.device.is_cpu && !spec.cluster.preset.empty()) {
     findings.error(
         "cluster.device.is_cpu",

@@ -1,5 +1,6 @@
 // Rules of the architecture.
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -33,6 +34,18 @@ void check_attention(const ModelConfig& m, Findings& findings) {
       findings.error("model.qk_norm", "latent attention normalises its latent vectors instead",
                      "use none");
     }
+    if (m.attention_bias != AttentionBias::none) {
+      findings.error(
+          "model.attention_bias",
+          fmt::format("{}, but latent attention has no biases", enum_name(m.attention_bias)),
+          "use none");
+    }
+    if (m.rotary_fraction != 1) {
+      findings.error("model.rotary_fraction",
+                     fmt::format("{}, but latent attention rotates model.qk_rope_head_dim = {}",
+                                 m.rotary_fraction, m.qk_rope_head_dim),
+                     "use 1 and set model.qk_rope_head_dim");
+    }
     return;
   }
   if (m.num_attention_heads % m.num_key_value_heads != 0) {
@@ -41,7 +54,7 @@ void check_attention(const ModelConfig& m, Findings& findings) {
                                m.num_key_value_heads, m.num_attention_heads),
                    nearest_divisors(m.num_attention_heads, m.num_key_value_heads));
   }
-  if (m.position == PositionKind::rotary && m.head_dim % 2 != 0) {
+  if (m.position == PositionKind::rotary && m.rotary_fraction == 1 && m.head_dim % 2 != 0) {
     findings.error("model.head_dim",
                    fmt::format("{} is odd; rotary positions turn pairs", m.head_dim),
                    fmt::format("use {}", m.head_dim + 1));
@@ -50,6 +63,63 @@ void check_attention(const ModelConfig& m, Findings& findings) {
         "model.head_dim",
         fmt::format("{} is not a multiple of 64: attention kernels are slower", m.head_dim),
         "use 64 or 128");
+  }
+}
+
+// Rotary positions and their stretching.
+void check_positions(const ModelConfig& m, Findings& findings) {
+  if (m.position != PositionKind::rotary && m.attention != AttentionKind::latent) {
+    if (m.rope_scaling != RopeScaling::none) {
+      findings.error("model.rope_scaling",
+                     fmt::format("{} stretches rotary positions, but model.position is {}",
+                                 enum_name(m.rope_scaling), enum_name(m.position)),
+                     "use none, or position rotary");
+    }
+    return;
+  }
+  const double turned = m.rotary_fraction * m.head_dim;
+  if (m.attention != AttentionKind::latent && m.rotary_fraction < 1 &&
+      (m.rotary_dims() < 2 || std::abs(turned - m.rotary_dims()) > 1e-6 * m.head_dim)) {
+    const int near = std::clamp(m.rotary_dims(), 2, std::max(2, m.head_dim));
+    findings.error(
+        "model.rotary_fraction",
+        fmt::format("{} of model.head_dim = {} is {:.6g} dims; rotary positions turn "
+                    "pairs",
+                    m.rotary_fraction, m.head_dim, turned),
+        fmt::format("use {:.8g}, which is {} dims", double{1} * near / m.head_dim, near));
+  }
+  if (m.rope_scaling == RopeScaling::none) {
+    if (m.rope_factor != 1) {
+      findings.warning("model.rope_factor",
+                       fmt::format("{} has no effect: model.rope_scaling is none", m.rope_factor),
+                       "use rope_scaling linear, llama3 or yarn");
+    }
+    return;
+  }
+  if (m.rope_scaling == RopeScaling::linear) return;
+  if (m.rope_original_max_position < 1) {
+    findings.error("model.rope_original_max_position",
+                   fmt::format("0, but rope_scaling {} needs it", enum_name(m.rope_scaling)),
+                   fmt::format("use {:.0f}, max_position_embeddings / rope_factor",
+                               std::max(1.0, m.max_position_embeddings / m.rope_factor)));
+  }
+  if (m.rope_scaling == RopeScaling::llama3 && m.rope_low_freq_factor >= m.rope_high_freq_factor) {
+    findings.error("model.rope_low_freq_factor",
+                   fmt::format("{} is not below model.rope_high_freq_factor = {}",
+                               m.rope_low_freq_factor, m.rope_high_freq_factor),
+                   "use 1 and 4, as Llama 3.1");
+  }
+  if (m.rope_scaling != RopeScaling::yarn) return;
+  if (m.rope_beta_slow >= m.rope_beta_fast) {
+    findings.error("model.rope_beta_slow",
+                   fmt::format("{} is not below model.rope_beta_fast = {}", m.rope_beta_slow,
+                               m.rope_beta_fast),
+                   "use 1 and 32, as YaRN");
+  }
+  if (m.rope_theta <= 1) {
+    findings.error("model.rope_theta",
+                   fmt::format("{}, but rope_scaling yarn needs more than 1", m.rope_theta),
+                   "use 10000");
   }
 }
 
@@ -102,8 +172,8 @@ void check_experts(const ModelConfig& m, Findings& findings) {
     findings.warning("model.aux_loss_coeff", "nothing balances the experts: some may never be used",
                      "use aux_loss_coeff 0.01, or expert_bias_update_rate 0.001");
   }
-  if (m.use_bias) {
-    findings.note("model.use_bias", "experts have no biases; attention and dense layers do", "");
+  if (m.ffn_bias) {
+    findings.note("model.ffn_bias", "experts have no biases; dense layers do", "");
   }
 }
 
@@ -148,6 +218,7 @@ void check_size(const RunSpec& spec, Findings& findings) {
 void check_model(const RunSpec& spec, Findings& findings) {
   check_size(spec, findings);
   check_attention(spec.model, findings);
+  check_positions(spec.model, findings);
   check_experts(spec.model, findings);
 }
 

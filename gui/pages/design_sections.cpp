@@ -12,24 +12,35 @@ QString tr(const char* text) {
 }  // namespace
 
 std::vector<FormSection> modelSections() {
-  return {
-      {tr("Size"),
-       {"model.num_layers", "model.hidden_size", "model.num_attention_heads",
-        "model.num_key_value_heads", "model.head_dim", "model.ffn_hidden_size",
-        "model.vocab_size"}},
-      {tr("Experts"),
-       {"model.num_experts", "model.router_top_k", "model.moe_ffn_hidden_size",
-        "model.num_shared_experts", "model.num_dense_layers"}},
-      {tr("Router"),
-       {"model.router_score", "model.router_renormalize", "model.routed_scaling_factor",
-        "model.aux_loss_coeff", "model.z_loss_coeff", "model.expert_bias_update_rate"},
-       false},
-      {tr("Attention"),
-       {"model.attention", "model.position", "model.rope_theta", "model.max_position_embeddings",
-        "model.qk_norm", "model.q_lora_rank", "model.kv_lora_rank", "model.qk_nope_head_dim",
-        "model.qk_rope_head_dim", "model.v_head_dim"},
-       false},
-      {tr("More"), {"model.*"}, false}};
+  return {{tr("Size"),
+           {"model.num_layers", "model.hidden_size", "model.num_attention_heads",
+            "model.num_key_value_heads", "model.head_dim", "model.ffn_hidden_size",
+            "model.vocab_size"}},
+          {tr("Experts"),
+           {"model.num_experts", "model.router_top_k", "model.moe_ffn_hidden_size",
+            "model.num_shared_experts", "model.num_dense_layers"}},
+          {tr("Router"),
+           {"model.router_score", "model.router_renormalize", "model.routed_scaling_factor",
+            "model.aux_loss_coeff", "model.z_loss_coeff", "model.expert_bias_update_rate"},
+           false},
+          {tr("Attention"),
+           {"model.attention", "model.qk_norm", "model.attention_bias", "model.attention_scale",
+            "model.attention_softcap", "model.sliding_window", "model.q_lora_rank",
+            "model.kv_lora_rank", "model.qk_nope_head_dim", "model.qk_rope_head_dim",
+            "model.v_head_dim"},
+           false},
+          {tr("Positions"),
+           {"model.position", "model.max_position_embeddings", "model.rope_theta",
+            "model.rotary_fraction", "model.rope_scaling", "model.rope_factor",
+            "model.rope_original_max_position", "model.rope_low_freq_factor",
+            "model.rope_high_freq_factor", "model.rope_beta_fast", "model.rope_beta_slow",
+            "model.rope_attention_factor"},
+           false},
+          {tr("Norms and activation"),
+           {"model.norm", "model.norm_eps", "model.norm_placement", "model.parallel_residual",
+            "model.activation", "model.ffn_bias"},
+           false},
+          {tr("More"), {"model.*"}, false}};
 }
 
 std::vector<FormSection> trainingSections() {

@@ -27,12 +27,15 @@ QString attentionText(const spec::ModelConfig& model) {
     return BlockDiagram::tr("latent attention · %1 heads, KV rank %2")
         .arg(number(model.num_attention_heads), number(model.kv_lora_rank));
   }
-  return model.num_key_value_heads == model.num_attention_heads
-             ? BlockDiagram::tr("attention · %1 heads × %2")
-                   .arg(number(model.num_attention_heads), number(model.head_dim))
-             : BlockDiagram::tr("attention · %1 heads × %2, %3 KV")
-                   .arg(number(model.num_attention_heads), number(model.head_dim),
-                        number(model.num_key_value_heads));
+  const QString text = model.num_key_value_heads == model.num_attention_heads
+                           ? BlockDiagram::tr("attention · %1 heads × %2")
+                                 .arg(number(model.num_attention_heads), number(model.head_dim))
+                           : BlockDiagram::tr("attention · %1 heads × %2, %3 KV")
+                                 .arg(number(model.num_attention_heads), number(model.head_dim),
+                                      number(model.num_key_value_heads));
+  return model.sliding_window > 0
+             ? text + BlockDiagram::tr(", window %1").arg(number(model.sliding_window))
+             : text;
 }
 
 QString activationName(const spec::ModelConfig& model) {

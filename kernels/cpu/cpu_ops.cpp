@@ -28,6 +28,7 @@ const OpTable& cpu_ops() {
     ops.moe_unpermute = cpu::moe_unpermute;
     ops.cross_entropy = cpu::cross_entropy;
     ops.add = cpu::add;
+    ops.scale = cpu::scale;
     ops.copy = cpu::copy;
     ops.zero = cpu::zero;
     ops.sum_of_squares = cpu::sum_of_squares;

@@ -1,5 +1,5 @@
-// Sums, copies and the sum of squares: bound by memory, so the work is to keep loads and stores
-// wide.
+// Sums, multiples, copies and the sum of squares: bound by memory, so the work is to keep loads and
+// stores wide.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
 #include <cstring>
@@ -22,6 +22,14 @@ template <class T>
 void add_vectors(const T* a, const T* b, std::int64_t n, T* y) {
   for_vectors(n, [&](std::int64_t i, std::int64_t count) {
     store_n(hn::Add(load_n(a + i, count), load_n(b + i, count)), y + i, count);
+  });
+}
+
+template <class T>
+void scale_vectors(const T* x, float factor, std::int64_t n, T* y) {
+  const VF vfactor = hn::Set(F32(), factor);
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(hn::Mul(load_n(x + i, count), vfactor), y + i, count);
   });
 }
 
@@ -52,6 +60,12 @@ void add_f32(const float* a, const float* b, std::int64_t n, float* y) {
 void add_bf16(const Bf16* a, const Bf16* b, std::int64_t n, Bf16* y) {
   add_vectors(a, b, n, y);
 }
+void scale_f32(const float* x, float factor, std::int64_t n, float* y) {
+  scale_vectors(x, factor, n, y);
+}
+void scale_bf16(const Bf16* x, float factor, std::int64_t n, Bf16* y) {
+  scale_vectors(x, factor, n, y);
+}
 double squares_f32(const float* x, std::int64_t n) {
   return squares(x, n);
 }
@@ -68,6 +82,8 @@ namespace {
 
 HWY_EXPORT(add_f32);
 HWY_EXPORT(add_bf16);
+HWY_EXPORT(scale_f32);
+HWY_EXPORT(scale_bf16);
 HWY_EXPORT(squares_f32);
 HWY_EXPORT(squares_bf16);
 
@@ -123,6 +139,21 @@ void add(const Context& context, View a, View b, View y) {
     } else {
       HWY_DYNAMIC_DISPATCH(add_bf16)
       (a.as<const Bf16>() + begin, b.as<const Bf16>() + begin, end - begin, y.as<Bf16>() + begin);
+    }
+  });
+}
+
+void scale(const Context& context, View x, double factor, View y) {
+  const std::int64_t n = contract::check_scale(x, y);
+  if (x.dtype == DType::f64) return ref::scale(context, x, factor, y);
+  const auto by = static_cast<float>(factor);
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    if (x.dtype == DType::f32) {
+      HWY_DYNAMIC_DISPATCH(scale_f32)
+      (x.as<const float>() + begin, by, end - begin, y.as<float>() + begin);
+    } else {
+      HWY_DYNAMIC_DISPATCH(scale_bf16)
+      (x.as<const Bf16>() + begin, by, end - begin, y.as<Bf16>() + begin);
     }
   });
 }

@@ -41,9 +41,14 @@ void rotate_bf16(
   rotate(x, cosine, sine, half, y);
 }
 
-// cosine, sine [half] of the angle that is the sum of two others.
-void add_angles(
-    const double* a, const double* b, std::int64_t half, float sign, float* cosine, float* sine) {
+// cosine, sine [half] of the angle that is the sum of two others, times a factor each.
+void add_angles(const double* a,
+                const double* b,
+                std::int64_t half,
+                float cosine_factor,
+                float sine_factor,
+                float* cosine,
+                float* sine) {
   const hn::ScalableTag<double> d;
   constexpr auto kStep = static_cast<std::int64_t>(hn::MaxLanes(hn::ScalableTag<double>()));
   const hn::Rebind<float, hn::ScalableTag<double>> df;
@@ -53,13 +58,14 @@ void add_angles(
     const auto sa = hn::LoadU(d, a + half + i);
     const auto cb = hn::LoadU(d, b + i);
     const auto sb = hn::LoadU(d, b + half + i);
-    hn::StoreU(hn::DemoteTo(df, hn::NegMulAdd(sa, sb, hn::Mul(ca, cb))), df, cosine + i);
+    const auto c = hn::DemoteTo(df, hn::NegMulAdd(sa, sb, hn::Mul(ca, cb)));
     const auto s = hn::DemoteTo(df, hn::MulAdd(sa, cb, hn::Mul(ca, sb)));
-    hn::StoreU(hn::Mul(s, hn::Set(df, sign)), df, sine + i);
+    hn::StoreU(hn::Mul(c, hn::Set(df, cosine_factor)), df, cosine + i);
+    hn::StoreU(hn::Mul(s, hn::Set(df, sine_factor)), df, sine + i);
   }
   for (; i < half; ++i) {
-    cosine[i] = static_cast<float>(a[i] * b[i] - a[half + i] * b[half + i]);
-    sine[i] = sign * static_cast<float>(a[half + i] * b[i] + a[i] * b[half + i]);
+    cosine[i] = cosine_factor * static_cast<float>(a[i] * b[i] - a[half + i] * b[half + i]);
+    sine[i] = sine_factor * static_cast<float>(a[half + i] * b[i] + a[i] * b[half + i]);
   }
 }
 
@@ -78,11 +84,18 @@ constexpr std::int64_t kLow = 64;
 
 }  // namespace
 
-void rotary(const Context& context, View x, View positions, double theta, bool inverse, View y) {
-  const contract::RotaryDims dims = contract::check_rotary(x, positions, y);
-  if (x.dtype == DType::f64) return ref::rotary(context, x, positions, theta, inverse, y);
+void rotary(const Context& context,
+            View x,
+            View positions,
+            View frequencies,
+            RotaryOptions options,
+            View y) {
+  const contract::RotaryDims dims = contract::check_rotary(x, positions, frequencies, y);
+  if (x.dtype == DType::f64) return ref::rotary(context, x, positions, frequencies, options, y);
   const auto* position = positions.as<const std::int32_t>();
-  const std::int64_t half = dims.head_dim / 2;
+  const auto* frequency = frequencies.as<const double>();
+  const std::int64_t half = dims.pairs;
+  const std::int64_t width = 2 * half;
   std::int64_t lowest = 0;
   std::int64_t highest = 0;
   for (std::int64_t t = 0; t < dims.tokens; ++t) {
@@ -94,37 +107,35 @@ void rotary(const Context& context, View x, View positions, double theta, bool i
   const bool by_token = highest - lowest + 1 > dims.tokens;
   const std::int64_t high_rows = by_token ? dims.tokens : highest - lowest + 1;
   auto* table = reinterpret_cast<double*>(context.executor->scratch(
-      -1, 0, static_cast<std::size_t>((kLow + high_rows + 1) * dims.head_dim) * sizeof(double)));
-  double* frequency = table + (kLow + high_rows) * dims.head_dim;
-  for (std::int64_t i = 0; i < half; ++i)
-    frequency[i] =
-        std::pow(theta, -2.0 * static_cast<double>(i) / static_cast<double>(dims.head_dim));
+      -1, 0, static_cast<std::size_t>((kLow + high_rows) * width) * sizeof(double)));
   for_ranges(context, kLow + high_rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t r = begin; r < end; ++r) {
       const std::int64_t high = r - kLow;
       const auto at = static_cast<double>(
           r < kLow ? r : kLow * (by_token ? position[high] >> 6 : lowest + high));
       for (std::int64_t i = 0; i < half; ++i) {
-        table[r * dims.head_dim + i] = std::cos(at * frequency[i]);
-        table[r * dims.head_dim + half + i] = std::sin(at * frequency[i]);
+        table[r * width + i] = std::cos(at * frequency[i]);
+        table[r * width + half + i] = std::sin(at * frequency[i]);
       }
     }
   });
+  const auto factor = static_cast<float>(options.factor);
   const auto rotate = [&]<class T>(auto row) {
     for_ranges(context, dims.tokens, row_grain(dims.heads * dims.head_dim),
                [&](std::int64_t begin, std::int64_t end, int worker) {
                  auto* cosine = reinterpret_cast<float*>(context.executor->scratch(
-                     worker, 1, static_cast<std::size_t>(dims.head_dim) * sizeof(float)));
+                     worker, 1, static_cast<std::size_t>(width) * sizeof(float)));
                  float* sine = cosine + half;
                  for (std::int64_t t = begin; t < end; ++t) {
                    const std::int64_t high = by_token ? t : (position[t] >> 6) - lowest;
                    HWY_DYNAMIC_DISPATCH(add_angles)
-                   (table + (kLow + high) * dims.head_dim,
-                    table + (position[t] & 63) * dims.head_dim, half, inverse ? -1.0F : 1.0F,
-                    cosine, sine);
+                   (table + (kLow + high) * width, table + (position[t] & 63) * width, half, factor,
+                    options.transpose ? -factor : factor, cosine, sine);
                    for (std::int64_t a = 0; a < dims.heads; ++a) {
-                     row(x.as<const T>() + t * x.strides[0] + a * x.strides[1], cosine, sine, half,
-                         y.as<T>() + t * y.strides[0] + a * y.strides[1]);
+                     const T* from = x.as<const T>() + t * x.strides[0] + a * x.strides[1];
+                     T* to = y.as<T>() + t * y.strides[0] + a * y.strides[1];
+                     row(from, cosine, sine, half, to);
+                     if (to != from) std::copy(from + width, from + dims.head_dim, to + width);
                    }
                  }
                });

@@ -1,5 +1,7 @@
 // Feed-forward nonlinearities with a scale per row (the gate of a routed row), and biases.
-// gelu(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Source: Hendrycks and Gimpel 2016.
+// gelu(x) = x Phi(x) with Phi the normal distribution, (1 + erf(x / sqrt(2))) / 2, or nearly
+// (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2. Source: Hendrycks and Gimpel 2016.
+// relu_squared: So et al. 2021, Primer. geglu: Shazeer 2020, GLU variants.
 #include <cmath>
 #include <numbers>
 
@@ -35,8 +37,32 @@ Slope relu(double x) {
   return {x > 0 ? x : 0.0, x > 0 ? 1.0 : 0.0};
 }
 
-Slope single(Activation type, double x) {
-  return type == Activation::gelu ? gelu(x) : relu(x);
+Slope gelu_exact(double x) {
+  const double phi = 0.5 * std::erfc(-x / std::numbers::sqrt2);
+  const double density = std::exp(-0.5 * x * x) / std::sqrt(2.0 * std::numbers::pi);
+  return {x * phi, phi + x * density};
+}
+
+Slope relu_squared(double x) {
+  return {x > 0 ? x * x : 0.0, x > 0 ? 2 * x : 0.0};
+}
+
+// Of x itself, or of the gate.
+Slope slope_of(Activation type, double x) {
+  switch (type) {
+    case Activation::swiglu:
+      return silu(x);
+    case Activation::gelu:
+    case Activation::geglu:
+      return gelu(x);
+    case Activation::relu:
+      return relu(x);
+    case Activation::gelu_exact:
+      return gelu_exact(x);
+    case Activation::relu_squared:
+      return relu_squared(x);
+  }
+  return {};
 }
 
 }  // namespace
@@ -51,10 +77,8 @@ void activation_forward(const Context&, Activation type, View x, View row_scale,
       C* to = row<C>(y, t);
       const double scale = row_scale.present() ? load(row_scale.as<const A>()[t]) : 1.0;
       for (std::int64_t f = 0; f < width; ++f) {
-        const double value = type == Activation::swiglu
-                                 ? silu(load(from[f])).value * load(from[width + f])
-                                 : single(type, load(from[f])).value;
-        store(to[f], scale * value);
+        const double value = slope_of(type, load(from[f])).value;
+        store(to[f], scale * (is_gated(type) ? value * load(from[width + f]) : value));
       }
     }
   });
@@ -74,17 +98,11 @@ void activation_backward(
       double scale_grad = 0;
       for (std::int64_t f = 0; f < width; ++f) {
         const double g = load(grad[f]);
-        if (type == Activation::swiglu) {
-          const Slope gate = silu(load(from[f]));
-          const double up = load(from[width + f]);
-          scale_grad += g * gate.value * up;
-          store(to[f], scale * g * up * gate.derivative);
-          store(to[width + f], scale * g * gate.value);
-        } else {
-          const Slope slope = single(type, load(from[f]));
-          scale_grad += g * slope.value;
-          store(to[f], scale * g * slope.derivative);
-        }
+        const Slope slope = slope_of(type, load(from[f]));
+        const double up = is_gated(type) ? load(from[width + f]) : 1.0;
+        scale_grad += g * slope.value * up;
+        store(to[f], scale * g * up * slope.derivative);
+        if (is_gated(type)) store(to[width + f], scale * g * slope.value);
       }
       if (drow_scale.present()) store(drow_scale.as<A>()[t], scale_grad);
     }

@@ -1,4 +1,4 @@
-// Sums, copies between dtypes, zeroing and the sum of squares.
+// Sums, multiples, copies between dtypes, zeroing and the sum of squares.
 #include <cstring>
 
 #include "kernels/contract.h"
@@ -33,6 +33,14 @@ void add(const Context&, View a, View b, View y) {
   with_compute_type(a.dtype, [&]<class C, class A>() {
     for (std::int64_t i = 0; i < n; ++i)
       store(y.as<C>()[i], load(a.as<const C>()[i]) + load(b.as<const C>()[i]));
+  });
+}
+
+void scale(const Context&, View x, double factor, View y) {
+  const std::int64_t n = contract::check_scale(x, y);
+  with_compute_type(x.dtype, [&]<class C, class A>() {
+    for (std::int64_t i = 0; i < n; ++i)
+      store(y.as<C>()[i], factor * load(x.as<const C>()[i]));
   });
 }
 

@@ -30,6 +30,7 @@ const OpTable& ref_ops() {
       .moe_gather_gates = ref::moe_gather_gates,
       .cross_entropy = ref::cross_entropy,
       .add = ref::add,
+      .scale = ref::scale,
       .copy = ref::copy,
       .zero = ref::zero,
       .sum_of_squares = ref::sum_of_squares,

@@ -38,20 +38,38 @@ def make_norm(c):
 
 
 def rotate(x, cos, sin):
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-b, a), dim=-1) * sin
+    turned, rest = x[..., : cos.shape[-1]], x[..., cos.shape[-1] :]
+    a, b = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat((-b, a), dim=-1) * sin
+    return torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned
+
+
+def activate(c, h):
+    kind = c["activation"]
+    if kind in ("swiglu", "geglu"):
+        gate, up = h.chunk(2, dim=-1)
+        return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")) * up
+    if kind in ("relu", "relu_squared"):
+        return F.relu(h) if kind == "relu" else F.relu(h).square()
+    return F.gelu(h, approximate="tanh" if kind == "gelu" else "none")
 
 
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
         self.heads, self.kv_heads, self.dim = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
-        bias = c["use_bias"]
-        self.qkv = nn.Linear(c["hidden_size"], (self.heads + 2 * self.kv_heads) * self.dim, bias=bias)
-        self.out = nn.Linear(self.heads * self.dim, c["hidden_size"], bias=bias)
+        bias = c["attention_bias"]
+        self.qkv = nn.Linear(c["hidden_size"], (self.heads + 2 * self.kv_heads) * self.dim, bias=bias != "none")
+        self.out = nn.Linear(self.heads * self.dim, c["hidden_size"], bias=bias == "all")
+        self.qk_norm = c["qk_norm"]
+        if self.qk_norm != "none":
+            full = self.qk_norm == "full"
+            self.q_norm = RMSNorm(self.dim * (self.heads if full else 1), c["norm_eps"])
+            self.k_norm = RMSNorm(self.dim * (self.kv_heads if full else 1), c["norm_eps"])
         self.rotary = c["position"] == "rotary"
         if self.rotary:
-            freq = 1.0 / c["rope_theta"] ** (torch.arange(0, self.dim, 2).float() / self.dim)
+            turned = c["rotary_dims"]
+            freq = 1.0 / c["rope_theta"] ** (torch.arange(0, turned, 2).float() / turned)
             angle = torch.outer(torch.arange(c["seq_length"]).float(), freq)
             angle = torch.cat((angle, angle), dim=-1)
             self.register_buffer("cos", angle.cos())
@@ -60,9 +78,13 @@ class Attention(nn.Module):
     def forward(self, x):
         b, s, _ = x.shape
         q, k, v = self.qkv(x).split([self.heads * self.dim, self.kv_heads * self.dim, self.kv_heads * self.dim], dim=-1)
+        if self.qk_norm == "full":
+            q, k = self.q_norm(q), self.k_norm(k)
         q = q.view(b, s, self.heads, self.dim).transpose(1, 2)
         k = k.view(b, s, self.kv_heads, self.dim).transpose(1, 2)
         v = v.view(b, s, self.kv_heads, self.dim).transpose(1, 2)
+        if self.qk_norm == "per_head":
+            q, k = self.q_norm(q), self.k_norm(k)
         if self.rotary:
             cos, sin = self.cos.to(q.dtype), self.sin.to(q.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
@@ -76,17 +98,13 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     def __init__(self, c, width):
         super().__init__()
-        self.gated = c["activation"] == "swiglu"
-        self.inner = nn.Linear(c["hidden_size"], width * (2 if self.gated else 1), bias=c["use_bias"])
-        self.out = nn.Linear(width, c["hidden_size"], bias=c["use_bias"])
-        self.relu = c["activation"] == "relu"
+        self.c = c
+        gated = c["activation"] in ("swiglu", "geglu")
+        self.inner = nn.Linear(c["hidden_size"], width * (2 if gated else 1), bias=c["ffn_bias"])
+        self.out = nn.Linear(width, c["hidden_size"], bias=c["ffn_bias"])
 
     def forward(self, x):
-        h = self.inner(x)
-        if self.gated:
-            gate, up = h.chunk(2, dim=-1)
-            return self.out(F.silu(gate) * up)
-        return self.out(F.relu(h) if self.relu else F.gelu(h, approximate="tanh"))
+        return self.out(activate(self.c, self.inner(x)))
 
 
 class Moe(nn.Module):
@@ -96,7 +114,8 @@ class Moe(nn.Module):
         self.renormalize = c["router_renormalize"]
         self.aux, self.z = c["aux_loss_coeff"], c["z_loss_coeff"]
         self.router = nn.Linear(c["hidden_size"], self.num_experts, bias=False)
-        self.experts = nn.ModuleList(Mlp(c, c["moe_ffn_hidden_size"]) for _ in range(self.num_experts))
+        plain = {**c, "ffn_bias": False}  # experts have no biases
+        self.experts = nn.ModuleList(Mlp(plain, c["moe_ffn_hidden_size"]) for _ in range(self.num_experts))
         self.aux_loss = 0.0
 
     def forward(self, x):
@@ -124,10 +143,11 @@ class Block(nn.Module):
         self.norm1, self.attention, self.norm2 = make_norm(c), Attention(c), make_norm(c)
         moe = c["num_experts"] > 0 and layer >= c["num_dense_layers"]
         self.ffn = Moe(c) if moe else Mlp(c, c["ffn_hidden_size"])
+        self.parallel = c["parallel_residual"]
 
     def forward(self, x):
-        x = x + self.attention(self.norm1(x))
-        return x + self.ffn(self.norm2(x))
+        y = x + self.attention(self.norm1(x))
+        return y + self.ffn(self.norm2(x if self.parallel else y))
 
 
 class Model(nn.Module):

@@ -77,6 +77,40 @@ TEST_P(BothTables, RefuseIndicesOutsideTheirTable) {
             "grouped_matmul: offsets do not rise from 0 to the number of rows, 2");
 }
 
+TEST_P(BothTables, RefuseMoreFrequenciesThanPairs) {
+  const Buffer x(DType::f32, {2, 1, 5});
+  Buffer y(DType::f32, {2, 1, 5});
+  EXPECT_EQ(message_of([&] {
+              ops_.rotary(context_, x, i32({2}, {0, 1}), Buffer(DType::f64, {3}), {}, y);
+            }),
+            "rotary: 3 frequencies turn 6 dims, but a head has 5");
+}
+
+// A pair of one radian per position at position 2, the third dim as it was, and back again.
+TEST_P(BothTables, TurnTheFirstPairsOfAHead) {
+  const Buffer x = f32({1, 1, 3}, {1, 0, 5});
+  Buffer frequency(DType::f64, {1});
+  frequency.assign({1});
+  Buffer y(DType::f32, {1, 1, 3});
+  ops_.rotary(context_, x, i32({1}, {2}), frequency, {.factor = 2}, y);
+  EXPECT_NEAR(y.get(0), 2 * std::cos(2.0), 1e-6);
+  EXPECT_NEAR(y.get(1), 2 * std::sin(2.0), 1e-6);
+  EXPECT_EQ(y.get(2), 5);
+  ops_.rotary(context_, y, i32({1}, {2}), frequency, {.factor = 0.5, .transpose = true}, y);
+  EXPECT_NEAR(y.get(0), 1, 1e-6);
+  EXPECT_NEAR(y.get(1), 0, 1e-6);
+}
+
+// Known values: x Phi(x) with Phi(1) = 0.8413447461, Phi(-3) = 0.0013498980, Phi(-9) = 1.1286e-19.
+TEST_P(BothTables, ComputeGeluWithTheErrorFunctionInTheTails) {
+  const Buffer x = f32({1, 5}, {1, -3, -9, 40, -1e30});
+  Buffer y(DType::f32, {1, 5});
+  ops_.activation_forward(context_, Activation::gelu_exact, x, View{}, y);
+  const double expected[] = {0.8413447461, -3 * 0.001349898032, -9 * 1.128588406e-19, 40, 0};
+  for (std::int64_t i = 0; i < 5; ++i)
+    EXPECT_NEAR(y.get(i), expected[i], 1e-6 * std::abs(expected[i])) << i;
+}
+
 TEST_P(BothTables, RefuseQueriesBeyondTheKeys) {
   const Buffer q(DType::f32, {1, 3, 2, 4});
   const Buffer k(DType::f32, {1, 4, 1, 4});

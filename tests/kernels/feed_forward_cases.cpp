@@ -9,7 +9,7 @@ void add_activation(std::vector<OpCase>& cases, DType compute, Activation type, 
   for (const auto& [rows, width] : {std::pair(1, 1), std::pair(9, 37), std::pair(65, 128)}) {
     const std::string name = fmt::format("type {} {}x{}{}", static_cast<int>(type), rows, width,
                                          scaled ? " scaled" : "");
-    const std::int64_t columns = type == Activation::swiglu ? 2 * width : width;
+    const std::int64_t columns = is_gated(type) ? 2 * width : width;
     CaseBuilder f("activation_forward", name, compute);
     f.in(f.normal_c({rows, columns}, 3))
         .in(scaled ? f.normal_a({rows}) : Buffer())
@@ -141,7 +141,9 @@ void add_dispatch(std::vector<OpCase>& cases, DType compute) {
 
 std::vector<OpCase> feed_forward_cases(DType compute) {
   std::vector<OpCase> cases;
-  for (const Activation type : {Activation::swiglu, Activation::gelu, Activation::relu}) {
+  for (const Activation type :
+       {Activation::swiglu, Activation::gelu, Activation::relu, Activation::gelu_exact,
+        Activation::relu_squared, Activation::geglu}) {
     for (const bool scaled : {false, true})
       add_activation(cases, compute, type, scaled);
   }

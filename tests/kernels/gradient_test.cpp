@@ -139,15 +139,16 @@ INSTANTIATE_TEST_SUITE_P(,
                            return row.param == NormType::rms ? "rms" : "layer";
                          });
 
-TEST(Gradient, RotaryTurnsBack) {
-  Buffer x = normal({3, 2, 8}, 1);
+TEST(Gradient, RotaryTurnsBackAndPassesTheOtherDims) {
+  Buffer x = normal({3, 2, 7}, 1);
   const Buffer positions = integers({3}, {0, 5, 1000});
-  const Buffer dy = normal({3, 2, 8}, 2);
-  Buffer dx = zeros({3, 2, 8});
-  ops.rotary(kContext, dy, positions, 10000, true, dx);
+  const Buffer frequencies = normal({2}, 5);
+  const Buffer dy = normal({3, 2, 7}, 2);
+  Buffer dx = zeros({3, 2, 7});
+  ops.rotary(kContext, dy, positions, frequencies, {.factor = 1.3, .transpose = true}, dx);
   expect_gradient(x, dx, [&] {
-    Buffer y = zeros({3, 2, 8});
-    ops.rotary(kContext, x, positions, 10000, false, y);
+    Buffer y = zeros({3, 2, 7});
+    ops.rotary(kContext, x, positions, frequencies, {.factor = 1.3}, y);
     return dot(y, dy);
   });
 }
@@ -178,7 +179,7 @@ TEST(Gradient, AttentionWithSharedHeadsAndDocuments) {
 class ActivationGradient : public testing::TestWithParam<Activation> {};
 
 TEST_P(ActivationGradient, InputAndRowScale) {
-  Buffer x = normal({3, GetParam() == Activation::swiglu ? 10 : 5}, 1);
+  Buffer x = normal({3, is_gated(GetParam()) ? 10 : 5}, 1);
   Buffer row_scale = normal({3}, 2);
   const Buffer dy = normal({3, 5}, 3);
   const auto loss = [&] {
@@ -195,7 +196,12 @@ TEST_P(ActivationGradient, InputAndRowScale) {
 
 INSTANTIATE_TEST_SUITE_P(,
                          ActivationGradient,
-                         testing::Values(Activation::swiglu, Activation::gelu, Activation::relu),
+                         testing::Values(Activation::swiglu,
+                                         Activation::gelu,
+                                         Activation::relu,
+                                         Activation::gelu_exact,
+                                         Activation::relu_squared,
+                                         Activation::geglu),
                          [](const auto& row) {
                            return std::to_string(static_cast<int>(row.param));
                          });

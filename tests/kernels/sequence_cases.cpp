@@ -85,29 +85,45 @@ void add_norm(std::vector<OpCase>& cases, DType compute, NormRow row) {
                            }));
 }
 
-void add_rotary(std::vector<OpCase>& cases, DType compute) {
-  for (const auto& [tokens, heads, width] :
-       {std::tuple(1, 1, 2), std::tuple(37, 3, 64), std::tuple(5, 2, 26)}) {
-    for (const bool inverse : {false, true}) {
-      for (const std::int64_t gap : {0, 6}) {
-        CaseBuilder b(
-            "rotary",
-            fmt::format("{}x{}x{}{} gap {}", tokens, heads, width, inverse ? " inverse" : "", gap),
-            compute);
-        b.in(b.normal_c({tokens, heads, width}, 1, gap))
-            .in(b.integers({tokens}, 0, 2000))
-            .out(b.blank_c({tokens, heads, width}, gap));
-        cases.push_back(
-            b.finish(2, [inverse](const OpTable& ops, const Context& context, const Views& v) {
-              ops.rotary(context, v[0], v[1], 10000.0, inverse, v[2]);
-            }));
-      }
+// Frequencies base^(-i / pairs), as checkpoints have them.
+Buffer frequencies(std::int64_t pairs, double base) {
+  Buffer buffer(DType::f64, {pairs});
+  for (std::int64_t i = 0; i < pairs; ++i)
+    buffer.set(i, std::pow(base, -static_cast<double>(i) / static_cast<double>(pairs)));
+  return buffer;
+}
+
+struct RotaryRow {
+  std::int64_t tokens, heads, width, pairs;
+  std::int64_t last = 2000;  // positions below this
+  double factor = 1;
+};
+
+void add_rotary(std::vector<OpCase>& cases, DType compute, const RotaryRow& row) {
+  for (const bool transpose : {false, true}) {
+    for (const std::int64_t gap : {0, 6}) {
+      const RotaryOptions options{.factor = row.factor, .transpose = transpose};
+      CaseBuilder b("rotary",
+                    fmt::format("{}x{}x{} pairs {} below {} factor {}{} gap {}", row.tokens,
+                                row.heads, row.width, row.pairs, row.last, row.factor,
+                                transpose ? " transposed" : "", gap),
+                    compute);
+      b.in(b.normal_c({row.tokens, row.heads, row.width}, 1, gap))
+          .in(b.integers({row.tokens}, 0, row.last))
+          .in(frequencies(row.pairs, 10000))
+          .out(b.blank_c({row.tokens, row.heads, row.width}, gap));
+      cases.push_back(
+          b.finish(2, [options](const OpTable& ops, const Context& context, const Views& v) {
+            ops.rotary(context, v[0], v[1], v[2], options, v[3]);
+          }));
     }
   }
-  CaseBuilder b("rotary", "in place", compute);
-  b.out(b.normal_c({9, 2, 32})).in(b.integers({9}, 0, 50));
+  CaseBuilder b("rotary", fmt::format("in place, {} pairs of {}", row.pairs, row.width), compute);
+  b.out(b.normal_c({row.tokens, row.heads, row.width}))
+      .in(b.integers({row.tokens}, 0, row.last))
+      .in(frequencies(row.pairs, 500000));
   cases.push_back(b.finish(2, [](const OpTable& ops, const Context& context, const Views& v) {
-    ops.rotary(context, v[0], v[1], 500000.0, false, v[0]);
+    ops.rotary(context, v[0], v[1], v[2], {}, v[0]);
   }));
 }
 
@@ -115,6 +131,7 @@ struct AttentionRow {
   std::int64_t batch, queries, keys, heads, key_heads, width, offset;
   std::int64_t document;  // first_key steps at multiples of this, 0 for one document
   std::int64_t gap = 0;
+  std::int64_t window = 0;  // keys a query sees at most, 0 for all
 };
 
 Buffer first_keys(const AttentionRow& row) {
@@ -123,17 +140,19 @@ Buffer first_keys(const AttentionRow& row) {
     const std::int64_t position = row.offset + i % row.queries;
     // The second sequence has its boundaries elsewhere.
     const std::int64_t shift = i / row.queries % 2 * 3;
-    const std::int64_t first =
+    std::int64_t first =
         row.document == 0 ? 0 : (position + shift) / row.document * row.document - shift;
+    if (row.window > 0) first = std::max(first, position - row.window + 1);
     buffer.set(i, static_cast<double>(std::max<std::int64_t>(0, first)));
   }
   return buffer;
 }
 
 void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow& row) {
-  const std::string name =
-      fmt::format("{}x{}/{} heads {}/{} d {} offset {} document {} gap {}", row.batch, row.queries,
-                  row.keys, row.heads, row.key_heads, row.width, row.offset, row.document, row.gap);
+  const std::string name = fmt::format("{}x{}/{} heads {}/{} d {} offset {} document {} gap {}{}",
+                                       row.batch, row.queries, row.keys, row.heads, row.key_heads,
+                                       row.width, row.offset, row.document, row.gap,
+                                       row.window > 0 ? fmt::format(" window {}", row.window) : "");
   const AttentionOptions options{.query_offset = row.offset, .scale = 0.125};
   CaseBuilder f("attention_forward", name, compute);
   Buffer q = f.normal_c({row.batch, row.queries, row.heads, row.width}, 2, row.gap);
@@ -191,12 +210,17 @@ std::vector<OpCase> sequence_cases(DType compute) {
         add_norm(cases, compute, {type, tokens, width, optional});
     }
   }
-  add_rotary(cases, compute);
+  for (const RotaryRow& row :
+       {RotaryRow{1, 1, 2, 1}, RotaryRow{37, 3, 64, 32}, RotaryRow{5, 2, 26, 13},
+        RotaryRow{37, 3, 64, 8}, RotaryRow{200, 2, 27, 5, 90}, RotaryRow{9, 2, 32, 16, 50, 1.25},
+        RotaryRow{70, 1, 80, 10, 131072, 0.7}})
+    add_rotary(cases, compute, row);
   for (const AttentionRow& row :
        {AttentionRow{1, 1, 1, 1, 1, 8, 0, 0}, AttentionRow{2, 70, 70, 2, 2, 64, 0, 0},
         AttentionRow{2, 65, 65, 4, 2, 32, 0, 20}, AttentionRow{1, 200, 200, 3, 1, 16, 0, 70},
         AttentionRow{2, 33, 33, 4, 1, 24, 0, 1}, AttentionRow{1, 130, 130, 2, 1, 64, 0, 0, 8},
-        AttentionRow{2, 1, 90, 4, 2, 64, 89, 0}, AttentionRow{1, 5, 150, 4, 4, 10, 120, 0},
+        AttentionRow{2, 1, 90, 4, 2, 64, 89, 0}, AttentionRow{2, 230, 230, 2, 1, 16, 0, 90, 0, 33},
+        AttentionRow{1, 7, 90, 2, 2, 12, 83, 0, 0, 20}, AttentionRow{1, 5, 150, 4, 4, 10, 120, 0},
         AttentionRow{1, 20, 300, 2, 1, 128, 250, 64}, AttentionRow{1, 300, 300, 1, 1, 128, 0, 0}})
     add_attention(cases, compute, row);
   return cases;

@@ -31,6 +31,11 @@ void add_elementwise(std::vector<OpCase>& cases, DType compute) {
     cases.push_back(a.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
       ops.add(context, v[0], v[1], v[2]);
     }));
+    CaseBuilder m("scale", fmt::format("{}", n), compute);
+    m.in(m.normal_c({n})).out(m.blank_c({n}));
+    cases.push_back(m.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+      ops.scale(context, v[0], 78.38367176906169, v[1]);
+    }));
     CaseBuilder z("zero", fmt::format("{}", n), compute);
     z.out(z.normal_c({n}));
     cases.push_back(z.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
@@ -47,6 +52,11 @@ void add_elementwise(std::vector<OpCase>& cases, DType compute) {
   alias.out(alias.normal_c({7, 11})).in(alias.normal_c({7, 11}));
   cases.push_back(alias.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
     ops.add(context, v[0], v[1], v[0]);
+  }));
+  CaseBuilder scaled("scale", "in place", compute);
+  scaled.out(scaled.normal_c({7, 11}));
+  cases.push_back(scaled.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
+    ops.scale(context, v[0], -0.3, v[0]);
   }));
   for (const DType to : {DType::f32, DType::bf16, DType::f64}) {
     for (const auto& shape :

@@ -222,6 +222,26 @@ TEST(Model, LossOfUniformLogitsIsTheLogOfTheVocabulary) {
   EXPECT_NEAR(tiny.evaluate(batch, scale_of(batch)), std::log(config.vocab_size), 1e-12);
 }
 
+// Factors change the model as if they were in its weights.
+TEST(Model, MultipliersAreFactorsOfEmbeddingAndHead) {
+  spec::ModelConfig config = llama_config();
+  TinyModel plain(config);
+  config.embedding_multiplier = 3;
+  config.logit_multiplier = 0.5;
+  TinyModel scaled(config);
+  const Batch batch = random_batch(*plain.backend, 2, 7, config.vocab_size, 1);
+  const auto multiply = [&](const char* name, double factor) {
+    const Tensor& value = plain.params.get(name).value;
+    plain.backend->ops().scale(plain.backend->context(), value, factor, value);
+  };
+  const double different = plain.evaluate(batch, scale_of(batch));
+  multiply("embedding.tokens", 3);
+  multiply("head.weight", 0.5);
+  const double loss = plain.evaluate(batch, scale_of(batch));
+  EXPECT_NEAR(scaled.evaluate(batch, scale_of(batch)), loss, 1e-13);
+  EXPECT_GT(std::abs(different - loss), 1e-3);
+}
+
 TEST(Model, ManyTokensAreCutIntoChunksOfTheHead) {
   spec::ModelConfig config = llama_config();
   config.max_position_embeddings = 512;
@@ -271,6 +291,9 @@ TEST(Model, SaysWhatIsWrong) {
   TinyModel tiny(llama_config());
   latent.attention = spec::AttentionKind::latent;
   EXPECT_THAT(message_of([&] { Model(latent, tiny.params); }), testing::HasSubstr("latent"));
+  spec::ModelConfig capped = llama_config();
+  capped.attention_softcap = 30;
+  EXPECT_THAT(message_of([&] { Model(capped, tiny.params); }), testing::HasSubstr("softcap: 30"));
   KvCache cache = tiny.model.make_cache(2);
   const std::vector<std::int32_t> tokens = {1, 2, 3};
   EXPECT_THAT(message_of([&] { tiny.model.decode(tokens, cache, true); }),

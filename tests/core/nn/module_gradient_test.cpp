@@ -70,16 +70,19 @@ void check_module(TinyModel& tiny, Module& module, const char* input, const std:
 
 TEST(ModuleGradient, RmsNorm) {
   TinyModel tiny(llama_config());
-  PreNorm norm(tiny.params, tiny.config, "layers.0.attention");
-  check_module(tiny, norm, nullptr, "layers.0.attention.norm");
+  ResidualNorm norm(tiny.params, tiny.config, "layers.0.attention.norm", "layers.0.attention.x",
+                    ResidualNorm::Output::kept);
+  check_module(tiny, norm, "layers.0.attention.x", "layers.0.attention.norm");
 }
 
 TEST(ModuleGradient, LayerNorm) {
   TinyModel tiny(gpt2_config());
-  PreNorm norm(tiny.params, tiny.config, "layers.1.ffn");
-  check_module(tiny, norm, nullptr, "layers.1.ffn.norm");
+  ResidualNorm norm(tiny.params, tiny.config, "layers.1.ffn.norm", "layers.1.ffn.x",
+                    ResidualNorm::Output::passed_on);
+  check_module(tiny, norm, "layers.1.ffn.x", "layers.1.ffn.norm");
 }
 
+// Biases, norms, positions and visibility in combinations that no model of all_configs has.
 TEST(ModuleGradient, Attention) {
   std::vector<spec::ModelConfig> configs = {gpt2_config(), llama_config()};
   for (const spec::QkNormKind kind : {spec::QkNormKind::per_head, spec::QkNormKind::full}) {
@@ -88,12 +91,20 @@ TEST(ModuleGradient, Attention) {
       configs.push_back(llama_config());
       configs.back().qk_norm = kind;
       configs.back().position = position;
+      configs.back().attention_bias = spec::AttentionBias::qkv;
     }
   }
+  for (const spec::RopeScaling scaling :
+       {spec::RopeScaling::linear, spec::RopeScaling::llama3, spec::RopeScaling::yarn}) {
+    configs.push_back(stretched_config(scaling));
+    configs.back().rotary_fraction = 0.5;
+    configs.back().sliding_window = 2;
+    configs.back().attention_scale = 0.9;
+  }
   for (const spec::ModelConfig& config : configs) {
-    SCOPED_TRACE(static_cast<int>(config.qk_norm));
+    SCOPED_TRACE(&config - configs.data());
     TinyModel tiny(config);
-    Attention attention(tiny.params, config, "layers.0.attention");
+    Attention attention(tiny.params, config, "layers.0.attention", "layers.0.attention.norm_out");
     for (const char* part : {"layers.0.attention.qkv", "layers.0.attention.out"})
       check_module(tiny, attention, "layers.0.attention.norm_out", part);
     if (config.qk_norm != spec::QkNormKind::none) {
@@ -105,11 +116,13 @@ TEST(ModuleGradient, Attention) {
 
 TEST(ModuleGradient, Mlp) {
   for (const spec::ActivationKind activation :
-       {spec::ActivationKind::swiglu, spec::ActivationKind::gelu, spec::ActivationKind::relu}) {
+       {spec::ActivationKind::swiglu, spec::ActivationKind::gelu, spec::ActivationKind::relu,
+        spec::ActivationKind::gelu_exact, spec::ActivationKind::relu_squared,
+        spec::ActivationKind::geglu}) {
     SCOPED_TRACE(static_cast<int>(activation));
     spec::ModelConfig config = small_config();
     config.activation = activation;
-    config.use_bias = true;
+    config.ffn_bias = true;
     TinyModel tiny(config);
     Mlp mlp(tiny.params, activation, "layers.0.ffn", "layers.0.ffn.norm_out");
     check_module(tiny, mlp, "layers.0.ffn.norm_out", "layers.0.ffn.in");
@@ -122,7 +135,7 @@ TEST(ModuleGradient, MoeLayer) {
     if (named.config.num_experts == 0) continue;
     SCOPED_TRACE(named.name);
     TinyModel tiny(named.config);
-    MoeLayer moe(tiny.params, named.config, 1);
+    MoeLayer moe(tiny.params, named.config, 1, "layers.1.ffn.norm_out");
     check_module(tiny, moe, "layers.1.ffn.norm_out", "layers.1.moe");
   }
 }
@@ -137,7 +150,7 @@ TEST(ModuleGradient, AuxiliaryLossesOfTheRouter) {
       config.aux_loss_coeff = 30;
       config.z_loss_coeff = score == spec::RouterScore::softmax ? 10 : 0;
       TinyModel tiny(config);
-      MoeLayer moe(tiny.params, config, 0);
+      MoeLayer moe(tiny.params, config, 0, "layers.0.ffn.norm_out");
       check_module(tiny, moe, "layers.0.ffn.norm_out", "layers.0.moe.router");
     }
   }
@@ -153,7 +166,7 @@ TEST(ModuleGradient, TransformerLayer) {
 }
 
 TEST(ModuleGradient, LossHead) {
-  for (const spec::ModelConfig& config : {gpt2_config(), llama_config()}) {
+  for (const spec::ModelConfig& config : {gpt2_config(), llama_config(), grok_config()}) {
     TinyModel tiny(config);
     LossHead head(tiny.params, config);
     const Batch batch = random_batch(*tiny.backend, kBatch, kLength, config.vocab_size, 61);

@@ -17,7 +17,7 @@ constexpr int kTokens = 9;
 struct RoutedLayer {
   explicit RoutedLayer(const spec::ModelConfig& config)
       : tiny(config),
-        layer(tiny.params, config, 1),
+        layer(tiny.params, config, 1, "layers.1.ffn.norm_out"),
         batch(random_batch(*tiny.backend, 1, kTokens, config.vocab_size, 71)),
         x(Tensor::empty(
             *tiny.backend, {kTokens, config.hidden_size}, DType::f64, MemoryKind::workspace)),

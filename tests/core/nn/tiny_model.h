@@ -34,7 +34,8 @@ inline spec::ModelConfig gpt2_config() {
   c.position = spec::PositionKind::learned;
   c.norm = spec::NormKind::layer;
   c.activation = spec::ActivationKind::gelu;
-  c.use_bias = true;
+  c.attention_bias = spec::AttentionBias::all;
+  c.ffn_bias = true;
   c.tie_embeddings = true;
   return c;
 }
@@ -62,6 +63,55 @@ inline spec::ModelConfig sigmoid_moe_config() {
   c.num_shared_experts = 2;
   c.num_dense_layers = 1;
   c.expert_bias_update_rate = 0.01;
+  return c;
+}
+
+inline spec::ModelConfig neox_config() {
+  spec::ModelConfig c = gpt2_config();
+  c.position = spec::PositionKind::rotary;
+  c.rotary_fraction = 0.5;
+  c.activation = spec::ActivationKind::gelu_exact;
+  c.parallel_residual = true;
+  c.tie_embeddings = false;
+  return c;
+}
+
+// Rotary positions stretched from 8 tokens to 16, so that pairs fall on both sides of each bound.
+inline spec::ModelConfig stretched_config(spec::RopeScaling scaling) {
+  spec::ModelConfig c = small_config();
+  c.head_dim = 8;
+  c.rope_scaling = scaling;
+  c.rope_factor = 2;
+  c.rope_original_max_position = 8;
+  c.rope_theta = 40;
+  c.rope_low_freq_factor = 0.2;
+  c.rope_high_freq_factor = 0.8;
+  c.rope_beta_fast = 1;
+  c.rope_beta_slow = 0.1;
+  return c;
+}
+
+inline spec::ModelConfig mistral_config() {
+  spec::ModelConfig c = small_config();
+  c.sliding_window = 3;
+  return c;
+}
+
+inline spec::ModelConfig olmo2_config() {
+  spec::ModelConfig c = small_config();
+  c.norm_placement = spec::NormPlacement::post;
+  c.qk_norm = spec::QkNormKind::full;
+  return c;
+}
+
+inline spec::ModelConfig grok_config() {
+  spec::ModelConfig c = moe_config();
+  c.activation = spec::ActivationKind::geglu;
+  c.norm_placement = spec::NormPlacement::sandwich;
+  c.attention_scale = 0.08838834764831845;
+  c.embedding_multiplier = 7.5;
+  c.logit_multiplier = 0.5773502691896257;
+  c.tie_embeddings = true;
   return c;
 }
 
@@ -93,6 +143,28 @@ inline std::vector<NamedConfig> all_configs() {
   c.tie_embeddings = true;
   c.activation = spec::ActivationKind::gelu;
   all.push_back({"moe_shared_gelu_tied", c});
+  all.push_back({"neox", neox_config()});
+  all.push_back({"linear", stretched_config(spec::RopeScaling::linear)});
+  all.push_back({"llama3", stretched_config(spec::RopeScaling::llama3)});
+  c = stretched_config(spec::RopeScaling::yarn);
+  c.attention_bias = spec::AttentionBias::qkv;
+  all.push_back({"yarn_qkv_bias", c});
+  all.push_back({"mistral", mistral_config()});
+  all.push_back({"olmo2", olmo2_config()});
+  all.push_back({"grok", grok_config()});
+  c = sigmoid_moe_config();
+  c.parallel_residual = true;
+  c.norm_placement = spec::NormPlacement::post;
+  c.norm = spec::NormKind::layer;
+  c.activation = spec::ActivationKind::relu_squared;
+  c.position = spec::PositionKind::learned;
+  c.embedding_multiplier = 0.5;
+  c.sliding_window = 2;
+  all.push_back({"parallel_post_moe", c});
+  c = neox_config();
+  c.norm_placement = spec::NormPlacement::sandwich;
+  c.ffn_bias = false;
+  all.push_back({"parallel_sandwich", c});
   return all;
 }
 

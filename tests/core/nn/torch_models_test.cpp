@@ -1,4 +1,4 @@
-// The engine against PyTorch: losses and gradients of models of five families, computed once by
+// The engine against PyTorch: losses and gradients of a model of each family, computed once by
 // tests/referee/nn/make_torch_models.py from its own formulas with autograd in f64.
 #include <cmath>
 #include <cstdlib>
@@ -134,11 +134,22 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
   EXPECT_EQ(compared, expected["gradients"].size());
 }
 
+const std::vector<std::string>& families() {
+  static const std::vector<std::string> names = {
+      "gpt2",     "gpt_neox", "llama3", "llama_linear", "mistral", "qwen2_yarn", "olmo2",
+      "nemotron", "grok1",    "qwen3",  "olmoe",        "mixtral", "deepseek"};
+  return names;
+}
+
 class TorchModels : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Families,
                          TorchModels,
-                         testing::Values("gpt2", "qwen3", "olmoe", "mixtral", "deepseek"),
+                         testing::ValuesIn(families()),
                          [](const auto& test) { return test.param; });
+
+TEST(TorchModelsFile, EveryFamilyOfTheFileIsCompared) {
+  EXPECT_EQ(golden()["models"].size(), families().size());
+}
 
 // Two f64 computations of a few hundred roundings of 1e-16 each.
 TEST_P(TorchModels, AgreeInF64) {

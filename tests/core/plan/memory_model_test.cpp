@@ -36,6 +36,9 @@ TEST(MemoryModel, OneRankEqualsTheEngineToTheByte) {
       {"bf16", [](spec::RunSpec& s) { s.training.precision = spec::Precision::bf16; }},
       {"bias", [](spec::RunSpec& s) { s.model.expert_bias_update_rate = 0.001; }},
       {"qk norm", [](spec::RunSpec& s) { s.model.qk_norm = spec::QkNormKind::full; }},
+      {"sandwich",
+       [](spec::RunSpec& s) { s.model.norm_placement = spec::NormPlacement::sandwich; }},
+      {"pythia", [](spec::RunSpec& s) { s.model = model_config("pythia-160m"); }},
       {"tied", [](spec::RunSpec& s) { s.model.tie_embeddings = true; }},
       {"shared and dense",
        [](spec::RunSpec& s) {

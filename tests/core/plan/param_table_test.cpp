@@ -60,16 +60,23 @@ TEST(ParamTable, ClosedFormEqualsTheTableForEveryPresetAndVariation) {
     spec::ModelConfig model = model_config(name);
     expect_equal(count_params(model), counts_of_table(model), name);
     model.norm = spec::NormKind::layer;
-    model.use_bias = true;
+    model.norm_placement = spec::NormPlacement::sandwich;
+    model.ffn_bias = true;
     model.tie_embeddings = !model.tie_embeddings;
     model.position = spec::PositionKind::learned;
     model.activation = spec::ActivationKind::gelu;
     model.ffn_hidden_size = 640;
     model.num_dense_layers = 2;
-    if (model.attention == spec::AttentionKind::grouped_query)
+    if (model.attention == spec::AttentionKind::grouped_query) {
       model.qk_norm = spec::QkNormKind::full;
+      model.attention_bias = spec::AttentionBias::all;
+    }
     model.q_lora_rank = 0;
     expect_equal(count_params(model), counts_of_table(model), name + " varied");
+    model.norm_placement = spec::NormPlacement::post;
+    if (model.attention == spec::AttentionKind::grouped_query)
+      model.attention_bias = spec::AttentionBias::qkv;
+    expect_equal(count_params(model), counts_of_table(model), name + " varied again");
   }
 }
 
@@ -96,6 +103,9 @@ TEST(ParamTable, PublishedCounts) {
 
 TEST(ParamTable, KnownModelsToTheDigit) {
   EXPECT_EQ(count_params(model_config("gpt2-124m")).total, 124439808);
+  EXPECT_EQ(count_params(model_config("pythia-160m")).total, 162322944);
+  EXPECT_EQ(count_params(model_config("llama-3.1-8b")).total, 8030261248);
+  EXPECT_EQ(count_params(model_config("qwen3-30b-a3b")).total, 30532122624);
   EXPECT_EQ(count_params(model_config("olmoe-1b-7b")).total, 6919161856);
   EXPECT_EQ(count_params(model_config("mixtral-8x7b")).total, 46702792704);
   EXPECT_EQ(count_params(model_config("qwen3-235b-a22b")).total, 235093634560);

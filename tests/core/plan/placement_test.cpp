@@ -68,6 +68,7 @@ TEST(StashShare, EverythingPerTokenIsSplitUnderSequenceAndContextParallelism) {
   spec.layout.tensor_parallel_size = 2;
   spec.layout.context_parallel_size = 2;
   spec.layout.sequence_parallel = true;
+  spec.model.norm_placement = spec::NormPlacement::sandwich;
   for (const StashEntry& entry : make_stash_table(spec, 0, 1, true)) {
     if (entry.name == "layers.0.moe.offsets") continue;
     EXPECT_EQ(stash_share(entry.name, spec), 0.25) << entry.name;

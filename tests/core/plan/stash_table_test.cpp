@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "tests/core/plan/plan_specs.h"
@@ -75,6 +76,30 @@ TEST(StashTable, OptionalRowsFollowTheModel) {
   spec.model.activation = spec::ActivationKind::relu;
   EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.moe.inner").shape,
             (std::vector<std::int64_t>{4096, 384}));
+}
+
+TEST(StashTable, NormsAndBranchesFollowTheirPlaces) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  const auto has = [&spec](const char* entry) {
+    return by_name(make_stash_table(spec, 0, 1, false)).count(std::string("layers.0.") + entry) > 0;
+  };
+  EXPECT_FALSE(has("attention.branch_out"));
+  EXPECT_TRUE(has("ffn.x"));
+  spec.model.parallel_residual = true;  // reads attention.x
+  EXPECT_FALSE(has("ffn.x"));
+  EXPECT_TRUE(has("ffn.norm_out"));
+  spec.model.norm_placement = spec::NormPlacement::sandwich;
+  spec.model.norm = spec::NormKind::layer;
+  for (const char* part : {"attention", "ffn"}) {
+    for (const char* entry : {"norm_out", "norm_rstd", "branch_out", "post_norm_mean"})
+      EXPECT_TRUE(has(fmt::format("{}.{}", part, entry).c_str())) << part << entry;
+  }
+  spec.model.norm_placement = spec::NormPlacement::post;
+  for (const char* part : {"attention", "ffn"}) {
+    EXPECT_TRUE(has(fmt::format("{}.post_norm_rstd", part).c_str()));
+    EXPECT_FALSE(has(fmt::format("{}.norm_rstd", part).c_str()));
+    EXPECT_FALSE(has(fmt::format("{}.norm_out", part).c_str()));
+  }
 }
 
 TEST(StashTable, RecomputeKeepsLess) {

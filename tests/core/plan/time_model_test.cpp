@@ -97,6 +97,35 @@ TEST(TimeModel, ChildrenAddUpAndTheRangeHoldsTheEstimate) {
   }
 }
 
+TEST(TimeModel, AWindowLeavesFewerTokensToSee) {
+  spec::ModelConfig model = model_config("mixtral-8x7b");
+  EXPECT_EQ(mean_tokens_seen(model, 8192), 4096);
+  model.sliding_window = 4096;  // the first 4,096 see half of it on average, the others all of it
+  EXPECT_EQ(mean_tokens_seen(model, 8192), (2048.0 + 4096) / 2);
+  EXPECT_EQ(mean_tokens_seen(model, 2048), 1024);
+  spec::RunSpec spec = run_spec("mixtral-8x7b");
+  spec.training.seq_length = 8192;
+  const double all = find_term(estimate(spec)->step_time, "compute/attention")->value;
+  const double flops = train_flops_per_token(spec.model, 8192);
+  spec.model.sliding_window = 4096;
+  EXPECT_NEAR(find_term(estimate(spec)->step_time, "compute/attention")->value, 0.75 * all,
+              1e-9 * all);
+  EXPECT_LT(train_flops_per_token(spec.model, 8192), flops);
+}
+
+TEST(TimeModel, MoreNormsStreamMore) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  const auto streaming = [&spec] {
+    return find_term(estimate(spec)->step_time, "compute/streaming operations")->value;
+  };
+  const double pre = streaming();
+  spec.model.norm_placement = spec::NormPlacement::post;
+  const double post = streaming();
+  spec.model.norm_placement = spec::NormPlacement::sandwich;
+  EXPECT_LT(pre, post);
+  EXPECT_LT(post, streaming());
+}
+
 TEST(TimeModel, RecomputeAndSlowLinksCostTime) {
   const spec::RunSpec base = run_spec("moe-1t");
   const double before = estimate(base)->step_s;

@@ -15,8 +15,9 @@ std::vector<std::string> names_of(const Result<std::vector<std::string>>& names)
 
 TEST(Presets, TheNamedOnesAreThere) {
   const auto models = names_of(model_preset_names());
-  for (const char* name : {"tiny-moe", "gpt2-124m", "olmoe-1b-7b", "mixtral-8x7b", "deepseek-v3",
-                           "switch-1.6t", "moe-1t", "qwen3-235b-a22b"}) {
+  for (const char* name :
+       {"tiny-moe", "gpt2-124m", "olmoe-1b-7b", "mixtral-8x7b", "deepseek-v3", "switch-1.6t",
+        "moe-1t", "qwen3-235b-a22b", "qwen3-30b-a3b", "llama-3.1-8b", "pythia-160m"}) {
     EXPECT_EQ(std::count(models.begin(), models.end(), name), 1) << name;
   }
   const auto clusters = names_of(cluster_preset_names());

@@ -60,7 +60,8 @@ TEST(AssignScalar, BooleansAndWords) {
   ASSERT_TRUE(assign_scalar(kAny, "relu", activation));
   EXPECT_EQ(activation, ActivationKind::relu);
   const Error error = assign_scalar(kAny, "swigul", activation).error();
-  EXPECT_EQ(error.message, "got 'swigul', expected swiglu, gelu or relu");
+  EXPECT_EQ(error.message,
+            "got 'swigul', expected swiglu, gelu, relu, gelu_exact, relu_squared or geglu");
   EXPECT_EQ(error.hint, "did you mean swiglu?");
 }
 

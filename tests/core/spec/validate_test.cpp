@@ -66,6 +66,48 @@ TEST(Validate, ModelRules) {
         [](RunSpec& s) { s.model.router_score = RouterScore::sigmoid; }},
        {"model.kv_lora_rank", "latent attention needs it", "512",
         [](RunSpec& s) { s.model.attention = AttentionKind::latent; }},
+       {"model.attention_bias", "latent attention has no biases", "use none",
+        [](RunSpec& s) {
+          s.model.attention = AttentionKind::latent;
+          s.model.attention_bias = AttentionBias::qkv;
+        }},
+       {"model.rotary_fraction", "0.3 of model.head_dim = 64 is 19.2 dims",
+        "use 0.3125, which is 20", [](RunSpec& s) { s.model.rotary_fraction = 0.3; }},
+       {"model.rotary_fraction", "is 0 dims", "which is 2 dims",
+        [](RunSpec& s) { s.model.rotary_fraction = 0; }},
+       {"model.rotary_fraction", "latent attention rotates", "use 1",
+        [](RunSpec& s) {
+          s.model.attention = AttentionKind::latent;
+          s.model.rotary_fraction = 0.5;
+        }},
+       {"model.rope_scaling", "model.position is learned", "use none",
+        [](RunSpec& s) {
+          s.model.position = PositionKind::learned;
+          s.model.rope_scaling = RopeScaling::linear;
+        }},
+       {"model.rope_original_max_position", "rope_scaling llama3 needs it", "use 256",
+        [](RunSpec& s) {
+          s.model.rope_scaling = RopeScaling::llama3;
+          s.model.rope_factor = 4;
+        }},
+       {"model.rope_low_freq_factor", "4 is not below model.rope_high_freq_factor = 4", "1 and 4",
+        [](RunSpec& s) {
+          s.model.rope_scaling = RopeScaling::llama3;
+          s.model.rope_original_max_position = 256;
+          s.model.rope_low_freq_factor = 4;
+        }},
+       {"model.rope_beta_slow", "32 is not below model.rope_beta_fast = 32", "1 and 32",
+        [](RunSpec& s) {
+          s.model.rope_scaling = RopeScaling::yarn;
+          s.model.rope_original_max_position = 256;
+          s.model.rope_beta_slow = 32;
+        }},
+       {"model.rope_theta", "yarn needs more than 1", "10000",
+        [](RunSpec& s) {
+          s.model.rope_scaling = RopeScaling::yarn;
+          s.model.rope_original_max_position = 256;
+          s.model.rope_theta = 1;
+        }},
        {"model.num_layers", "got 0", "at least 1", [](RunSpec& s) { s.model.num_layers = 0; }},
        {"model.norm_eps", "nan", "", [](RunSpec& s) { s.model.norm_eps = std::nan(""); }},
        {"model", "parameters, expected at most", "check hidden_size",
@@ -171,6 +213,8 @@ TEST(Validate, WarnsWhereItCostsSpeed) {
   expect_cases(run_preset("moe-1t")->spec,
                {{"model.head_dim", "not a multiple of 64", "64 or 128",
                  [](RunSpec& s) { s.model.head_dim = 80; }},
+                {"model.rope_factor", "model.rope_scaling is none", "linear, llama3 or yarn",
+                 [](RunSpec& s) { s.model.rope_factor = 2; }},
                 {"training.global_batch_size", "16 micro-batches for 32 pipeline stages",
                  "use at least 16384", [](RunSpec& s) { s.training.global_batch_size = 2048; }},
                 {"layout.zero_stage", "for every micro-batch", "use 1",
@@ -228,8 +272,9 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   }
   spec.layout.recompute = RecomputeKind::full;
   spec.model.attention = AttentionKind::latent;
+  spec.model.attention_softcap = 30;
   spec.data.datasets.clear();
-  EXPECT_EQ(validate_for_engine(spec).size(), 3U);
+  EXPECT_EQ(validate_for_engine(spec).size(), 4U);
 }
 
 }  // namespace

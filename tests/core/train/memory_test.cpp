@@ -63,14 +63,26 @@ spec::RunSpec random_spec(std::mt19937& random) {
   m.max_position_embeddings = 64;
   m.position = pick({0, 1}) == 0 ? spec::PositionKind::rotary : spec::PositionKind::learned;
   m.norm = pick({0, 1}) == 0 ? spec::NormKind::rms : spec::NormKind::layer;
-  m.activation = static_cast<spec::ActivationKind>(pick({0, 1, 2}));
+  m.activation = static_cast<spec::ActivationKind>(pick({0, 1, 2, 3, 4, 5}));
   m.qk_norm = static_cast<spec::QkNormKind>(pick({0, 1, 2}));
-  m.use_bias = pick({0, 1}) == 1;
+  m.attention_bias = static_cast<spec::AttentionBias>(pick({0, 1, 2}));
+  m.ffn_bias = pick({0, 1}) == 1;
+  m.norm_placement = static_cast<spec::NormPlacement>(pick({0, 1, 2}));
+  m.parallel_residual = pick({0, 1}) == 1;
+  m.sliding_window = pick({0, 5});
+  m.attention_scale = pick({0, 1}) * 0.25;
+  m.embedding_multiplier = pick({1, 3});
+  m.logit_multiplier = pick({1, 2}) * 0.5;
+  if (m.position == spec::PositionKind::rotary) {
+    m.rotary_fraction = pick({1, 2, 4}) * 0.25;
+    m.rope_scaling = static_cast<spec::RopeScaling>(pick({0, 1, 2, 3}));
+    m.rope_factor = m.rope_scaling == spec::RopeScaling::none ? 1 : 4;
+    m.rope_original_max_position = 16;
+  }
   m.tie_embeddings = pick({0, 1}) == 1;
   m.num_experts = pick({0, 3, 8});
   m.ffn_hidden_size = 48;
   if (m.num_experts > 0) {
-    m.use_bias = false;
     m.router_top_k = pick({1, 2, 3});
     m.moe_ffn_hidden_size = pick({16, 40});
     m.num_shared_experts = pick({0, 1, 2});

@@ -20,15 +20,35 @@ MASK = (1 << 64) - 1
 
 BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_heads=2, head_dim=4,
             vocab_size=17, max_position_embeddings=16, ffn_hidden_size=10, qk_norm="none",
-            position="rotary", rope_theta=10000.0, norm="rms", norm_eps=1e-5, activation="swiglu",
-            use_bias=False, tie_embeddings=False, num_experts=0, router_top_k=0,
-            moe_ffn_hidden_size=0, num_shared_experts=0, num_dense_layers=0, router_score="softmax",
+            attention_bias="none", attention_scale=0.0, sliding_window=0, position="rotary",
+            rope_theta=10000.0, rotary_fraction=1.0, rope_scaling="none", rope_factor=1.0,
+            rope_original_max_position=0, rope_low_freq_factor=1.0, rope_high_freq_factor=4.0,
+            rope_beta_fast=32.0, rope_beta_slow=1.0, rope_attention_factor=0.0, norm="rms",
+            norm_eps=1e-5, norm_placement="pre", parallel_residual=False, activation="swiglu",
+            ffn_bias=False, tie_embeddings=False, embedding_multiplier=1.0, logit_multiplier=1.0,
+            num_experts=0, router_top_k=0, moe_ffn_hidden_size=0, num_shared_experts=0, num_dense_layers=0, router_score="softmax",
             router_renormalize=False, routed_scaling_factor=1.0, aux_loss_coeff=0.0,
             z_loss_coeff=0.0, expert_bias_update_rate=0.0)
+# Contexts stretched from 8 tokens: with these bounds some pairs are kept, some stretched, some between.
+STRETCHED = dict(head_dim=8, rope_theta=40.0, rope_factor=2.0, rope_original_max_position=8,
+                 rope_low_freq_factor=0.2, rope_high_freq_factor=0.8, rope_beta_fast=1.0,
+                 rope_beta_slow=0.1)
 MOE = dict(num_experts=5, router_top_k=2, moe_ffn_hidden_size=6, aux_loss_coeff=0.5)
 MODELS = {
     "gpt2": dict(BASE, num_key_value_heads=4, position="learned", norm="layer", activation="gelu",
-                 use_bias=True, tie_embeddings=True),
+                 attention_bias="all", ffn_bias=True, tie_embeddings=True),
+    "gpt_neox": dict(BASE, num_key_value_heads=4, rotary_fraction=0.5, norm="layer",
+                     activation="gelu_exact", attention_bias="all", ffn_bias=True,
+                     parallel_residual=True),
+    "llama3": dict(BASE, **STRETCHED, rope_scaling="llama3"),
+    "llama_linear": dict(BASE, **STRETCHED, rope_scaling="linear"),
+    "mistral": dict(BASE, sliding_window=3),
+    "qwen2_yarn": dict(BASE, **STRETCHED, rope_scaling="yarn", attention_bias="qkv"),
+    "olmo2": dict(BASE, norm_placement="post", qk_norm="full"),
+    "nemotron": dict(BASE, activation="relu_squared", norm="layer", rotary_fraction=0.5),
+    "grok1": dict(BASE, **MOE, activation="geglu", norm_placement="sandwich", attention_scale=0.3,
+                  embedding_multiplier=7.5, logit_multiplier=0.5773502691896257,
+                  tie_embeddings=True),
     "qwen3": dict(BASE, qk_norm="per_head", rope_theta=1e6),
     "olmoe": dict(BASE, **MOE, z_loss_coeff=0.25, qk_norm="full"),
     "mixtral": dict(BASE, **MOE, z_loss_coeff=0.25, router_renormalize=True),
@@ -71,9 +91,9 @@ class Model:
             self.weights[name] = weight(name, *shape)
         return self.weights[name]
 
-    def linear(self, name, x, rows):
+    def linear(self, name, x, rows, bias):
         y = x @ self.w(name + ".weight", rows, x.shape[-1]).T
-        return y + self.w(name + ".bias", rows) if self.c["use_bias"] else y
+        return y + self.w(name + ".bias", rows) if bias else y
 
     def norm(self, name, x):
         width = x.shape[-1]
@@ -86,19 +106,51 @@ class Model:
         scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["norm_eps"])
         return x * scale * self.w(name + ".weight", x.shape[-1])
 
+    def frequencies(self, dims):
+        """Radians per position and the factor on the rotated dims."""
+        c = self.c
+        exponents = 2 * torch.arange(dims // 2) / dims
+        plain = c["rope_theta"] ** -exponents
+        factor, original = c["rope_factor"], c["rope_original_max_position"]
+        if c["rope_scaling"] == "none":
+            return plain, 1.0
+        if c["rope_scaling"] == "linear":
+            return plain / factor, 1.0
+        if c["rope_scaling"] == "llama3":
+            wavelengths = 2 * math.pi / plain
+            longest = original / c["rope_low_freq_factor"]
+            shortest = original / c["rope_high_freq_factor"]
+            smooth = (original / wavelengths - c["rope_low_freq_factor"]) / (
+                c["rope_high_freq_factor"] - c["rope_low_freq_factor"])
+            mixed = (1 - smooth) * plain / factor + smooth * plain
+            mixed = torch.where(wavelengths > longest, plain / factor, mixed)
+            return torch.where(wavelengths < shortest, plain, mixed), 1.0
+
+        def pair_of(turns):  # the pair that turns so often in the original context
+            return dims * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(c["rope_theta"]))
+
+        low = max(math.floor(pair_of(c["rope_beta_fast"])), 0)
+        high = min(math.ceil(pair_of(c["rope_beta_slow"])), dims - 1)
+        ramp = ((torch.arange(dims // 2) - low) / (high - low)).clamp(0, 1)
+        return plain / factor * ramp + plain * (1 - ramp), 0.1 * math.log(factor) + 1
+
     def rotate(self, x, positions):  # [B, S, heads, D]
-        half = x.shape[-1] // 2
-        frequencies = self.c["rope_theta"] ** (-torch.arange(half) / half)
+        dims = round(x.shape[-1] * self.c["rotary_fraction"])
+        half = dims // 2
+        frequencies, factor = self.frequencies(dims)
         angle = positions[:, :, None, None] * frequencies
         angle = torch.cat([angle, angle], -1)
-        rotated = torch.cat([-x[..., half:], x[..., :half]], -1)
-        return x * angle.cos() + rotated * angle.sin()
+        turned = x[..., :dims]
+        crossed = torch.cat([-x[..., half:dims], x[..., :half]], -1)
+        turned = factor * (turned * angle.cos() + crossed * angle.sin())
+        return torch.cat([turned, x[..., dims:]], -1)
 
     def attention(self, prefix, x, batch):
         c = self.c
         heads, groups, dim = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"]
         size, length, _ = x.shape
-        qkv = self.linear(prefix + ".qkv", x, (heads + 2 * groups) * dim)
+        qkv = self.linear(prefix + ".qkv", x, (heads + 2 * groups) * dim,
+                          c["attention_bias"] != "none")
         q, k, v = qkv.split([heads * dim, groups * dim, groups * dim], -1)
         if c["qk_norm"] == "full":
             q, k = self.rms(prefix + ".q_norm", q), self.rms(prefix + ".k_norm", k)
@@ -111,23 +163,34 @@ class Model:
             q, k = self.rotate(q, batch["positions"]), self.rotate(k, batch["positions"])
         k = k.repeat_interleave(heads // groups, 2)
         v = v.repeat_interleave(heads // groups, 2)
-        scores = torch.einsum("bihd,bjhd->bhij", q, k) / math.sqrt(dim)
-        scores = scores.masked_fill(~batch["visible"][:, None], -math.inf)
+        scores = torch.einsum("bihd,bjhd->bhij", q, k) * (c["attention_scale"] or dim ** -0.5)
+        visible = batch["visible"]
+        if c["sliding_window"]:
+            place = torch.arange(length)
+            visible = visible & (place[:, None] - place[None, :] < c["sliding_window"])
+        scores = scores.masked_fill(~visible[:, None], -math.inf)
         out = torch.einsum("bhij,bjhd->bihd", scores.softmax(-1), v)
-        return self.linear(prefix + ".out", out.reshape(size, length, heads * dim), x.shape[-1])
+        return self.linear(prefix + ".out", out.reshape(size, length, heads * dim), x.shape[-1],
+                           c["attention_bias"] == "all")
+
+    def gated(self):
+        return self.c["activation"] in ("swiglu", "geglu")
 
     def act(self, x):
-        if self.c["activation"] == "swiglu":
+        kind = self.c["activation"]
+        if self.gated():
             gate, up = x.chunk(2, -1)
-            return F.silu(gate) * up
-        return F.gelu(x, approximate="tanh") if self.c["activation"] == "gelu" else F.relu(x)
+            return (F.silu(gate) if kind == "swiglu" else F.gelu(gate, approximate="tanh")) * up
+        if kind in ("relu", "relu_squared"):
+            return F.relu(x) if kind == "relu" else F.relu(x) ** 2
+        return F.gelu(x, approximate="tanh" if kind == "gelu" else "none")
 
     def rows_in(self, width):
-        return 2 * width if self.c["activation"] == "swiglu" else width
+        return 2 * width if self.gated() else width
 
-    def mlp(self, prefix, x, width):
-        inner = self.act(self.linear(prefix + ".in", x, self.rows_in(width)))
-        return self.linear(prefix + ".out", inner, x.shape[-1])
+    def mlp(self, prefix, x, width, bias):
+        inner = self.act(self.linear(prefix + ".in", x, self.rows_in(width), bias))
+        return self.linear(prefix + ".out", inner, x.shape[-1], bias)
 
     def moe(self, prefix, x):
         c = self.c
@@ -156,7 +219,7 @@ class Model:
                 out = self.act(x2[mine] @ w_in[e].T) @ w_out[e].T
                 y = y.index_add(0, mine.nonzero()[:, 0], out * gates[mine, k, None])
         if c["num_shared_experts"] > 0:
-            y = y + self.mlp(prefix + ".shared", x2, c["num_shared_experts"] * width)
+            y = y + self.mlp(prefix + ".shared", x2, c["num_shared_experts"] * width, False)
         shares = scores if softmax else scores / scores.sum(-1, keepdim=True)
         share = counts / counts.sum()
         self.balance += BATCH_SHARE * c["aux_loss_coeff"] * experts * (share * shares.mean(0)).sum()
@@ -164,23 +227,29 @@ class Model:
             self.z += BATCH_SHARE * c["z_loss_coeff"] * logits.logsumexp(-1).pow(2).mean()
         return y.reshape(x.shape)
 
+    def branch(self, prefix, x, body):
+        placement = self.c["norm_placement"]
+        y = body(x if placement == "post" else self.norm(prefix + ".norm", x))
+        return y if placement == "pre" else self.norm(prefix + ".post_norm", y)
+
     def losses(self, batch):
         c = self.c
         self.balance, self.z = torch.zeros(()), torch.zeros(())
         table = self.w("embedding.tokens", c["vocab_size"], c["hidden_size"])
-        x = table[batch["tokens"]]
+        x = table[batch["tokens"]] * c["embedding_multiplier"]
         if c["position"] == "learned":
             positions = self.w("embedding.positions", c["max_position_embeddings"], c["hidden_size"])
             x = x + positions[batch["positions"]]
         for layer in range(c["num_layers"]):
             p = f"layers.{layer}"
-            x = x + self.attention(p + ".attention", self.norm(p + ".attention.norm", x), batch)
-            h = self.norm(p + ".ffn.norm", x)
-            if c["num_experts"] > 0 and layer >= c["num_dense_layers"]:
-                x = x + self.moe(p + ".moe", h)
-            else:
-                x = x + self.mlp(p + ".ffn", h, c["ffn_hidden_size"])
-        x = self.norm("final_norm", x)
+            attended = self.branch(p + ".attention", x,
+                                   lambda h: self.attention(p + ".attention", h, batch))
+            h = x if c["parallel_residual"] else x + attended
+            moe = c["num_experts"] > 0 and layer >= c["num_dense_layers"]
+            fed = self.branch(p + ".ffn", h, lambda h: self.moe(p + ".moe", h) if moe else
+                              self.mlp(p + ".ffn", h, c["ffn_hidden_size"], c["ffn_bias"]))
+            x = x + attended + fed
+        x = self.norm("final_norm", x) * c["logit_multiplier"]
         head = table if c["tie_embeddings"] else self.w("head.weight", *table.shape)
         targets = batch["targets"].reshape(-1)
         total = F.cross_entropy((x @ head.T).reshape(targets.numel(), -1), targets,
