@@ -8,7 +8,7 @@ For each family a folder with what `save_pretrained` writes (config.json, model.
   gradients.safetensors  of the mean cross-entropy of the next token, every parameter (buffers: 0)
   adamw.safetensors      the weights after five AdamW steps on the same batch
 Names in the last two are those in memory: experts are stacked there, which import must read as well.
-tests/core/train/transformers_models_test.cpp holds the engine against these files. Weights depend on the
+They are what an import from such a folder is to be held against. Weights depend on the
 name and shape of a parameter only, so a file changes only when the model does. All in fp32 on one thread.
 """
 import hashlib
@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 BATCH, LENGTH = 2, 16
 STEPS = 5
-ADAMW = dict(lr=5e-3, betas=(0.9, 0.95), eps=1e-6)  # as transformers_models_test.cpp, which says why
+ADAMW = dict(lr=5e-3, betas=(0.9, 0.95), eps=1e-6)
 WEIGHT_DECAY = 0.1
 
 BASE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
