@@ -106,21 +106,27 @@ RowDims check_add_bias(const View& y, const View& b);
 RowDims check_bias_backward(const View& dy, const View& db);
 RouterDims check_router_forward(const View& logits,
                                 const View& bias,
+                                const RouterOptions& options,
                                 const View& scores,
                                 const View& indices,
                                 const View& gates,
                                 const View& logsumexp);
-RouterDims check_router_backward(const View& scores,
+RouterDims check_router_backward(const View& logits,
+                                 const View& scores,
                                  const View& indices,
                                  const View& gates,
                                  const View& logsumexp,
                                  const View& dgates,
                                  const View& balance,
                                  double z_coeff,
-                                 RouterOptions options,
+                                 const RouterOptions& options,
                                  const View& dlogits);
-RouterDims check_moe_dispatch(const View& indices, const View& offsets, const View& rows);
-// Also checks that every entry of rows [T,K] names one of the routed rows of `routed`.
+RouterDims check_moe_dispatch(const View& indices,
+                              const View& priority,
+                              std::int64_t capacity,
+                              const View& offsets,
+                              const View& rows);
+// Also checks that every entry of rows [T,K] is -1 or names one of the routed rows of `routed`.
 RowDims check_moe_rows(const char* op, const View& tokens, const View& rows, const View& routed);
 std::int64_t check_moe_gates(const char* op,
                              const View& gates,
@@ -129,6 +135,7 @@ std::int64_t check_moe_gates(const char* op,
 RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss);
 std::int64_t check_add(const View& a, const View& b, const View& y);
 std::int64_t check_scale(const View& x, const View& y);
+std::int64_t check_multiply(const View& x, const View& factors, const View& y);
 void check_copy(const View& x, const View& y);
 void check_zero(const View& x);
 std::int64_t check_sum_of_squares(const View& x);

@@ -1,4 +1,4 @@
-// Contracts of the feed-forward part, routing, loss, elementwise ops and the optimizer.
+// Contracts of the feed-forward part, loss, elementwise ops and the optimizer.
 #include "kernels/contract.h"
 #include "kernels/contract_checker.h"
 
@@ -45,90 +45,6 @@ RowDims check_bias_backward(const View& dy, const View& db) {
   return {dim(dy, 0), dim(dy, 1)};
 }
 
-RouterDims check_router_forward(const View& logits,
-                                const View& bias,
-                                const View& scores,
-                                const View& indices,
-                                const View& gates,
-                                const View& logsumexp) {
-  const Checker check("router_forward");
-  check.accumulate("logits", logits);
-  check.rank("indices", indices, 2);
-  check.dense("logits", logits, logits.dtype, {kAny, kAny});
-  const RouterDims d{dim(logits, 0), dim(logits, 1), dim(indices, 1)};
-  check.optional("bias", bias, logits.dtype, {d.experts});
-  check.dense("scores", scores, logits.dtype, {d.tokens, d.experts});
-  check.dense("indices", indices, DType::i32, {d.tokens, d.top_k});
-  check.dense("gates", gates, logits.dtype, {d.tokens, d.top_k});
-  check.optional("logsumexp", logsumexp, logits.dtype, {d.tokens});
-  check.that(d.top_k <= d.experts, [&] {
-    return std::to_string(d.top_k) + " choices among " + std::to_string(d.experts) + " experts";
-  });
-  return d;
-}
-
-RouterDims check_router_backward(const View& scores,
-                                 const View& indices,
-                                 const View& gates,
-                                 const View& logsumexp,
-                                 const View& dgates,
-                                 const View& balance,
-                                 double z_coeff,
-                                 RouterOptions options,
-                                 const View& dlogits) {
-  const Checker check("router_backward");
-  check.accumulate("scores", scores);
-  check.rank("indices", indices, 2);
-  check.dense("scores", scores, scores.dtype, {kAny, kAny});
-  const RouterDims d{dim(scores, 0), dim(scores, 1), dim(indices, 1)};
-  check.dense("indices", indices, DType::i32, {d.tokens, d.top_k});
-  check.dense("gates", gates, scores.dtype, {d.tokens, d.top_k});
-  check.dense("dgates", dgates, scores.dtype, {d.tokens, d.top_k});
-  check.optional("balance", balance, scores.dtype, {d.experts});
-  check.optional("logsumexp", logsumexp, scores.dtype, {d.tokens});
-  check.dense("dlogits", dlogits, scores.dtype, {d.tokens, d.experts});
-  check.that(z_coeff == 0 || (logsumexp.present() && options.type == RouterType::softmax),
-             [&] { return std::string("the z loss needs a softmax router and its logsumexp"); });
-  check_indices("router_backward", "indices", indices, 0, d.experts);
-  return d;
-}
-
-RouterDims check_moe_dispatch(const View& indices, const View& offsets, const View& rows) {
-  const Checker check("moe_dispatch");
-  check.rank("offsets", offsets, 1);
-  check.dense("indices", indices, DType::i32, {kAny, kAny});
-  check.dense("rows", rows, DType::i32, {dim(indices, 0), dim(indices, 1)});
-  check.that(dim(offsets, 0) >= 1,
-             [&] { return std::string("offsets are empty, expected experts + 1 of them"); });
-  check.dense("offsets", offsets, DType::i64, {kAny});
-  check_indices("moe_dispatch", "indices", indices, 0, dim(offsets, 0) - 1);
-  return {dim(indices, 0), dim(offsets, 0) - 1, dim(indices, 1)};
-}
-
-RowDims check_moe_rows(const char* op, const View& tokens, const View& rows, const View& routed) {
-  const Checker check(op);
-  check.compute("tokens", tokens);
-  check.rank("rows", rows, 2);
-  check.dense("tokens", tokens, tokens.dtype, {dim(rows, 0), kAny});
-  check.dense("rows", rows, DType::i32, {dim(tokens, 0), kAny});
-  check.dense("routed", routed, tokens.dtype, {rows.num_elements(), dim(tokens, 1)});
-  check_indices(op, "rows", rows, 0, dim(routed, 0));
-  return {dim(tokens, 0), dim(tokens, 1)};
-}
-
-std::int64_t check_moe_gates(const char* op,
-                             const View& gates,
-                             const View& rows,
-                             const View& routed) {
-  const Checker check(op);
-  check.accumulate("gates", gates);
-  check.dense("gates", gates, gates.dtype, {kAny, kAny});
-  check.dense("rows", rows, DType::i32, {dim(gates, 0), dim(gates, 1)});
-  check.dense("routed", routed, gates.dtype, {gates.num_elements()});
-  check_indices(op, "rows", rows, 0, dim(routed, 0));
-  return gates.num_elements();
-}
-
 RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss) {
   const Checker check("cross_entropy");
   check.accumulate("logits", logits);
@@ -153,6 +69,26 @@ std::int64_t check_scale(const View& x, const View& y) {
   check.compute("x", x);
   check.like("x", x, "x", x);
   check.like("y", y, "x", x);
+  return x.num_elements();
+}
+
+std::int64_t check_multiply(const View& x, const View& factors, const View& y) {
+  const Checker check("multiply");
+  check.compute("x", x);
+  check.compute("y", y);
+  check.accumulate("factors", factors);
+  const auto like_x = [&](const char* name, const View& v) {
+    check.that(v.rank == x.rank && v.shape == x.shape && v.contiguous() &&
+                   (v.dtype == DType::f64) == (x.dtype == DType::f64),
+               [&] {
+                 return std::string(name) + " is " + describe(v) +
+                        ", expected it contiguous like x, " + describe(x) +
+                        ", and f64 only if that is";
+               });
+  };
+  like_x("x", x);
+  like_x("factors", factors);
+  like_x("y", y);
   return x.num_elements();
 }
 

@@ -3,7 +3,7 @@
 // bits for every number of workers: a reduction is cut by fixed blocks and added in block order.
 //
 // Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
-// G key-value heads, D head dim, V vocabulary, E experts, K top-k, R = T K routed rows,
+// G key-value heads, D head dim, V vocabulary, E experts, K top-k, R routed rows (at most T K),
 // M, N, K of products.
 // Dtypes: "c" is the compute dtype of activations and weights: f32, bf16 or f64 (gradient checks).
 // "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm statistics,
@@ -69,6 +69,9 @@ struct RouterOptions {
   RouterType type = RouterType::softmax;
   bool renormalize = false;
   double scaling = 1.0;
+  std::int64_t num_groups = 1;  // of neighbouring experts, equally large
+  std::int64_t top_groups = 1;  // groups a token may choose from
+  std::int64_t group_best = 2;  // best selection scores of a group that make its score
 };
 
 struct AdamWOptions {
@@ -135,21 +138,27 @@ struct OpTable {
   void (*bias_backward)(const Context&, View dy, View db);
 
   // ---- router and dispatch
-  // scores [T,E] a from logits [T,E] a; selection by scores + bias ([E] a or empty), ties to the
-  // lowest expert; indices [T,K] i32 in order of falling selection score; gates [T,K] a =
-  // scaling * score (/ sum of the chosen when renormalize); logsumexp [T] a of the logits or empty.
+  // scores [T,E] a from logits [T,E] a; selection by scores + bias ([E] a or empty) among the experts
+  // of the top_groups best groups, a group being as good as the sum of its group_best best; ties to
+  // the lowest expert or group. indices [T,K] i32 in order of falling selection score; gates [T,K] a
+  // = scaling * score (/ sum of the chosen when renormalize); logsumexp [T] a of the logits or empty.
+  // Needs K <= top_groups E / num_groups. Source of groups: DeepSeek-V3, 2024, section 2.1.2.
   void (*router_forward)(const Context&, View logits, View bias, RouterOptions, View scores, View indices, View gates, View logsumexp);
-  // dlogits [T,E] a from dgates [T,K] a, plus the balance loss balance[e] * mean share
-  // (balance [E] a or empty: d loss / d P_te, where P is the score, normalised over experts for
-  // sigmoid), plus z_coeff * lse^2 (needs logsumexp when z_coeff != 0; softmax only).
-  void (*router_backward)(const Context&, View scores, View indices, View gates, View logsumexp, View dgates, View balance, double z_coeff, RouterOptions, View dlogits);
-  // Counting sort of the T K slots by (expert, token, k): offsets [E+1] i64, rows [T,K] i32.
-  void (*moe_dispatch)(const Context&, View indices, View offsets, View rows);
-  // y[rows[t,k]] = x[t]: x [T,H] c, y [R,H] c.
+  // dlogits [T,E] a from dgates [T,K] a, plus the balance loss sum_e balance[t / (T/N), e] share_te
+  // (balance [N,E] a or empty, N divides T; the share is the score, normalised over experts for
+  // sigmoid), plus z_coeff * lse^2 (needs logsumexp when z_coeff != 0, and logits [T,E] a, else
+  // empty, for sigmoid).
+  void (*router_backward)(const Context&, View logits, View scores, View indices, View gates, View logsumexp, View dgates, View balance, double z_coeff, RouterOptions, View dlogits);
+  // Counting sort of the T K slots by (expert, token, k): offsets [E+1] i64, rows [T,K] i32. With
+  // capacity > 0 an expert keeps that many slots at most, those of the highest priority ([T,K] a, ties
+  // to the first slot; NaN is lowest) or, without priority, the first; the rows of the others are -1.
+  void (*moe_dispatch)(const Context&, View indices, View priority, std::int64_t capacity, View offsets, View rows);
+  // For rows[t,k] >= 0: y[rows[t,k]] = x[t]: x [T,H] c, y [R,H] c.
   void (*moe_permute)(const Context&, View x, View rows, View y);
-  // x[t] (+)= sum_k y[rows[t,k]], k in order, in a.
+  // x[t] (+)= sum_k y[rows[t,k]] over rows[t,k] >= 0, k in order, in a.
   void (*moe_unpermute)(const Context&, View y, View rows, View x, bool accumulate);
-  // y[rows[t,k]] = gates[t,k], and back: gates[t,k] = y[rows[t,k]]. gates [T,K] a, y [R] a.
+  // y[rows[t,k]] = gates[t,k], and back: gates[t,k] = y[rows[t,k]]; where rows[t,k] is -1 nothing is
+  // written, and back 0. gates [T,K] a, y [R] a.
   void (*moe_scatter_gates)(const Context&, View gates, View rows, View y);
   void (*moe_gather_gates)(const Context&, View y, View rows, View gates);
 
@@ -162,6 +171,8 @@ struct OpTable {
   // ---- elementwise and optimizer
   void (*add)(const Context&, View a, View b, View y);         // y = a + b, same shape, c; may alias
   void (*scale)(const Context&, View x, double factor, View y);  // y = factor x, same shape, c; may alias
+  // y (+)= x * factors, elementwise in a: x, y any shape, each c or a; factors of that shape, a.
+  void (*multiply)(const Context&, View x, View factors, View y, bool accumulate);
   void (*copy)(const Context&, View x, View y);                // y = x, converting dtype; rows strided
   void (*zero)(const Context&, View x);
   double (*sum_of_squares)(const Context&, View x);            // f64, fixed order; NaN and inf pass through

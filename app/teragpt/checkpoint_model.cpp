@@ -15,7 +15,6 @@
 #include "core/tensor/cpu_backend.h"
 
 namespace tera::app {
-namespace {
 
 Result<checkpoint::Reader> open_checkpoint(const std::string& name) {
   Vfs& vfs = posix_vfs();
@@ -29,8 +28,6 @@ Result<checkpoint::Reader> open_checkpoint(const std::string& name) {
     spdlog::warn("passed over a checkpoint: {}", reason);
   return reader;
 }
-
-}  // namespace
 
 CheckpointModel::CheckpointModel(const spec::RunSpec& spec, data::Tokenizer tokenizer)
     : tokenizer_(std::move(tokenizer)),

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/base/thread_pool.h"
+#include "core/checkpoint/checkpoint.h"
 #include "core/data/tokenizer.h"
 #include "core/infer/generate.h"
 #include "core/nn/model.h"
@@ -12,10 +13,12 @@
 
 namespace tera::app {
 
+// name: step directory, run directory or run id (of a run the newest valid checkpoint is taken).
+Result<checkpoint::Reader> open_checkpoint(const std::string& name);
+
 class CheckpointModel {
  public:
-  // name: step directory, run directory or run id (of a run the newest valid checkpoint is taken).
-  // tokenizer: path of tokenizer.json; empty takes the run's.
+  // name: as of open_checkpoint. tokenizer: path of tokenizer.json; empty takes the run's.
   static Result<std::unique_ptr<CheckpointModel>> load(const std::string& name,
                                                        const std::string& tokenizer);
 

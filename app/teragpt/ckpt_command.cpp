@@ -1,4 +1,4 @@
-// teragpt ckpt list|verify|show|prune: the checkpoints of a run.
+// teragpt ckpt list|verify|show|prune|upcycle: the checkpoints of a run.
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
@@ -208,8 +208,8 @@ void add_step_option(CLI::App& verb, CkptArguments& args, const char* help) {
 }  // namespace
 
 void add_ckpt_command(CLI::App& root, Cli& cli) {
-  auto* group =
-      root.add_subcommand("ckpt", "List, verify, show and prune the checkpoints of a run");
+  auto* group = root.add_subcommand(
+      "ckpt", "List, verify, show and prune the checkpoints of a run; upcycle one");
   group->require_subcommand(1);
   group->footer("Example:\n  teragpt ckpt verify 20260101-120000-0a1b2c3d");
   const auto add = [&](const char* name, const char* help, const char* example, auto function) {
@@ -234,6 +234,7 @@ void add_ckpt_command(CLI::App& root, Cli& cli) {
       ->add_option("--keep", prune_args->keep,
                    "Newest checkpoints to keep, at least 2 (default: training.keep_checkpoints)")
       ->check(at_least(2, 1000000));
+  add_upcycle_command(*group, cli);
 }
 
 }  // namespace tera::app

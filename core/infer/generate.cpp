@@ -62,6 +62,11 @@ Result<std::vector<std::int32_t>> encode_prompt(const spec::ModelConfig& model,
                             model.vocab_size),
                 "use the tokenizer the model was trained with");
   }
+  if (model.num_experts > 0 && model.router_choice == spec::RouterChoice::expert) {
+    return fail(ErrorCode::invalid_input,
+                "the model's experts choose their tokens, later ones too, so it cannot generate",
+                "generate with a model whose router_choice is token");
+  }
   if (options.max_tokens < 1 || !(options.temperature >= 0) || options.top_k < 0 ||
       !(options.top_p > 0)) {
     return fail(ErrorCode::invalid_input,

@@ -5,6 +5,20 @@
 #include "core/nn/mlp.h"
 
 namespace tera::nn {
+namespace {
+
+Tensor in_use(const Tensor& buffer, const Experts::Rows& rows) {
+  return buffer.slice(0, 0, rows.permuted.dim(0));
+}
+
+// [N, width] at the beginning of a buffer whose size is the same in every step.
+Tensor workspace(const Experts::Rows& rows, std::int64_t width) {
+  return in_use(Tensor::empty(rows.permuted.backend(), {rows.buffer_rows, width},
+                              rows.permuted.dtype(), MemoryKind::workspace),
+                rows);
+}
+
+}  // namespace
 
 Experts::Experts(ParamStore& store, const spec::ModelConfig& config, std::string prefix)
     : activation_(activation_type(config.activation)),
@@ -15,13 +29,15 @@ Experts::Experts(ParamStore& store, const spec::ModelConfig& config, std::string
 Tensor Experts::forward(const Rows& rows, Pass& pass) {
   Backend& backend = rows.permuted.backend();
   const kernels::OpTable& ops = backend.ops();
-  const std::int64_t count = rows.permuted.dim(0);
   const DType dtype = rows.permuted.dtype();
-  const Tensor inner = pass.stash.put(prefix_ + ".inner", {count, in_->value.dim(1)}, dtype);
-  const Tensor act = pass.stash.put(prefix_ + ".act", {count, out_->value.dim(2)}, dtype);
+  const auto keep = [&](const char* name, std::int64_t width) {
+    return in_use(pass.stash.put(prefix_ + name, {rows.buffer_rows, width}, dtype), rows);
+  };
+  const Tensor inner = keep(".inner", in_->value.dim(1));
+  const Tensor act = keep(".act", out_->value.dim(2));
   ops.grouped_matmul(backend.context(), rows.permuted, in_->value, rows.offsets, inner, true);
   ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);
-  Tensor y = Tensor::empty(backend, {count, out_->value.dim(1)}, dtype, MemoryKind::workspace);
+  Tensor y = workspace(rows, out_->value.dim(1));
   ops.grouped_matmul(backend.context(), act, out_->value, rows.offsets, y, true);
   return y;
 }
@@ -30,21 +46,19 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   Backend& backend = dy.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  const std::int64_t count = dy.dim(0);
-  const Tensor& inner = stash.get(prefix_ + ".inner");
-  const Tensor d_act =
-      Tensor::empty(backend, {count, out_->value.dim(2)}, dy.dtype(), MemoryKind::workspace);
+  const Tensor inner = in_use(stash.get(prefix_ + ".inner"), rows);
+  const Tensor d_act = workspace(rows, out_->value.dim(2));
   ops.grouped_matmul(backend.context(), dy, out_->value, rows.offsets, d_act, false);
 
   InputGradient gradient;
-  gradient.row_gates =
-      Tensor::empty(backend, {count}, rows.row_gates.dtype(), MemoryKind::workspace);
-  const Tensor d_inner =
-      stash.put_gradient(prefix_ + ".d_inner", {count, inner.dim(1)}, dy.dtype());
+  gradient.row_gates = in_use(
+      Tensor::empty(backend, {rows.buffer_rows}, rows.row_gates.dtype(), MemoryKind::workspace),
+      rows);
+  const Tensor d_inner = workspace(rows, inner.dim(1));
+  stash.put_gradient(prefix_ + ".d_inner", d_inner);
   ops.activation_backward(backend.context(), activation_, d_act, inner, rows.row_gates, d_inner,
                           gradient.row_gates);
-  gradient.permuted =
-      Tensor::empty(backend, {count, in_->value.dim(2)}, dy.dtype(), MemoryKind::workspace);
+  gradient.permuted = workspace(rows, in_->value.dim(2));
   ops.grouped_matmul(backend.context(), d_inner, in_->value, rows.offsets, gradient.permuted,
                      false);
   stash.put_gradient(prefix_ + ".d_out", dy);
@@ -56,7 +70,7 @@ void Experts::backward_weight(const Rows& rows, Pass& pass) {
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
   ops.grouped_matmul_weight(backend.context(), stash.take(prefix_ + ".d_out"),
-                            stash.take(prefix_ + ".act"), rows.offsets, out_->grad);
+                            in_use(stash.take(prefix_ + ".act"), rows), rows.offsets, out_->grad);
   ops.grouped_matmul_weight(backend.context(), stash.take(prefix_ + ".d_inner"), rows.permuted,
                             rows.offsets, in_->grad);
   stash.release(prefix_ + ".inner");

@@ -1,6 +1,7 @@
 // Experts: the feed-forward networks of a MoE layer on rows in expert order, one product for all.
 // The gate of a row is applied to its activation, so that the backward of the gate needs no expert
-// output: d gate = <d act, act before the gate>. R routed rows.
+// output: d gate = <d act, act before the gate>. N rows in use, in buffers of R
+// (token_dispatcher.h).
 #pragma once
 #include <string>
 
@@ -18,18 +19,19 @@ class Experts {
 
   // Rows of expert e are [offsets[e], offsets[e + 1]).
   struct Rows {
-    Tensor permuted;   // [R, H] input
-    Tensor offsets;    // [E + 1] i64
-    Tensor row_gates;  // [R] a
+    Tensor permuted;               // [N, H] input
+    Tensor offsets;                // [E + 1] i64
+    Tensor row_gates;              // [N] a
+    std::int64_t buffer_rows = 0;  // R
   };
-  Tensor forward(const Rows& rows, Pass& pass);  // -> [R, H], workspace
+  Tensor forward(const Rows& rows, Pass& pass);  // -> [N, H], workspace
 
   struct InputGradient {
-    Tensor permuted;   // [R, H]
-    Tensor row_gates;  // [R] a
+    Tensor permuted;   // [N, H]
+    Tensor row_gates;  // [N] a
   };
-  InputGradient backward_input(const Tensor& dy, const Rows& rows, Pass& pass);  // dy [R, H]
-  // Only permuted and offsets of `rows` are read.
+  InputGradient backward_input(const Tensor& dy, const Rows& rows, Pass& pass);  // dy [N, H]
+  // row_gates is not read.
   void backward_weight(const Rows& rows, Pass& pass);
 
  private:

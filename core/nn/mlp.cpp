@@ -29,23 +29,27 @@ Mlp::Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix,
       in_(store, prefix_ + ".in"),
       out_(store, prefix_ + ".out") {}
 
-Tensor Mlp::forward(const Tensor& x, Pass& pass) {
+Tensor Mlp::forward(const Tensor& x, const Tensor& row_scale, Pass& pass) {
   const Tensor inner =
       pass.stash.put(prefix_ + ".inner", {x.dim(0), in_.out_features()}, x.dtype());
   const Tensor act = pass.stash.put(prefix_ + ".act", {x.dim(0), out_.in_features()}, x.dtype());
   in_.forward(x, inner);
-  x.backend().ops().activation_forward(x.backend().context(), activation_, inner, {}, act);
+  x.backend().ops().activation_forward(x.backend().context(), activation_, inner, row_scale, act);
   return out_.forward(act);
 }
 
-Tensor Mlp::backward_input(const Tensor& dy, Pass& pass) {
+Tensor Mlp::backward_input(const Tensor& dy,
+                           const Tensor& row_scale,
+                           const Tensor& d_row_scale,
+                           Pass& pass) {
   Stash& stash = pass.stash;
   Backend& backend = dy.backend();
   const Tensor& inner = stash.get(prefix_ + ".inner");
   const Tensor d_act = out_.backward_input(dy);  // [T, F]
   const Tensor d_inner =
       stash.put_gradient(prefix_ + ".d_inner", {inner.dim(0), inner.dim(1)}, inner.dtype());
-  backend.ops().activation_backward(backend.context(), activation_, d_act, inner, {}, d_inner, {});
+  backend.ops().activation_backward(backend.context(), activation_, d_act, inner, row_scale,
+                                    d_inner, d_row_scale);
   stash.put_gradient(prefix_ + ".d_out", dy);
   return in_.backward_input(d_inner);
 }

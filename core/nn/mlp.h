@@ -17,8 +17,17 @@ class Mlp final : public Module {
   // holds x.
   Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix, std::string input);
 
-  Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
-  Tensor backward_input(const Tensor& dy, Pass& pass) override;
+  Tensor forward(const Tensor& x, Pass& pass) override { return forward(x, {}, pass); }
+  Tensor backward_input(const Tensor& dy, Pass& pass) override {
+    return backward_input(dy, {}, {}, pass);
+  }
+  // out(scale act(in(x))): x [T, H] -> [T, H], row_scale [T] a or absent (1).
+  Tensor forward(const Tensor& x, const Tensor& row_scale, Pass& pass);
+  // Also writes the gradient at row_scale.
+  Tensor backward_input(const Tensor& dy,
+                        const Tensor& row_scale,
+                        const Tensor& d_row_scale,
+                        Pass& pass);
   void backward_weight(Pass& pass) override;
 
  private:

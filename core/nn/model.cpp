@@ -97,6 +97,8 @@ KvCache Model::make_cache(int capacity) const {
 
 Tensor Model::decode(std::span<const std::int32_t> tokens, KvCache& cache, bool last_only) {
   const auto count = static_cast<int>(tokens.size());
+  TERA_CHECK(config_.router_choice == spec::RouterChoice::token,
+             "decode with experts that choose: they would need the tokens to come");
   TERA_CHECK(count > 0 && cache.length + count <= cache.capacity,
              "decode of {} tokens after {} in a cache for {}", count, cache.length, cache.capacity);
   Backend& backend = params_->backend();

@@ -7,8 +7,11 @@
 // backward. Activations are [T, H] in the compute dtype; T = batch.batch_size x batch.seq_length.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "core/base/check.h"
+#include "core/comm/communicator.h"
 #include "core/nn/param_store.h"
 #include "core/nn/stash.h"
 #include "core/tensor/tensor.h"
@@ -25,9 +28,24 @@ struct Batch {  // one micro-batch
 };
 
 struct RouterStats {  // of one MoE layer, summed over the micro-batches of a step
-  std::vector<std::int64_t> expert_tokens;  // [E]
-  double balance_loss = 0;                  // coefficient included, weighted like the loss
+  // [E] tokens that chose the expert, before any drop; with expert choice tokens it took.
+  std::vector<std::int64_t> expert_tokens;
+  // Choices without a row in an expert, of so many: (token, k) pairs that found it full; with
+  // expert choice tokens that no expert took.
+  std::int64_t dropped = 0;
+  std::int64_t offered = 0;
+  double balance_loss = 0;  // coefficient included, weighted like the loss
   double z_loss = 0;
+  // [E] choices of the step so far over all replicas, for balance over the global batch.
+  std::vector<std::int64_t> running_choices;
+};
+
+// Where a micro-batch stands in a training run. Sequences have the order of ORDER.md.
+struct TrainingPlace {
+  std::uint64_t seed = 0;
+  std::int64_t step = 0;                   // optimizer steps before
+  std::int64_t first_sequence = 0;         // of this micro-batch, in the global batch
+  comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
 };
 
 struct Pass {  // what one micro-batch carries through the modules
@@ -38,6 +56,16 @@ struct Pass {  // what one micro-batch carries through the modules
   // This micro-batch's share of the global batch: weight of the auxiliary losses.
   double batch_share = 1;
   std::vector<RouterStats>* router_stats = nullptr;  // [num_layers]; may be null
+  // Absent: evaluation, which has no noise and drops nothing.
+  std::optional<TrainingPlace> training = {};
+
+  // The statistics of a layer; null when nobody wants them.
+  RouterStats* stats_of(int layer) const {
+    if (router_stats == nullptr) return nullptr;
+    TERA_CHECK(layer >= 0 && layer < std::ssize(*router_stats),
+               "router statistics for {} layers, layer is {}", router_stats->size(), layer);
+    return &(*router_stats)[static_cast<std::size_t>(layer)];
+  }
 };
 
 class Module {

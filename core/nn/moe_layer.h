@@ -6,8 +6,8 @@
 #include <string>
 
 #include "core/nn/experts.h"
-#include "core/nn/mlp.h"
 #include "core/nn/router.h"
+#include "core/nn/shared_experts.h"
 #include "core/nn/token_dispatcher.h"
 
 namespace tera::nn {
@@ -27,11 +27,12 @@ class MoeLayer final : public Module {
  private:
   Experts::Rows rows(const Pass& pass) const;
 
+  int layer_;
   std::string input_;
   Router router_;
   TokenDispatcher dispatcher_;
   Experts experts_;
-  std::optional<Mlp> shared_;
+  std::optional<SharedExperts> shared_;
 };
 
 }  // namespace tera::nn

@@ -1,58 +1,25 @@
 #include "core/nn/router.h"
 
 #include <algorithm>
-#include <functional>
 #include <numeric>
 #include <type_traits>
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/base/rng.h"
+#include "core/nn/elements.h"
 
 namespace tera::nn {
 namespace {
 
-// The elements of a f32 or f64 tensor [T, n] or [n] as doubles.
-template <class Body>
-void with_elements(const Tensor& tensor, Body&& body) {
-  if (tensor.dtype() == DType::f64) return body(tensor.data<const double>());
-  body(tensor.data<const float>());
-}
-
-template <class Body>
-void with_mutable_elements(const Tensor& tensor, Body&& body) {
-  if (tensor.dtype() == DType::f64) return body(tensor.data<double>());
-  body(tensor.data<float>());
-}
-
-// P_e: mean over tokens of the scores [T, E], each token's divided by their sum when `normalise`.
-std::vector<double> mean_shares(const Tensor& scores, bool normalise) {
-  const std::int64_t tokens = scores.dim(0);
-  const auto experts = static_cast<std::size_t>(scores.dim(1));
-  std::vector<double> sums(experts);
-  with_elements(scores, [&](const auto* row) {
-    for (std::int64_t t = 0; t < tokens; ++t, row += experts) {
-      double weight = 1.0;
-      if (normalise) {
-        double total = 0;
-        for (std::size_t e = 0; e < experts; ++e)
-          total += static_cast<double>(row[e]);
-        weight = 1.0 / total;
-      }
-      for (std::size_t e = 0; e < experts; ++e)
-        sums[e] += weight * static_cast<double>(row[e]);
-    }
-  });
-  for (double& sum : sums)
-    sum /= static_cast<double>(tokens);
-  return sums;
-}
-
-std::vector<std::int64_t> expert_counts(const Tensor& offsets) {
-  const auto* o = offsets.data<const std::int64_t>();
-  std::vector<std::int64_t> counts(static_cast<std::size_t>(offsets.dim(0) - 1));
-  for (std::size_t e = 0; e < counts.size(); ++e)
-    counts[e] = o[e + 1] - o[e];
-  return counts;
+kernels::RouterOptions options_of(const spec::ModelConfig& config) {
+  return {.type = config.router_score == spec::RouterScore::softmax ? kernels::RouterType::softmax
+                                                                    : kernels::RouterType::sigmoid,
+          .renormalize = config.router_renormalize,
+          .scaling = config.routed_scaling_factor,
+          .num_groups = config.router_num_groups,
+          .top_groups = config.router_top_groups,
+          .group_best = config.router_group_best};
 }
 
 }  // namespace
@@ -60,110 +27,88 @@ std::vector<std::int64_t> expert_counts(const Tensor& offsets) {
 Router::Router(ParamStore& store, const spec::ModelConfig& config, int layer, std::string prefix)
     : backend_(&store.backend()),
       prefix_(std::move(prefix)),
-      layer_(static_cast<std::size_t>(layer)),
+      layer_(layer),
       num_experts_(config.num_experts),
-      top_k_(config.router_top_k),
-      options_{.type = config.router_score == spec::RouterScore::softmax
-                           ? kernels::RouterType::softmax
-                           : kernels::RouterType::sigmoid,
-               .renormalize = config.router_renormalize,
-               .scaling = config.routed_scaling_factor},
-      aux_loss_coeff_(config.aux_loss_coeff),
+      top_k_(config.router_slots()),
+      options_(options_of(config)),
+      balance_(config),
       z_loss_coeff_(config.z_loss_coeff),
       bias_update_rate_(config.expert_bias_update_rate),
+      jitter_(config.router_jitter),
       weight_(&store.get(prefix_ + ".router.weight")) {
   if (store.has(prefix_ + ".router.bias")) bias_ = &store.get(prefix_ + ".router.bias");
-  TERA_CHECK(z_loss_coeff_ == 0 || options_.type == kernels::RouterType::softmax,
-             "layer {}: z_loss_coeff = {} with a sigmoid router; the z-loss is defined on the "
-             "softmax's normaliser",
-             layer, z_loss_coeff_);
 }
 
-void Router::forward(const Tensor& x, Pass& pass) const {
+void Router::forward(const Tensor& x, Pass& pass, RouterStats* stats) const {
   const kernels::OpTable& ops = backend_->ops();
   const kernels::Context& context = backend_->context();
+  Stash& stash = pass.stash;
   const std::int64_t tokens = x.dim(0);
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
+  const bool softmax = options_.type == kernels::RouterType::softmax;
+  const bool z_loss = z_loss_coeff_ > 0;
+  if (jitter_ > 0 && pass.training) put_noise(x, pass);
   const Tensor logits =
-      Tensor::empty(*backend_, {tokens, num_experts_}, accumulate, MemoryKind::workspace);
-  ops.matmul(context, x, weight_->value, logits, {.transpose_b = true});
+      z_loss && !softmax
+          ? stash.put(prefix_ + ".logits", {tokens, num_experts_}, accumulate)
+          : Tensor::empty(*backend_, {tokens, num_experts_}, accumulate, MemoryKind::workspace);
+  ops.matmul(context, input(x, pass), weight_->value, logits, {.transpose_b = true});
 
-  const Tensor scores = pass.stash.put(prefix_ + ".scores", {tokens, num_experts_}, accumulate);
+  const Tensor scores = stash.put(prefix_ + ".scores", {tokens, num_experts_}, accumulate);
   Tensor normaliser;
-  if (options_.type == kernels::RouterType::softmax || z_loss_coeff_ > 0) {
-    normaliser = pass.stash.put(prefix_ + ".logsumexp", {tokens}, accumulate);
-  }
-  const Tensor chosen = pass.stash.put(prefix_ + ".indices", {tokens, top_k_}, DType::i32);
-  const Tensor weights = pass.stash.put(prefix_ + ".gates", {tokens, top_k_}, accumulate);
+  if (softmax || z_loss) normaliser = stash.put(prefix_ + ".logsumexp", {tokens}, accumulate);
+  const Tensor chosen = stash.put(prefix_ + ".indices", {tokens, top_k_}, DType::i32);
+  const Tensor weights = stash.put(prefix_ + ".gates", {tokens, top_k_}, accumulate);
   ops.router_forward(context, logits, bias_ != nullptr ? bias_->value.view() : kernels::View{},
                      options_, scores, chosen, weights, normaliser);
+  if (balance_.active()) {
+    const Tensor balance = stash.put(prefix_ + ".balance",
+                                     {balance_.num_blocks(pass.batch), num_experts_}, accumulate);
+    balance_.fill_weights(chosen, pass, stats, balance);
+  }
+  if (stats != nullptr) record(pass, *stats);
 }
 
-void Router::record(const Tensor& offsets, const Pass& pass) const {
-  if (pass.router_stats == nullptr) return;
-  TERA_CHECK(layer_ < pass.router_stats->size(), "router statistics for {} layers, layer is {}",
-             pass.router_stats->size(), layer_);
-  RouterStats& stats = (*pass.router_stats)[layer_];
-  const std::vector<std::int64_t> counts = expert_counts(offsets);
-  stats.expert_tokens.resize(counts.size());
-  std::transform(counts.begin(), counts.end(), stats.expert_tokens.begin(),
-                 stats.expert_tokens.begin(), std::plus<>());
-
+void Router::record(const Pass& pass, RouterStats& stats) const {
   const Tensor& scores = pass.stash.get(prefix_ + ".scores");
-  const auto routed = static_cast<double>(scores.dim(0) * top_k_);
-  if (aux_loss_coeff_ > 0) {
-    const std::vector<double> shares =
-        mean_shares(scores, options_.type == kernels::RouterType::sigmoid);
-    double product = 0;
-    for (std::size_t e = 0; e < counts.size(); ++e)
-      product += static_cast<double>(counts[e]) / routed * shares[e];
-    stats.balance_loss +=
-        pass.batch_share * aux_loss_coeff_ * static_cast<double>(num_experts_) * product;
-  }
-  if (z_loss_coeff_ > 0) {
-    const Tensor normaliser = logsumexp(pass);
-    double squares = 0;
-    with_elements(normaliser, [&](const auto* lse) {
-      for (std::int64_t t = 0; t < normaliser.num_elements(); ++t)
-        squares += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
-    });
-    stats.z_loss += pass.batch_share * z_loss_coeff_ * squares / static_cast<double>(scores.dim(0));
-  }
+  if (balance_.active())
+    stats.balance_loss += balance_.loss(scores, pass.stash.get(prefix_ + ".balance"));
+  if (z_loss_coeff_ == 0) return;
+  double squares = 0;
+  with_elements(pass.stash.get(prefix_ + ".logsumexp"), [&](const auto* lse) {
+    for (std::int64_t t = 0; t < scores.dim(0); ++t)
+      squares += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
+  });
+  stats.z_loss += pass.batch_share * z_loss_coeff_ * squares / static_cast<double>(scores.dim(0));
 }
 
-void Router::backward_input(const Tensor& d_gates,
-                            const Tensor& offsets,
-                            const Tensor& dx,
-                            Pass& pass) const {
-  Stash& stash = pass.stash;
-  const Tensor& scores = stash.get(prefix_ + ".scores");
-  const auto tokens = static_cast<double>(scores.dim(0));
-  Tensor balance;  // [E]: c E f_e / T, the gradient of the balance loss at a token's share
-  if (aux_loss_coeff_ > 0) {
-    balance = Tensor::empty(*backend_, {num_experts_}, scores.dtype(), MemoryKind::workspace);
-    const std::vector<std::int64_t> counts = expert_counts(offsets);
-    const double factor = pass.batch_share * aux_loss_coeff_ * static_cast<double>(num_experts_) /
-                          (tokens * tokens * static_cast<double>(top_k_));
-    with_mutable_elements(balance, [&](auto* values) {
-      for (std::size_t e = 0; e < counts.size(); ++e)
-        values[e] = static_cast<std::remove_reference_t<decltype(values[e])>>(
-            factor * static_cast<double>(counts[e]));
-    });
-  }
-  const Tensor d_logits =
-      stash.put_gradient(prefix_ + ".d_logits", {scores.dim(0), num_experts_}, scores.dtype());
+void Router::backward_input(const Tensor& d_gates, const Tensor& dx, Pass& pass) const {
   const kernels::OpTable& ops = backend_->ops();
-  ops.router_backward(backend_->context(), scores, indices(pass), gates(pass), logsumexp(pass),
-                      d_gates, balance, pass.batch_share * z_loss_coeff_ / tokens, options_,
+  const kernels::Context& context = backend_->context();
+  const Tensor& scores = pass.stash.get(prefix_ + ".scores");
+  const double z_coeff = pass.batch_share * z_loss_coeff_ / static_cast<double>(scores.dim(0));
+  const Tensor d_logits =
+      pass.stash.put_gradient(prefix_ + ".d_logits", {scores.dim(0), num_experts_}, scores.dtype());
+  ops.router_backward(context, kept(".logits", pass), scores, indices(pass), gates(pass),
+                      kept(".logsumexp", pass), d_gates, kept(".balance", pass), z_coeff, options_,
                       d_logits);
-  ops.matmul(backend_->context(), d_logits, weight_->value, dx, {.accumulate = true});
+  const Tensor noise = kept(".noise", pass);
+  if (!noise.present()) {
+    ops.matmul(context, d_logits, weight_->value, dx, {.accumulate = true});
+    return;
+  }
+  const Tensor d_input =
+      Tensor::empty(*backend_, {dx.dim(0), dx.dim(1)}, scores.dtype(), MemoryKind::workspace);
+  ops.matmul(context, d_logits, weight_->value, d_input, {});
+  ops.multiply(context, d_input, noise, dx, true);
 }
 
 void Router::backward_weight(const Tensor& x, Pass& pass) {
-  backend_->ops().matmul(backend_->context(), pass.stash.take(prefix_ + ".d_logits"), x,
-                         weight_->grad, {.transpose_a = true, .accumulate = true});
-  for (const char* kept : {".scores", ".logsumexp", ".indices", ".gates"})
-    pass.stash.release(prefix_ + kept);
+  backend_->ops().matmul(backend_->context(), pass.stash.take(prefix_ + ".d_logits"),
+                         input(x, pass), weight_->grad, {.transpose_a = true, .accumulate = true});
+  for (const char* name :
+       {".logits", ".scores", ".logsumexp", ".indices", ".gates", ".balance", ".noise"})
+    pass.stash.release(prefix_ + name);
 }
 
 void Router::update_bias(const std::vector<std::int64_t>& counts) {
@@ -173,7 +118,7 @@ void Router::update_bias(const std::vector<std::int64_t>& counts) {
   const double mean =
       static_cast<double>(std::accumulate(counts.begin(), counts.end(), std::int64_t{0})) /
       static_cast<double>(num_experts_);
-  with_mutable_elements(bias_->value, [&](auto* bias) {
+  with_elements(bias_->value, [&](auto* bias) {
     std::vector<double> updated(counts.size());
     double total = 0;
     for (std::size_t e = 0; e < counts.size(); ++e) {
@@ -183,15 +128,50 @@ void Router::update_bias(const std::vector<std::int64_t>& counts) {
       total += updated[e];
     }
     for (std::size_t e = 0; e < counts.size(); ++e) {
-      bias[e] = static_cast<std::remove_reference_t<decltype(bias[e])>>(
+      bias[e] = static_cast<std::remove_pointer_t<decltype(bias)>>(
           updated[e] - total / static_cast<double>(counts.size()));
     }
   });
 }
 
-Tensor Router::logsumexp(const Pass& pass) const {
-  const std::string name = prefix_ + ".logsumexp";
-  return pass.stash.has(name) ? pass.stash.get(name) : Tensor{};
+// What the logits are of: x, or in training with jitter x * noise.
+Tensor Router::input(const Tensor& x, const Pass& pass) const {
+  const Tensor noise = kept(".noise", pass);
+  if (!noise.present()) return x;
+  Tensor jittered =
+      Tensor::empty(*backend_, {x.dim(0), x.dim(1)}, noise.dtype(), MemoryKind::workspace);
+  backend_->ops().multiply(backend_->context(), x, noise, jittered, false);
+  return jittered;
+}
+
+void Router::put_noise(const Tensor& x, Pass& pass) const {
+  const std::int64_t width = x.dim(1);
+  const Tensor noise =
+      pass.stash.put(prefix_ + ".noise", {x.dim(0), width}, kernels::accumulate_dtype(x.dtype()));
+  const Philox random(pass.training->seed, RngPurpose::router_jitter,
+                      static_cast<std::uint64_t>(layer_));
+  const auto step = static_cast<std::uint64_t>(pass.training->step);
+  const std::int64_t first_token = pass.training->first_sequence * pass.batch.seq_length;
+  // Four numbers to a counter; each token starts a new one.
+  const std::int64_t counters = (width + 3) / 4;
+  with_elements(noise, [&](auto* to) {
+    using Element = std::remove_pointer_t<decltype(to)>;
+    backend_->context().executor->parallel_for(x.dim(0), [&](std::int64_t t, int /*worker*/) {
+      const auto base = static_cast<std::uint64_t>((first_token + t) * counters);
+      for (std::int64_t h = 0; h < width; h += 4) {
+        const auto words = random.words(step, base + static_cast<std::uint64_t>(h / 4));
+        for (std::int64_t i = h; i < std::min(width, h + 4); ++i) {
+          const double uniform = words[static_cast<std::size_t>(i - h)] * 0x1.0p-32;  // [0, 1)
+          to[t * width + i] = static_cast<Element>(1.0 + jitter_ * (2.0 * uniform - 1.0));
+        }
+      }
+    });
+  });
+}
+
+Tensor Router::kept(const char* name, const Pass& pass) const {
+  const std::string entry = prefix_ + name;
+  return pass.stash.has(entry) ? pass.stash.get(entry) : Tensor{};
 }
 
 }  // namespace tera::nn

@@ -1,4 +1,6 @@
 // count_params: the sums over the parameter table in closed form.
+#include <cmath>
+
 #include "core/plan/param_table.h"
 
 namespace tera::plan {
@@ -46,9 +48,8 @@ std::int64_t attention_norm_params(const ModelConfig& m) {
 ParamCounts count_params(const ModelConfig& m) {
   const std::int64_t hidden = m.hidden_size;
   const std::int64_t layers = m.num_layers;
-  const std::int64_t dense_layers =
-      m.num_experts == 0 ? layers : (m.num_dense_layers < layers ? m.num_dense_layers : layers);
-  const std::int64_t moe_layers = layers - dense_layers;
+  const std::int64_t moe_layers = m.num_moe_layers(m.num_layers);
+  const std::int64_t dense_layers = layers - moe_layers;
   const std::int64_t matrices = m.gated() ? 3 : 2;
   const std::int64_t residual_norm = m.norm == spec::NormKind::layer ? 2 * hidden : hidden;
   const std::int64_t expert = matrices * hidden * m.moe_ffn_hidden_size;
@@ -62,7 +63,8 @@ ParamCounts count_params(const ModelConfig& m) {
   const std::int64_t ffn_bias = m.ffn_bias ? (matrices - 1) * m.ffn_hidden_size + hidden : 0;
   counts.dense_ffn = dense_layers * (matrices * hidden * m.ffn_hidden_size + ffn_bias);
   counts.experts = moe_layers * m.num_experts * expert;
-  counts.shared_experts = moe_layers * m.num_shared_experts * expert;
+  const bool gate = m.shared_expert_gate && m.num_shared_experts > 0;
+  counts.shared_experts = moe_layers * (m.num_shared_experts * expert + (gate ? hidden : 0));
   counts.router = moe_layers * m.num_experts * hidden;
   const std::int64_t norms_per_branch = (m.has_pre_norm() ? 1 : 0) + (m.has_post_norm() ? 1 : 0);
   counts.norms =
@@ -70,7 +72,8 @@ ParamCounts count_params(const ModelConfig& m) {
   counts.head = m.tie_embeddings ? 0 : m.vocab_size * hidden;
   counts.total = counts.embedding + counts.attention + counts.dense_ffn + counts.experts +
                  counts.shared_experts + counts.router + counts.norms + counts.head;
-  counts.active = counts.total - counts.experts + moe_layers * m.router_top_k * expert;
+  const double per_token = m.experts_per_token() * static_cast<double>(expert);
+  counts.active = counts.total - counts.experts + moe_layers * std::llround(per_token);
   return counts;
 }
 

@@ -121,8 +121,10 @@ double LayerCost::streamed_bytes(bool moe) const {
   elements += tokens_ * rotated * (m.qk_norm == spec::QkNormKind::none ? 2 : 4);
   const double inner = m.gated() ? 3 : 2;  // gate, up -> act; or in -> act
   if (moe) {
-    const double rows = residual_tokens_ * m.router_top_k;
+    const double rows = residual_tokens_ * m.experts_per_token();
     elements += 2 * 2 * rows * hidden;  // permute and combine
+    // Noise, in f32, and the router's input times it.
+    if (m.router_jitter > 0) elements += 3 * residual_tokens_ * hidden * 4 / element_;
     elements += inner * rows * m.moe_ffn_hidden_size;
     elements += inner * tokens_ * m.num_shared_experts * m.moe_ffn_hidden_size / size;
     elements += 2 * residual_tokens_ * m.num_experts * 4 / element_;  // scores, in f32
@@ -146,7 +148,7 @@ void LayerCost::add_messages(bool moe, PassCost& cost) const {
     cost.backward.tensor += (layout.sequence_parallel ? 3 : 2) * once * blocks;
   }
   if (moe) {
-    const double rows_bytes = residual_tokens_ * m.router_top_k * hidden_bytes;
+    const double rows_bytes = residual_tokens_ * m.experts_per_token() * hidden_bytes;
     double exchange = 2 * comm_.all_to_all_s(shape(Axis::expert), rows_bytes);  // dispatch, combine
     const double inner = layout.expert_tensor_parallel_size;
     if (inner > 1)
@@ -196,13 +198,14 @@ PassCost LayerCost::layer(bool moe) const {
   if (moe) {
     const double width = m.moe_ffn_hidden_size;
     const double split = spec_.layout.expert_tensor_parallel_size;
-    const double rows = residual_tokens_ * m.router_top_k * split;
+    const double rows = residual_tokens_ * m.experts_per_token() * split;
     const double local = double{1} * m.num_experts / spec_.layout.expert_parallel_size;
     product(dense, residual_tokens_, m.num_experts, hidden);
     product(experts, rows, in_rows * width / split, hidden, local);
     product(experts, rows, hidden, width / split, local);
     if (m.num_shared_experts > 0) {
       const double shared = width * m.num_shared_experts / size;
+      if (m.shared_expert_gate) product(dense, tokens_, 1, hidden);
       product(dense, tokens_, in_rows * shared, hidden);
       product(dense, tokens_, hidden, shared);
     }

@@ -76,9 +76,8 @@ void add_rows(Groups& groups,
   }
 }
 
-// The stage's last layer is of the kind "with experts" if it has any.
 ParamTable layer_rows(const spec::ModelConfig& model, bool moe) {
-  return make_part_table(model, ModelPart::layer, moe ? model.num_layers - 1 : 0);
+  return make_part_table(model, ModelPart::layer, layer_of_kind(model, moe));
 }
 
 Groups stage_groups(const RunSpec& spec, const RankMesh& mesh, int stage) {
@@ -154,7 +153,7 @@ double stash_bytes(const RunSpec& spec,
 }
 
 std::vector<StashEntry> layer_stash(const RunSpec& spec, bool moe) {
-  const int layer = moe ? spec.model.num_layers - 1 : 0;
+  const int layer = layer_of_kind(spec.model, moe);
   return make_stash_table(spec, layer, layer + 1, false);
 }
 
@@ -259,7 +258,10 @@ Term workspace(const RunSpec& spec, const Groups& groups, int stage) {
   const double exchange =
       double{1} * layout.expert_parallel_size * layout.expert_tensor_parallel_size;
   if (exchange > 1 && mix.moe > 0) {
-    const double rows = tokens * model.router_top_k *
+    const std::int64_t micro_batch =
+        std::int64_t{layout.micro_batch_size} * spec.training.seq_length;
+    const double rows = static_cast<double>(model.routed_rows(micro_batch)) /
+                        layout.context_parallel_size *
                         (layout.sequence_parallel ? 1.0 / layout.tensor_parallel_size : 1);
     children.push_back(leaf("expert exchange", 2 * rows * model.hidden_size * compute_bytes,
                             fmt::format("sent and received: 2 x {} rows x {} x {:.0f} B",

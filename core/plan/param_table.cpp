@@ -175,6 +175,7 @@ class TableBuilder {
       add("shared.in.weight", {in_rows_ * shared, hidden_}, {.shard_dim = 0});
       add("shared.out.weight", {hidden_, shared},
           {.init = ParamInit::scaled_normal, .shard_dim = 1});
+      if (model_.shared_expert_gate) add("shared.gate.weight", {1, hidden_}, {});
     }
   }
 

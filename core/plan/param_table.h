@@ -19,7 +19,8 @@
 //   MoE: layers.N.moe.router.weight [E, H] (always f32), moe.router.bias [E] when
 //     expert_bias_update_rate > 0 (f32, updated by rule, not by gradient; not counted as a
 //     parameter), moe.experts.in.weight [E, F or 2F, H], moe.experts.out.weight [E, H, F],
-//     moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F]
+//     moe.shared.in.weight [S F or 2 S F, H], moe.shared.out.weight [H, S F],
+//     moe.shared.gate.weight [1, H] (shared_expert_gate)
 //   layers.N.ffn.post_norm.weight [H] (.bias), as above
 //   final_norm.weight [H] (.bias); head.weight [V, H] when not tied
 #pragma once
@@ -66,7 +67,7 @@ ParamTable make_part_table(const spec::ModelConfig& model, ModelPart part, int l
 
 struct ParamCounts {
   std::int64_t total = 0;   // trainable
-  std::int64_t active = 0;  // used by one token: routed experts count top-k of them
+  std::int64_t active = 0;  // used by one token: of routed experts as many as compute for it
   std::int64_t embedding = 0;
   std::int64_t attention = 0;
   std::int64_t dense_ffn = 0;

@@ -47,9 +47,12 @@ LayerRange stage_layers(int num_layers, int num_stages, int stage) {
 }
 
 LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range) {
-  const int dense_until = model.num_experts == 0 ? range.last : model.num_dense_layers;
-  const int dense = std::clamp(dense_until - range.first, 0, range.size());
-  return {dense, range.size() - dense};
+  const int moe = model.num_moe_layers(range.last) - model.num_moe_layers(range.first);
+  return {range.size() - moe, moe};
+}
+
+int layer_of_kind(const spec::ModelConfig& model, bool moe) {
+  return moe ? model.num_dense_layers + model.moe_layer_interval - 1 : 0;
 }
 
 double local_elements(const ParamSpec& param, const spec::RunSpec& spec) {
@@ -78,14 +81,15 @@ double num_replicas(const ParamSpec& param, const RankMesh& mesh) {
 double stash_share(std::string_view name, const spec::RunSpec& spec) {
   const spec::ParallelLayout& layout = spec.layout;
   if (starts_with(name, "layers.")) name.remove_prefix(name.find('.', 7) + 1);
-  if (name == "moe.offsets") return 1;
+  if (name == "moe.offsets" || name == "moe.balance") return 1;
   const double context = 1.0 / layout.context_parallel_size;
   const double tensor = 1.0 / layout.tensor_parallel_size;
   const double residual = layout.sequence_parallel ? tensor : 1;
   if (starts_with(name, "attention.")) {
     return context * attention_share(name.substr(10), spec, residual);
   }
-  if (name == "ffn.inner" || name == "ffn.act" || starts_with(name, "moe.shared.")) {
+  if (name == "ffn.inner" || name == "ffn.act" || name == "moe.shared.inner" ||
+      name == "moe.shared.act") {
     return context * tensor;
   }
   // Tokens are gathered over the ranks that split an expert; its inner width is split instead.

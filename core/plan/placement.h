@@ -24,6 +24,8 @@ struct LayerMix {
   int moe = 0;
 };
 LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range);
+// A layer of the kind; the model must have one. Layers of one kind are alike.
+int layer_of_kind(const spec::ModelConfig& model, bool moe);
 
 // Elements of a tensor on one rank of its stage, before ZeRO. Split dims are rounded up; key and
 // value heads are replicated when there are fewer than tensor-parallel ranks.

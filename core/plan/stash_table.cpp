@@ -20,6 +20,9 @@ class StashBuilder {
       : model_(spec.model),
         recompute_(spec.layout.recompute),
         compute_(compute_dtype(spec.training.precision)),
+        balance_blocks_(spec.model.aux_loss_scope == spec::AuxLossScope::micro_batch
+                            ? 1
+                            : spec.layout.micro_batch_size),
         tokens_(std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length),
         hidden_(spec.model.hidden_size),
         in_rows_(spec.model.gated() ? 2 : 1) {}
@@ -29,7 +32,10 @@ class StashBuilder {
   void layer(int index) {
     prefix_ = fmt::format("layers.{}.", index);
     add("attention.x", {tokens_, hidden_}, compute_);
-    if (recompute_ == spec::RecomputeKind::full) return;
+    if (recompute_ == spec::RecomputeKind::full) {
+      if (model_.is_moe_layer(index)) router();
+      return;
+    }
     pre_norm("attention");
     if (model_.attention == spec::AttentionKind::latent) {
       latent_attention();
@@ -121,16 +127,11 @@ class StashBuilder {
 
   void experts() {
     const std::int64_t count = model_.num_experts;
-    const std::int64_t top_k = model_.router_top_k;
+    const std::int64_t slots = model_.router_slots();
     const std::int64_t width = model_.moe_ffn_hidden_size;
-    const std::int64_t rows = tokens_ * top_k;
-    add("moe.scores", {tokens_, count}, DType::f32);
-    if (model_.router_score == spec::RouterScore::softmax || model_.z_loss_coeff > 0) {
-      add("moe.logsumexp", {tokens_}, DType::f32);
-    }
-    add("moe.indices", {tokens_, top_k}, DType::i32);
-    add("moe.gates", {tokens_, top_k}, DType::f32);
-    add("moe.rows", {tokens_, top_k}, DType::i32);
+    const std::int64_t rows = model_.routed_rows(tokens_);
+    router();
+    add("moe.rows", {tokens_, slots}, DType::i32);
     add("moe.permuted", {rows, hidden_}, compute_);
     add("moe.inner", {rows, in_rows_ * width}, compute_);
     if (keeps_cheap()) add("moe.act", {rows, width}, compute_);
@@ -139,12 +140,29 @@ class StashBuilder {
       const std::int64_t shared = model_.num_shared_experts * width;
       add("moe.shared.inner", {tokens_, in_rows_ * shared}, compute_);
       if (keeps_cheap()) add("moe.shared.act", {tokens_, shared}, compute_);
+      if (model_.shared_expert_gate) add("moe.shared.gate", {tokens_, 1}, DType::f32);
     }
+  }
+
+  // Kept under every recompute: a choice is never made again.
+  void router() {
+    const std::int64_t count = model_.num_experts;
+    const std::int64_t slots = model_.router_slots();
+    const bool softmax = model_.router_score == spec::RouterScore::softmax;
+    const bool z_loss = model_.z_loss_coeff > 0;
+    if (model_.router_jitter > 0) add("moe.noise", {tokens_, hidden_}, DType::f32);
+    if (z_loss && !softmax) add("moe.logits", {tokens_, count}, DType::f32);
+    add("moe.scores", {tokens_, count}, DType::f32);
+    if (z_loss || softmax) add("moe.logsumexp", {tokens_}, DType::f32);
+    add("moe.indices", {tokens_, slots}, DType::i32);
+    add("moe.gates", {tokens_, slots}, DType::f32);
+    if (model_.aux_loss_coeff > 0) add("moe.balance", {balance_blocks_, count}, DType::f32);
   }
 
   const ModelConfig& model_;
   spec::RecomputeKind recompute_;
   DType compute_;
+  std::int64_t balance_blocks_;
   std::int64_t tokens_;   // T
   std::int64_t hidden_;   // H
   std::int64_t in_rows_;  // 2: gate and up

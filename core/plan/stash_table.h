@@ -26,18 +26,25 @@
 //   ffn.norm_rstd, ffn.norm_mean, ffn.norm_out, ffn.branch_out, ffn.post_norm_rstd,
 //       ffn.post_norm_mean              as of attention
 //   dense: ffn.inner [T, F or 2F] c   before the activation; ffn.act [T, F] c after it
-//   MoE:   moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss
-//   on)
+//   MoE, R = ModelConfig::routed_rows(T), K = ModelConfig::router_slots():
+//          moe.noise [T, H] f32       on the router's input (jitter only)
+//          moe.logits [T, E] f32      sigmoid with z-loss only
+//          moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss
+//                                     on)
 //          moe.indices [T, K] i32, moe.gates [T, K] f32
-//          moe.rows [T, K] i32        row of each slot in expert order
-//          moe.permuted [T K, H] c    rows sent to experts, by expert then token then k
-//          moe.inner [T K, F or 2F] c, moe.act [T K, F] c (times the gate)
+//          moe.balance [N, E] f32     weights of the balance loss (on only): N = 1 (micro_batch) or
+//                                     micro_batch_size
+//          moe.rows [T, K] i32        row of each slot in expert order, -1: not served
+//          moe.permuted [R, H] c      rows sent to experts, by expert then token then k
+//          moe.inner [R, F or 2F] c, moe.act [R, F] c (times the gate)
 //          moe.offsets [E + 1] i64
 //          moe.shared.inner [T, S F or 2 S F] c, moe.shared.act [T, S F] c (shared experts only)
+//          moe.shared.gate [T, 1] f32 (shared_expert_gate only)
 //   head:  head.x [T, H] c            input of the final norm; head.norm_rstd (and _mean) [T] f32
 //          head.dx [T, H] c           gradient at the norm's output, computed with the loss
 //          (forward)
-//   recompute: selective keeps no norm_out and no act; full keeps attention.x alone of each layer
+//   recompute: selective keeps no norm_out and no act; full keeps attention.x alone of each layer,
+//   and the router's entries, moe.noise to moe.balance: a choice is never made again
 #pragma once
 #include <cstdint>
 #include <string>

@@ -8,8 +8,8 @@ namespace {
 constexpr std::array kCatalog = {
     MetricInfo{"loss", "nat", "Mean cross entropy per target token of the step."},
     MetricInfo{"eval_loss", "nat", "Mean cross entropy per target token on held-out text."},
-    MetricInfo{"balance_loss", "1", "Load-balancing loss of the routers, before its coefficient."},
-    MetricInfo{"z_loss", "1", "Router z-loss, before its coefficient."},
+    MetricInfo{"balance_loss", "1", "Load-balancing loss of the routers, coefficient included."},
+    MetricInfo{"z_loss", "1", "Router z-loss, coefficient included."},
     MetricInfo{"grad_norm", "1", "Global 2-norm of the gradient before clipping."},
     MetricInfo{"learning_rate", "1", "Learning rate of the step."},
     MetricInfo{"tokens", "tokens", "Tokens trained on since the start of the run."},
@@ -28,10 +28,13 @@ constexpr std::array kCatalog = {
     MetricInfo{"process_memory", "B", "Resident memory of the training process."},
     MetricInfo{"host_memory_used", "B", "Memory in use on the host."},
     MetricInfo{"host_power", "W", "Power of the processor packages."},
-    MetricInfo{"expert_load", "tokens", "Tokens each expert received in the step, per MoE layer.",
-               true},
+    MetricInfo{"expert_load", "tokens",
+               "Tokens that chose each expert in the step, before any drop, per MoE layer.", true},
     MetricInfo{"expert_imbalance", "1",
                "Load of the busiest expert over the mean load, in the worst layer."},
+    MetricInfo{"dropped_share", "ratio",
+               "Share of the routers' choices that found their expert full; where experts choose, "
+               "of tokens that none took."},
 };
 
 }  // namespace

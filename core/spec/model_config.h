@@ -19,6 +19,9 @@ enum class ActivationKind : std::uint8_t { swiglu, gelu, relu, gelu_exact, relu_
 enum class QkNormKind : std::uint8_t { none, per_head, full };
 enum class AttentionBias : std::uint8_t { none, qkv, all };
 enum class RouterScore : std::uint8_t { softmax, sigmoid };
+enum class RouterChoice : std::uint8_t { token, expert };
+enum class CapacityPolicy : std::uint8_t { probability, position };
+enum class AuxLossScope : std::uint8_t { micro_batch, sequence, global_batch };
 
 struct ModelConfig {
   int num_layers = 4;
@@ -64,17 +67,37 @@ struct ModelConfig {
   int router_top_k = 0;
   int moe_ffn_hidden_size = 0;  // per expert
   int num_shared_experts = 0;   // each as wide as a routed expert
-  int num_dense_layers = 0;     // leading layers without experts
+  bool shared_expert_gate = false;
+  int num_dense_layers = 0;    // leading layers without experts
+  int moe_layer_interval = 1;  // of the layers behind them, every so many-th has experts
   RouterScore router_score = RouterScore::softmax;
+  RouterChoice router_choice = RouterChoice::token;
   bool router_renormalize = false;
   double routed_scaling_factor = 1.0;
+  int router_num_groups = 1;  // groups of neighbouring experts
+  int router_top_groups = 1;
+  int router_group_best = 2;            // selection scores that make a group's score
+  double expert_capacity_factor = 0.0;  // 0 = dropless
+  CapacityPolicy capacity_policy = CapacityPolicy::probability;
   double aux_loss_coeff = 0.0;
+  AuxLossScope aux_loss_scope = AuxLossScope::micro_batch;
   double z_loss_coeff = 0.0;
   double expert_bias_update_rate = 0.0;  // 0 = no expert bias
+  double router_jitter = 0.0;
   double init_std = 0.02;
   bool operator==(const ModelConfig&) const = default;
 
-  bool is_moe_layer(int layer) const { return num_experts > 0 && layer >= num_dense_layers; }
+  bool is_moe_layer(int layer) const;
+  int num_moe_layers(int end) const;  // among layers [0, end)
+  // Experts a token may be sent to: K, or E when experts choose.
+  int router_slots() const;
+  // Rows an expert serves at most of so many tokens, expert_capacity_factor x K / E of them rounded
+  // up, at least 1; 0 = no limit. Experts that choose have it always, with factor 1 for 0.
+  std::int64_t expert_capacity(std::int64_t num_tokens) const;
+  // Rows of the expert buffers for so many tokens: an upper bound that no imbalance exceeds.
+  std::int64_t routed_rows(std::int64_t num_tokens) const;
+  // Experts that compute for one token, on average and at most.
+  double experts_per_token() const;
   bool gated() const {
     return activation == ActivationKind::swiglu || activation == ActivationKind::geglu;
   }
@@ -339,10 +362,11 @@ struct ModelConfig {
                 .max = 65536,
                 .help = "Routed experts per MoE layer; 0 makes every layer dense."},
           self.num_experts);
-    visit(
-        Field{
-            .name = "router_top_k", .min = 0, .max = 64, .help = "Experts each token is sent to."},
-        self.router_top_k);
+    visit(Field{.name = "router_top_k",
+                .min = 0,
+                .max = 64,
+                .help = "Experts each token is sent to; on average where experts choose."},
+          self.router_top_k);
     visit(Field{.name = "moe_ffn_hidden_size",
                 .min = 0,
                 .max = kBig,
@@ -354,14 +378,33 @@ struct ModelConfig {
                 .max = 64,
                 .help = "Experts that see every token, each as wide as a routed one."},
           self.num_shared_experts);
+    visit(Field{.name = "shared_expert_gate",
+                .help = "Multiply the output of the shared experts by a sigmoid gate of the token.",
+                .source = "Qwen2-MoE, shared_expert_gate"},
+          self.shared_expert_gate);
     visit(Field{.name = "num_dense_layers",
                 .min = 0,
                 .max = 10000,
                 .help = "Leading layers with a dense feed-forward instead of experts."},
           self.num_dense_layers);
+    visit(Field{.name = "moe_layer_interval",
+                .unit = "layers",
+                .min = 1,
+                .max = 10000,
+                .help = "Of the layers behind the leading dense ones, every so many-th has "
+                        "experts; 1 is each."},
+          self.moe_layer_interval);
     visit(Field{.name = "router_score", .help = "softmax over all experts, or sigmoid of each."},
           self.router_score);
-    visit(Field{.name = "router_renormalize", .help = "Divide the chosen scores by their sum."},
+    visit(Field{.name = "router_choice",
+                .help = "token: each token takes its best experts. expert: each expert takes its "
+                        "best tokens of the micro-batch; it sees later tokens, so such a model "
+                        "cannot generate.",
+                .source = "Zhou et al. 2022, Expert Choice Routing"},
+          self.router_choice);
+    visit(Field{.name = "router_renormalize",
+                .help = "Divide the chosen scores by their sum; with softmax scores this is the "
+                        "softmax over the chosen logits, taken after top-k."},
           self.router_renormalize);
     visit(Field{.name = "routed_scaling_factor",
                 .min = 0,
@@ -369,6 +412,36 @@ struct ModelConfig {
                 .step = 0.1,
                 .help = "Factor on the output of the routed experts."},
           self.routed_scaling_factor);
+    visit(Field{.name = "router_num_groups",
+                .min = 1,
+                .max = 65536,
+                .help = "Groups of neighbouring experts; a token chooses within the best of them.",
+                .source = "DeepSeek-V2, 2024, section 2.2.2; DeepSeek-V3, 2024, section 2.1.2"},
+          self.router_num_groups);
+    visit(Field{.name = "router_top_groups",
+                .min = 1,
+                .max = 65536,
+                .help = "Groups whose experts a token may choose."},
+          self.router_top_groups);
+    visit(Field{.name = "router_group_best",
+                .min = 1,
+                .max = 64,
+                .help = "Best selection scores of a group that add up to the group's score: 2 in "
+                        "DeepSeek-V3, 1 in DeepSeek-V2."},
+          self.router_group_best);
+    visit(Field{.name = "expert_capacity_factor",
+                .min = 0,
+                .max = 1000,
+                .step = 0.25,
+                .help = "Rows an expert serves in training, over the mean load; what does not fit "
+                        "contributes nothing. 0 serves every choice (dropless). Evaluation drops "
+                        "nothing.",
+                .source = "Fedus et al. 2021, Switch Transformers, eq. 3"},
+          self.expert_capacity_factor);
+    visit(Field{.name = "capacity_policy",
+                .help = "Who is served when an expert is full: the choices with the largest gates "
+                        "(probability) or the first tokens (position)."},
+          self.capacity_policy);
     visit(Field{.name = "aux_loss_coeff",
                 .min = 0,
                 .max = 100,
@@ -376,6 +449,12 @@ struct ModelConfig {
                 .help = "Weight of the load-balance loss.",
                 .source = "Fedus et al. 2021, Switch Transformers, eq. 4"},
           self.aux_loss_coeff);
+    visit(Field{.name = "aux_loss_scope",
+                .help = "Tokens over which load is balanced: of a micro_batch, of each sequence, "
+                        "or of the step so far over all replicas (global_batch). The last two do "
+                        "not depend on micro-batches and replicas.",
+                .source = "DeepSeek-V3, 2024, eq. 17; Qiu et al. 2025, Demons in the Detail"},
+          self.aux_loss_scope);
     visit(Field{.name = "z_loss_coeff",
                 .min = 0,
                 .max = 100,
@@ -383,6 +462,14 @@ struct ModelConfig {
                 .help = "Weight of the router z-loss.",
                 .source = "Zoph et al. 2022, ST-MoE, eq. 5"},
           self.z_loss_coeff);
+    visit(Field{.name = "router_jitter",
+                .min = 0,
+                .max = 0.99,
+                .step = 0.01,
+                .help = "In training the router's input is multiplied by uniform noise in "
+                        "[1 - jitter, 1 + jitter].",
+                .source = "Fedus et al. 2021, Switch Transformers, section 2.4"},
+          self.router_jitter);
     visit(Field{.name = "expert_bias_update_rate",
                 .min = 0,
                 .max = 1,
@@ -438,5 +525,18 @@ struct EnumNames<spec::AttentionBias> {
 template <>
 struct EnumNames<spec::RouterScore> {
   static constexpr std::array<std::string_view, 2> value = {"softmax", "sigmoid"};
+};
+template <>
+struct EnumNames<spec::RouterChoice> {
+  static constexpr std::array<std::string_view, 2> value = {"token", "expert"};
+};
+template <>
+struct EnumNames<spec::CapacityPolicy> {
+  static constexpr std::array<std::string_view, 2> value = {"probability", "position"};
+};
+template <>
+struct EnumNames<spec::AuxLossScope> {
+  static constexpr std::array<std::string_view, 3> value = {"micro_batch", "sequence",
+                                                            "global_batch"};
 };
 }  // namespace tera

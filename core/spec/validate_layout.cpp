@@ -50,7 +50,7 @@ void check_tensor_axis(const RunSpec& spec, Findings& findings) {
       must_divide(findings, kAxis, size, "model.num_key_value_heads", kv_heads);
     }
   }
-  if (m.num_experts == 0 || m.num_dense_layers > 0) {
+  if (m.num_moe_layers(m.num_layers) < m.num_layers) {
     must_divide(findings, kAxis, size, "model.ffn_hidden_size", m.ffn_hidden_size);
   }
   if (m.num_experts > 0 && m.num_shared_experts > 0) {

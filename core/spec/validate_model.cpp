@@ -123,60 +123,6 @@ void check_positions(const ModelConfig& m, Findings& findings) {
   }
 }
 
-void check_experts(const ModelConfig& m, Findings& findings) {
-  const bool has_dense = m.num_experts == 0 || m.num_dense_layers > 0;
-  if (has_dense && m.ffn_hidden_size < 1) {
-    findings.error(
-        "model.ffn_hidden_size",
-        m.num_experts == 0 ? "0, but a model without experts needs it"
-                           : fmt::format("0, but {} leading layers are dense", m.num_dense_layers),
-        fmt::format("use about {}",
-                    (m.gated() ? 8 * m.hidden_size / 3 + 63 : 4 * m.hidden_size) / 64 * 64));
-  }
-  if (m.num_experts == 0) {
-    if (m.router_top_k > 0 || m.num_shared_experts > 0 || m.moe_ffn_hidden_size > 0) {
-      findings.warning("model.num_experts",
-                       "0 makes every layer dense; the settings of experts have no effect",
-                       "set model.num_experts, or remove router_top_k, moe_ffn_hidden_size and "
-                       "num_shared_experts");
-    }
-    return;
-  }
-  if (m.router_top_k < 1) {
-    findings.error("model.router_top_k",
-                   fmt::format("0, but the model has {} experts", m.num_experts),
-                   fmt::format("use {}", std::min(m.num_experts, 2)));
-  } else if (m.router_top_k > m.num_experts) {
-    findings.error(
-        "model.router_top_k",
-        fmt::format("{} is more than model.num_experts = {}", m.router_top_k, m.num_experts),
-        fmt::format("use at most {}", m.num_experts));
-  }
-  if (m.moe_ffn_hidden_size < 1) {
-    findings.error("model.moe_ffn_hidden_size",
-                   fmt::format("0, but the model has {} experts", m.num_experts),
-                   fmt::format("use about {}", std::max(64, m.hidden_size / 64 * 64)));
-  }
-  if (m.num_dense_layers >= m.num_layers) {
-    findings.error("model.num_dense_layers",
-                   fmt::format("{} leaves none of the {} layers with experts", m.num_dense_layers,
-                               m.num_layers),
-                   fmt::format("use at most {}, or num_experts 0", m.num_layers - 1));
-  }
-  if (m.z_loss_coeff > 0 && m.router_score == RouterScore::sigmoid) {
-    findings.error("model.z_loss_coeff",
-                   "the z-loss needs a softmax router, but model.router_score is sigmoid",
-                   "use z_loss_coeff 0");
-  }
-  if (m.aux_loss_coeff == 0 && m.expert_bias_update_rate == 0 && m.num_experts > m.router_top_k) {
-    findings.warning("model.aux_loss_coeff", "nothing balances the experts: some may never be used",
-                     "use aux_loss_coeff 0.01, or expert_bias_update_rate 0.001");
-  }
-  if (m.ffn_bias) {
-    findings.note("model.ffn_bias", "experts have no biases; dense layers do", "");
-  }
-}
-
 // Sizes whose products no longer fit 64-bit counts are mistakes; found before anything is
 // multiplied.
 void check_size(const RunSpec& spec, Findings& findings) {
@@ -200,8 +146,10 @@ void check_size(const RunSpec& spec, Findings& findings) {
         "check hidden_size, num_layers, num_experts and the widths");
   }
   const double tokens = double{1} * spec.layout.micro_batch_size * spec.training.seq_length;
-  const double row = 2.0 * m.moe_ffn_hidden_size * std::max(1, m.router_top_k) + m.num_experts +
-                     2.0 * m.ffn_hidden_size + hidden * (4.0 + m.router_top_k) +
+  // Of one token: what its experts keep, its scores and slots, and what every layer keeps.
+  const double experts_per_token = std::max(1, m.router_slots());
+  const double row = (2.0 * m.moe_ffn_hidden_size + hidden) * experts_per_token +
+                     4.0 * m.num_experts + 2.0 * m.ffn_hidden_size + 4.0 * hidden +
                      attention / std::max(1.0, hidden);
   constexpr double kMaxActivations = 1e17;
   if (tokens * row * m.num_layers > kMaxActivations) {

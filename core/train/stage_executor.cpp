@@ -36,11 +36,11 @@ nn::Batch StageExecutor::upload(const data::HostBatch& host) const {
 
 StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
                                const std::vector<data::HostBatch>& micro_batches,
-                               std::int64_t global_targets,
-                               std::int64_t global_micro_batches) {
+                               const Step& step) {
   struct InFlight {
     nn::Batch batch;
     std::unique_ptr<nn::Stash> stash;
+    std::int64_t first_sequence = 0;
   };
   std::map<int, InFlight> in_flight;
   StageResult result;
@@ -48,16 +48,23 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
   const auto pass_of = [&](InFlight& work) {
     return nn::Pass{.batch = work.batch,
                     .stash = *work.stash,
-                    .loss_scale = 1.0 / static_cast<double>(global_targets),
-                    .batch_share = 1.0 / static_cast<double>(global_micro_batches),
-                    .router_stats = &result.router};
+                    .loss_scale = 1.0 / static_cast<double>(step.global_targets),
+                    .batch_share = 1.0 / static_cast<double>(step.global_micro_batches),
+                    .router_stats = &result.router,
+                    .training = nn::TrainingPlace{.seed = step.seed,
+                                                  .step = step.number,
+                                                  .first_sequence = work.first_sequence,
+                                                  .replicas = step.replicas}};
   };
+  const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
+  const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
   for (const plan::PipelineAction& action : actions) {
     const double start = now_s();
     if (action.work == plan::Work::forward) {
       const data::HostBatch& host = micro_batches.at(static_cast<std::size_t>(action.micro_batch));
       InFlight& work = in_flight[action.micro_batch];
-      work = {upload(host), std::make_unique<nn::Stash>(*backend_)};
+      const std::int64_t before = std::int64_t{action.micro_batch} * num_replicas + replica;
+      work = {upload(host), std::make_unique<nn::Stash>(*backend_), before * host.batch_size};
       nn::Pass pass = pass_of(work);
       result.loss_sum += model_->forward(pass, true);
       result.num_targets += host.num_targets;

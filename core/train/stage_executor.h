@@ -22,12 +22,19 @@ class StageExecutor {
  public:
   StageExecutor(nn::Model& model, Backend& backend) : model_(&model), backend_(&backend) {}
 
-  // Runs all actions in order; gradients are added to the store. global_targets scales the loss,
-  // global_micro_batches the auxiliary losses (each micro-batch counts the same).
+  // What the micro-batches of a step share.
+  struct Step {
+    std::int64_t global_targets = 0;        // scales the loss
+    std::int64_t global_micro_batches = 0;  // scales the auxiliary losses: each counts the same
+    std::uint64_t seed = 0;
+    std::int64_t number = 0;                 // optimizer steps before
+    comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
+  };
+  // Runs all actions in order; gradients are added to the store. Forwards are in the order of the
+  // micro-batches.
   StageResult run(const std::vector<plan::PipelineAction>& actions,
                   const std::vector<data::HostBatch>& micro_batches,
-                  std::int64_t global_targets,
-                  std::int64_t global_micro_batches);
+                  const Step& step);
 
   // Loss sum over the targets of a batch, without gradients.
   double evaluate(const data::HostBatch& batch);

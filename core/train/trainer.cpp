@@ -127,7 +127,11 @@ class RankTrainer {
     const std::int64_t global_micro_batches =
         spec_.num_micro_batches() * spec_.layout.data_parallel_size;
     StageResult result = executor_.run(schedule_.front(), batches.micro_batches,
-                                       batches.global_targets, global_micro_batches);
+                                       {.global_targets = batches.global_targets,
+                                        .global_micro_batches = global_micro_batches,
+                                        .seed = spec_.seed,
+                                        .number = state_.step,
+                                        .replicas = &world_});
 
     const Clock::time_point sync_begin = Clock::now();
     sum_gradients(params_, world_);
@@ -183,6 +187,8 @@ class RankTrainer {
     for (const nn::RouterStats& stats : result.router) {
       values.push_back(stats.balance_loss);
       values.push_back(stats.z_loss);
+      values.push_back(static_cast<double>(stats.dropped));
+      values.push_back(static_cast<double>(stats.offered));
       for (const std::int64_t count : stats.expert_tokens)
         values.push_back(static_cast<double>(count));
     }
@@ -197,6 +203,8 @@ class RankTrainer {
     for (nn::RouterStats& stats : result.router) {
       stats.balance_loss = *at++;
       stats.z_loss = *at++;
+      stats.dropped = static_cast<std::int64_t>(*at++);
+      stats.offered = static_cast<std::int64_t>(*at++);
       for (std::int64_t& count : stats.expert_tokens)
         count = static_cast<std::int64_t>(*at++);
     }
@@ -219,11 +227,15 @@ class RankTrainer {
     double balance = 0;
     double z = 0;
     double imbalance = 0;
+    double dropped = 0;
+    double offered = 0;
     for (std::size_t layer = 0; layer < result.router.size(); ++layer) {
       const nn::RouterStats& stats = result.router[layer];
       if (stats.expert_tokens.empty()) continue;
       balance += stats.balance_loss;
       z += stats.z_loss;
+      dropped += static_cast<double>(stats.dropped);
+      offered += static_cast<double>(stats.offered);
       std::vector<double> load(stats.expert_tokens.begin(), stats.expert_tokens.end());
       double total = 0;
       for (const double tokens : load)
@@ -238,6 +250,8 @@ class RankTrainer {
       record.values.insert(
           record.values.end(),
           {{"balance_loss", balance}, {"z_loss", z}, {"expert_imbalance", imbalance}});
+      if (spec_.model.expert_capacity(1) > 0)
+        record.values.emplace_back("dropped_share", dropped / offered);
     }
     return record;
   }

@@ -51,8 +51,7 @@ std::vector<ModelBlock> modelBlocks(const spec::ModelConfig& model) {
                     .body = BlockDiagram::tr("%1 tokens × %2")
                                 .arg(number(model.vocab_size), number(model.hidden_size)),
                     .field = "model.vocab_size"});
-  const int dense =
-      model.num_experts > 0 ? std::min(model.num_dense_layers, model.num_layers) : model.num_layers;
+  const int dense = model.num_layers - model.num_moe_layers(model.num_layers);
   if (dense > 0) {
     blocks.push_back({.title = BlockDiagram::tr("%1 × dense block").arg(number(dense)),
                       .attention = attentionText(model),

@@ -29,6 +29,7 @@ const OpTable& cpu_ops() {
     ops.cross_entropy = cpu::cross_entropy;
     ops.add = cpu::add;
     ops.scale = cpu::scale;
+    ops.multiply = cpu::multiply;
     ops.copy = cpu::copy;
     ops.zero = cpu::zero;
     ops.sum_of_squares = cpu::sum_of_squares;

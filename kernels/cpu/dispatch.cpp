@@ -15,9 +15,11 @@ void moe_permute(const Context& context, View x, View rows, View y) {
   const auto* row = rows.as<const std::int32_t>();
   for_ranges(context, dims.rows, row_grain(dims.cols),
              [&](std::int64_t begin, std::int64_t end, int) {
-               for (std::int64_t slot = begin * top_k; slot < end * top_k; ++slot)
+               for (std::int64_t slot = begin * top_k; slot < end * top_k; ++slot) {
+                 if (row[slot] < 0) continue;
                  std::copy_n(x.as<const std::byte>() + slot / top_k * bytes, bytes,
                              y.as<std::byte>() + row[slot] * bytes);
+               }
              });
 }
 
@@ -35,8 +37,10 @@ void moe_unpermute(const Context& context, View y, View rows, View x, bool accum
                  if (x.dtype == DType::f32) {
                    float* to = x.as<float>() + t * width;
                    if (!accumulate) std::fill_n(to, width, 0.0F);
-                   for (std::int64_t k = 0; k < top_k; ++k)
-                     add_row_f32(y.as<const float>() + row[t * top_k + k] * width, to, width);
+                   for (std::int64_t k = 0; k < top_k; ++k) {
+                     const std::int64_t r = row[t * top_k + k];
+                     if (r >= 0) add_row_f32(y.as<const float>() + r * width, to, width);
+                   }
                    continue;
                  }
                  if (accumulate) {
@@ -44,8 +48,10 @@ void moe_unpermute(const Context& context, View y, View rows, View x, bool accum
                  } else {
                    std::fill_n(sum, width, 0.0F);
                  }
-                 for (std::int64_t k = 0; k < top_k; ++k)
-                   add_row_bf16(y.as<const Bf16>() + row[t * top_k + k] * width, sum, width);
+                 for (std::int64_t k = 0; k < top_k; ++k) {
+                   const std::int64_t r = row[t * top_k + k];
+                   if (r >= 0) add_row_bf16(y.as<const Bf16>() + r * width, sum, width);
+                 }
                  round_row(sum, x.as<Bf16>() + t * width, width, false);
                }
              });

@@ -1,4 +1,4 @@
-// Sums, multiples, copies and the sum of squares: bound by memory, so the work is to keep loads and
+// Sums, products, copies and the sum of squares: bound by memory, so the work is to keep loads and
 // stores wide.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
@@ -155,6 +155,21 @@ void scale(const Context& context, View x, double factor, View y) {
       HWY_DYNAMIC_DISPATCH(scale_bf16)
       (x.as<const Bf16>() + begin, by, end - begin, y.as<Bf16>() + begin);
     }
+  });
+}
+
+// Ranges through the reference: only noise on a router's input is multiplied.
+void multiply(const Context& context, View x, View factors, View y, bool accumulate) {
+  const std::int64_t n = contract::check_multiply(x, factors, y);
+  const auto range = [](const View& v, std::int64_t begin, std::int64_t end) {
+    View part = flat(v);
+    part.data = v.as<std::byte>() + begin * dtype_bytes(v.dtype);
+    part.shape[0] = end - begin;
+    return part;
+  };
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    ref::multiply(context, range(x, begin, end), range(factors, begin, end), range(y, begin, end),
+                  accumulate);
   });
 }
 

@@ -1,4 +1,4 @@
-// Sums, multiples, copies between dtypes, zeroing and the sum of squares.
+// Sums, products, copies between dtypes, zeroing and the sum of squares.
 #include <cstring>
 
 #include "kernels/contract.h"
@@ -41,6 +41,18 @@ void scale(const Context&, View x, double factor, View y) {
   with_compute_type(x.dtype, [&]<class C, class A>() {
     for (std::int64_t i = 0; i < n; ++i)
       store(y.as<C>()[i], factor * load(x.as<const C>()[i]));
+  });
+}
+
+void multiply(const Context&, View x, View factors, View y, bool accumulate) {
+  const std::int64_t n = contract::check_multiply(x, factors, y);
+  with_compute_type(x.dtype, [&]<class X, class A>() {
+    with_compute_type(y.dtype, [&]<class Y, class YA>() {
+      for (std::int64_t i = 0; i < n; ++i) {
+        const double product = load(x.as<const X>()[i]) * load(factors.as<const A>()[i]);
+        store(y.as<Y>()[i], accumulate ? load(y.as<Y>()[i]) + product : product);
+      }
+    });
   });
 }
 

@@ -31,6 +31,7 @@ const OpTable& ref_ops() {
       .cross_entropy = ref::cross_entropy,
       .add = ref::add,
       .scale = ref::scale,
+      .multiply = ref::multiply,
       .copy = ref::copy,
       .zero = ref::zero,
       .sum_of_squares = ref::sum_of_squares,

@@ -1,7 +1,8 @@
 // Scores of the experts, the choice of K of them, and the gradient back to the logits.
+// Experts outside the best groups are not chosen, as if their selection score were -infinity.
 // Backward: gates scaling s_k / S give ds_k = (scaling dg_k - sum_j dg_j g_j) / S when renormalised
 // over the chosen (S = their sum), else scaling dg_k; softmax dz = s (ds - <ds, s>), sigmoid
-// dz = ds s (1 - s).
+// dz = ds s (1 - s); z-loss dz += 2 z_coeff lse softmax(z).
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -13,6 +14,9 @@
 
 namespace tera::kernels::ref {
 namespace {
+
+// Added to sums that are divided by: sigmoid scores may all be 0. As in DeepSeek-V3's router.
+constexpr double kSmallestSum = 1e-20;
 
 // Position of the highest value not yet taken, the lowest position among equals.
 std::int64_t best_free(const std::vector<double>& values, const std::vector<bool>& taken) {
@@ -40,6 +44,37 @@ double score(std::vector<double>& z, RouterType type) {
   return logsumexp;
 }
 
+// Groups of neighbours are scored by the sum of their best values; marks every expert outside the
+// top groups as taken, so that it cannot be chosen.
+template <class A>
+void exclude_groups(const std::vector<double>& selection,
+                    const RouterOptions& options,
+                    std::vector<bool>& taken) {
+  const auto num_groups = static_cast<std::size_t>(options.num_groups);
+  const std::size_t size = selection.size() / num_groups;
+  std::vector<double> group(size);
+  std::vector<double> group_scores(num_groups);
+  const auto begin_of = [&](std::size_t g) {
+    return selection.begin() + static_cast<std::ptrdiff_t>(g * size);
+  };
+  for (std::size_t g = 0; g < num_groups; ++g) {
+    group.assign(begin_of(g), begin_of(g + 1));
+    std::vector<bool> counted(size);
+    A sum = 0;  // in the stored type: ties are the same on every backend
+    for (std::int64_t n = 0; n < std::min(options.group_best, std::ssize(group)); ++n) {
+      const auto best = static_cast<std::size_t>(best_free(group, counted));
+      counted[best] = true;
+      sum += static_cast<A>(group[best]);
+    }
+    group_scores[g] = load(sum);
+  }
+  std::vector<bool> kept(num_groups);
+  for (std::int64_t n = 0; n < options.top_groups; ++n)
+    kept[static_cast<std::size_t>(best_free(group_scores, kept))] = true;
+  for (std::size_t e = 0; e < selection.size(); ++e)
+    taken[e] = !kept[e / size];
+}
+
 }  // namespace
 
 void router_forward(const Context&,
@@ -50,7 +85,8 @@ void router_forward(const Context&,
                     View indices,
                     View gates,
                     View logsumexp) {
-  const auto dims = contract::check_router_forward(logits, bias, scores, indices, gates, logsumexp);
+  const auto dims =
+      contract::check_router_forward(logits, bias, options, scores, indices, gates, logsumexp);
   const std::int64_t tokens = dims.tokens;
   const std::int64_t experts = dims.experts;
   const std::int64_t top_k = dims.top_k;
@@ -70,6 +106,7 @@ void router_forward(const Context&,
             load(static_cast<A>(stored + (bias.present() ? bias.as<const A>()[e] : A(0))));
       }
       taken.assign(taken.size(), false);
+      if (options.num_groups > 1) exclude_groups<A>(selection, options, taken);
       double chosen = 0;
       for (std::int64_t k = 0; k < top_k; ++k) {
         const std::int64_t e = best_free(selection, taken);
@@ -79,13 +116,15 @@ void router_forward(const Context&,
       }
       for (std::int64_t k = 0; k < top_k; ++k) {
         const auto e = static_cast<std::size_t>(row<std::int32_t>(indices, t)[k]);
-        store(row<A>(gates, t)[k], options.scaling * s[e] / (options.renormalize ? chosen : 1.0));
+        store(row<A>(gates, t)[k],
+              options.scaling * s[e] / (options.renormalize ? chosen + kSmallestSum : 1.0));
       }
     }
   });
 }
 
 void router_backward(const Context&,
+                     View logits,
                      View scores,
                      View indices,
                      View gates,
@@ -95,16 +134,18 @@ void router_backward(const Context&,
                      double z_coeff,
                      RouterOptions options,
                      View dlogits) {
-  const auto dims = contract::check_router_backward(scores, indices, gates, logsumexp, dgates,
-                                                    balance, z_coeff, options, dlogits);
+  const auto dims = contract::check_router_backward(logits, scores, indices, gates, logsumexp,
+                                                    dgates, balance, z_coeff, options, dlogits);
   const std::int64_t tokens = dims.tokens;
   const std::int64_t experts = dims.experts;
   const std::int64_t top_k = dims.top_k;
   const auto n = static_cast<std::size_t>(experts);
   std::vector<double> s(n);
   std::vector<double> ds(n);
-  std::vector<double> share_grad(n);
-  if (balance.present()) load_row(balance, 0, experts, share_grad.data());
+  std::vector<double> share_grad(n);  // zeros without a balance loss
+  std::vector<double> z(n);
+  const bool softmax = options.type == RouterType::softmax;
+  const std::int64_t per_row = balance.present() ? tokens / balance.shape[0] : 1;
   const auto dot = [n](const std::vector<double>& a, const std::vector<double>& b) {
     double sum = 0;
     for (std::size_t e = 0; e < n; ++e)
@@ -114,6 +155,8 @@ void router_backward(const Context&,
   with_accumulate_type(scores.dtype, [&]<class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
       load_row(scores, t * scores.strides[0], experts, s.data());
+      if (balance.present())
+        load_row(balance, t / per_row * balance.strides[0], experts, share_grad.data());
       const std::int32_t* chosen = row<const std::int32_t>(indices, t);
       const A* g = row<const A>(gates, t);
       const A* dg = row<const A>(dgates, t);
@@ -126,21 +169,21 @@ void router_backward(const Context&,
       double total = 0;
       for (const double value : s)
         total += value;
-      const bool shares = options.type == RouterType::sigmoid;
-      const double mean_share_grad = shares ? dot(share_grad, s) / total : 0.0;
+      total += kSmallestSum;
+      const double mean_share_grad = softmax ? 0.0 : dot(share_grad, s) / total;
       for (std::size_t e = 0; e < n; ++e)
-        ds[e] = shares ? (share_grad[e] - mean_share_grad) / total : share_grad[e];
-      if (!balance.present()) ds.assign(n, 0.0);
+        ds[e] = softmax ? share_grad[e] : (share_grad[e] - mean_share_grad) / total;
       for (std::int64_t k = 0; k < top_k; ++k) {
         const double scaled = options.scaling * load(dg[k]);
         ds[static_cast<std::size_t>(chosen[k])] +=
-            options.renormalize ? (scaled - inner) / chosen_sum : scaled;
+            options.renormalize ? (scaled - inner) / (chosen_sum + kSmallestSum) : scaled;
       }
-      const double mean_ds = options.type == RouterType::softmax ? dot(ds, s) : 0.0;
-      const double z = z_coeff != 0 ? 2.0 * z_coeff * load(logsumexp.as<const A>()[t]) : 0.0;
+      const double mean_ds = softmax ? dot(ds, s) : 0.0;
+      const double lse = z_coeff != 0 ? load(logsumexp.as<const A>()[t]) : 0.0;
+      if (z_coeff != 0 && !softmax) load_row(logits, t * logits.strides[0], experts, z.data());
       for (std::size_t e = 0; e < n; ++e) {
-        const double dz = options.type == RouterType::softmax ? s[e] * (ds[e] - mean_ds + z)
-                                                              : ds[e] * s[e] * (1.0 - s[e]);
+        double dz = softmax ? s[e] * (ds[e] - mean_ds) : ds[e] * s[e] * (1.0 - s[e]);
+        if (z_coeff != 0) dz += 2.0 * z_coeff * lse * (softmax ? s[e] : std::exp(z[e] - lse));
         store(row<A>(dlogits, t)[e], dz);
       }
     }

@@ -242,6 +242,50 @@ TEST_F(RunCommands, TrainStreamsRecordsAndSaysWhenNothingIsLeft) {
   EXPECT_NE(again.out.find("all 20 steps are done"), std::string::npos) << again.out;
 }
 
+TEST_F(RunCommands, ADenseCheckpointIsUpcycledToExperts) {
+  const std::vector<std::string> dense = {
+      "--set", "model.num_experts=0",      "--set", "model.ffn_hidden_size=32",
+      "--set", "model.router_top_k=0",     "--set", "model.moe_ffn_hidden_size=0",
+      "--set", "training.eval_interval=1", "--set", "training.eval_sequences=4",
+      "--set", "training.num_steps=6"};
+  std::vector<std::string> train = {"train", spec_file(), "--json"};
+  train.insert(train.end(), dense.begin(), dense.end());
+  const ProgramResult trained = run_teragpt(train);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const auto last_line = [](const std::string& text) {
+    return json::parse(text.substr(text.rfind('\n', text.size() - 2) + 1));
+  };
+  const double dense_loss = last_line(trained.out).at("eval_loss");
+  const std::string source = json_of({"runs"}).at("runs").at(0).at("id");
+
+  const std::string run = (root_ / "upcycled").string();
+  const std::vector<std::string> upcycle = {"ckpt",  "upcycle",
+                                            source,  spec_file(),
+                                            "-o",    run,
+                                            "--set", "model.router_renormalize=true",
+                                            "--set", "training.learning_rate=0",
+                                            "--set", "training.min_learning_rate=0",
+                                            "--set", "training.eval_interval=1",
+                                            "--set", "training.eval_sequences=4"};
+  const json made = json_of(upcycle);
+  EXPECT_EQ(made.at("path"), run);
+  EXPECT_EQ(made.at("source_step"), 6);
+  EXPECT_EQ(made.at("keeps_outputs"), true);
+  const ProgramResult resumed =
+      run_teragpt({"train", "--run", run, "--resume", "--steps", "1", "--json"});
+  ASSERT_EQ(resumed.exit_code, 75) << resumed.err;
+  // Nothing is learnt at rate 0: the experts compute what the dense model did, up to rounding.
+  EXPECT_NEAR(last_line(resumed.out).at("eval_loss").get<double>(), dense_loss, 1e-5);
+
+  EXPECT_NE(run_teragpt(upcycle).exit_code, 0) << "the run exists";
+  const ProgramResult wrong =
+      run_teragpt({"ckpt", "upcycle", source, spec_file(), "-o", (root_ / "other").string(),
+                   "--set", "model.moe_ffn_hidden_size=48"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_NE(wrong.err.find("moe_ffn_hidden_size: got 48"), std::string::npos) << wrong.err;
+  EXPECT_FALSE(fs::exists(root_ / "other"));
+}
+
 TEST_F(RunCommands, OutputThatIsLostIsNotSuccess) {
   const std::string command = std::string(std::getenv("TERA_BINARY_DIR")) +
                               "/app/teragpt/teragpt init --list 2> /dev/null > ";

@@ -170,13 +170,70 @@ TEST_P(BothTables, ChooseValidExpertsAmongNaN) {
 TEST_P(BothTables, SortSlotsByExpertThenToken) {
   Buffer offsets(DType::i64, {4});
   Buffer rows(DType::i32, {3, 2});
-  ops_.moe_dispatch(context_, i32({3, 2}, {2, 0, 0, 2, 2, 0}), offsets, rows);
+  ops_.moe_dispatch(context_, i32({3, 2}, {2, 0, 0, 2, 2, 0}), View{}, 0, offsets, rows);
   const double expected_offsets[] = {0, 3, 3, 6};
   const double expected_rows[] = {3, 0, 1, 4, 5, 2};
   for (std::int64_t i = 0; i < 4; ++i)
     EXPECT_EQ(offsets.get(i), expected_offsets[i]);
   for (std::int64_t i = 0; i < 6; ++i)
     EXPECT_EQ(rows.get(i), expected_rows[i]);
+}
+
+// Groups {0, 1}, {2, 3}, {4, 5}: the best expert is in the first, the best sum of two in the
+// second.
+TEST_P(BothTables, ChooseWithinTheBestGroups) {
+  const Buffer logits = f32({1, 6}, {3.0, -2.0, 2.0, 1.9, 0.5, 0.4});
+  const auto chosen = [&](std::int64_t top_groups, std::int64_t group_best) {
+    Buffer scores(DType::f32, {1, 6});
+    Buffer indices(DType::i32, {1, 2});
+    Buffer gates(DType::f32, {1, 2});
+    const RouterOptions options{RouterType::sigmoid, false, 1.0, 3, top_groups, group_best};
+    ops_.router_forward(context_, logits, View{}, options, scores, indices, gates, View{});
+    return std::pair(indices.get(0), indices.get(1));
+  };
+  EXPECT_EQ(chosen(3, 2), std::pair(0.0, 2.0));  // every group: as without groups
+  EXPECT_EQ(chosen(1, 2), std::pair(2.0, 3.0));  // 0.88 + 0.87 beats 0.62 + 0.60 and 0.95 + 0.12
+  EXPECT_EQ(chosen(1, 1), std::pair(0.0, 1.0));
+  EXPECT_EQ(chosen(2, 2), std::pair(2.0, 3.0));  // the third group is second: 0.62 + 0.60
+}
+
+TEST_P(BothTables, ServeTheLargestGatesOrTheFirstTokens) {
+  const Buffer indices = i32({4, 2}, {1, 0, 1, 2, 0, 1, 1, 0});
+  Buffer offsets(DType::i64, {4});
+  Buffer rows(DType::i32, {4, 2});
+  const auto served = [&](const View& priority, std::int64_t capacity) {
+    ops_.moe_dispatch(context_, indices, priority, capacity, offsets, rows);
+    std::vector<double> values;
+    for (std::int64_t i = 0; i < 8; ++i)
+      values.push_back(rows.get(i));
+    return values;
+  };
+  // Expert 0 has slots 1, 4, 7, expert 1 slots 0, 2, 5, 6, expert 2 slot 3.
+  EXPECT_EQ(served(View{}, 2), (std::vector<double>{2, 0, 3, 4, 1, -1, -1, -1}));
+  EXPECT_EQ(offsets.get(1), 2);
+  EXPECT_EQ(offsets.get(2), 4);
+  EXPECT_EQ(offsets.get(3), 5);
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const Buffer gates = f32({4, 2}, {0.5, 0.1, 0.9, 0.1, 0.3, 0.9, 0.5, nan});
+  EXPECT_EQ(served(gates, 1), (std::vector<double>{-1, -1, 1, 2, 0, -1, -1, -1}));
+  EXPECT_EQ(served(gates, 3), (std::vector<double>{3, 0, 4, 6, 1, 5, -1, 2}));
+  EXPECT_EQ(served(gates, 4), served(gates, 0));
+}
+
+// Scores that underflow to 0: the gates are 0, not 0 / 0.
+TEST_P(BothTables, RenormaliseScoresOfZero) {
+  const Buffer logits = f32({1, 3}, {-200, -300, -400});
+  Buffer scores(DType::f32, {1, 3});
+  Buffer indices(DType::i32, {1, 2});
+  Buffer gates(DType::f32, {1, 2});
+  const RouterOptions options{RouterType::sigmoid, true, 1.0};
+  ops_.router_forward(context_, logits, View{}, options, scores, indices, gates, View{});
+  Buffer dlogits = f32({1, 3}, {7, 7, 7});
+  ops_.router_backward(context_, View{}, scores, indices, gates, View{}, f32({1, 2}, {1, 1}),
+                       f32({1, 3}, {1, 2, 3}), 0.0, options, dlogits);
+  for (std::int64_t e = 0; e < 3; ++e)
+    EXPECT_NEAR(dlogits.get(e), 0.0, 1e-10);
+  EXPECT_NEAR(gates.get(0), 0.0, 1e-10);
 }
 
 TEST_P(BothTables, LetNaNAndInfinityThroughTheSumOfSquares) {

@@ -1,61 +1,9 @@
 // Every backward op of the reference against central differences of its forward op in f64: the loss
 // is sum_i weight_i output_i with random weights, whose gradient the backward op must give.
-#include <cmath>
-#include <functional>
-#include <random>
-
-#include <gtest/gtest.h>
-
-#include "kernels/ops.h"
-#include "tests/kernels/support/buffer.h"
+#include "tests/kernels/support/gradient.h"
 
 namespace tera::kernels::test {
 namespace {
-
-const OpTable& ops = ref_ops();
-const Context kContext;
-
-Buffer normal(std::vector<std::int64_t> shape, unsigned seed, double scale = 1.0) {
-  std::mt19937 rng(seed);
-  Buffer buffer(DType::f64, std::move(shape));
-  buffer.fill_normal(rng, scale);
-  return buffer;
-}
-
-Buffer zeros(std::vector<std::int64_t> shape) {
-  return {DType::f64, std::move(shape)};
-}
-
-Buffer integers(std::vector<std::int64_t> shape, const std::vector<double>& values) {
-  Buffer buffer(DType::i32, std::move(shape));
-  buffer.assign(values);
-  return buffer;
-}
-
-double dot(const Buffer& a, const Buffer& b) {
-  double sum = 0;
-  for (std::int64_t i = 0; i < a.size(); ++i)
-    sum += a.get(i) * b.get(i);
-  return sum;
-}
-
-// Central differences with step 1e-5 are off by about h^2 = 1e-10 of the third derivative and
-// 1e-16 / h = 1e-11 of the loss; 1e-7 of the largest gradient leaves room for both.
-void expect_gradient(Buffer& input, const Buffer& gradient, const std::function<double()>& loss) {
-  constexpr double kStep = 1e-5;
-  double scale = 1;
-  for (std::int64_t i = 0; i < gradient.size(); ++i)
-    scale = std::max(scale, std::abs(gradient.get(i)));
-  for (std::int64_t i = 0; i < input.size(); ++i) {
-    const double value = input.get(i);
-    input.set(i, value + kStep);
-    const double above = loss();
-    input.set(i, value - kStep);
-    const double below = loss();
-    input.set(i, value);
-    EXPECT_NEAR(gradient.get(i), (above - below) / (2 * kStep), 1e-7 * scale) << "element " << i;
-  }
-}
 
 TEST(Gradient, MatmulByItsTransposes) {
   Buffer a = normal({3, 5}, 1);
@@ -215,78 +163,6 @@ TEST(Gradient, BiasSumsOverRows) {
     Buffer y = normal({4, 3}, 3);
     ops.add_bias(kContext, y, b);
     return dot(y, dy);
-  });
-}
-
-struct RouterRow {
-  RouterOptions options;
-  bool z_loss;
-};
-
-class RouterGradient : public testing::TestWithParam<RouterRow> {};
-
-// Loss: gates by random weights, plus the balance term over the shares, plus the z loss.
-TEST_P(RouterGradient, GatesBalanceAndZLoss) {
-  const RouterRow row = GetParam();
-  constexpr double kZ = 0.3;
-  Buffer logits = normal({4, 6}, 1);
-  const Buffer dgates = normal({4, 2}, 2);
-  const Buffer balance = normal({6}, 3);
-  Buffer scores = zeros({4, 6});
-  Buffer indices(DType::i32, {4, 2});
-  Buffer gates = zeros({4, 2});
-  Buffer logsumexp = zeros({4});
-  const auto loss = [&] {
-    ops.router_forward(kContext, logits, Buffer(), row.options, scores, indices, gates, logsumexp);
-    double sum = dot(gates, dgates);
-    for (std::int64_t t = 0; t < 4; ++t) {
-      double total = 0;
-      double shares = 0;
-      for (std::int64_t e = 0; e < 6; ++e) {
-        total += scores.get(t * 6 + e);
-        shares += scores.get(t * 6 + e) * balance.get(e);
-      }
-      sum += shares / total;
-      if (row.z_loss) sum += kZ * logsumexp.get(t) * logsumexp.get(t);
-    }
-    return sum;
-  };
-  loss();
-  Buffer dlogits = zeros({4, 6});
-  ops.router_backward(kContext, scores, indices, gates, logsumexp, dgates, balance,
-                      row.z_loss ? kZ : 0.0, row.options, dlogits);
-  expect_gradient(logits, dlogits, loss);
-}
-
-INSTANTIATE_TEST_SUITE_P(,
-                         RouterGradient,
-                         testing::Values(RouterRow{{RouterType::softmax, false, 1.0}, true},
-                                         RouterRow{{RouterType::softmax, true, 2.0}, true},
-                                         RouterRow{{RouterType::sigmoid, false, 1.5}, false},
-                                         RouterRow{{RouterType::sigmoid, true, 2.5}, false}));
-
-TEST(Gradient, MovesOfRoutedRowsAndGates) {
-  const Buffer indices = integers({3, 2}, {2, 0, 0, 2, 1, 2});
-  Buffer offsets(DType::i64, {4});
-  Buffer rows(DType::i32, {3, 2});
-  ops.moe_dispatch(kContext, indices, offsets, rows);
-  Buffer x = normal({3, 4}, 1);
-  const Buffer dy = normal({6, 4}, 2);
-  Buffer dx = zeros({3, 4});
-  ops.moe_unpermute(kContext, dy, rows, dx, false);
-  expect_gradient(x, dx, [&] {
-    Buffer y = zeros({6, 4});
-    ops.moe_permute(kContext, x, rows, y);
-    return dot(y, dy);
-  });
-  Buffer gates = normal({3, 2}, 3);
-  const Buffer drouted = normal({6}, 4);
-  Buffer dgates = zeros({3, 2});
-  ops.moe_gather_gates(kContext, drouted, rows, dgates);
-  expect_gradient(gates, dgates, [&] {
-    Buffer routed = zeros({6});
-    ops.moe_scatter_gates(kContext, gates, rows, routed);
-    return dot(routed, drouted);
   });
 }
 

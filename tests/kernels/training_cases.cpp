@@ -48,6 +48,24 @@ void add_elementwise(std::vector<OpCase>& cases, DType compute) {
                                *v[1].as<double>() = ops.sum_of_squares(context, v[0]);
                              }));
   }
+  const DType accumulate = accumulate_dtype(compute);
+  for (const auto& [from, to] : {std::pair(compute, accumulate), std::pair(accumulate, compute)}) {
+    for (const std::int64_t n : {1, 70, 40001}) {
+      for (const bool adds : {false, true}) {
+        CaseBuilder m("multiply",
+                      fmt::format("{} {} to {}{}", n, dtype_name(from), dtype_name(to),
+                                  adds ? " accumulate" : ""),
+                      compute);
+        m.in(m.normal_a({n}).converted(from))
+            .in(m.normal_a({n}))
+            .out(m.normal_a({n}).converted(to));
+        cases.push_back(
+            m.finish(2, [adds](const OpTable& ops, const Context& context, const Views& v) {
+              ops.multiply(context, v[0], v[1], v[2], adds);
+            }));
+      }
+    }
+  }
   CaseBuilder alias("add", "in place", compute);
   alias.out(alias.normal_c({7, 11})).in(alias.normal_c({7, 11}));
   cases.push_back(alias.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {

@@ -11,7 +11,8 @@ class ModelGradient : public testing::TestWithParam<NamedConfig> {};
 
 TEST_P(ModelGradient, OfEveryParameterMatchesDifferences) {
   TinyModel tiny(GetParam().config);
-  const Batch batch = random_batch(*tiny.backend, 2, 7, tiny.config.vocab_size, 3);
+  // Seed 3 lies on a kink of expert_choice: two tokens an expert ranks alike.
+  const Batch batch = random_batch(*tiny.backend, 2, 7, tiny.config.vocab_size, 4);
   const double scale = 1.0 / static_cast<double>(num_targets(batch));
   constexpr double kShare = 0.5;  // as if this were one of two micro-batches
   const double loss = tiny.train(batch, scale, kShare);
@@ -31,7 +32,7 @@ TEST_P(ModelGradient, OfEveryParameterMatchesDifferences) {
 
 INSTANTIATE_TEST_SUITE_P(All,
                          ModelGradient,
-                         testing::ValuesIn(all_configs()),
+                         testing::ValuesIn(all_and_training_configs()),
                          [](const auto& test) { return test.param.name; });
 
 }  // namespace

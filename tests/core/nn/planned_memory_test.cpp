@@ -42,7 +42,7 @@ struct Case {
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const NamedConfig& named : all_configs()) {
+  for (const NamedConfig& named : all_and_training_configs()) {
     cases.push_back({named, spec::Precision::fp32});
     cases.push_back({named, spec::Precision::bf16});
   }
@@ -62,7 +62,7 @@ TEST_P(PlannedMemory, EqualsWhatIsKeptAndAllocated) {
   TinyModel tiny(spec.model, plan::compute_dtype(spec.training.precision));
   const Batch batch = random_batch(*tiny.backend, 3, 5, spec.model.vocab_size, 5);
   Stash stash(*tiny.backend);
-  Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.1};
+  Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.1, .training = TrainingPlace{}};
   tiny.backend->reset_peaks();
   tiny.model.forward(pass, true);
   EXPECT_EQ(kept_entries(stash), planned_entries(spec));
@@ -84,13 +84,14 @@ INSTANTIATE_TEST_SUITE_P(All,
 
 // Shapes without common factors, so that no two dims can be mistaken for each other.
 TEST(PlannedMemoryOfRandomShapes, Equals) {
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 24; ++seed) {
     const auto pick = [seed](std::uint64_t i, int low, int high) {
       return low + static_cast<int>(hash_at(seed, i) % static_cast<std::uint64_t>(high - low + 1));
     };
     spec::RunSpec spec;
     spec::ModelConfig& m = spec.model;
-    m = all_configs()[seed % all_configs().size()].config;
+    const std::vector<NamedConfig> configs = all_and_training_configs();
+    m = configs[seed % configs.size()].config;
     m.num_layers = pick(0, 1, 3);
     m.hidden_size = pick(1, 3, 23);
     m.num_key_value_heads = pick(2, 1, 3);
@@ -108,7 +109,7 @@ TEST(PlannedMemoryOfRandomShapes, Equals) {
     const Batch batch = random_batch(*tiny.backend, spec.layout.micro_batch_size,
                                      spec.training.seq_length, m.vocab_size, seed);
     Stash stash(*tiny.backend);
-    Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.1};
+    Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.1, .training = TrainingPlace{}};
     tiny.backend->reset_peaks();
     tiny.model.forward(pass, true);
     EXPECT_EQ(kept_entries(stash), planned_entries(spec)) << "seed " << seed;

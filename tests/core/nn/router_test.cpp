@@ -1,75 +1,45 @@
 #include "core/nn/router.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/nn/moe_layer.h"
-#include "tests/core/nn/tiny_model.h"
+#include "tests/core/nn/routed_layer.h"
 
 namespace tera::nn::test {
 namespace {
-
-constexpr int kTokens = 9;
-
-// A MoE layer in f64 with an input, ready for forward.
-struct RoutedLayer {
-  explicit RoutedLayer(const spec::ModelConfig& config)
-      : tiny(config),
-        layer(tiny.params, config, 1, "layers.1.ffn.norm_out"),
-        batch(random_batch(*tiny.backend, 1, kTokens, config.vocab_size, 71)),
-        x(Tensor::empty(
-            *tiny.backend, {kTokens, config.hidden_size}, DType::f64, MemoryKind::workspace)),
-        stash(*tiny.backend),
-        stats(2),
-        pass{.batch = batch, .stash = stash, .batch_share = 0.25, .router_stats = &stats} {
-    const Philox random(72, RngPurpose::test);
-    for (std::int64_t i = 0; i < x.num_elements(); ++i)
-      x.data<double>()[i] = random.normal2(0, static_cast<std::uint64_t>(i))[0];
-  }
-
-  const Tensor& kept(const char* name) { return stash.get(std::string("layers.1.moe.") + name); }
-
-  TinyModel tiny;
-  MoeLayer layer;
-  Batch batch;
-  Tensor x;
-  Stash stash;
-  std::vector<RouterStats> stats;
-  Pass pass;
-};
 
 TEST(Router, RecordsCountsAndLossesByTheirDefinition) {
   for (const spec::RouterScore score : {spec::RouterScore::softmax, spec::RouterScore::sigmoid}) {
     spec::ModelConfig config = moe_config();
     config.router_score = score;
-    config.z_loss_coeff = score == spec::RouterScore::softmax ? 0.5 : 0;
+    config.z_loss_coeff = 0.5;
     RoutedLayer routed(config);
     routed.layer.forward(routed.x, routed.pass);
 
     std::vector<std::int64_t> counts(5);
     std::vector<double> shares(5);
     double squares = 0;
-    for (int t = 0; t < kTokens; ++t) {
+    for (int t = 0; t < RoutedLayer::kTokens; ++t) {
       for (int k = 0; k < 2; ++k)
         ++counts[static_cast<std::size_t>(routed.kept("indices").data<std::int32_t>()[2 * t + k])];
       const double* s = routed.kept("scores").data<double>() + 5 * t;
       const double total = s[0] + s[1] + s[2] + s[3] + s[4];
       for (std::size_t e = 0; e < 5; ++e)
-        shares[e] += s[e] / total / kTokens;
-      if (score == spec::RouterScore::softmax) {
-        const double lse = routed.kept("logsumexp").data<double>()[t];
-        squares += lse * lse;
-      }
+        shares[e] += s[e] / total / RoutedLayer::kTokens;
+      const double lse = routed.kept("logsumexp").data<double>()[t];
+      squares += lse * lse;
     }
     double balance = 0;
     for (std::size_t e = 0; e < 5; ++e)
-      balance += static_cast<double>(counts[e]) / (2.0 * kTokens) * shares[e];
+      balance += static_cast<double>(counts[e]) / (2.0 * RoutedLayer::kTokens) * shares[e];
     EXPECT_EQ(routed.stats[1].expert_tokens, counts);
     EXPECT_TRUE(routed.stats[0].expert_tokens.empty());
     EXPECT_NEAR(routed.stats[1].balance_loss, 0.25 * 0.02 * 5 * balance, 1e-15);
-    EXPECT_NEAR(routed.stats[1].z_loss, 0.25 * config.z_loss_coeff * squares / kTokens, 1e-14);
+    EXPECT_NEAR(routed.stats[1].z_loss, 0.25 * config.z_loss_coeff * squares / RoutedLayer::kTokens,
+                1e-14);
 
     routed.stash.clear();
     routed.layer.forward(routed.x, routed.pass);  // a second micro-batch adds up
@@ -84,7 +54,7 @@ TEST(Router, RenormalisedGatesAddUpToTheScalingFactor) {
   config.routed_scaling_factor = 2.5;
   RoutedLayer routed(config);
   routed.layer.forward(routed.x, routed.pass);
-  for (int t = 0; t < kTokens; ++t) {
+  for (int t = 0; t < RoutedLayer::kTokens; ++t) {
     const double* gates = routed.kept("gates").data<double>() + 2 * t;
     EXPECT_NEAR(gates[0] + gates[1], 2.5, 1e-12);
     EXPECT_GE(gates[0], gates[1]);
@@ -99,7 +69,7 @@ TEST(Router, BiasDecidesTheChoiceAndNotTheWeight) {
   for (int e = 0; e < 5; ++e)
     bias.data<double>()[e] = e == 3 ? 10.0 : 0.0;
   routed.layer.forward(routed.x, routed.pass);
-  for (int t = 0; t < kTokens; ++t) {
+  for (int t = 0; t < RoutedLayer::kTokens; ++t) {
     EXPECT_EQ(routed.kept("indices").data<std::int32_t>()[2 * t], 3);
     EXPECT_DOUBLE_EQ(routed.kept("gates").data<double>()[2 * t],
                      1.7 * routed.kept("scores").data<double>()[5 * t + 3]);
@@ -113,7 +83,8 @@ TEST(Router, ExpertsWithoutTokensHaveNoGradient) {
   for (int e = 0; e < 5; ++e)
     bias.data<double>()[e] = e == 3 ? 20.0 : e == 0 ? 10.0 : 0.0;
   const Tensor y = routed.layer.forward(routed.x, routed.pass);
-  EXPECT_EQ(routed.stats[1].expert_tokens, (std::vector<std::int64_t>{kTokens, 0, 0, kTokens, 0}));
+  EXPECT_EQ(routed.stats[1].expert_tokens,
+            (std::vector<std::int64_t>{RoutedLayer::kTokens, 0, 0, RoutedLayer::kTokens, 0}));
   routed.stash.keep("layers.1.ffn.norm_out", routed.x);
   routed.tiny.params.zero_grads();
   routed.layer.backward_input(y, routed.pass);
@@ -145,10 +116,65 @@ TEST(Router, UpdatesItsBiasTowardsTheStarved) {
   without.model.update_expert_bias({{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}});  // nothing to update
 }
 
-TEST(Router, RefusesAZLossOnASigmoid) {
-  spec::ModelConfig config = sigmoid_moe_config();
-  config.z_loss_coeff = 0.1;
-  EXPECT_THROW(TinyModel{config}, ContractError);
+// The noise of a token depends on its place in the global batch, not on how the batch is cut.
+TEST(Router, JitterIsAFunctionOfTheTokensPlace) {
+  spec::ModelConfig config = moe_config();
+  config.router_jitter = 0.25;
+  const auto noise_of = [&](TrainingPlace place) {
+    RoutedLayer routed(config);
+    routed.pass.training = place;
+    routed.layer.forward(routed.x, routed.pass);
+    const Tensor& noise = routed.kept("noise");
+    return std::vector<double>(noise.data<double>(), noise.data<double>() + noise.num_elements());
+  };
+  const TrainingPlace place{.seed = 5, .step = 2, .first_sequence = 7};
+  const std::vector<double> noise = noise_of(place);
+  ASSERT_EQ(noise.size(), 9U * 12U);
+  double mean = 0;
+  for (const double n : noise) {
+    EXPECT_GE(n, 0.75);
+    EXPECT_LE(n, 1.25);
+    mean += n / static_cast<double>(noise.size());
+  }
+  EXPECT_NEAR(mean, 1.0, 4 * 0.25 / std::sqrt(3.0 * 108));  // four standard errors
+  EXPECT_EQ(noise_of(place), noise);
+  EXPECT_NE(noise_of({.seed = 6, .step = 2, .first_sequence = 7}), noise);
+  EXPECT_NE(noise_of({.seed = 5, .step = 3, .first_sequence = 7}), noise);
+  EXPECT_NE(noise_of({.seed = 5, .step = 2, .first_sequence = 8}), noise);
+
+  // Two sequences of 9 tokens at places 6 and 7: the second has the noise of the one at place 7.
+  RoutedLayer both(config, 2);
+  both.pass.training = {.seed = 5, .step = 2, .first_sequence = 6};
+  both.layer.forward(both.x, both.pass);
+  const double* second = both.kept("noise").data<double>() + 9 * 12;
+  EXPECT_EQ(std::vector<double>(second, second + 9 * 12), noise);
+}
+
+TEST(Router, JitterIsOnlyInTraining) {
+  spec::ModelConfig config = moe_config();
+  RoutedLayer without(config);
+  const Tensor expected = without.layer.forward(without.x, without.pass);
+  config.router_jitter = 0.25;
+  RoutedLayer evaluated(config);
+  const Tensor got = evaluated.layer.forward(evaluated.x, evaluated.pass);
+  EXPECT_FALSE(evaluated.stash.has("layers.1.moe.noise"));
+  for (std::int64_t i = 0; i < got.num_elements(); ++i)
+    ASSERT_EQ(got.data<double>()[i], expected.data<double>()[i]);
+}
+
+TEST(Router, ChoosesWithinItsBestGroups) {
+  RoutedLayer routed(grouped_moe_config());  // 6 experts, the 2 best of 3 groups
+  routed.layer.forward(routed.x, routed.pass);
+  const double* bias = routed.tiny.params.get("layers.1.moe.router.bias").value.data<double>();
+  for (int t = 0; t < RoutedLayer::kTokens; ++t) {
+    const double* s = routed.kept("scores").data<double>() + 6 * t;
+    std::vector<double> groups;
+    for (int g = 0; g < 3; ++g)
+      groups.push_back(s[2 * g] + bias[2 * g] + s[2 * g + 1] + bias[2 * g + 1]);
+    const auto worst = std::min_element(groups.begin(), groups.end()) - groups.begin();
+    for (int k = 0; k < 2; ++k)
+      EXPECT_NE(routed.kept("indices").data<std::int32_t>()[2 * t + k] / 2, worst) << t;
+  }
 }
 
 }  // namespace

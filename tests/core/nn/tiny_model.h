@@ -115,6 +115,20 @@ inline spec::ModelConfig grok_config() {
   return c;
 }
 
+// DeepSeek-V3's router, a gate on the shared experts as Qwen2-MoE, experts in every second layer.
+inline spec::ModelConfig grouped_moe_config() {
+  spec::ModelConfig c = sigmoid_moe_config();
+  c.num_experts = 6;
+  c.router_num_groups = 3;
+  c.router_top_groups = 2;
+  c.z_loss_coeff = 0.003;
+  c.aux_loss_scope = spec::AuxLossScope::sequence;
+  c.shared_expert_gate = true;
+  c.num_dense_layers = 0;
+  c.moe_layer_interval = 2;
+  return c;
+}
+
 struct NamedConfig {
   std::string name;
   spec::ModelConfig config;
@@ -165,6 +179,39 @@ inline std::vector<NamedConfig> all_configs() {
   c.norm_placement = spec::NormPlacement::sandwich;
   c.ffn_bias = false;
   all.push_back({"parallel_sandwich", c});
+  all.push_back({"grouped_moe", grouped_moe_config()});
+  return all;
+}
+
+// Models whose tokens or micro-batches are not independent of each other, or whose training differs
+// from evaluation.
+inline std::vector<NamedConfig> training_configs() {
+  std::vector<NamedConfig> all;
+  spec::ModelConfig c = moe_config();
+  c.expert_capacity_factor = 0.8;
+  c.router_jitter = 0.1;
+  c.aux_loss_scope = spec::AuxLossScope::global_batch;
+  all.push_back({"capacity_jitter_global_balance", c});
+  c.capacity_policy = spec::CapacityPolicy::position;
+  c.router_score = spec::RouterScore::sigmoid;
+  c.router_renormalize = true;
+  c.expert_capacity_factor = 1.25;
+  c.router_jitter = 0;
+  all.push_back({"capacity_by_position", c});
+  c = moe_config();
+  c.router_choice = spec::RouterChoice::expert;
+  c.aux_loss_coeff = 0;
+  c.expert_capacity_factor = 0.7;
+  c.num_shared_experts = 1;
+  c.shared_expert_gate = true;
+  all.push_back({"expert_choice", c});
+  return all;
+}
+
+inline std::vector<NamedConfig> all_and_training_configs() {
+  std::vector<NamedConfig> all = all_configs();
+  for (NamedConfig& named : training_configs())
+    all.push_back(std::move(named));
   return all;
 }
 
@@ -255,7 +302,8 @@ struct TinyModel {
               .stash = stash,
               .loss_scale = loss_scale,
               .batch_share = batch_share,
-              .router_stats = &stats};
+              .router_stats = &stats,
+              .training = place};
     const double loss = loss_scale * model.forward(pass, true);
     model.backward(pass);
     return loss + auxiliary(stats);
@@ -264,7 +312,11 @@ struct TinyModel {
   double evaluate(const Batch& batch, double loss_scale, double batch_share = 1.0) {
     Stash stash(*backend);
     std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
-    Pass pass{.batch = batch, .stash = stash, .batch_share = batch_share, .router_stats = &stats};
+    Pass pass{.batch = batch,
+              .stash = stash,
+              .batch_share = batch_share,
+              .router_stats = &stats,
+              .training = place};
     const double loss = loss_scale * model.forward(pass, false);
     return loss + auxiliary(stats);
   }
@@ -277,6 +329,7 @@ struct TinyModel {
   }
 
   spec::ModelConfig config;
+  TrainingPlace place = {};  // of train and evaluate
   ThreadPool pool;
   std::unique_ptr<Backend> backend;
   ParamStore params;

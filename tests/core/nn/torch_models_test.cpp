@@ -96,7 +96,8 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
             .stash = stash,
             .loss_scale = scale,
             .batch_share = golden()["batch_share"].get<double>(),
-            .router_stats = &stats};
+            .router_stats = &stats,
+            .training = TrainingPlace{}};
   const double loss = scale * tiny.model.forward(pass, true);
   tiny.model.backward(pass);
   double balance_loss = 0;
@@ -136,8 +137,9 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
 
 const std::vector<std::string>& families() {
   static const std::vector<std::string> names = {
-      "gpt2",     "gpt_neox", "llama3", "llama_linear", "mistral", "qwen2_yarn", "olmo2",
-      "nemotron", "grok1",    "qwen3",  "olmoe",        "mixtral", "deepseek"};
+      "gpt2",     "gpt_neox",    "llama3",    "llama_linear", "mistral",  "qwen2_yarn",
+      "olmo2",    "nemotron",    "grok1",     "qwen3",        "olmoe",    "mixtral",
+      "deepseek", "deepseek_v3", "qwen2_moe", "switch",       "capacity", "expert_choice"};
   return names;
 }
 

@@ -1,5 +1,6 @@
 #include "core/plan/param_table.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <set>
@@ -14,12 +15,16 @@ namespace {
 // Sums over the table, by the names of ParamCounts.
 ParamCounts counts_of_table(const spec::ModelConfig& model) {
   ParamCounts sum;
+  // At most as many as a token chooses, and on average no more than there is room for.
+  const double room = model.expert_capacity_factor > 0 ? model.expert_capacity_factor : 1.0;
+  const double per_token = model.router_top_k * std::min(1.0, room);
   const ParamTable table = make_param_table(model);
   for (const ParamSpec& p : table) {
     if (!p.trainable) continue;
     const std::int64_t n = p.num_elements();
     sum.total += n;
-    sum.active += p.is_expert() ? n / model.num_experts * model.router_top_k : n;
+    sum.active +=
+        p.is_expert() ? std::llround(static_cast<double>(n / model.num_experts) * per_token) : n;
     if (p.kind == ParamKind::embedding)
       sum.embedding += n;
     else if (p.kind == ParamKind::expert)
@@ -67,6 +72,9 @@ TEST(ParamTable, ClosedFormEqualsTheTableForEveryPresetAndVariation) {
     model.activation = spec::ActivationKind::gelu;
     model.ffn_hidden_size = 640;
     model.num_dense_layers = 2;
+    model.moe_layer_interval = 2;
+    model.shared_expert_gate = model.num_shared_experts > 0;
+    if (model.num_experts > 0) model.expert_capacity_factor = 0.5;
     if (model.attention == spec::AttentionKind::grouped_query) {
       model.qk_norm = spec::QkNormKind::full;
       model.attention_bias = spec::AttentionBias::all;

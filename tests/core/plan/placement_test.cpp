@@ -33,6 +33,20 @@ TEST(LayerMix, CountsLeadingDenseLayers) {
   EXPECT_EQ(layer_mix(model_config("gpt2-124m"), {0, 12}).dense, 12);
 }
 
+TEST(LayerMix, CountsEveryNthLayerAndFindsOneOfEachKind) {
+  spec::ModelConfig model = model_config("deepseek-v3");
+  model.moe_layer_interval = 4;  // 3 dense, then 6, 10, 14, ... have experts
+  EXPECT_EQ(layer_mix(model, {0, 7}).moe, 1);
+  EXPECT_EQ(layer_mix(model, {7, 10}).moe, 0);
+  EXPECT_EQ(layer_mix(model, {6, 11}).moe, 2);
+  EXPECT_EQ(layer_mix(model, {6, 11}).dense, 3);
+  for (const int interval : {1, 4}) {
+    model.moe_layer_interval = interval;
+    EXPECT_TRUE(model.is_moe_layer(layer_of_kind(model, true)));
+    EXPECT_FALSE(model.is_moe_layer(layer_of_kind(model, false)));
+  }
+}
+
 TEST(LocalElements, ShardsOfAllRanksCoverTheTensor) {
   spec::RunSpec spec = run_spec("moe-1t");
   const spec::ParallelLayout& l = spec.layout;
@@ -70,8 +84,9 @@ TEST(StashShare, EverythingPerTokenIsSplitUnderSequenceAndContextParallelism) {
   spec.layout.sequence_parallel = true;
   spec.model.norm_placement = spec::NormPlacement::sandwich;
   for (const StashEntry& entry : make_stash_table(spec, 0, 1, true)) {
-    if (entry.name == "layers.0.moe.offsets") continue;
-    EXPECT_EQ(stash_share(entry.name, spec), 0.25) << entry.name;
+    const bool per_expert =
+        entry.name == "layers.0.moe.offsets" || entry.name == "layers.0.moe.balance";
+    EXPECT_EQ(stash_share(entry.name, spec), per_expert ? 1 : 0.25) << entry.name;
   }
   spec.layout.sequence_parallel = false;
   EXPECT_EQ(stash_share("layers.0.attention.x", spec), 0.5);

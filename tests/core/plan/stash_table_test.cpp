@@ -35,10 +35,11 @@ TEST(StashTable, TinyMoeLayerByHand) {
   EXPECT_EQ(layer.at("layers.2.moe.indices").dtype, DType::i32);
   EXPECT_EQ(layer.count("layers.2.attention.norm_mean"), 0U);
   // Bytes per token: 4 B x (x, norm_out, ffn.x, ffn.norm_out: 4 H; q, out: 2 A D; k, v: 2 Akv D;
-  // norms 2; lse A; scores E; logsumexp; 3 K; rows K x (H + 3 F)), and E + 1 offsets.
+  // norms 2; lse A; scores E; logsumexp; 3 K; rows K x (H + 3 F)), E + 1 offsets and E weights of
+  // the balance loss.
   const std::int64_t floats =
       4 * 256 + 2 * 256 + 2 * 128 + 2 + 4 + 8 + 1 + 3 * 2 + 2 * (256 + 3 * 384);
-  EXPECT_EQ(total_bytes(make_stash_table(spec, 2, 3, false)), 2048 * 4 * floats + 9 * 8);
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 2, 3, false)), 2048 * 4 * floats + 9 * 8 + 8 * 4);
 }
 
 TEST(StashTable, HeadKeepsInputStatisticsAndGradient) {
@@ -71,6 +72,9 @@ TEST(StashTable, OptionalRowsFollowTheModel) {
   spec.model.z_loss_coeff = 0;
   EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).count("layers.0.moe.logsumexp"), 0U);
   spec.model.num_shared_experts = 2;
+  spec.model.shared_expert_gate = true;
+  EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.moe.shared.gate").shape,
+            (std::vector<std::int64_t>{2048, 1}));
   EXPECT_EQ(by_name(make_stash_table(spec, 0, 1, false)).at("layers.0.moe.shared.inner").shape,
             (std::vector<std::int64_t>{2048, 2 * 2 * 384}));
   spec.model.activation = spec::ActivationKind::relu;
@@ -102,6 +106,33 @@ TEST(StashTable, NormsAndBranchesFollowTheirPlaces) {
   }
 }
 
+TEST(StashTable, RowsOfRoutersFollowTheModel) {
+  spec::RunSpec spec = run_spec("tiny-moe");  // T = 8 x 256, 8 experts, top 2
+  const auto shape = [&spec](const char* name) {
+    const auto entries = by_name(make_stash_table(spec, 0, 1, false));
+    const auto found = entries.find(std::string("layers.0.moe.") + name);
+    return found == entries.end() ? std::vector<std::int64_t>{} : found->second.shape;
+  };
+  using Shape = std::vector<std::int64_t>;
+  EXPECT_EQ(shape("balance"), (Shape{1, 8}));
+  spec.model.aux_loss_scope = spec::AuxLossScope::global_batch;
+  EXPECT_EQ(shape("balance"), (Shape{8, 8}));
+  EXPECT_EQ(shape("noise"), Shape{});
+  spec.model.router_jitter = 0.01;
+  EXPECT_EQ(shape("noise"), (Shape{2048, 256}));
+  EXPECT_EQ(shape("logits"), Shape{});
+  spec.model.router_score = spec::RouterScore::sigmoid;
+  EXPECT_EQ(shape("logits"), (Shape{2048, 8}));
+  EXPECT_EQ(shape("permuted"), (Shape{4096, 256}));
+  spec.model.expert_capacity_factor = 0.5;
+  EXPECT_EQ(shape("permuted"), (Shape{2048, 256}));
+  spec.model.router_choice = spec::RouterChoice::expert;
+  EXPECT_EQ(shape("indices"), (Shape{2048, 8}));
+  EXPECT_EQ(shape("rows"), (Shape{2048, 8}));
+  EXPECT_EQ(shape("inner"), (Shape{2048, 768}));
+}
+
+// Full recompute keeps the layer's input, and what the router chose: 8 of 256 experts per token.
 TEST(StashTable, RecomputeKeepsLess) {
   spec::RunSpec spec = run_spec("deepseek-v3");
   spec.layout.recompute = spec::RecomputeKind::none;
@@ -110,7 +141,10 @@ TEST(StashTable, RecomputeKeepsLess) {
   const std::int64_t selective = total_bytes(make_stash_table(spec, 3, 4, false));
   spec.layout.recompute = spec::RecomputeKind::full;
   EXPECT_LT(selective, none);
-  EXPECT_EQ(total_bytes(make_stash_table(spec, 3, 4, false)), std::int64_t{4096} * 7168 * 2);
+  const std::int64_t tokens = std::int64_t{spec.layout.micro_batch_size} * 4096;
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 3, 4, false)),
+            tokens * (7168 * 2 + 256 * 4 + 8 * 8) + spec.layout.micro_batch_size * 256 * 4);
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 2, 3, false)), tokens * 7168 * 2);  // dense
 }
 
 }  // namespace

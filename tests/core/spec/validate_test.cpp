@@ -62,8 +62,6 @@ TEST(Validate, ModelRules) {
           s.model.num_dense_layers = 4;
           s.model.ffn_hidden_size = 512;
         }},
-       {"model.z_loss_coeff", "softmax", "z_loss_coeff 0",
-        [](RunSpec& s) { s.model.router_score = RouterScore::sigmoid; }},
        {"model.kv_lora_rank", "latent attention needs it", "512",
         [](RunSpec& s) { s.model.attention = AttentionKind::latent; }},
        {"model.attention_bias", "latent attention has no biases", "use none",
@@ -117,6 +115,54 @@ TEST(Validate, ModelRules) {
           s.model.num_experts = 65536;
         }}},
       Severity::error);
+}
+
+TEST(Validate, RouterRules) {
+  expect_cases(
+      tiny_spec(),  // 4 layers, 8 experts, top 2
+      {{"model.moe_layer_interval", "5 leaves none of the 4 layers", "at most 4",
+        [](RunSpec& s) {
+          s.model.moe_layer_interval = 5;
+          s.model.ffn_hidden_size = 512;
+        }},
+       {"model.ffn_hidden_size", "2 of 4 layers are dense", "use about",
+        [](RunSpec& s) { s.model.moe_layer_interval = 2; }},
+       {"model.shared_expert_gate", "num_shared_experts is 0", "num_shared_experts 1",
+        [](RunSpec& s) { s.model.shared_expert_gate = true; }},
+       {"model.router_num_groups", "3 does not divide model.num_experts = 8", "use 2 or 4",
+        [](RunSpec& s) { s.model.router_num_groups = 3; }},
+       {"model.router_top_groups", "5 is more than model.router_num_groups = 4", "at most 4",
+        [](RunSpec& s) {
+          s.model.router_num_groups = 4;
+          s.model.router_top_groups = 5;
+        }},
+       {"model.router_top_groups", "1 of 8 groups have 1 experts", "at least 2",
+        [](RunSpec& s) { s.model.router_num_groups = 8; }},
+       {"model.router_jitter", "got 1", "at most 0.99",
+        [](RunSpec& s) { s.model.router_jitter = 1; }}},
+      Severity::error);
+  RunSpec choosing = tiny_spec();
+  choosing.model.router_choice = RouterChoice::expert;
+  choosing.model.router_renormalize = false;
+  choosing.model.aux_loss_coeff = 0;
+  expect_cases(choosing,
+               {{"model.router_renormalize", "router_choice is expert", "false",
+                 [](RunSpec& s) { s.model.router_renormalize = true; }},
+                {"model.router_num_groups", "router_choice is expert", "use 1",
+                 [](RunSpec& s) { s.model.router_num_groups = 2; }},
+                {"model.aux_loss_coeff", "every load is equal", "use 0",
+                 [](RunSpec& s) { s.model.aux_loss_coeff = 0.01; }},
+                {"model.expert_bias_update_rate", "every load is equal", "use 0",
+                 [](RunSpec& s) { s.model.expert_bias_update_rate = 0.01; }},
+                {"model.capacity_policy", "router_choice is expert", "probability",
+                 [](RunSpec& s) { s.model.capacity_policy = CapacityPolicy::position; }}},
+               Severity::error);
+  expect_cases(choosing, {{"model.router_choice", "later ones too", "token", [](RunSpec&) {}}},
+               Severity::note);
+  expect_cases(tiny_spec(),
+               {{"model.expert_capacity_factor", "0.75 drops at least 25 %", "1.25",
+                 [](RunSpec& s) { s.model.expert_capacity_factor = 0.75; }}},
+               Severity::warning);
 }
 
 TEST(Validate, TrainingAndDataRules) {

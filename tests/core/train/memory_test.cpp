@@ -86,11 +86,22 @@ spec::RunSpec random_spec(std::mt19937& random) {
     m.router_top_k = pick({1, 2, 3});
     m.moe_ffn_hidden_size = pick({16, 40});
     m.num_shared_experts = pick({0, 1, 2});
+    m.shared_expert_gate = m.num_shared_experts > 0 && pick({0, 1}) == 1;
     m.num_dense_layers = m.num_layers > 1 ? pick({0, 1}) : 0;
+    m.moe_layer_interval = pick({1, 1, 2});  // 2 may leave no layer with experts
     m.router_score = pick({0, 1}) == 0 ? spec::RouterScore::softmax : spec::RouterScore::sigmoid;
-    m.router_renormalize = pick({0, 1}) == 1;
-    m.expert_bias_update_rate = pick({0, 1}) * 0.001;
-    m.z_loss_coeff = m.router_score == spec::RouterScore::softmax ? pick({0, 1}) * 0.001 : 0;
+    m.z_loss_coeff = pick({0, 1}) * 0.001;
+    m.router_jitter = pick({0, 1}) * 0.01;
+    m.expert_capacity_factor = 0.25 * pick({0, 0, 2, 5});
+    m.router_choice = pick({0, 0, 1}) == 0 ? spec::RouterChoice::token : spec::RouterChoice::expert;
+    if (m.router_choice == spec::RouterChoice::token) {
+      m.router_renormalize = pick({0, 1}) == 1;
+      m.expert_bias_update_rate = pick({0, 1}) * 0.001;
+      m.aux_loss_coeff = pick({0, 1}) * 0.01;
+      m.aux_loss_scope = static_cast<spec::AuxLossScope>(pick({0, 1, 2}));
+      m.capacity_policy = static_cast<spec::CapacityPolicy>(pick({0, 1}));
+      if (m.num_experts == 8) m.router_num_groups = pick({1, 2});  // 4 experts in a group
+    }
   }
   spec.data.datasets.emplace_back().path = "unused";  // tokens are synthetic
   spec.training.precision = pick({0, 1}) == 0 ? spec::Precision::fp32 : spec::Precision::bf16;
@@ -104,7 +115,7 @@ TEST(PlanEqualsEngine, RandomSmallSpecs) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (int drawn = 0; drawn < 5; ++drawn) {
+  for (int drawn = 0; drawn < 8; ++drawn) {
     const spec::RunSpec spec = random_spec(random);
     const std::vector<Diagnostic> problems = spec::validate_for_engine(spec);
     ASSERT_FALSE(has_errors(problems))

@@ -193,6 +193,30 @@ TEST_F(TrainerTest, RanksAndAccumulationTrainTheSameModel) {
   }
 }
 
+TEST_F(TrainerTest, CountsWhatCapacityDrops) {
+  spec::RunSpec spec = small_spec();
+  spec.training.num_steps = 4;
+  spec.model.expert_capacity_factor = 0.5;
+  spec.model.aux_loss_scope = spec::AuxLossScope::global_batch;
+  spec.model.router_jitter = 0.02;
+  const run::RunDirectory one = create(spec);
+  run(one);
+  const auto expected = records(one);
+  EXPECT_GE(expected.at(4).value("dropped_share", 0),
+            0.5);  // half of the choices have a row at most
+  EXPECT_LT(expected.at(4).value("dropped_share", 1), 1.0);
+  spec.layout.data_parallel_size = 2;  // the same micro-batches, noise and running counts
+  const run::RunDirectory two = create(spec);
+  run(two);
+  const auto got = records(two);
+  for (const char* name : {"dropped_share", "balance_loss", "z_loss"})
+    EXPECT_NEAR(got.at(1).value(name, -1), expected.at(1).value(name, -2), 1e-12) << name;
+  spec.model.expert_capacity_factor = 0;
+  const run::RunDirectory dropless = create(spec);
+  run(dropless);
+  EXPECT_FALSE(records(dropless).at(1).has("dropped_share"));
+}
+
 TEST_F(TrainerTest, AStopRequestLeavesACheckpoint) {
   std::atomic<int> stop{0};
   const run::RunDirectory dir = create(small_spec());

@@ -26,9 +26,13 @@ BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_h
             rope_beta_fast=32.0, rope_beta_slow=1.0, rope_attention_factor=0.0, norm="rms",
             norm_eps=1e-5, norm_placement="pre", parallel_residual=False, activation="swiglu",
             ffn_bias=False, tie_embeddings=False, embedding_multiplier=1.0, logit_multiplier=1.0,
-            num_experts=0, router_top_k=0, moe_ffn_hidden_size=0, num_shared_experts=0, num_dense_layers=0, router_score="softmax",
+            num_experts=0, router_top_k=0, moe_ffn_hidden_size=0, num_shared_experts=0,
+            num_dense_layers=0, router_score="softmax",
             router_renormalize=False, routed_scaling_factor=1.0, aux_loss_coeff=0.0,
-            z_loss_coeff=0.0, expert_bias_update_rate=0.0)
+            z_loss_coeff=0.0, expert_bias_update_rate=0.0, router_num_groups=1,
+            router_top_groups=1, router_group_best=2, router_choice="token",
+            expert_capacity_factor=0.0, capacity_policy="probability",
+            aux_loss_scope="micro_batch", shared_expert_gate=False, moe_layer_interval=1)
 # Contexts stretched from 8 tokens: with these bounds some pairs are kept, some stretched, some between.
 STRETCHED = dict(head_dim=8, rope_theta=40.0, rope_factor=2.0, rope_original_max_position=8,
                  rope_low_freq_factor=0.2, rope_high_freq_factor=0.8, rope_beta_fast=1.0,
@@ -55,6 +59,17 @@ MODELS = {
     "deepseek": dict(BASE, **MOE, router_score="sigmoid", router_renormalize=True,
                      routed_scaling_factor=2.5, num_shared_experts=2, num_dense_layers=1,
                      expert_bias_update_rate=0.01),
+    "deepseek_v3": dict(BASE, **dict(MOE, num_experts=6), router_score="sigmoid",
+                        router_renormalize=True, routed_scaling_factor=2.5, router_num_groups=3,
+                        router_top_groups=2, aux_loss_scope="sequence", z_loss_coeff=0.25,
+                        expert_bias_update_rate=0.01),
+    "qwen2_moe": dict(BASE, **MOE, num_shared_experts=2, shared_expert_gate=True,
+                      moe_layer_interval=2, aux_loss_scope="global_batch"),
+    "switch": dict(BASE, **dict(MOE, router_top_k=1), activation="relu",
+                   expert_capacity_factor=0.75, capacity_policy="position"),
+    "capacity": dict(BASE, **MOE, router_renormalize=True, expert_capacity_factor=0.75),
+    "expert_choice": dict(BASE, **dict(MOE, aux_loss_coeff=0.0), router_choice="expert",
+                          z_loss_coeff=0.25),
 }
 BATCH_SHARE = 0.5
 
@@ -194,35 +209,36 @@ class Model:
 
     def moe(self, prefix, x):
         c = self.c
-        experts, top_k, width = c["num_experts"], c["router_top_k"], c["moe_ffn_hidden_size"]
+        experts, width = c["num_experts"], c["moe_ffn_hidden_size"]
         hidden = x.shape[-1]
         x2 = x.reshape(-1, hidden)
         logits = x2 @ self.w(prefix + ".router.weight", experts, hidden).T
         softmax = c["router_score"] == "softmax"
         scores = logits.softmax(-1) if softmax else logits.sigmoid()
-        selection = scores
-        if c["expert_bias_update_rate"] > 0:
-            selection = scores + self.w(prefix + ".router.bias", experts)
-        chosen = selection.topk(top_k, -1).indices
-        gates = scores.gather(-1, chosen)
-        if c["router_renormalize"]:
-            gates = gates / gates.sum(-1, keepdim=True)
+        if c["router_choice"] == "expert":  # gates [T, E], 0 where an expert does not take a token
+            gates = scores * self.best_tokens(scores, torch.ones_like(scores, dtype=torch.bool))
+        else:
+            chosen = self.choice(prefix, scores)
+            gates = scores * chosen
+            if c["router_renormalize"]:
+                gates = gates / gates.sum(-1, keepdim=True)
+            if c["aux_loss_coeff"] > 0:
+                self.balance += self.balance_loss(scores, chosen)
+            if c["expert_capacity_factor"] > 0:
+                gates = gates * self.best_tokens(gates, chosen)
         gates = gates * c["routed_scaling_factor"]
         w_in = self.w(prefix + ".experts.in.weight", experts, self.rows_in(width), hidden)
         w_out = self.w(prefix + ".experts.out.weight", experts, hidden, width)
         y = torch.zeros_like(x2)
-        counts = torch.zeros(experts)
         for e in range(experts):
-            for k in range(top_k):
-                mine = chosen[:, k] == e
-                counts[e] += mine.sum()
-                out = self.act(x2[mine] @ w_in[e].T) @ w_out[e].T
-                y = y.index_add(0, mine.nonzero()[:, 0], out * gates[mine, k, None])
+            mine = gates[:, e] != 0
+            out = self.act(x2[mine] @ w_in[e].T) @ w_out[e].T
+            y = y.index_add(0, mine.nonzero()[:, 0], out * gates[mine, e, None])
         if c["num_shared_experts"] > 0:
-            y = y + self.mlp(prefix + ".shared", x2, c["num_shared_experts"] * width, False)
-        shares = scores if softmax else scores / scores.sum(-1, keepdim=True)
-        share = counts / counts.sum()
-        self.balance += BATCH_SHARE * c["aux_loss_coeff"] * experts * (share * shares.mean(0)).sum()
+            shared = self.mlp(prefix + ".shared", x2, c["num_shared_experts"] * width, False)
+            if c["shared_expert_gate"]:
+                shared = shared * (x2 @ self.w(prefix + ".shared.gate.weight", 1, hidden).T).sigmoid()
+            y = y + shared
         if c["z_loss_coeff"] > 0:
             self.z += BATCH_SHARE * c["z_loss_coeff"] * logits.logsumexp(-1).pow(2).mean()
         return y.reshape(x.shape)
@@ -232,9 +248,51 @@ class Model:
         y = body(x if placement == "post" else self.norm(prefix + ".norm", x))
         return y if placement == "pre" else self.norm(prefix + ".post_norm", y)
 
+    def choice(self, prefix, scores):
+        """Which experts each token chose, [T, E]."""
+        c = self.c
+        tokens, experts = scores.shape
+        selection = scores
+        if c["expert_bias_update_rate"] > 0:
+            selection = scores + self.w(prefix + ".router.bias", experts)
+        groups = selection.reshape(tokens, c["router_num_groups"], -1)
+        best = groups.topk(min(c["router_group_best"], groups.shape[-1]), -1).values.sum(-1)
+        kept = torch.zeros_like(best, dtype=torch.bool)
+        kept.scatter_(1, best.topk(c["router_top_groups"], -1).indices, True)
+        selection = groups.masked_fill(~kept[..., None], -math.inf).reshape(tokens, experts)
+        chosen = torch.zeros_like(scores, dtype=torch.bool)
+        return chosen.scatter_(1, selection.topk(c["router_top_k"], -1).indices, True)
+
+    def best_tokens(self, priority, wanted):
+        """Of the tokens that want an expert, those it has room for, [T, E]."""
+        c = self.c
+        tokens, experts = priority.shape
+        factor = c["expert_capacity_factor"] or 1.0
+        capacity = math.ceil(factor * tokens * c["router_top_k"] / experts)
+        served = torch.zeros_like(wanted)
+        for e in range(experts):
+            mine = wanted[:, e].nonzero()[:, 0].tolist()
+            if c["capacity_policy"] == "probability":
+                mine.sort(key=lambda t: (-priority[t, e].item(), t))
+            served[mine[:capacity], e] = True
+        return served
+
+    def balance_loss(self, scores, chosen):
+        c = self.c
+        experts = scores.shape[-1]
+        shares = scores if c["router_score"] == "softmax" else scores / scores.sum(-1, keepdim=True)
+        blocks = 1 if c["aux_loss_scope"] == "micro_batch" else self.num_sequences
+        counts = chosen.double().reshape(blocks, -1, experts).sum(1)
+        if c["aux_loss_scope"] == "global_batch":
+            counts = counts.cumsum(0)
+        share = counts / counts.sum(-1, keepdim=True)
+        mean = shares.reshape(blocks, -1, experts).mean(1)
+        return BATCH_SHARE * c["aux_loss_coeff"] * experts * (share * mean).sum(-1).mean()
+
     def losses(self, batch):
         c = self.c
         self.balance, self.z = torch.zeros(()), torch.zeros(())
+        self.num_sequences = len(batch["tokens"])
         table = self.w("embedding.tokens", c["vocab_size"], c["hidden_size"])
         x = table[batch["tokens"]] * c["embedding_multiplier"]
         if c["position"] == "learned":
@@ -245,7 +303,8 @@ class Model:
             attended = self.branch(p + ".attention", x,
                                    lambda h: self.attention(p + ".attention", h, batch))
             h = x if c["parallel_residual"] else x + attended
-            moe = c["num_experts"] > 0 and layer >= c["num_dense_layers"]
+            place = layer - c["num_dense_layers"] + 1
+            moe = c["num_experts"] > 0 and place > 0 and place % c["moe_layer_interval"] == 0
             fed = self.branch(p + ".ffn", h, lambda h: self.moe(p + ".moe", h) if moe else
                               self.mlp(p + ".ffn", h, c["ffn_hidden_size"], c["ffn_bias"]))
             x = x + attended + fed
