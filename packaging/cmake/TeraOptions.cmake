@@ -54,6 +54,7 @@ function(tera_add_test name)
   endif()
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
+  target_compile_options(${name} PRIVATE -O0)  # what is tested is optimised; the test itself need not be
   set(properties TIMEOUT ${arg_TIMEOUT})
   if(arg_LABELS)
     list(JOIN arg_LABELS "_" label)
