@@ -13,7 +13,8 @@ set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g1 -D_GLIBCXX_ASSERTIONS")
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+  # Without these two ccache compiles every source that uses a precompiled header anew.
+  set(CMAKE_CXX_COMPILER_LAUNCHER env CCACHE_SLOPPINESS=pch_defines,time_macros ${CCACHE_PROGRAM})
 endif()
 find_program(MOLD_PROGRAM mold)
 if(MOLD_PROGRAM)
@@ -41,6 +42,24 @@ function(tera_add_library name)
   target_link_libraries(${name} PUBLIC tera_options ${arg_DEPENDS} PRIVATE ${arg_PRIVATE_DEPENDS})
 endfunction()
 
+# GoogleTest's headers, and Qt's, are read once, for the first program that needs them; the others take them
+# from there. A program with Qt is compiled with other flags, so there are two such sets.
+function(tera_share_headers name)
+  set(kind plain)
+  set(headers <gmock/gmock.h> <gtest/gtest.h> <filesystem> <map> <regex> <string> <vector>)
+  if("${ARGN}" MATCHES "Qt6::")
+    set(kind qt)
+    list(APPEND headers <QtTest/QtTest> <QtWidgets/QtWidgets>)
+  endif()
+  get_property(first GLOBAL PROPERTY TERA_SHARED_HEADERS_${kind})
+  if(first)
+    target_precompile_headers(${name} REUSE_FROM ${first})
+  else()
+    target_precompile_headers(${name} PRIVATE ${headers})
+    set_property(GLOBAL PROPERTY TERA_SHARED_HEADERS_${kind} ${name})
+  endif()
+endfunction()
+
 # tera_add_test(name SOURCES a_test.cpp ... DEPENDS tera_plan ... [LABELS threads] [TIMEOUT s]):
 # one GoogleTest program; every TEST becomes a ctest entry. A test found that way has one label: several
 # are joined to one, and `ctest -L threads` finds gui_threads too. Code that starts threads is labelled so.
@@ -55,6 +74,7 @@ function(tera_add_test name)
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
   target_compile_options(${name} PRIVATE -O0)  # what is tested is optimised; the test itself need not be
+  tera_share_headers(${name} ${arg_DEPENDS})
   set(properties TIMEOUT ${arg_TIMEOUT})
   if(arg_LABELS)
     list(JOIN arg_LABELS "_" label)
