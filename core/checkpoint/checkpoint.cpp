@@ -1,6 +1,7 @@
 #include "core/checkpoint/checkpoint.h"
 
 #include <algorithm>
+#include <map>
 #include <random>
 #include <set>
 #include <utility>
@@ -8,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/base/units.h"
 #include "core/checkpoint/file_hasher.h"
@@ -30,7 +32,7 @@ std::string make_save_id() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-Result<void> check_input(const CheckpointState& state, std::span<const TensorSource> tensors) {
+Result<void> check_input(const CheckpointState& state, std::span<const TensorInfo> tensors) {
   if (state.step < 0) {
     return fail(ErrorCode::invalid_input, fmt::format("checkpoint: got step {}", state.step));
   }
@@ -38,13 +40,8 @@ Result<void> check_input(const CheckpointState& state, std::span<const TensorSou
     return fail(ErrorCode::invalid_input, "checkpoint: the state is not JSON");
   }
   std::set<std::pair<std::string_view, std::string_view>> names;
-  for (const TensorSource& source : tensors) {
-    const TensorInfo& info = source.info;
-    TERA_TRY(const std::int64_t bytes, checked_bytes(info.shape, info.dtype));
-    if (source.data == nullptr && bytes > 0) {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("checkpoint: {}/{} has no data", info.role, info.name));
-    }
+  for (const TensorInfo& info : tensors) {
+    TERA_TRY_VOID(checked_bytes(info.shape, info.dtype));
     if (!names.emplace(info.role, info.name).second) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("checkpoint: {}/{} is given twice", info.role, info.name));
@@ -87,10 +84,18 @@ Result<void> write_contents(Vfs& vfs,
                             const fs::path& temp,
                             Manifest& manifest,
                             const std::vector<ShardPlan>& plans,
-                            std::span<const TensorSource> tensors) {
-  const auto data_of = [&](const Box& box) {
-    const TensorSource& source = tensors[static_cast<std::size_t>(box.tensor)];
-    const auto* bytes = static_cast<const std::byte*>(source.data);
+                            const TensorLoader& load) {
+  std::int64_t loaded = -1;
+  std::span<const std::byte> bytes;  // of the tensor that is loaded
+  const auto data_of = [&](const Box& box) -> Result<std::span<const std::byte>> {
+    if (loaded != box.tensor) {
+      const TensorInfo& info = manifest.tensors[static_cast<std::size_t>(box.tensor)];
+      TERA_TRY(bytes, load(info));
+      TERA_CHECK(std::ssize(bytes) == info.num_bytes(),
+                 "checkpoint: {} bytes for {}/{}, expected {}", bytes.size(), info.role, info.name,
+                 info.num_bytes());
+      loaded = box.tensor;
+    }
     // Boxes are runs of rows of dim 0, so they lie contiguously in the tensor.
     const std::uint64_t rows_before =
         box.offset.empty() ? 0 : static_cast<std::uint64_t>(box.offset.front());
@@ -98,7 +103,7 @@ Result<void> write_contents(Vfs& vfs,
         box.size.empty() || box.size.front() == 0
             ? 0
             : box.num_bytes / static_cast<std::uint64_t>(box.size.front());
-    return std::span(bytes + rows_before * row_bytes, box.num_bytes);
+    return bytes.subspan(rows_before * row_bytes, box.num_bytes);
   };
   for (std::size_t i = 0; i < plans.size(); ++i) {
     const fs::path path = temp / fmt::format("shard-{:05}.safetensors", i);
@@ -158,12 +163,35 @@ Result<fs::path> save(Vfs& vfs,
                       const CheckpointState& state,
                       std::span<const TensorSource> tensors,
                       const SaveOptions& options) {
+  std::vector<TensorInfo> infos;
+  std::map<std::pair<std::string_view, std::string_view>, const void*> data;
+  for (const TensorSource& source : tensors) {
+    TERA_TRY(const std::int64_t bytes, checked_bytes(source.info.shape, source.info.dtype));
+    if (source.data == nullptr && bytes > 0) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("checkpoint: {}/{} has no data", source.info.role, source.info.name));
+    }
+    infos.push_back(source.info);
+    data[{source.info.role, source.info.name}] = source.data;
+  }
+  const auto load = [&](const TensorInfo& info) -> Result<std::span<const std::byte>> {
+    return std::span(static_cast<const std::byte*>(data.at({info.role, info.name})),
+                     static_cast<std::size_t>(info.num_bytes()));
+  };
+  return save(vfs, ckpt_dir, state, infos, load, options);
+}
+
+Result<fs::path> save(Vfs& vfs,
+                      const fs::path& ckpt_dir,
+                      const CheckpointState& state,
+                      std::span<const TensorInfo> tensors,
+                      const TensorLoader& load,
+                      const SaveOptions& options) {
   TERA_TRY_VOID(check_input(state, tensors));
   Manifest manifest;
   manifest.save_id = make_save_id();
   manifest.state = state;
-  for (const TensorSource& source : tensors)
-    manifest.tensors.push_back(source.info);
+  manifest.tensors.assign(tensors.begin(), tensors.end());
   const std::vector<ShardPlan> plans = plan_shards(manifest, options.max_shard_bytes);
 
   TERA_TRY_VOID(make_dirs(vfs, ckpt_dir));
@@ -174,7 +202,7 @@ Result<fs::path> save(Vfs& vfs,
   const fs::path temp = final_path.string() + ".tmp-" + manifest.save_id;
   const auto write = [&]() -> Result<void> {
     TERA_TRY_VOID(vfs.make_dir(temp));
-    TERA_TRY_VOID(write_contents(vfs, temp, manifest, plans, tensors));
+    TERA_TRY_VOID(write_contents(vfs, temp, manifest, plans, load));
     return publish(vfs, temp, final_path);
   };
   if (Result<void> written = write(); !written) {

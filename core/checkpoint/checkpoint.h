@@ -49,6 +49,16 @@ Result<std::filesystem::path> save(Vfs& vfs,
                                    std::span<const TensorSource> tensors,
                                    const SaveOptions& options = {});
 
+// The same for tensors that are made one by one: `load` returns the bytes of a tensor, which are
+// used before its next call, and may return an error, which ends the save.
+using TensorLoader = std::function<Result<std::span<const std::byte>>(const TensorInfo&)>;
+Result<std::filesystem::path> save(Vfs& vfs,
+                                   const std::filesystem::path& ckpt_dir,
+                                   const CheckpointState& state,
+                                   std::span<const TensorInfo> tensors,
+                                   const TensorLoader& load,
+                                   const SaveOptions& options = {});
+
 struct Manifest;
 
 class Reader {

@@ -2,23 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/checkpoint/file_hasher.h"
+#include "core/checkpoint/safetensors.h"
 
 namespace tera::checkpoint {
 namespace {
-
-using nlohmann::ordered_json;
-
-static_assert(std::endian::native == std::endian::little, "shards hold little-endian numbers");
 
 constexpr std::uint64_t kAlignment = 4096;
 constexpr std::uint64_t kReadBlocks = 8;                        // blocks read at once
@@ -26,30 +21,6 @@ constexpr std::uint64_t kWriteBytes = std::uint64_t{16} << 20;  // appended at o
 
 std::uint64_t align_up(std::uint64_t value) {
   return (value + kAlignment - 1) / kAlignment * kAlignment;
-}
-
-std::string_view safetensors_dtype(DType dtype) {
-  switch (dtype) {
-    case DType::f64:
-      return "F64";
-    case DType::f32:
-      return "F32";
-    case DType::bf16:
-      return "BF16";
-    case DType::f16:
-      return "F16";
-    case DType::fp8_e4m3:
-      return "F8_E4M3";
-    case DType::i64:
-      return "I64";
-    case DType::i32:
-      return "I32";
-    case DType::u16:
-      return "U16";
-    case DType::u8:
-      return "U8";
-  }
-  return "";
 }
 
 // "weight/layers.0.norm@0,128": unique in a checkpoint.
@@ -81,33 +52,29 @@ std::vector<Box> cut(const TensorInfo& info, std::int64_t tensor, std::uint64_t 
 // wants no holes between entries, so the gaps before aligned boxes are entries too, of bytes that
 // are zero.
 std::string make_header(const Manifest& manifest, const ShardPlan& plan, std::uint64_t data_begin) {
-  ordered_json entries = {{"__metadata__",
-                           {{"format", "pt"},  // what loaders of other projects ask for
-                            {"checkpoint", kFormat},
-                            {"step", std::to_string(manifest.state.step)}}}};
+  std::vector<SafetensorsEntry> entries;
   std::uint64_t end = data_begin;
   for (const std::int64_t index : plan.boxes) {
     const Box& box = manifest.boxes[static_cast<std::size_t>(index)];
     const TensorInfo& info = manifest.tensors[static_cast<std::size_t>(box.tensor)];
     if (box.file_offset > end) {
-      entries[fmt::format("padding/{}", end - data_begin)] = {
-          {"dtype", "U8"},
-          {"shape", {box.file_offset - end}},
-          {"data_offsets", {end - data_begin, box.file_offset - data_begin}}};
+      entries.push_back({.name = fmt::format("padding/{}", end - data_begin),
+                         .dtype = "U8",
+                         .shape = {static_cast<std::int64_t>(box.file_offset - end)},
+                         .begin = end - data_begin,
+                         .end = box.file_offset - data_begin});
     }
     end = box.file_offset + box.num_bytes;
-    entries[entry_name(info, box)] = {
-        {"dtype", safetensors_dtype(info.dtype)},
-        {"shape", box.size},
-        {"data_offsets", {box.file_offset - data_begin, end - data_begin}}};
+    entries.push_back({.name = entry_name(info, box),
+                       .dtype = std::string(safetensors_dtype(info.dtype)),
+                       .shape = box.size,
+                       .begin = box.file_offset - data_begin,
+                       .end = end - data_begin});
   }
-  const std::string text = entries.dump();
-  std::string header(sizeof(std::uint64_t), '\0');
-  header += text;
-  header.append(align_up(header.size()) - header.size(), ' ');
-  const std::uint64_t length = header.size() - sizeof(std::uint64_t);
-  std::memcpy(header.data(), &length, sizeof(length));
-  return header;
+  const SafetensorsMetadata metadata = {{"checkpoint", std::string(kFormat)},
+                                        {"format", "pt"},  // what loaders of other projects ask for
+                                        {"step", std::to_string(manifest.state.step)}};
+  return make_safetensors_header(entries, metadata, kAlignment);
 }
 
 // Offsets in the header count from the data's begin, so its text depends only on relative places:
@@ -206,13 +173,13 @@ Result<FileEntry> write_shard(
     const std::filesystem::path& path,
     const ShardPlan& plan,
     const Manifest& manifest,
-    const std::function<std::span<const std::byte>(const Box&)>& data_of) {
+    const std::function<Result<std::span<const std::byte>>(const Box&)>& data_of) {
   TERA_TRY(std::unique_ptr<WritableFile> file, vfs.open_write(path, Vfs::Mode::create_new));
   ShardWriter writer(std::move(file));
   TERA_TRY_VOID(writer.append(std::as_bytes(std::span(plan.header))));
   for (const std::int64_t index : plan.boxes) {
     const Box& box = manifest.boxes[static_cast<std::size_t>(index)];
-    const std::span<const std::byte> data = data_of(box);
+    TERA_TRY(const std::span<const std::byte> data, data_of(box));
     TERA_CHECK(data.size() == box.num_bytes, "box has {} bytes, its data {}", box.num_bytes,
                data.size());
     TERA_TRY_VOID(writer.pad_to(box.file_offset));

@@ -26,12 +26,13 @@ struct ShardPlan {
 // data of every box starts at a multiple of 4 KiB of its file.
 std::vector<ShardPlan> plan_shards(Manifest& manifest, std::uint64_t max_shard_bytes);
 
-// Writes and fsyncs one shard; data_of returns the bytes of a box.
-Result<FileEntry> write_shard(Vfs& vfs,
-                              const std::filesystem::path& path,
-                              const ShardPlan& plan,
-                              const Manifest& manifest,
-                              const std::function<std::span<const std::byte>(const Box&)>& data_of);
+// Writes and fsyncs one shard; data_of returns the bytes of a box, used before its next call.
+Result<FileEntry> write_shard(
+    Vfs& vfs,
+    const std::filesystem::path& path,
+    const ShardPlan& plan,
+    const Manifest& manifest,
+    const std::function<Result<std::span<const std::byte>>(const Box&)>& data_of);
 
 // Reads bytes [begin, end) of a file in whole blocks and checks each block before any of it goes to
 // `take`, piece by piece in order. The error names file, block and the tensors in it.

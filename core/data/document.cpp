@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "core/data/json_read.h"
+#include "core/base/json_read.h"
 #include "core/data/line_reader.h"
 
 namespace tera::data {

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/hash.h"
+#include "core/base/json_read.h"
 #include "core/base/vfs.h"
-#include "core/data/json_read.h"
 #include "core/data/mapped_file.h"
 
 namespace tera::data {

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/hash.h"
-#include "core/data/json_read.h"
+#include "core/base/json_read.h"
 #include "core/data/unicode_class.h"
 
 namespace tera::data {

@@ -1,5 +1,6 @@
 // A small state to save: tensors of every kind, with contents that depend on a seed.
 #pragma once
+#include <algorithm>
 #include <filesystem>
 #include <random>
 #include <string>
@@ -82,9 +83,10 @@ inline void expect_equal(const Reader& reader, const SampleState& sample) {
 class TempDirTest : public testing::Test {
  protected:
   void SetUp() override {
+    std::string name = testing::UnitTest::GetInstance()->current_test_info()->name();
+    std::replace(name.begin(), name.end(), '/', '-');  // of a parameter
     dir_ = std::filesystem::path(testing::TempDir()) /
-           ("tera-ckpt-" + std::to_string(getpid()) + "-" +
-            testing::UnitTest::GetInstance()->current_test_info()->name());
+           ("tera-ckpt-" + std::to_string(getpid()) + "-" + name);
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
   }

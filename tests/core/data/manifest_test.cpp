@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/data/json_read.h"
 #include "core/data/provenance.h"
 #include "tests/core/data/data_fixture.h"
 
@@ -100,16 +99,6 @@ TEST(Provenance, ReadsWhatItWroteAndNoticesDamage) {
     test::write_all(dir / "p.prov", damaged);
     EXPECT_FALSE(read_provenance(dir / "p.prov")) << "byte " << i;
   }
-}
-
-TEST(ParseJson, BoundsSizeAndDepth) {
-  EXPECT_FALSE(parse_json(std::string(100, '['), {.max_bytes = 1000, .max_depth = 50}));
-  EXPECT_FALSE(parse_json("[1, 2, 3]", {.max_bytes = 4, .max_depth = 50}));
-  EXPECT_TRUE(parse_json("[\"[[[[[[\"]", {.max_bytes = 100, .max_depth = 2}));
-  const Result<nlohmann::json> bad = parse_json("{\"a\": 1,}", {});
-  ASSERT_FALSE(bad);
-  EXPECT_THAT(bad.error().message, testing::HasSubstr("not JSON"));
-  EXPECT_FALSE(parse_json("\"\xff\"", {}));  // not UTF-8
 }
 
 }  // namespace

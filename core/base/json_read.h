@@ -10,14 +10,15 @@
 
 #include "core/base/result.h"
 
-namespace tera::data {
+namespace tera {
 
 struct JsonLimits {
   std::uint64_t max_bytes = 64 << 20;
   int max_depth = 64;
+  bool unique_keys = false;  // an object that names a key twice is refused
 };
 
-// Parses one document. Errors name the byte where it stops being JSON.
+// Parses one document. Errors name the byte where it stops being JSON, or the key given twice.
 Result<nlohmann::json> parse_json(std::string_view text, const JsonLimits& limits);
 
 // A view of an object that reads required fields; the first problem is written to `problem` and all
@@ -46,4 +47,4 @@ class JsonReader {
   std::string* problem_;
 };
 
-}  // namespace tera::data
+}  // namespace tera

@@ -1,8 +1,12 @@
-#include "core/data/json_read.h"
+#include "core/base/json_read.h"
+
+#include <functional>
+#include <optional>
+#include <set>
 
 #include <fmt/format.h>
 
-namespace tera::data {
+namespace tera {
 namespace {
 
 using nlohmann::json;
@@ -62,6 +66,27 @@ std::string not_json(std::string_view text, std::string_view what) {
   return fmt::format("not JSON{}: {}", where, shortened(std::string(what)));
 }
 
+// Watches a parse for a key that one object names twice, which a plain parse would drop silently.
+class KeyWatch {
+ public:
+  bool operator()(int, json::parse_event_t event, json& value) {
+    if (event == json::parse_event_t::object_start) {
+      keys_.emplace_back();
+    } else if (event == json::parse_event_t::object_end) {
+      keys_.pop_back();
+    } else if (event == json::parse_event_t::key) {
+      const auto [at, fresh] = keys_.back().insert(value.get<std::string>());
+      if (!fresh && !duplicate_) duplicate_ = *at;
+    }
+    return true;
+  }
+  const std::optional<std::string>& duplicate() const { return duplicate_; }
+
+ private:
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open
+  std::optional<std::string> duplicate_;
+};
+
 }  // namespace
 
 Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
@@ -74,7 +99,14 @@ Result<json> parse_json(std::string_view text, const JsonLimits& limits) {
                 fmt::format("JSON nests deeper than {} at byte {}", limits.max_depth, at));
   }
   try {
-    return json::parse(text);
+    if (!limits.unique_keys) return json::parse(text);
+    KeyWatch watch;
+    json document = json::parse(text, std::ref(watch));
+    if (watch.duplicate()) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("key \"{}\" is given twice", shortened(*watch.duplicate())));
+    }
+    return document;
   } catch (const json::exception& error) {
     return fail(ErrorCode::invalid_input, not_json(text, error.what()));
   }
@@ -195,4 +227,4 @@ std::map<std::string, std::int64_t> JsonReader::integer_map(std::string_view key
   return items;
 }
 
-}  // namespace tera::data
+}  // namespace tera
