@@ -7,8 +7,9 @@
 #include <spdlog/spdlog.h>
 
 #include "core/base/vfs.h"
-#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/saved_spec.h"
+#include "core/checkpoint/weights.h"
+#include "core/infer/convert.h"
 #include "core/infer/load_model.h"
 #include "core/plan/param_table.h"
 #include "core/run/run_directory.h"
@@ -18,12 +19,13 @@ namespace tera::app {
 
 Result<checkpoint::Reader> open_checkpoint(const std::string& name) {
   Vfs& vfs = posix_vfs();
-  if (std::filesystem::exists(std::filesystem::path(name) / "COMMIT"))
-    return checkpoint::Reader::open(vfs, name);
-  TERA_TRY(const run::RunDirectory dir, run::RunDirectory::open(vfs, name));
+  std::filesystem::path path = name;
+  if (!std::filesystem::exists(path / "COMMIT")) {
+    TERA_TRY(const run::RunDirectory dir, run::RunDirectory::open(vfs, name));
+    path = dir.path();
+  }
   std::vector<std::string> skipped;
-  Result<checkpoint::Reader> reader =
-      checkpoint::open_latest_valid(vfs, dir.checkpoints_dir(), skipped);
+  Result<checkpoint::Reader> reader = checkpoint::open_weights(vfs, path, skipped);
   for (const std::string& reason : skipped)
     spdlog::warn("passed over a checkpoint: {}", reason);
   return reader;
@@ -44,7 +46,10 @@ Result<std::unique_ptr<CheckpointModel>> CheckpointModel::load(const std::string
                                                                const std::string& tokenizer_path) {
   TERA_TRY(const checkpoint::Reader reader, open_checkpoint(name));
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
-  const std::string path = tokenizer_path.empty() ? spec.data.tokenizer : tokenizer_path;
+  std::filesystem::path path = tokenizer_path;
+  if (path.empty()) {
+    TERA_TRY(path, infer::tokenizer_of(posix_vfs(), reader));
+  }
   if (path.empty()) {
     return fail(ErrorCode::invalid_input, fmt::format("{}: its spec names no tokenizer", name),
                 "name one with --tokenizer FILE");

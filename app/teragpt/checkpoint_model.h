@@ -18,7 +18,7 @@ Result<checkpoint::Reader> open_checkpoint(const std::string& name);
 
 class CheckpointModel {
  public:
-  // name: as of open_checkpoint. tokenizer: path of tokenizer.json; empty takes the run's.
+  // name: as for open_checkpoint. tokenizer: path of tokenizer.json; empty takes the run's.
   static Result<std::unique_ptr<CheckpointModel>> load(const std::string& name,
                                                        const std::string& tokenizer);
 

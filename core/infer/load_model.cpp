@@ -1,29 +1,41 @@
 #include "core/infer/load_model.h"
 
+#include <cstring>
 #include <map>
 #include <string>
 
 #include <fmt/format.h>
 
+#include "core/base/check.h"
+#include "core/checkpoint/weights.h"
+
 namespace tera::infer {
 
 Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params) {
-  std::map<std::string, checkpoint::TensorInfo> stored;  // weight or master of each parameter
-  for (const checkpoint::TensorInfo& info : reader.tensors()) {
-    if (info.role == "weight" || info.role == "master") stored.emplace(info.name, info);
-  }
-  Backend& backend = params.backend();
+  std::map<std::string, checkpoint::TensorInfo> stored;
+  for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
+    stored.emplace(info.name, info);
   for (nn::Param& param : params.params()) {
     const auto found = stored.find(param.spec.name);
     if (found == stored.end()) {
       return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {} lacks tensor {}",
                                                   reader.state().step, param.spec.name));
     }
-    checkpoint::TensorInfo wanted = found->second;
-    wanted.shape = param.value.shape();  // must agree; the dtype is converted
-    Tensor raw = Tensor::empty(backend, param.value.shape(), wanted.dtype, MemoryKind::workspace);
-    TERA_TRY_VOID(reader.read(wanted, raw.view().data));
-    backend.ops().copy(backend.context(), raw, param.value);
+    TERA_TRY_VOID(checkpoint::read_weight(reader, found->second, param.value));
+  }
+  return {};
+}
+
+Result<void> load_weights(const checkpoint::HuggingFaceModel& model, nn::ParamStore& params) {
+  Backend& backend = params.backend();
+  for (const checkpoint::TensorInfo& info : model.tensors()) {
+    const Tensor& value = params.get(info.name).value;
+    TERA_CHECK(value.shape() == info.shape, "{} is [{}], expected [{}]", info.name,
+               fmt::join(value.shape(), ", "), fmt::join(info.shape, ", "));
+    TERA_TRY(const std::vector<std::byte> bytes, model.read(info));
+    const Tensor raw = Tensor::empty(backend, info.shape, info.dtype, MemoryKind::workspace);
+    std::memcpy(raw.view().data, bytes.data(), bytes.size());
+    backend.ops().copy(backend.context(), raw, value);
   }
   return {};
 }

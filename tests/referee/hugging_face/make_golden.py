@@ -8,7 +8,7 @@ For each family a folder with what `save_pretrained` writes (config.json, model.
   gradients.safetensors  of the mean cross-entropy of the next token, every parameter (buffers: 0)
   adamw.safetensors      the weights after five AdamW steps on the same batch
 Names in the last two are those in memory: experts are stacked there, which import must read as well.
-They are what an import from such a folder is to be held against. Weights depend on the
+tests/core/train/transformers_models_test.cpp holds the engine against these files. Weights depend on the
 name and shape of a parameter only, so a file changes only when the model does. All in fp32 on one thread.
 """
 import hashlib
@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 
 BATCH, LENGTH = 2, 16
 STEPS = 5
-ADAMW = dict(lr=5e-3, betas=(0.9, 0.95), eps=1e-6)
+ADAMW = dict(lr=5e-3, betas=(0.9, 0.95), eps=1e-5)  # as transformers_models_test.cpp, which says why
 WEIGHT_DECAY = 0.1
 
 BASE = dict(vocab_size=40, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
@@ -50,6 +50,8 @@ FAMILIES = {
     "mixtral": dict(BASE, **MOE, model_type="mixtral", intermediate_size=8, num_local_experts=4),
     "qwen2": dict(BASE, model_type="qwen2", tie_word_embeddings=True),
     "qwen3": dict(BASE, model_type="qwen3", head_dim=8),
+    "qwen2_moe": dict(BASE, **MOE, model_type="qwen2_moe", num_experts=4, moe_intermediate_size=8,
+                      shared_expert_intermediate_size=16, mlp_only_layers=[0]),
     "qwen3_moe": dict(BASE, **MOE, model_type="qwen3_moe", head_dim=8, num_experts=4, moe_intermediate_size=8,
                       norm_topk_prob=True),
     "qwen3_moe_dense": dict(BASE, **MOE, model_type="qwen3_moe", head_dim=8, num_experts=4,
@@ -136,6 +138,7 @@ def main():
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     out = pathlib.Path(sys.argv[1])
     for name in sys.argv[2:] or FAMILIES:
         make(name, FAMILIES[name], out / name)

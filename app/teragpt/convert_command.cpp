@@ -1,0 +1,153 @@
+// teragpt convert: models from and to other projects' files.
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/checkpoint_model.h"
+#include "app/teragpt/cli.h"
+#include "core/base/units.h"
+#include "core/base/vfs.h"
+#include "core/infer/convert.h"
+
+namespace tera::app {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct ConvertArguments {
+  std::string input, output;
+  std::string from, to;  // one of them
+  std::string dtype = "as-trained";
+  std::string tokenizer;
+  std::string max_shard = "5GB";
+  bool fused_experts = false;
+  bool no_verify = false;
+  int num_threads = 0;
+};
+
+infer::ConvertOptions options_of(const ConvertArguments& args) {
+  return {.verify = !args.no_verify,
+          .num_threads = args.num_threads,
+          .progress = [phase = std::string(), shown = std::shared_ptr<Progress>()](
+                          std::string_view what, std::int64_t done, std::int64_t total) mutable {
+            if (phase != what) {
+              phase = what;
+              shown.reset();  // ends its line first
+              shown = std::make_shared<Progress>(phase, phase == "verify" ? "prompts" : "B");
+            }
+            shown->update(done, total);
+            return stop_requests().load() == 0;
+          }};
+}
+
+Result<infer::Converted> convert(const ConvertArguments& args) {
+  if (!args.from.empty()) {
+    return infer::import_hugging_face(posix_vfs(), args.input, args.output, options_of(args));
+  }
+  TERA_TRY(const double shard_bytes, parse_quantity(args.max_shard));
+  TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.input));
+  infer::ExportOptions options{.convert = options_of(args),
+                               .fused_experts = args.fused_experts,
+                               .max_shard_bytes = static_cast<std::uint64_t>(shard_bytes),
+                               .tokenizer = args.tokenizer};
+  if (args.dtype != "as-trained") options.bf16 = args.dtype == "bf16";
+  return infer::export_hugging_face(posix_vfs(), reader, args.output, options);
+}
+
+std::string_view word(Severity severity) {
+  return severity == Severity::warning ? "warning" : "note";
+}
+
+void print_result(const ConvertArguments& args, const infer::Converted& converted) {
+  std::uint64_t bytes = 0;
+  for (const auto& [path, size] : converted.files)
+    bytes += size;
+  fmt::print("{}: {}, {} parameters, {} in {} files\n", args.output, enum_name(converted.family),
+             format_count(static_cast<double>(converted.num_params)),
+             format_bytes(static_cast<double>(bytes)), converted.files.size());
+  if (converted.difference) {
+    fmt::print(
+        "verified: the logits of {} prompts differ by at most {:.3g} (the largest is {:.3g})\n",
+        infer::kNumProbes, converted.difference->max_abs_diff, converted.difference->max_abs);
+  } else {
+    fmt::print("not verified\n");
+  }
+}
+
+void print_json(Cli& cli, const ConvertArguments& args, const infer::Converted& converted) {
+  ordered_json document = {{"schema", "teragpt.convert/1"},
+                           {"output", args.output},
+                           {"architecture", enum_name(converted.family)},
+                           {"total_params", converted.num_params},
+                           {"verified", converted.difference.has_value()}};
+  if (converted.difference) {
+    document["max_abs_diff"] = converted.difference->max_abs_diff;
+    document["max_abs_logit"] = converted.difference->max_abs;
+    document["prompts"] = infer::kNumProbes;
+  }
+  document["files"] = converted.files;
+  document["notes"] = ordered_json::array();
+  for (const Diagnostic& d : converted.notes) {
+    document["notes"].push_back({{"severity", word(d.severity)},
+                                 {"field", d.field},
+                                 {"message", d.message},
+                                 {"hint", d.hint}});
+  }
+  cli.print_json(document);
+}
+
+void run(Cli& cli, const ConvertArguments& args) {
+  if (args.from.empty() == args.to.empty()) {
+    return cli.fail({ErrorCode::invalid_input,
+                     "convert: expected one of --from hugging-face and --to hugging-face",
+                     "teragpt convert --help shows examples"});
+  }
+  catch_stop_signals();
+  const Result<infer::Converted> converted = convert(args);
+  if (!converted) return cli.fail(converted.error());
+  cli.report(args.input, converted->notes);
+  if (cli.json) {
+    print_json(cli, args, *converted);
+  } else {
+    print_result(args, *converted);
+  }
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& root, Cli& cli) {
+  auto* verb = root.add_subcommand("convert", "Models from and to Hugging Face directories");
+  auto args = std::make_shared<ConvertArguments>();
+  const CLI::IsMember projects({"hugging-face"});
+  verb->add_option("INPUT", args->input,
+                   "With --from a model directory; with --to a checkpoint, run directory or run id")
+      ->required();
+  auto* from = verb->add_option("--from", args->from, "Import from")->check(projects);
+  verb->add_option("--to", args->to, "Export to")->check(projects)->excludes(from);
+  verb->add_option("-o,--output", args->output, "Directory to make; must not exist")
+      ->type_name("DIR")
+      ->required();
+  verb->add_option("--dtype", args->dtype, "Export: element type of the weights")
+      ->check(CLI::IsMember({"as-trained", "fp32", "bf16"}))
+      ->capture_default_str();
+  verb->add_option("--max-shard-size", args->max_shard, "Export: largest file")
+      ->type_name("BYTES")
+      ->capture_default_str();
+  verb->add_flag("--fused-experts", args->fused_experts,
+                 "Export: the experts of a layer as one tensor, as transformers 5 holds them");
+  verb->add_option("--tokenizer", args->tokenizer, "Export: tokenizer.json (default: the run's)")
+      ->type_name("FILE");
+  verb->add_flag("--no-verify", args->no_verify,
+                 "Do not reload the result and compare logits (which needs the model in memory)");
+  verb->add_option("--threads", args->num_threads, "Threads of the comparison; 0 = all")
+      ->check(at_least(0))
+      ->capture_default_str();
+  verb->footer(
+      "Examples:\n  teragpt convert OLMoE-1B-7B --from hugging-face -o olmoe\n"
+      "  teragpt convert 20260101-120000-0a1b2c3d --to hugging-face -o my-model --dtype bf16\n"
+      "The directory appears when it is complete; Ctrl-C leaves nothing behind.");
+  verb->callback([&cli, args] { run(cli, *args); });
+}
+
+}  // namespace tera::app

@@ -1,0 +1,309 @@
+#include "core/checkpoint/hugging_face_names.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+
+namespace tera::checkpoint {
+namespace {
+
+using spec::HuggingFaceFamily;
+using spec::ModelConfig;
+using Parts = std::vector<ForeignTensor>;
+
+// The words of one group of families; the rest is the same for all.
+struct Words {
+  std::string_view embedding, layer, final_norm, head;
+  std::string_view attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
+  std::string_view attention, out;  // "self_attn", "o_proj"
+  std::string_view ffn_in, ffn_out;
+};
+
+constexpr Words kDecoder = {.embedding = "model.embed_tokens",
+                            .layer = "model.layers",
+                            .final_norm = "model.norm",
+                            .head = "lm_head",
+                            .attention_norm = "input_layernorm",
+                            .attention_post_norm = "post_attention_layernorm",
+                            .ffn_norm = "post_attention_layernorm",
+                            .ffn_post_norm = "post_feedforward_layernorm",
+                            .attention = "self_attn",
+                            .out = "o_proj",
+                            .ffn_in = "",
+                            .ffn_out = "mlp.down_proj"};
+constexpr Words kGpt2 = {.embedding = "transformer.wte",
+                         .layer = "transformer.h",
+                         .final_norm = "transformer.ln_f",
+                         .head = "lm_head",
+                         .attention_norm = "ln_1",
+                         .attention_post_norm = "",
+                         .ffn_norm = "ln_2",
+                         .ffn_post_norm = "",
+                         .attention = "attn",
+                         .out = "c_proj",
+                         .ffn_in = "mlp.c_fc",
+                         .ffn_out = "mlp.c_proj"};
+constexpr Words kGptNeoX = {.embedding = "gpt_neox.embed_in",
+                            .layer = "gpt_neox.layers",
+                            .final_norm = "gpt_neox.final_layer_norm",
+                            .head = "embed_out",
+                            .attention_norm = "input_layernorm",
+                            .attention_post_norm = "",
+                            .ffn_norm = "post_attention_layernorm",
+                            .ffn_post_norm = "",
+                            .attention = "attention",
+                            .out = "dense",
+                            .ffn_in = "mlp.dense_h_to_4h",
+                            .ffn_out = "mlp.dense_4h_to_h"};
+
+const Words& words_of(HuggingFaceFamily family) {
+  if (family == HuggingFaceFamily::gpt2) return kGpt2;
+  if (family == HuggingFaceFamily::gpt_neox) return kGptNeoX;
+  return kDecoder;
+}
+
+// Row j of d rotary rows in halves, from rows in pairs: first the even ones, then the odd ones.
+std::int64_t row_in_pairs(std::int64_t j, std::int64_t d) {
+  return j < d / 2 ? 2 * j : 2 * (j - d / 2) + 1;
+}
+
+// Finds the tensors of one parameter by its name.
+class Mapper {
+ public:
+  Mapper(const ModelConfig& model, HuggingFaceFamily family, bool rope_interleaved)
+      : m_(model), family_(family), words_(words_of(family)), interleaved_(rope_interleaved) {}
+
+  ForeignParam map(const plan::ParamSpec& spec) {
+    shape_ = spec.shape;
+    ForeignParam param{.spec = spec, .arrangements = {}};
+    if (spec.layer < 0) {
+      param.arrangements = outside_layers(spec.name);
+    } else {
+      const std::string prefix = fmt::format("layers.{}.", spec.layer);
+      at_ = fmt::format("{}.{}.", words_.layer, spec.layer);
+      param.arrangements = in_layer(spec.name.substr(prefix.size()));
+    }
+    TERA_CHECK(!param.arrangements.empty(), "{} has no name in files of {}", spec.name,
+               enum_name(family_));
+    if (family_ == HuggingFaceFamily::gpt2) add_without_prefix(param);
+    return param;
+  }
+
+ private:
+  using Arrangements = std::vector<Parts>;
+
+  // The whole parameter under one name.
+  Parts whole(std::string name) const { return {part(std::move(name), 0, num_rows())}; }
+
+  std::int64_t num_rows() const {
+    std::int64_t rows = 1;
+    for (std::size_t i = 0; i + 1 < shape_.size(); ++i)
+      rows *= shape_[i];
+    return shape_.size() == 1 ? shape_[0] : rows;
+  }
+  // Rows [row, row + count) of ours, a tensor of its own in the file.
+  ForeignTensor part(std::string name, std::int64_t row, std::int64_t count) const {
+    ForeignTensor tensor{.name = std::move(name), .shape = shape_, .row = row, .num_rows = count};
+    if (count != num_rows()) {
+      tensor.shape = {count};
+      if (shape_.size() > 1) tensor.shape.push_back(shape_.back());
+    }
+    return tensor;
+  }
+  // Parts one behind the other.
+  Parts rows(std::vector<std::pair<std::string, std::int64_t>> names_and_counts) const {
+    Parts parts;
+    std::int64_t row = 0;
+    for (auto& [name, count] : names_and_counts) {
+      parts.push_back(part(std::move(name), row, count));
+      row += count;
+    }
+    return parts;
+  }
+  Parts conv1d(std::string name) const {
+    Parts parts = whole(std::move(name));
+    if (shape_.size() == 2) {
+      parts[0].transposed = true;
+      std::swap(parts[0].shape[0], parts[0].shape[1]);
+    }
+    return parts;
+  }
+
+  Arrangements outside_layers(const std::string& name) const {
+    if (name == "embedding.tokens") return {whole(fmt::format("{}.weight", words_.embedding))};
+    if (name == "embedding.positions") return {whole("transformer.wpe.weight")};
+    if (name.starts_with("final_norm."))
+      return {whole(fmt::format("{}.{}", words_.final_norm, name.substr(11)))};
+    if (name == "head.weight") {
+      Arrangements found = {whole(fmt::format("{}.weight", words_.head))};
+      for (const std::string& other : hugging_face_head_names()) {
+        if (other != found[0][0].name) found.push_back(whole(other));
+      }
+      return found;
+    }
+    return {};
+  }
+
+  // name: "attention.qkv.weight"; the last word is weight or bias.
+  Arrangements in_layer(const std::string& name) const {
+    const std::size_t dot = name.rfind('.');
+    const std::string what = name.substr(0, dot);
+    const std::string kind = name.substr(dot + 1);
+    if (what.starts_with("moe.")) return experts(what.substr(4), kind);
+    const auto norm = [&](std::string_view word) -> Arrangements {
+      return {whole(fmt::format("{}{}.{}", at_, word, kind))};
+    };
+    if (what == "attention.norm") return norm(words_.attention_norm);
+    if (what == "attention.post_norm") return norm(words_.attention_post_norm);
+    if (what == "ffn.norm") return norm(words_.ffn_norm);
+    if (what == "ffn.post_norm") return norm(words_.ffn_post_norm);
+    if (what == "ffn.in" && words_.ffn_in.empty()) return {gate_and_up("mlp", kind)};
+    if (what == "ffn.in") return {linear(fmt::format("{}{}.{}", at_, words_.ffn_in, kind))};
+    if (what == "ffn.out") return {linear(fmt::format("{}{}.{}", at_, words_.ffn_out, kind))};
+    return attention(what.substr(what.find('.') + 1), kind);
+  }
+
+  Parts linear(std::string name) const {
+    return family_ == HuggingFaceFamily::gpt2 ? conv1d(std::move(name)) : whole(std::move(name));
+  }
+
+  Parts gate_and_up(std::string_view block, const std::string& kind) const {
+    return rows({{fmt::format("{}{}.gate_proj.{}", at_, block, kind), num_rows() / 2},
+                 {fmt::format("{}{}.up_proj.{}", at_, block, kind), num_rows() / 2}});
+  }
+
+  Arrangements attention(const std::string& what, const std::string& kind) const {
+    const auto name = [&](std::string_view word) {
+      return fmt::format("{}{}.{}.{}", at_, words_.attention, word, kind);
+    };
+    if (what == "out") return {linear(name(words_.out))};
+    if (what == "qkv") return {qkv(name)};
+    if (what == "q_norm" || what == "k_norm") return {whole(name(what))};
+    if (what == "q_down") return {whole(name("q_a_proj"))};
+    if (what == "q_down_norm") return {whole(name("q_a_layernorm"))};
+    if (what == "q_up") return {query_heads(name("q_b_proj"))};
+    if (what == "q") return {query_heads(name("q_proj"))};
+    if (what == "kv_down") return {latent_and_rope(name("kv_a_proj_with_mqa"))};
+    if (what == "kv_down_norm") return {whole(name("kv_a_layernorm"))};
+    if (what == "kv_up") return {whole(name("kv_b_proj"))};
+    return {};
+  }
+
+  template <class Name>
+  Parts qkv(const Name& name) const {
+    const std::int64_t head = m_.head_dim;
+    const std::int64_t queries = head * m_.num_attention_heads;
+    const std::int64_t keys = head * m_.num_key_value_heads;
+    if (family_ == HuggingFaceFamily::gpt2) return conv1d(name("c_attn"));
+    if (family_ != HuggingFaceFamily::gpt_neox)
+      return rows({{name("q_proj"), queries}, {name("k_proj"), keys}, {name("v_proj"), keys}});
+    // GPT-NeoX keeps q, k and v of a head together: [heads, 3, head dim].
+    Parts parts = whole(name("query_key_value"));
+    for (std::int64_t row = 0; row < num_rows(); ++row) {
+      const std::int64_t which = row / queries;
+      const std::int64_t in_head = row % queries;
+      parts[0].row_order.push_back((in_head / head * 3 + which) * head + in_head % head);
+    }
+    return parts;
+  }
+
+  // Rows per head: [without position | rotary].
+  Parts query_heads(std::string name) const {
+    const std::int64_t head = m_.qk_head_dim();
+    return de_interleaved(std::move(name), head, m_.qk_nope_head_dim);
+  }
+  Parts latent_and_rope(std::string name) const {
+    return de_interleaved(std::move(name), num_rows(), m_.kv_lora_rank);
+  }
+  // In every group of `period` rows those from `first` on are rotary.
+  Parts de_interleaved(std::string name, std::int64_t period, std::int64_t first) const {
+    Parts parts = whole(std::move(name));
+    for (std::int64_t row = 0; interleaved_ && row < num_rows(); ++row) {
+      const std::int64_t in_group = row % period;
+      const std::int64_t moved =
+          in_group < first ? in_group : first + row_in_pairs(in_group - first, period - first);
+      parts[0].row_order.push_back(row - in_group + moved);
+    }
+    return parts;
+  }
+
+  Arrangements experts(const std::string& what, const std::string& kind) const {
+    const bool mixtral = family_ == HuggingFaceFamily::mixtral;
+    const std::string block = at_ + (mixtral ? "block_sparse_moe." : "mlp.");
+    const std::string stacked = at_ + "mlp.experts.";  // as the library holds them in memory
+    if (what == "router" && kind == "bias") return {whole(block + "gate.e_score_correction_bias")};
+    if (what == "router") return {whole(block + "gate.weight"), whole(at_ + "mlp.gate.weight")};
+    if (what.starts_with("shared.")) return shared_experts(what.substr(7), kind);
+    const bool in = what == "experts.in";
+    const std::int64_t rows_each = shape_[1];
+    std::vector<std::pair<std::string, std::int64_t>> parts;
+    for (std::int64_t e = 0; e < shape_[0]; ++e) {
+      const auto name = [&](std::string_view word) {
+        return fmt::format("{}experts.{}.{}.weight", block, e, word);
+      };
+      if (in) {
+        parts.emplace_back(name(mixtral ? "w1" : "gate_proj"), rows_each / 2);
+        parts.emplace_back(name(mixtral ? "w3" : "up_proj"), rows_each / 2);
+      } else {
+        parts.emplace_back(name(mixtral ? "w2" : "down_proj"), rows_each);
+      }
+    }
+    return {rows(std::move(parts)), whole(stacked + (in ? "gate_up_proj" : "down_proj"))};
+  }
+
+  Arrangements shared_experts(const std::string& what, const std::string& kind) const {
+    const std::string block =
+        family_ == HuggingFaceFamily::qwen2_moe ? "mlp.shared_expert" : "mlp.shared_experts";
+    if (what == "in") return {gate_and_up(block, kind)};
+    if (what == "out") return {whole(fmt::format("{}{}.down_proj.{}", at_, block, kind))};
+    return {whole(fmt::format("{}{}_gate.{}", at_, block, kind))};
+  }
+
+  // The published GPT-2 files lack the prefix.
+  static void add_without_prefix(ForeignParam& param) {
+    Parts bare = param.arrangements[0];
+    for (ForeignTensor& tensor : bare) {
+      constexpr std::string_view kPrefix = "transformer.";
+      if (tensor.name.starts_with(kPrefix)) tensor.name.erase(0, kPrefix.size());
+    }
+    param.arrangements.push_back(std::move(bare));
+  }
+
+  const ModelConfig& m_;
+  HuggingFaceFamily family_;
+  const Words& words_;
+  bool interleaved_;
+  std::vector<std::int64_t> shape_;  // of the parameter being mapped
+  std::string at_;                   // "model.layers.3."
+};
+
+}  // namespace
+
+std::vector<ForeignParam> hugging_face_params(const ModelConfig& model,
+                                              HuggingFaceFamily family,
+                                              bool rope_interleaved) {
+  Mapper mapper(model, family, rope_interleaved);
+  std::vector<ForeignParam> params;
+  for (const plan::ParamSpec& spec : plan::make_param_table(model))
+    params.push_back(mapper.map(spec));
+  return params;
+}
+
+bool is_derived_tensor(std::string_view name) {
+  constexpr std::array<std::string_view, 6> kEnds = {".rotary_emb.inv_freq",   ".attn.bias",
+                                                     ".attn.masked_bias",      ".attention.bias",
+                                                     ".attention.masked_bias", ".attn.inv_freq"};
+  return std::any_of(kEnds.begin(), kEnds.end(),
+                     [name](std::string_view end) { return name.ends_with(end); });
+}
+
+std::vector<std::string> hugging_face_head_names() {
+  return {"lm_head.weight", "embed_out.weight"};
+}
+
+}  // namespace tera::checkpoint

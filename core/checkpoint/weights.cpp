@@ -1,0 +1,43 @@
+#include "core/checkpoint/weights.h"
+
+#include <fmt/format.h>
+
+#include "core/checkpoint/manifest.h"
+
+namespace tera::checkpoint {
+
+namespace fs = std::filesystem;
+
+Result<Reader> open_weights(Vfs& vfs, const fs::path& path, std::vector<std::string>& skipped) {
+  TERA_TRY(const bool is_checkpoint, vfs.exists(path / kCommitName));
+  if (is_checkpoint) return Reader::open(vfs, path);
+  TERA_TRY(const bool has_checkpoints, vfs.exists(path / "ckpt"));
+  if (has_checkpoints) return open_latest_valid(vfs, path / "ckpt", skipped);
+  return fail(ErrorCode::not_found, fmt::format("{} is not a checkpoint", path.string()),
+              "name a step-... directory, a run directory, or a model `teragpt convert` made");
+}
+
+std::vector<TensorInfo> stored_weights(const Reader& reader) {
+  std::vector<TensorInfo> weights;
+  for (const TensorInfo& info : reader.tensors()) {
+    if (info.role == "weight" || info.role == "master") weights.push_back(info);
+  }
+  return weights;
+}
+
+Result<void> read_weight(const Reader& reader, const TensorInfo& stored, const Tensor& value) {
+  if (stored.shape != value.shape()) {
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("checkpoint {}: {} is [{}], the model has [{}]", reader.path().string(),
+                    stored.name, fmt::join(stored.shape, ", "), fmt::join(value.shape(), ", ")));
+  }
+  if (stored.dtype == value.dtype()) return reader.read(stored, value.view().data);
+  const Tensor raw =
+      Tensor::empty(value.backend(), value.shape(), stored.dtype, MemoryKind::workspace);
+  TERA_TRY_VOID(reader.read(stored, raw.view().data));
+  value.backend().ops().copy(value.backend().context(), raw, value);
+  return {};
+}
+
+}  // namespace tera::checkpoint
