@@ -213,11 +213,13 @@ AttentionDims check_attention(const char* op,
   check.compute("q", q);
   check.rank("q", q, 4);
   check.rank("k", k, 4);
-  const AttentionDims d{dim(q, 0), dim(q, 1), dim(k, 1), dim(q, 2), dim(k, 2), dim(q, 3)};
+  check.rank("v", v, 4);
+  const AttentionDims d{dim(q, 0), dim(q, 1), dim(k, 1), dim(q, 2),
+                        dim(k, 2), dim(q, 3), dim(v, 3)};
   check.rows("q", q, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
   check.rows("k", k, q.dtype, {d.batch, d.keys, d.key_heads, d.head_dim});
-  check.rows("v", v, q.dtype, {d.batch, d.keys, d.key_heads, d.head_dim});
-  check.rows("out", out, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
+  check.rows("v", v, q.dtype, {d.batch, d.keys, d.key_heads, d.value_dim});
+  check.rows("out", out, q.dtype, {d.batch, d.queries, d.heads, d.value_dim});
   check.dense("first_key", first_key, DType::i32, {d.batch, d.queries});
   check.dense("lse", lse, accumulate_dtype(q.dtype), {d.batch, d.queries, d.heads});
   check.that(d.key_heads > 0 && d.heads % d.key_heads == 0, [&] {
@@ -228,6 +230,9 @@ AttentionDims check_attention(const char* op,
     return std::to_string(d.queries) + " queries at offset " +
            std::to_string(options.query_offset) + " end after the last of " +
            std::to_string(d.keys) + " keys";
+  });
+  check.that(options.softcap >= 0, [&] {
+    return "softcap is " + std::to_string(options.softcap) + ", expected 0 or more";
   });
   return d;
 }
@@ -246,16 +251,25 @@ AttentionDims check_attention_backward(const View& dout,
   const AttentionDims d =
       check_attention("attention_backward", q, k, v, first_key, options, out, lse);
   const Checker check("attention_backward");
-  check.rows("dout", dout, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
+  check.rows("dout", dout, q.dtype, {d.batch, d.queries, d.heads, d.value_dim});
   check.rows("dq", dq, q.dtype, {d.batch, d.queries, d.heads, d.head_dim});
   check.rows("dk", dk, q.dtype, {d.batch, d.keys, d.key_heads, d.head_dim});
-  check.rows("dv", dv, q.dtype, {d.batch, d.keys, d.key_heads, d.head_dim});
+  check.rows("dv", dv, q.dtype, {d.batch, d.keys, d.key_heads, d.value_dim});
   check.that(d.queries == d.keys && options.query_offset == 0, [&] {
     return "needs as many queries as keys and query offset 0, got " + std::to_string(d.queries) +
            " queries, " + std::to_string(d.keys) + " keys, offset " +
            std::to_string(options.query_offset);
   });
   return d;
+}
+
+RowDims check_sum_heads(const View& x, const View& y) {
+  const Checker check("sum_heads");
+  check.rank("x", x, 3);
+  check.compute("x", x);
+  check.rows("x", x, x.dtype, {kAny, kAny, kAny});
+  check.rows("y", y, x.dtype, {dim(x, 0), dim(x, 2)});
+  return {dim(x, 0), dim(x, 2)};
 }
 
 }  // namespace tera::kernels::contract

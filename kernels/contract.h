@@ -30,7 +30,7 @@ struct RotaryDims {
   std::int64_t tokens, heads, head_dim, pairs;
 };
 struct AttentionDims {
-  std::int64_t batch, queries, keys, heads, key_heads, head_dim;
+  std::int64_t batch, queries, keys, heads, key_heads, head_dim, value_dim;
 };
 struct RouterDims {
   std::int64_t tokens, experts, top_k;
@@ -133,6 +133,7 @@ std::int64_t check_moe_gates(const char* op,
                              const View& rows,
                              const View& routed);
 RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss);
+RowDims check_sum_heads(const View& x, const View& y);
 std::int64_t check_add(const View& a, const View& b, const View& y);
 std::int64_t check_scale(const View& x, const View& y);
 std::int64_t check_multiply(const View& x, const View& factors, const View& y);

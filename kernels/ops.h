@@ -3,8 +3,8 @@
 // bits for every number of workers: a reduction is cut by fixed blocks and added in block order.
 //
 // Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
-// G key-value heads, D head dim, V vocabulary, E experts, K top-k, R routed rows (at most T K),
-// M, N, K of products.
+// G key-value heads, D head dim, Dv that of values, V vocabulary, E experts, K top-k, R routed rows
+// (at most T K), M, N, K of products.
 // Dtypes: "c" is the compute dtype of activations and weights: f32, bf16 or f64 (gradient checks).
 // "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm statistics,
 // softmax, router and losses are a. Math is done in a.
@@ -63,6 +63,7 @@ struct RotaryOptions {
 struct AttentionOptions {
   std::int64_t query_offset = 0;  // position of query row 0 among the keys (decoding: keys cached)
   double scale = 1.0;             // on q . k, normally 1 / sqrt(D)
+  double softcap = 0.0;  // scores s = scale q . k become softcap tanh(s / softcap); 0 leaves them
 };
 
 struct RouterOptions {
@@ -119,12 +120,14 @@ struct OpTable {
   void (*rotary)(const Context&, View x, View positions, View frequencies, RotaryOptions, View y);
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
-  // q, out [B,Sq,A,D] c; k, v [B,Sk,G,D] c (strides free but the last); first_key [B,Sq] i32: query i
-  // of a sequence sees keys first_key[i] .. query_offset + i, and what it does not see never reaches
-  // it, NaN included. lse [B,Sq,A] a.
+  // q [B,Sq,A,D] c, k [B,Sk,G,D] c, v [B,Sk,G,Dv] c, out [B,Sq,A,Dv] c (strides free but the last);
+  // first_key [B,Sq] i32: query i of a sequence sees keys first_key[i] .. query_offset + i, and what
+  // it does not see never reaches it, NaN included. lse [B,Sq,A] a.
   void (*attention_forward)(const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
   // Writes dq, dk, dv. delta = sum_d dout out is computed inside. Sq == Sk, query_offset == 0.
   void (*attention_backward)(const Context&, View dout, View q, View k, View v, View first_key, View out, View lse, AttentionOptions, View dq, View dk, View dv);
+  // y[t] = sum_a x[t,a], a in order, in a: x [T,A,D] c, y [T,D] c, rows of both strided.
+  void (*sum_heads)(const Context&, View x, View y);
 
   // ---- feed-forward
   // y [T,F] = act(x) * row_scale: gated x [T,2F] = gate | up, y = act(gate) up; otherwise x [T,F].

@@ -2,36 +2,10 @@
 
 #include <utility>
 
+#include "core/nn/heads.h"
 #include "core/nn/sliding_window.h"
 
 namespace tera::nn {
-namespace {
-
-// [T, n D] with strided rows as [T, n, D].
-kernels::View as_heads(const Tensor& rows, std::int64_t head_dim) {
-  kernels::View view = rows.view();
-  view.rank = 3;
-  view.shape = {view.shape[0], view.shape[1] / head_dim, head_dim, 1};
-  view.strides = {view.strides[0], head_dim, 1, 0};
-  return view;
-}
-
-// [T, n D] with strided rows as [B, S, n, D].
-kernels::View as_sequences(const Tensor& rows, std::int64_t head_dim, const Batch& batch) {
-  const kernels::View heads = as_heads(rows, head_dim);
-  kernels::View view = heads;
-  view.rank = 4;
-  view.shape = {batch.batch_size, batch.seq_length, heads.shape[1], head_dim};
-  view.strides = {heads.strides[0] * batch.seq_length, heads.strides[0], head_dim, 1};
-  return view;
-}
-
-Tensor flat(const Tensor& heads) {  // [T, n, D] -> [T, n D]
-  return heads.reshape({heads.dim(0), heads.dim(1) * heads.dim(2)});
-}
-
-}  // namespace
-
 Attention::Attention(ParamStore& store,
                      const spec::ModelConfig& config,
                      std::string prefix,
@@ -40,7 +14,7 @@ Attention::Attention(ParamStore& store,
       input_(std::move(input)),
       head_dim_(config.head_dim),
       value_heads_(config.num_key_value_heads),
-      scale_(config.score_scale()),
+      options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
       window_(config.sliding_window),
       norm_per_head_(config.qk_norm == spec::QkNormKind::per_head),
       qkv_(store, prefix_ + ".qkv"),
@@ -66,13 +40,10 @@ Tensor Attention::forward(const Tensor& x, Pass& pass) {
   const Tensor lse =
       stash.put(prefix_ + ".lse", {q.dim(0), q.dim(1)}, kernels::accumulate_dtype(q.dtype()));
   const Batch& batch = pass.batch;
-  const auto sequences = [&](const Tensor& heads) {
-    return as_sequences(flat(heads), head_dim_, batch);
-  };
   x.backend().ops().attention_forward(
-      x.backend().context(), sequences(q), sequences(stash.get(prefix_ + ".k")),
-      sequences(stash.get(prefix_ + ".v")), first_keys(batch, window_), {.scale = scale_},
-      sequences(out), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
+      x.backend().context(), as_sequences(q, batch), as_sequences(stash.get(prefix_ + ".k"), batch),
+      as_sequences(stash.get(prefix_ + ".v"), batch), first_keys(batch, window_), options_,
+      as_sequences(out, batch), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
   return out_.forward(flat(out));
 }
 
@@ -94,10 +65,11 @@ Tensor Attention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& 
       Tensor::empty(backend, {q.dim(0), q.dim(1), q.dim(2)}, q.dtype(), MemoryKind::workspace);
   const Tensor lse = Tensor::empty(backend, {1, q.dim(0), q.dim(1)},
                                    kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
+  kernels::AttentionOptions options = options_;
+  options.query_offset = cache.length;
   backend.ops().attention_forward(backend.context(), q.reshape({1, q.dim(0), q.dim(1), q.dim(2)}),
                                   cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
-                                  first_keys(pass.batch, window_, cache.length),
-                                  {.query_offset = cache.length, .scale = scale_},
+                                  first_keys(pass.batch, window_, cache.length), options,
                                   out.reshape({1, q.dim(0), q.dim(1), q.dim(2)}), lse);
   return out_.forward(flat(out));
 }
@@ -111,16 +83,17 @@ Tensor Attention::backward_input(const Tensor& dy, Pass& pass) {
       stash.put_gradient(prefix_ + ".d_qkv", {dy.dim(0), qkv_.out_features()}, dy.dtype());
   const std::int64_t value_first = keys_.first + keys_.count * head_dim_;
   const auto part = [&](std::int64_t first, std::int64_t heads) {
-    return as_sequences(d_qkv.slice(1, first, first + heads * head_dim_), head_dim_, batch);
+    return as_sequences(as_heads(d_qkv.slice(1, first, first + heads * head_dim_), head_dim_),
+                        batch);
   };
   const auto kept = [&](const char* name) {
-    return as_sequences(flat(stash.get(prefix_ + name)), head_dim_, batch);
+    return as_sequences(stash.get(prefix_ + name), batch);
   };
   const Tensor& lse = stash.get(prefix_ + ".lse");
   backend.ops().attention_backward(
-      backend.context(), as_sequences(d_out, head_dim_, batch), kept(".q"), kept(".k"), kept(".v"),
-      first_keys(batch, window_), kept(".out"),
-      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}), {.scale = scale_},
+      backend.context(), as_sequences(as_heads(d_out, head_dim_), batch), kept(".q"), kept(".k"),
+      kept(".v"), first_keys(batch, window_), kept(".out"),
+      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}), options_,
       part(0, queries_.count), part(keys_.first, keys_.count), part(value_first, value_heads_));
   backward_heads(d_qkv, queries_, pass);
   backward_heads(d_qkv, keys_, pass);

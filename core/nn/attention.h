@@ -5,24 +5,17 @@
 #include <optional>
 #include <string>
 
+#include "core/nn/attention_module.h"
 #include "core/nn/linear.h"
-#include "core/nn/module.h"
 #include "core/nn/norm.h"
 #include "core/nn/rotary.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
 
-// Keys and values seen so far of one layer: k, v [1, capacity, G, D], `length` of them valid.
-struct LayerCache {
-  Tensor keys;
-  Tensor values;
-  int length = 0;
-};
-
 // Keeps <prefix>.q, .k, .v, .out, .lse (and .q_raw, .k_raw, .q_rstd, .k_rstd with query-key norm);
 // reads `input`, the stash entry that holds its input, in backward_weight.
-class Attention final : public Module {
+class Attention final : public AttentionModule {
  public:
   // prefix: "layers.3.attention"; parameters <prefix>.qkv, .out, .q_norm, .k_norm.
   Attention(ParamStore& store,
@@ -33,9 +26,7 @@ class Attention final : public Module {
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
   void backward_weight(Pass& pass) override;
-  // Forward of one sequence that goes on where the cache ends; appends its keys and values. The
-  // caller raises the cache's length after the last layer.
-  Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache);
+  Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) override;
 
  private:
   // The part of queries (or keys) that is normalised and rotated.
@@ -55,7 +46,7 @@ class Attention final : public Module {
   std::string input_;
   std::int64_t head_dim_;
   std::int64_t value_heads_;
-  double scale_;
+  kernels::AttentionOptions options_;
   int window_;
   bool norm_per_head_;
   std::optional<Rotary> rotary_;

@@ -16,6 +16,7 @@ class Linear {
   Tensor backward_input(const Tensor& dy) const;            // dy [T, N] -> dx [T, K], workspace
   void backward_weight(const Tensor& dy, const Tensor& x);  // grads += dy^T x, sum over T of dy
 
+  const Tensor& weight() const { return weight_->value; }  // [N, K]
   std::int64_t out_features() const { return weight_->value.dim(0); }
   std::int64_t in_features() const { return weight_->value.dim(1); }
 

@@ -24,14 +24,6 @@ struct Model::Parts {
 
 namespace {
 
-void check_supported(const spec::ModelConfig& config) {
-  TERA_CHECK(config.attention == spec::AttentionKind::grouped_query,
-             "model.attention: latent can be planned but not trained yet, expected grouped_query");
-  TERA_CHECK(config.attention_softcap == 0,
-             "model.attention_softcap: {} can be planned but not trained yet, expected 0",
-             config.attention_softcap);
-}
-
 void check_batch(const Batch& batch) {
   const std::int64_t tokens = std::int64_t{batch.batch_size} * batch.seq_length;
   TERA_CHECK(tokens > 0, "batch of {} x {} tokens", batch.batch_size, batch.seq_length);
@@ -47,7 +39,6 @@ void check_batch(const Batch& batch) {
 
 Model::Model(const spec::ModelConfig& config, ParamStore& params)
     : config_(config), params_(&params) {
-  check_supported(config);
   parts_ = std::make_unique<Parts>(params, config);
 }
 
@@ -85,11 +76,18 @@ KvCache Model::make_cache(int capacity) const {
   TERA_CHECK(capacity > 0, "key-value cache for {} tokens", capacity);
   KvCache cache;
   cache.capacity = capacity;
+  const bool latent = config_.attention == spec::AttentionKind::latent;
+  const auto part = [&](std::int64_t heads, std::int64_t dim) {
+    return Tensor::empty(params_->backend(), {1, capacity, heads, dim}, params_->compute_dtype(),
+                         MemoryKind::workspace);
+  };
   for (int layer = 0; layer < config_.num_layers; ++layer) {
-    for (std::vector<Tensor>* part : {&cache.keys, &cache.values}) {
-      part->push_back(Tensor::empty(params_->backend(),
-                                    {1, capacity, config_.num_key_value_heads, config_.head_dim},
-                                    params_->compute_dtype(), MemoryKind::workspace));
+    if (latent) {
+      cache.keys.push_back(part(1, config_.kv_lora_rank + config_.qk_rope_head_dim));
+      cache.values.push_back(cache.keys.back().slice(3, 0, config_.kv_lora_rank));
+    } else {
+      cache.keys.push_back(part(config_.num_key_value_heads, config_.head_dim));
+      cache.values.push_back(part(config_.num_key_value_heads, config_.head_dim));
     }
   }
   return cache;

@@ -11,7 +11,7 @@
 
 namespace tera::nn {
 
-// Keys and values of the tokens seen so far, per layer: k, v [1, capacity, G, D].
+// What the layers keep of the tokens seen so far: see LayerCache.
 struct KvCache {
   std::vector<Tensor> keys;    // [num_layers]
   std::vector<Tensor> values;  // [num_layers]

@@ -2,11 +2,23 @@
 
 #include <fmt/format.h>
 
+#include "core/nn/attention.h"
+#include "core/nn/latent_attention.h"
+
 namespace tera::nn {
 namespace {
 
 std::string part(int layer, const char* name) {
   return fmt::format("layers.{}.{}", layer, name);
+}
+
+std::unique_ptr<AttentionModule> make_attention(ParamStore& store,
+                                                const spec::ModelConfig& config,
+                                                int layer,
+                                                const std::string& input) {
+  if (config.attention == spec::AttentionKind::latent)
+    return std::make_unique<LatentAttention>(store, config, part(layer, "attention"), input);
+  return std::make_unique<Attention>(store, config, part(layer, "attention"), input);
 }
 
 // x + y in a new tensor.
@@ -21,7 +33,7 @@ Tensor sum_of(const Tensor& x, const Tensor& y, MemoryKind kind) {
 TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& config, int layer)
     : parallel_(config.parallel_residual),
       attention_branch_(store, config, part(layer, "attention"), part(layer, "attention.x")),
-      attention_(store, config, part(layer, "attention"), attention_branch_.body_input()),
+      attention_(make_attention(store, config, layer, attention_branch_.body_input())),
       ffn_branch_(
           store, config, part(layer, "ffn"), part(layer, parallel_ ? "attention.x" : "ffn.x")) {
   if (config.is_moe_layer(layer)) {
@@ -36,13 +48,13 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
 
 Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
   const Tensor attended = attention_branch_.forward(
-      x, pass, [&](const Tensor& h) { return attention_.forward(h, pass); });
+      x, pass, [&](const Tensor& h) { return attention_->forward(h, pass); });
   return feed_forward(x, attended, pass);
 }
 
 Tensor TransformerLayer::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
   const Tensor attended = attention_branch_.forward(
-      x, pass, [&](const Tensor& h) { return attention_.forward_cached(h, pass, cache); });
+      x, pass, [&](const Tensor& h) { return attention_->forward_cached(h, pass, cache); });
   return feed_forward(x, attended, pass);
 }
 
@@ -61,14 +73,14 @@ Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
   const kernels::Context& context = dy.backend().context();
   const Tensor d_sum = ffn_branch_.backward_input(dy, pass, *ffn_);
   ops.add(context, d_sum, dy, d_sum);
-  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, attention_);
+  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, *attention_);
   ops.add(context, dx, d_sum, dx);
   return dx;
 }
 
 void TransformerLayer::backward_weight(Pass& pass) {
   ffn_branch_.backward_weight(pass, *ffn_);  // first: it may read what the other branch releases
-  attention_branch_.backward_weight(pass, attention_);
+  attention_branch_.backward_weight(pass, *attention_);
 }
 
 }  // namespace tera::nn

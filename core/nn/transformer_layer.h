@@ -1,10 +1,11 @@
-// TransformerLayer: two residual branches, attention and feed-forward (a dense Mlp or a MoeLayer):
-// r = x + attention(x), y = r + ffn(r), or with parallel residual y = x + attention(x) + ffn(x).
+// TransformerLayer: two residual branches, attention (Attention or LatentAttention) and
+// feed-forward (a dense Mlp or a MoeLayer): r = x + attention(x), y = r + ffn(r), or with parallel
+// residual y = x + attention(x) + ffn(x).
 #pragma once
 #include <memory>
 #include <string>
 
-#include "core/nn/attention.h"
+#include "core/nn/attention_module.h"
 #include "core/nn/mlp.h"
 #include "core/nn/moe_layer.h"
 #include "core/nn/residual_branch.h"
@@ -29,7 +30,7 @@ class TransformerLayer final : public Module {
 
   bool parallel_;
   ResidualBranch attention_branch_;
-  Attention attention_;
+  std::unique_ptr<AttentionModule> attention_;
   ResidualBranch ffn_branch_;
   std::unique_ptr<Module> ffn_;
   MoeLayer* moe_ = nullptr;  // ffn_ when it is one

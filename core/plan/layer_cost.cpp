@@ -119,6 +119,10 @@ double LayerCost::streamed_bytes(bool moe) const {
   const double rotated =
       head_width * (m.num_attention_heads + (latent ? 1 : m.num_key_value_heads)) / size;
   elements += tokens_ * rotated * (m.qk_norm == spec::QkNormKind::none ? 2 : 4);
+  if (latent) {  // norms of latent vectors; keys and values set together
+    const double assembled = m.num_attention_heads * double{1} * (m.qk_head_dim() + m.v_head_dim);
+    elements += tokens_ * 2 * (double{1} * m.q_lora_rank + m.kv_lora_rank + assembled / size);
+  }
   const double inner = m.gated() ? 3 : 2;  // gate, up -> act; or in -> act
   if (moe) {
     const double rows = residual_tokens_ * m.experts_per_token();
@@ -225,7 +229,10 @@ PassCost LayerCost::layer(bool moe) const {
   cost.forward.streaming = streamed_bytes(moe) / memory_;
   cost.backward.streaming = 2 * cost.forward.streaming;
   // Beside the products: attention, norms, rotary, activation, two sums; routing and permuting.
-  const double ops = dense.num_ops + experts.num_ops + 5 + num_norms(m) + (moe ? 6 : 0);
+  // Latent attention: two norms and a rotary more, and three copies that make keys and values.
+  const double latent_ops = m.attention == spec::AttentionKind::latent ? 6 : 0;
+  const double ops =
+      dense.num_ops + experts.num_ops + 5 + num_norms(m) + (moe ? 6 : 0) + latent_ops;
   cost.forward.overhead = ops * spec_.cluster.device.op_overhead_s;
   cost.backward.overhead = 2 * cost.forward.overhead;
   add_messages(moe, cost);

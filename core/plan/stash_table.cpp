@@ -114,8 +114,7 @@ class StashBuilder {
         add("attention.q_latent_norm_out", {tokens_, model_.q_lora_rank}, compute_);
       }
     }
-    add("attention.kv_latent",
-        {tokens_, std::int64_t{model_.kv_lora_rank} + model_.qk_rope_head_dim}, compute_);
+    add("attention.kv_latent", {tokens_, model_.kv_lora_rank}, compute_);
     add("attention.kv_latent_rstd", {tokens_}, DType::f32);
     if (keeps_cheap())
       add("attention.kv_latent_norm_out", {tokens_, model_.kv_lora_rank}, compute_);

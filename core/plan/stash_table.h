@@ -15,7 +15,7 @@
 //   attention.lse [T, A] f32
 //   latent attention instead of q, k, v, out above: attention.q_latent [T, rq] c, q_latent_rstd [T]
 //   f32,
-//       q_latent_norm_out [T, rq] c (rq > 0 only), kv_latent [T, rkv + dr] c, kv_latent_rstd [T]
+//       q_latent_norm_out [T, rq] c (rq > 0 only), kv_latent [T, rkv] c, kv_latent_rstd [T]
 //       f32, kv_latent_norm_out [T, rkv] c, q, k [T, A, dn + dr] c, v, out [T, A, dv] c
 //   attention.branch_out [T, H] c, attention.post_norm_rstd [T] f32, attention.post_norm_mean [T]
 //   f32

@@ -238,17 +238,6 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
                                enum_name(layout.recompute)),
                    "use none to train here");
   }
-  if (spec.model.attention == AttentionKind::latent) {
-    findings.error("model.attention",
-                   "latent attention can be planned, but this engine does not train it",
-                   "use grouped_query to train here");
-  }
-  if (spec.model.attention_softcap > 0) {
-    findings.error("model.attention_softcap",
-                   fmt::format("{} can be planned, but this engine does not train with it",
-                               spec.model.attention_softcap),
-                   "use 0 to train here");
-  }
   if (!spec.cluster.device.is_cpu && !spec.cluster.preset.empty()) {
     findings.error(
         "cluster.device.is_cpu",

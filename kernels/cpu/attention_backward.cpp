@@ -57,15 +57,15 @@ struct PanelTile {
 };
 
 struct Buffers {
-  std::uint32_t* keys;      // row panels over D
-  std::uint32_t* values;    // row panels over D
-  std::uint32_t* key_dims;  // row panels over the keys of a block
-  float* dk;                // [keys, D]
-  float* dv;
+  std::uint32_t* keys;       // row panels over D
+  std::uint32_t* values;     // row panels over Dv
+  std::uint32_t* key_dims;   // row panels over the keys of a block
+  float* dk;                 // [keys, D]
+  float* dv;                 // [keys, Dv]
   std::vector<PanelTile> p;  // one per column panel
   std::vector<PanelTile> ds;
   std::uint32_t* queries;     // column panels over D
-  std::uint32_t* grads;       // of dout
+  std::uint32_t* grads;       // of dout, over Dv
   std::uint32_t* query_dims;  // column panels of dims over the queries
   std::uint32_t* grad_dims;
   std::uint32_t* rows;  // one row panel of keys over the queries
@@ -74,24 +74,25 @@ struct Buffers {
   float* lse;           // [queries of a tile]
   float* delta;
 
-  Buffers(Carver& carver, const AttentionPlan& plan, std::int64_t num_keys) {
+  Buffers(Carver& carver, const AttentionPlans& plans, std::int64_t num_keys) {
+    const AttentionPlan& plan = plans.keys;
     const std::int64_t nr = plan.kernel.nr;
     const std::int64_t width = kColumnPanels * nr;
-    const std::int64_t key_rows = ceil_div(num_keys, plan.kernel.mr) * plan.key_panel_stride();
-    keys = carver.take<std::uint32_t>(key_rows);
-    values = carver.take<std::uint32_t>(key_rows);
+    const std::int64_t key_panels = ceil_div(num_keys, plan.kernel.mr);
+    keys = carver.take<std::uint32_t>(key_panels * plan.key_panel_stride());
+    values = carver.take<std::uint32_t>(key_panels * plans.values.key_panel_stride());
     key_dims =
         carver.take<std::uint32_t>(ceil_div(num_keys, plan.key_block) * plan.dim_block_stride());
     dk = carver.take<float>(num_keys * plan.head_dim);
-    dv = carver.take<float>(num_keys * plan.head_dim);
+    dv = carver.take<float>(num_keys * plans.values.head_dim);
     for (std::int64_t c = 0; c < kColumnPanels; ++c) {
       p.emplace_back(carver, plan);
       ds.emplace_back(carver, plan);
     }
     queries = carver.take<std::uint32_t>(plan.dim_units * width);
-    grads = carver.take<std::uint32_t>(plan.dim_units * width);
+    grads = carver.take<std::uint32_t>(plans.values.dim_units * width);
     query_dims = carver.take<std::uint32_t>(dim_columns(plan) * plan.units(width) * nr);
-    grad_dims = carver.take<std::uint32_t>(dim_columns(plan) * plan.units(width) * nr);
+    grad_dims = carver.take<std::uint32_t>(dim_columns(plans.values) * plan.units(width) * nr);
     rows = carver.take<std::uint32_t>(plan.kernel.mr * plan.units(width) + 16);
     dq = carver.take<float>(plan.head_dim * width);
     out_rows = carver.take<float>(plan.head_dim * nr + 16);
@@ -105,43 +106,44 @@ struct Buffers {
 
 class Task {
  public:
-  Task(const Call& call, const AttentionPlan& plan, const Job& job, Buffers buffers)
+  Task(const Call& call, const AttentionPlans& plans, const Job& job, Buffers buffers)
       : call_(call),
-        plan_(plan),
+        plan_(plans.keys),
+        values_(plans.values),
         job_(job),
         buffers_(std::move(buffers)),
-        masks_(kColumnPanels, QueryMask(plan.kernel.nr)) {}
+        masks_(kColumnPanels, QueryMask(plans.keys.kernel.nr)) {}
 
   void run() {
     const Head k(call_.k, job_.b, job_.g);
     const Head v(call_.v, job_.b, job_.g);
     plan_.pack_keys(k, job_.key_begin, job_.key_end, buffers_.keys);
-    plan_.pack_keys(v, job_.key_begin, job_.key_end, buffers_.values);
-    if (job_.of_queries) {
-      plan_.pack_dims(k, job_.key_begin, job_.key_end, buffers_.key_dims);
-      for (std::int64_t key = job_.key_begin; key < job_.key_end; ++key) {
-        if (!plan_.finite(k, key)) plan_.clear_dims(buffers_.key_dims, key - job_.key_begin);
-      }
+    values_.pack_keys(v, job_.key_begin, job_.key_end, buffers_.values);
+    if (job_.of_queries) plan_.pack_dims(k, job_.key_begin, job_.key_end, buffers_.key_dims);
+    for (std::int64_t key = job_.key_begin; key < job_.key_end; ++key) {
+      if (plan_.finite(k, key)) continue;
+      plan_.poison_key(buffers_.keys, key - job_.key_begin);  // a soft cap would make it finite
+      if (job_.of_queries) plan_.clear_dims(buffers_.key_dims, key - job_.key_begin);
     }
-    const std::int64_t n = (job_.key_end - job_.key_begin) * plan_.head_dim;
-    std::fill_n(buffers_.dk, n, 0.0F);
-    std::fill_n(buffers_.dv, n, 0.0F);
+    const std::int64_t keys = job_.key_end - job_.key_begin;
+    std::fill_n(buffers_.dk, keys * plan_.head_dim, 0.0F);
+    std::fill_n(buffers_.dv, keys * values_.head_dim, 0.0F);
     const std::int64_t width = kColumnPanels * plan_.kernel.nr;
     for (std::int64_t a = job_.g * call_.group(); a < (job_.g + 1) * call_.group(); ++a) {
       for (std::int64_t query = job_.query_begin; query < job_.query_end; query += width)
         run_tile(a, query, std::min(width, job_.query_end - query));
     }
     if (!job_.of_keys) return;
-    const Head dk(call_.dk, job_.b, job_.g);
-    const Head dv(call_.dv, job_.b, job_.g);
-    for (std::int64_t j = job_.key_begin; j < job_.key_end; ++j) {
-      const std::int64_t at = (j - job_.key_begin) * plan_.head_dim;
-      store_row(buffers_.dk + at, dk.dtype, dk.row(j), plan_.head_dim);
-      store_row(buffers_.dv + at, dv.dtype, dv.row(j), plan_.head_dim);
-    }
+    write_keys(buffers_.dk, plan_.head_dim, Head(call_.dk, job_.b, job_.g));
+    write_keys(buffers_.dv, values_.head_dim, Head(call_.dv, job_.b, job_.g));
   }
 
  private:
+  void write_keys(const float* sums, std::int64_t width, const Head& to) const {
+    for (std::int64_t j = job_.key_begin; j < job_.key_end; ++j)
+      store_row(sums + (j - job_.key_begin) * width, to.dtype, to.row(j), width);
+  }
+
   // All keys of the job with queries [query, query + count) of one head.
   void run_tile(std::int64_t head, std::int64_t query, std::int64_t count) {
     const std::int64_t nr = plan_.kernel.nr;
@@ -175,7 +177,7 @@ class Task {
       const std::int64_t first = query + c * nr;
       const std::int64_t last = query + std::min(count, (c + 1) * nr);
       plan_.pack_queries(q, first, last, buffers_.queries + c * plan_.dim_units * nr);
-      plan_.pack_queries(dout, first, last, buffers_.grads + c * plan_.dim_units * nr);
+      values_.pack_queries(dout, first, last, buffers_.grads + c * values_.dim_units * nr);
     }
     for (std::int64_t i = 0; i < panels_ * nr; ++i) {
       buffers_.lse[i] = i < count ? call_.lse.as<float>()[job_.b * call_.lse.strides[0] +
@@ -184,39 +186,41 @@ class Task {
       buffers_.delta[i] = i < count ? dot(dout.row(query + i), out.row(query + i)) : 0.0F;
     }
     if (!job_.of_keys) return;
-    pack_query_dims(q, query, count, buffers_.query_dims);
-    pack_query_dims(dout, query, count, buffers_.grad_dims);
+    pack_query_dims(plan_, q, query, count, buffers_.query_dims);
+    pack_query_dims(values_, dout, query, count, buffers_.grad_dims);
   }
 
   // Column panels of dims over the queries of a tile; zero where there is no query, or none with
   // finite values: those get a NaN of lse instead.
-  void pack_query_dims(const Head& head,
+  void pack_query_dims(const AttentionPlan& plan,
+                       const Head& head,
                        std::int64_t query,
                        std::int64_t count,
                        std::uint32_t* to) {
-    const std::int64_t nr = plan_.kernel.nr;
-    const std::int64_t stride = plan_.units(kColumnPanels * nr) * nr;
-    for (std::int64_t d = 0; d < plan_.head_dim; d += nr) {
+    const std::int64_t nr = plan.kernel.nr;
+    const std::int64_t stride = plan.units(kColumnPanels * nr) * nr;
+    for (std::int64_t d = 0; d < plan.head_dim; d += nr) {
       std::uint32_t* panel = to + d / nr * stride;
-      plan_.kernel.pack(head.dims(plan_.head_dim),
-                        {d, std::min(nr, plan_.head_dim - d), query, query + count}, nr, panel);
-      std::fill(panel + plan_.units(count) * nr, panel + stride, 0U);
+      plan.kernel.pack(head.dims(plan.head_dim),
+                       {d, std::min(nr, plan.head_dim - d), query, query + count}, nr, panel);
+      std::fill(panel + plan.units(count) * nr, panel + stride, 0U);
     }
     for (std::int64_t i = 0; i < count; ++i) {
-      if (plan_.finite(head, query + i)) continue;
+      if (plan.finite(head, query + i)) continue;
       buffers_.lse[i] = std::numeric_limits<float>::quiet_NaN();
-      for (std::int64_t d = 0; d < plan_.head_dim; d += nr)
-        plan_.clear(to + d / nr * stride, nr, i);
+      for (std::int64_t d = 0; d < plan.head_dim; d += nr)
+        plan.clear(to + d / nr * stride, nr, i);
     }
   }
 
+  // Of a row of dout and one of out.
   float dot(const std::byte* a, const std::byte* b) const {
     if (call_.q.dtype == DType::f32) {
       return plan_.tiles.dot_f32(reinterpret_cast<const float*>(a),
-                                 reinterpret_cast<const float*>(b), plan_.head_dim);
+                                 reinterpret_cast<const float*>(b), values_.head_dim);
     }
     return plan_.tiles.dot_bf16(reinterpret_cast<const Bf16*>(a), reinterpret_cast<const Bf16*>(b),
-                                plan_.head_dim);
+                                values_.head_dim);
   }
 
   // Keys [begin, end) of the block at `block`.
@@ -232,8 +236,11 @@ class Task {
     for (std::int64_t c = first; c <= last; ++c)
       run_panel(c, block, begin, end);
     if (!job_.of_keys) return;
-    add_to_keys(buffers_.p, buffers_.grad_dims, buffers_.dv, {first, last}, begin, end);
-    add_to_keys(buffers_.ds, buffers_.query_dims, buffers_.dk, {first, last}, begin, end);
+    const ColumnRange columns{first, last};
+    add_to_keys(buffers_.p, {buffers_.grad_dims, values_.head_dim}, buffers_.dv, columns, begin,
+                end);
+    add_to_keys(buffers_.ds, {buffers_.query_dims, plan_.head_dim}, buffers_.dk, columns, begin,
+                end);
   }
 
   // P and dS of one column panel, and what they add to its dQ.
@@ -246,17 +253,18 @@ class Task {
     const std::int64_t low = std::clamp(mask.begin / mr * mr, begin, end);
     const std::int64_t high = std::clamp(mask.end, low, end);
     for (std::int64_t key = low; key < high; key += mr) {
-      const std::int64_t panel = (key - job_.key_begin) / mr * plan_.key_panel_stride();
+      const std::int64_t panel = (key - job_.key_begin) / mr;
       const std::int64_t at = (key - begin) * nr;
-      const std::int64_t column = c * plan_.dim_units * nr;
-      plan_.kernel.multiply(mr, plan_.dim_units, buffers_.keys + panel, buffers_.queries + column,
-                            p.values + at, nr, nr, false);
-      plan_.kernel.multiply(mr, plan_.dim_units, buffers_.values + panel, buffers_.grads + column,
-                            ds.values + at, nr, nr, false);
+      plan_.kernel.multiply(mr, plan_.dim_units, buffers_.keys + panel * plan_.key_panel_stride(),
+                            buffers_.queries + c * plan_.dim_units * nr, p.values + at, nr, nr,
+                            false);
+      plan_.kernel.multiply(
+          mr, values_.dim_units, buffers_.values + panel * values_.key_panel_stride(),
+          buffers_.grads + c * values_.dim_units * nr, ds.values + at, nr, nr, false);
     }
     const std::int64_t at = (low - begin) * nr;
     plan_.tiles.backward(p.values + at, ds.values + at, high - low, mask.tile(low, high - low),
-                         static_cast<float>(call_.options.scale), buffers_.lse + c * nr,
+                         score_scale(call_.options), buffers_.lse + c * nr,
                          buffers_.delta + c * nr);
     for (const PanelTile* tile : {&p, &ds}) {
       std::fill_n(tile->values, at, 0.0F);
@@ -286,9 +294,15 @@ class Task {
     std::int64_t first, last;
   };
 
-  // sums [keys, D] += tile^T (queries of the column panels) times their dims.
+  // Column panels of `width` dims over the queries.
+  struct DimPanels {
+    const std::uint32_t* panels;
+    std::int64_t width;
+  };
+
+  // sums [keys, width] += tile^T (queries of the column panels) times their dims.
   void add_to_keys(const std::vector<PanelTile>& tiles,
-                   const std::uint32_t* dims,
+                   const DimPanels& dims,
                    float* sums,
                    ColumnRange columns,
                    std::int64_t begin,
@@ -304,12 +318,13 @@ class Task {
                           {key - begin, rows, 0, nr}, rows,
                           buffers_.rows + (c - columns.first) * panel_units * rows);
       }
-      for (std::int64_t d = 0; d < plan_.head_dim; d += nr) {
+      for (std::int64_t d = 0; d < dims.width; d += nr) {
         plan_.kernel.multiply(
             rows, units, buffers_.rows,
-            dims + (d / nr * plan_.units(kColumnPanels * nr) + columns.first * panel_units) * nr,
-            sums + (key - job_.key_begin) * plan_.head_dim + d, plan_.head_dim,
-            std::min(nr, plan_.head_dim - d), true);
+            dims.panels +
+                (d / nr * plan_.units(kColumnPanels * nr) + columns.first * panel_units) * nr,
+            sums + (key - job_.key_begin) * dims.width + d, dims.width,
+            std::min(nr, dims.width - d), true);
       }
     }
   }
@@ -331,6 +346,7 @@ class Task {
 
   const Call& call_;
   const AttentionPlan& plan_;
+  const AttentionPlan& values_;
   const Job& job_;
   const Buffers buffers_;
   std::vector<QueryMask> masks_;  // one per column panel
@@ -386,14 +402,14 @@ void attention_backward(const Context& context,
   }
   const Call call{dout, q, k, v, first_key, out, lse, options, dq, dk, dv, dims};
   Executor& executor = *context.executor;
-  const AttentionPlan plan(q.dtype, dims.head_dim, kPanelsPerBlock);
-  const std::vector<Job> jobs = jobs_of(call, plan, executor.num_workers());
+  const AttentionPlans plans(q.dtype, dims, kPanelsPerBlock);
+  const std::vector<Job> jobs = jobs_of(call, plans.keys, executor.num_workers());
   executor.parallel_for(std::ssize(jobs), [&](std::int64_t task, int worker) {
     const Job& job = jobs[static_cast<std::size_t>(task)];
     Carver measure(nullptr);
-    const Buffers measured(measure, plan, job.key_end - job.key_begin);
+    const Buffers measured(measure, plans, job.key_end - job.key_begin);
     Carver carver(executor.scratch(worker, 0, measure.used()));
-    Task(call, plan, job, Buffers(carver, plan, job.key_end - job.key_begin)).run();
+    Task(call, plans, job, Buffers(carver, plans, job.key_end - job.key_begin)).run();
   });
 }
 

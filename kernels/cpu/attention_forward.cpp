@@ -37,24 +37,25 @@ struct Buffers {
   float* scores;           // [key_block, nr]
   Bf16* rounded;           // the same
   std::uint32_t* panel;    // the same in pairs
-  float* sum;              // O^T [D, nr]
-  float* rows;             // O [nr, D]
+  float* sum;              // O^T [Dv, nr]
+  float* rows;             // O [nr, Dv]
   float* highest;          // [nr] each
   float* total;
   float* factor;
 
-  Buffers(Carver& carver, const AttentionPlan& plan, std::int64_t keys_packed) {
+  Buffers(Carver& carver, const AttentionPlans& plans, std::int64_t keys_packed) {
+    const AttentionPlan& plan = plans.keys;
     const std::int64_t nr = plan.kernel.nr;
     keys =
         carver.take<std::uint32_t>(ceil_div(keys_packed, plan.kernel.mr) * plan.key_panel_stride());
-    values =
-        carver.take<std::uint32_t>(ceil_div(keys_packed, plan.key_block) * plan.dim_block_stride());
+    values = carver.take<std::uint32_t>(ceil_div(keys_packed, plan.key_block) *
+                                        plans.values.dim_block_stride());
     queries = carver.take<std::uint32_t>(plan.dim_units * nr);
     scores = carver.take<float>(plan.key_block * nr);
     rounded = carver.take<Bf16>(plan.key_block * nr);
     panel = carver.take<std::uint32_t>(plan.key_block * nr);
-    sum = carver.take<float>(plan.head_dim * nr);
-    rows = carver.take<float>(plan.head_dim * nr + 16);
+    sum = carver.take<float>(plans.values.head_dim * nr);
+    rows = carver.take<float>(plans.values.head_dim * nr + 16);
     highest = carver.take<float>(nr);
     total = carver.take<float>(nr);
     factor = carver.take<float>(nr);
@@ -80,18 +81,23 @@ void multiply_scores(const AttentionPlan& plan,
 class QueryTile {
  public:
   QueryTile(const Call& call,
-            const AttentionPlan& plan,
+            const AttentionPlans& plans,
             const Buffers& buffers,
             const QueryMask& mask,
             std::int64_t packed_begin)
-      : call_(call), plan_(plan), buffers_(buffers), mask_(mask), packed_begin_(packed_begin) {}
+      : call_(call),
+        plan_(plans.keys),
+        values_(plans.values),
+        buffers_(buffers),
+        mask_(mask),
+        packed_begin_(packed_begin) {}
 
   void run(std::int64_t b, std::int64_t head, std::int64_t query, std::int64_t count) {
     const std::int64_t nr = plan_.kernel.nr;
     plan_.pack_queries(Head(call_.q, b, head), query, query + count, buffers_.queries);
     std::fill_n(buffers_.highest, nr, -std::numeric_limits<float>::infinity());
     std::fill_n(buffers_.total, nr, 0.0F);
-    std::fill_n(buffers_.sum, nr * plan_.head_dim, 0.0F);
+    std::fill_n(buffers_.sum, nr * values_.head_dim, 0.0F);
     for (std::int64_t block = mask_.begin / plan_.key_block * plan_.key_block; block < mask_.end;
          block += plan_.key_block)
       add_block(block);
@@ -107,19 +113,18 @@ class QueryTile {
     const std::int64_t keys = end - begin;
     multiply_scores(plan_, buffers_.keys, begin - packed_begin_, end - packed_begin_,
                     buffers_.queries, buffers_.scores);
-    plan_.tiles.softmax(buffers_.scores, keys, mask_.tile(begin, keys),
-                        static_cast<float>(call_.options.scale), buffers_.highest, buffers_.total,
-                        buffers_.factor);
-    plan_.tiles.scale_rows(buffers_.sum, plan_.head_dim, buffers_.factor);
+    plan_.tiles.softmax(buffers_.scores, keys, mask_.tile(begin, keys), score_scale(call_.options),
+                        buffers_.highest, buffers_.total, buffers_.factor);
+    plan_.tiles.scale_rows(buffers_.sum, values_.head_dim, buffers_.factor);
     const std::uint32_t* p =
         plan_.column_panel(buffers_.scores, keys, buffers_.rounded, buffers_.panel);
     const std::uint32_t* values =
-        buffers_.values + (block - packed_begin_) / plan_.key_block * plan_.dim_block_stride();
-    for (std::int64_t i = 0; i < plan_.num_dim_panels; ++i) {
-      const std::int64_t d = i * plan_.dim_height;
-      const std::int64_t rows = std::min(plan_.dim_height, plan_.head_dim - d);
+        buffers_.values + (block - packed_begin_) / plan_.key_block * values_.dim_block_stride();
+    for (std::int64_t i = 0; i < values_.num_dim_panels; ++i) {
+      const std::int64_t d = i * values_.dim_height;
+      const std::int64_t rows = std::min(values_.dim_height, values_.head_dim - d);
       plan_.kernel.multiply(rows, plan_.units(keys),
-                            values + i * plan_.dim_panel_stride() +
+                            values + i * values_.dim_panel_stride() +
                                 (begin - block) / plan_.kernel.unit_elements * rows,
                             p, buffers_.sum + d * nr, nr, nr, true);
     }
@@ -137,17 +142,18 @@ class QueryTile {
         lse[c * call_.lse.strides[1]] = total == 0 ? -std::numeric_limits<float>::infinity()
                                                    : buffers_.highest[c] + std::log(total);
     }
-    plan_.tiles.scale_rows(buffers_.sum, plan_.head_dim, buffers_.factor);
-    f32_gemm_kernel().pack({buffers_.sum, DType::f32, nr, plan_.head_dim, true},
-                           {0, plan_.head_dim, 0, count}, plan_.head_dim,
+    const std::int64_t width = values_.head_dim;
+    plan_.tiles.scale_rows(buffers_.sum, width, buffers_.factor);
+    f32_gemm_kernel().pack({buffers_.sum, DType::f32, nr, width, true}, {0, width, 0, count}, width,
                            reinterpret_cast<std::uint32_t*>(buffers_.rows));
     const Head out(call_.out, b, head);
     for (std::int64_t c = 0; c < count; ++c)
-      store_row(buffers_.rows + c * plan_.head_dim, out.dtype, out.row(query + c), plan_.head_dim);
+      store_row(buffers_.rows + c * width, out.dtype, out.row(query + c), width);
   }
 
   const Call& call_;
   const AttentionPlan& plan_;
+  const AttentionPlan& values_;
   const Buffers& buffers_;
   const QueryMask& mask_;
   std::int64_t packed_begin_;
@@ -157,25 +163,26 @@ class QueryTile {
 void run_queries(Executor& executor,
                  int worker,
                  const Call& call,
-                 const AttentionPlan& plan,
+                 const AttentionPlans& plans,
                  std::int64_t b,
                  std::int64_t g,
                  std::int64_t begin,
                  std::int64_t end) {
+  const AttentionPlan& plan = plans.keys;
   const std::int64_t nr = plan.kernel.nr;
   QueryMask all(end - begin);
   all.set(call.first_key, b, begin, end - begin, call.options.query_offset);
   const std::int64_t packed_begin = all.begin / plan.key_block * plan.key_block;
   Carver measure(nullptr);
-  const Buffers measured(measure, plan, all.end - packed_begin);
+  const Buffers measured(measure, plans, all.end - packed_begin);
   Carver carver(executor.scratch(worker, 0, measure.used()));
-  const Buffers buffers(carver, plan, all.end - packed_begin);
+  const Buffers buffers(carver, plans, all.end - packed_begin);
   const Head v(call.v, b, g);
   plan.pack_keys(Head(call.k, b, g), packed_begin, all.end, buffers.keys);
-  plan.pack_dims(v, packed_begin, all.end, buffers.values);
+  plans.values.pack_dims(v, packed_begin, all.end, buffers.values);
   for (std::int64_t key = packed_begin; key < all.end; ++key) {
-    if (plan.finite(v, key)) continue;
-    plan.clear_dims(buffers.values, key - packed_begin);
+    if (plans.values.finite(v, key)) continue;
+    plans.values.clear_dims(buffers.values, key - packed_begin);
     plan.poison_key(buffers.keys, key - packed_begin);
   }
   QueryMask mask(nr);
@@ -183,7 +190,7 @@ void run_queries(Executor& executor,
     const std::int64_t count = std::min(nr, end - query);
     mask.set(call.first_key, b, query, count, call.options.query_offset);
     for (std::int64_t a = g * call.group(); a < (g + 1) * call.group(); ++a)
-      QueryTile(call, plan, buffers, mask, packed_begin).run(b, a, query, count);
+      QueryTile(call, plans, buffers, mask, packed_begin).run(b, a, query, count);
   }
 }
 
@@ -197,14 +204,16 @@ void run_row(Executor& executor,
              std::int64_t query) {
   const AttentionTiles& tiles = attention_tiles();
   const std::int64_t width = call.dims.head_dim;
+  const std::int64_t value_width = call.dims.value_dim;
+  const ScoreScale scale = score_scale(call.options);
   const std::int64_t last = call.options.query_offset + query;
   const std::int64_t first =
       std::max(0, call.first_key.as<const std::int32_t>()[b * call.first_key.strides[0] + query]);
   const std::int64_t keys = std::max<std::int64_t>(0, last + 1 - first);
-  Carver carver(
-      executor.scratch(worker, 0, static_cast<std::size_t>(keys + width + 64) * sizeof(float)));
+  Carver carver(executor.scratch(
+      worker, 0, static_cast<std::size_t>(keys + value_width + 64) * sizeof(float)));
   auto* scores = carver.take<float>(keys);
-  auto* sum = carver.take<float>(width);
+  auto* sum = carver.take<float>(value_width);
   const Head q(call.q, b, head);
   const Head k(call.k, b, head / call.group());
   const Head v(call.v, b, head / call.group());
@@ -213,24 +222,25 @@ void run_row(Executor& executor,
   for (std::int64_t j = 0; j < keys; ++j) {
     const auto* key = reinterpret_cast<const C*>(k.row(first + j));
     if constexpr (std::is_same_v<C, float>) {
-      scores[j] = static_cast<float>(call.options.scale) * tiles.dot_f32(row, key, width);
+      scores[j] = scale.scale * tiles.dot_f32(row, key, width);
     } else {
-      scores[j] = static_cast<float>(call.options.scale) * tiles.dot_bf16(row, key, width);
+      scores[j] = scale.scale * tiles.dot_bf16(row, key, width);
     }
+    if (scale.softcap > 0) scores[j] = scale.softcap * std::tanh(scores[j] / scale.softcap);
     highest = std::max(highest, scores[j]);
   }
   const float total = tiles.softmax_row(scores, keys, highest);
-  std::fill_n(sum, width, 0.0F);
+  std::fill_n(sum, value_width, 0.0F);
   for (std::int64_t j = 0; j < keys; ++j) {
     const auto* value = reinterpret_cast<const C*>(v.row(first + j));
     if constexpr (std::is_same_v<C, float>) {
-      tiles.add_f32(scores[j] / total, value, sum, width);
+      tiles.add_f32(scores[j] / total, value, sum, value_width);
     } else {
-      tiles.add_bf16(scores[j] / total, value, sum, width);
+      tiles.add_bf16(scores[j] / total, value, sum, value_width);
     }
   }
   const Head out(call.out, b, head);
-  store_row(sum, out.dtype, out.row(query), width);
+  store_row(sum, out.dtype, out.row(query), value_width);
   call.lse.as<float>()[b * call.lse.strides[0] + query * call.lse.strides[1] + head] =
       keys == 0 ? highest : highest + std::log(total);
 }
@@ -265,19 +275,19 @@ void attention_forward(const Context& context,
                           });
     return;
   }
-  const AttentionPlan plan(q.dtype, dims.head_dim, kPanelsPerBlock);
+  const AttentionPlans plans(q.dtype, dims, kPanelsPerBlock);
   // Whole sequences per task when there are enough of them; else runs of at least 128 queries.
   const std::int64_t pairs = dims.batch * dims.key_heads;
   const std::int64_t wanted =
       ceil_div(std::int64_t{4} * executor.num_workers(), std::max<std::int64_t>(1, pairs));
   const std::int64_t runs = std::clamp<std::int64_t>(wanted, 1, ceil_div(dims.queries, 128));
-  const std::int64_t length =
-      ceil_div(ceil_div(dims.queries, runs), plan.kernel.nr) * plan.kernel.nr;
+  const std::int64_t nr = plans.keys.kernel.nr;
+  const std::int64_t length = ceil_div(ceil_div(dims.queries, runs), nr) * nr;
   executor.parallel_for(pairs * runs, [&](std::int64_t task, int worker) {
     const std::int64_t begin = (runs - 1 - task % runs) * length;  // the longest rows first
     if (begin >= dims.queries) return;
     const std::int64_t pair = task / runs;
-    run_queries(executor, worker, call, plan, pair / dims.key_heads, pair % dims.key_heads, begin,
+    run_queries(executor, worker, call, plans, pair / dims.key_heads, pair % dims.key_heads, begin,
                 std::min(dims.queries, begin + length));
   });
 }

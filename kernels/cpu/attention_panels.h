@@ -144,6 +144,21 @@ struct AttentionPlan {
                                     std::uint32_t* panel) const;
 };
 
+// Panels of queries and keys, which are compared in D dims, and of values and outputs, which have
+// Dv.
+struct AttentionPlans {
+  AttentionPlan keys;
+  AttentionPlan values;
+
+  AttentionPlans(DType dtype, const contract::AttentionDims& dims, std::int64_t panels_per_block)
+      : keys(dtype, dims.head_dim, panels_per_block),
+        values(dtype, dims.value_dim, panels_per_block) {}
+};
+
+inline ScoreScale score_scale(const AttentionOptions& options) {
+  return {static_cast<float>(options.scale), static_cast<float>(options.softcap)};
+}
+
 // What a run of queries sees.
 struct QueryMask {
   std::vector<std::int32_t> first;  // per column, lowest visible key

@@ -26,26 +26,55 @@ HWY_INLINE auto hidden(const TileMask& mask, std::int64_t key, std::int64_t colu
   return hn::RebindMask(F32(), hn::Or(hn::Lt(j, first), hn::Gt(j, last)));
 }
 
-void softmax(float* scores,
-             std::int64_t keys,
-             const TileMask& mask,
-             float scale,
-             float* highest,
-             float* sum,
-             float* factor) {
+// Scores of one vector of products, and with a soft cap their slopes.
+template <bool kCapped>
+class Scorer {
+ public:
+  explicit Scorer(const ScoreScale& scale)
+      : scale_(hn::Set(F32(), scale.scale)),
+        cap_(hn::Set(F32(), scale.softcap)),
+        inverse_(hn::Set(F32(), kCapped ? scale.scale / scale.softcap : 0.0F)) {}
+
+  HWY_INLINE VF score(VF product) const {
+    if constexpr (kCapped) return hn::Mul(cap_, tanh(hn::Mul(product, inverse_)));
+    return hn::Mul(product, scale_);
+  }
+  struct Shifted {
+    VF score;  // less `shift`
+    VF slope;  // d score / d product
+  };
+  HWY_INLINE Shifted shifted(VF product, VF shift) const {
+    if constexpr (kCapped) {
+      const VF t = tanh(hn::Mul(product, inverse_));
+      return {hn::MulSub(cap_, t, shift),
+              hn::Mul(scale_, hn::NegMulAdd(t, t, hn::Set(F32(), 1.0F)))};
+    }
+    return {hn::MulSub(product, scale_, shift), scale_};
+  }
+
+ private:
+  VF scale_, cap_, inverse_;
+};
+
+template <bool kCapped>
+void softmax_tile(float* scores,
+                  std::int64_t keys,
+                  const TileMask& mask,
+                  const Scorer<kCapped>& scorer,
+                  float* highest,
+                  float* sum,
+                  float* factor) {
   const F32 d;
-  const VF vscale = hn::Set(d, scale);
+  const bool recomputed = mask.everything && !kCapped;  // a product is cheaper than a store
   const VF lowest = hn::Set(d, kLowest);
   for (std::int64_t c = 0; c < kColumns; c += kWidth) {
     const VF before = load(highest + c);
     VF top = before;
     for (std::int64_t j = 0; j < keys; ++j) {
       float* at = scores + j * kColumns + c;
-      VF score = hn::Mul(load(at), vscale);
-      if (!mask.everything) {
-        score = hn::IfThenElse(hidden(mask, mask.key + j, c), lowest, score);
-        store(score, at);
-      }
+      VF score = scorer.score(load(at));
+      if (!mask.everything) score = hn::IfThenElse(hidden(mask, mask.key + j, c), lowest, score);
+      if (!recomputed) store(score, at);
       top = hn::Max(top, score);
     }
     // A query that has seen nothing yet keeps highest -inf; 0 stands in so that -inf - -inf never
@@ -54,7 +83,7 @@ void softmax(float* scores,
     VF total = hn::Zero(d);
     for (std::int64_t j = 0; j < keys; ++j) {
       float* at = scores + j * kColumns + c;
-      const VF score = mask.everything ? hn::Mul(load(at), vscale) : load(at);
+      const VF score = recomputed ? scorer.score(load(at)) : load(at);
       const VF p = exp_nonpositive(hn::Sub(score, base));
       total = hn::Add(total, p);
       store(p, at);
@@ -66,22 +95,22 @@ void softmax(float* scores,
   }
 }
 
-void backward(float* scores,
-              float* grads,
-              std::int64_t keys,
-              const TileMask& mask,
-              float scale,
-              const float* lse,
-              const float* delta) {
-  const F32 d;
-  const VF vscale = hn::Set(d, scale);
+template <bool kCapped>
+void backward_tile(float* scores,
+                   float* grads,
+                   std::int64_t keys,
+                   const TileMask& mask,
+                   const Scorer<kCapped>& scorer,
+                   const float* lse,
+                   const float* delta) {
   for (std::int64_t c = 0; c < kColumns; c += kWidth) {
     const VF vlse = load(lse + c);
     const VF vdelta = load(delta + c);
     for (std::int64_t j = 0; j < keys; ++j) {
       const std::int64_t at = j * kColumns + c;
-      VF p = exp_nonpositive(hn::MulSub(load(scores + at), vscale, vlse));
-      VF grad = hn::Mul(hn::Mul(p, vscale), hn::Sub(load(grads + at), vdelta));
+      const auto at_product = scorer.shifted(load(scores + at), vlse);
+      VF p = exp_nonpositive(at_product.score);
+      VF grad = hn::Mul(hn::Mul(p, at_product.slope), hn::Sub(load(grads + at), vdelta));
       if (!mask.everything) {
         const auto unseen = hidden(mask, mask.key + j, c);
         p = hn::IfThenZeroElse(unseen, p);
@@ -91,6 +120,30 @@ void backward(float* scores,
       store(grad, grads + at);
     }
   }
+}
+
+void softmax(float* scores,
+             std::int64_t keys,
+             const TileMask& mask,
+             const ScoreScale& scale,
+             float* highest,
+             float* sum,
+             float* factor) {
+  if (scale.softcap > 0)
+    return softmax_tile<true>(scores, keys, mask, Scorer<true>(scale), highest, sum, factor);
+  softmax_tile<false>(scores, keys, mask, Scorer<false>(scale), highest, sum, factor);
+}
+
+void backward(float* scores,
+              float* grads,
+              std::int64_t keys,
+              const TileMask& mask,
+              const ScoreScale& scale,
+              const float* lse,
+              const float* delta) {
+  if (scale.softcap > 0)
+    return backward_tile<true>(scores, grads, keys, mask, Scorer<true>(scale), lse, delta);
+  backward_tile<false>(scores, grads, keys, mask, Scorer<false>(scale), lse, delta);
 }
 
 void scale_rows(float* rows, std::int64_t n, const float* factor) {

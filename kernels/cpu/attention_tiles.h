@@ -16,24 +16,31 @@ struct TileMask {
   bool everything;  // no key of the tile is hidden from any query
 };
 
+// From the product q . k to the score: scale times it, with a softcap c > 0 c tanh of that over c.
+struct ScoreScale {
+  float scale;
+  float softcap;
+};
+
 struct AttentionTiles {
   std::int64_t columns;  // queries per tile: nr of the GEMM kernels
-  // scores become exp(scale score - highest), 0 where the mask hides the key, whatever stood there;
+  // Products become p = exp(score - highest), 0 where the mask hides the key, whatever stood there;
   // highest and sum are brought up to date, factor is what earlier results must be multiplied with.
   void (*softmax)(float* scores,
                   std::int64_t keys,
                   const TileMask& mask,
-                  float scale,
+                  const ScoreScale& scale,
                   float* highest,
                   float* sum,
                   float* factor);
-  // scores become p = exp(scale score - lse), grads (dout . v) become scale p (grad - delta); both
-  // are 0 where the mask hides the key, whatever stood there.
+  // Products become p = exp(score - lse), grads (dout . v) the gradients at the products,
+  // p (grad - delta) d score / d product; both are 0 where the mask hides the key, whatever stood
+  // there.
   void (*backward)(float* scores,
                    float* grads,
                    std::int64_t keys,
                    const TileMask& mask,
-                   float scale,
+                   const ScoreScale& scale,
                    const float* lse,
                    const float* delta);
   // rows [n, columns] *= factor [columns].

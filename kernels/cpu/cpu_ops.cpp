@@ -18,6 +18,7 @@ const OpTable& cpu_ops() {
     ops.rotary = cpu::rotary;
     ops.attention_forward = cpu::attention_forward;
     ops.attention_backward = cpu::attention_backward;
+    ops.sum_heads = cpu::sum_heads;
     ops.activation_forward = cpu::activation_forward;
     ops.activation_backward = cpu::activation_backward;
     ops.add_bias = cpu::add_bias;

@@ -25,6 +25,17 @@ void add_vectors(const T* a, const T* b, std::int64_t n, T* y) {
   });
 }
 
+// y [n] = sum of `count` rows of x, `stride` apart.
+template <class T>
+void sum_rows(const T* x, std::int64_t stride, std::int64_t count, std::int64_t n, T* y) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t lanes) {
+    VF sum = hn::Zero(F32());
+    for (std::int64_t a = 0; a < count; ++a)
+      sum = hn::Add(sum, load_n(x + a * stride + i, lanes));
+    store_n(sum, y + i, lanes);
+  });
+}
+
 template <class T>
 void scale_vectors(const T* x, float factor, std::int64_t n, T* y) {
   const VF vfactor = hn::Set(F32(), factor);
@@ -60,6 +71,14 @@ void add_f32(const float* a, const float* b, std::int64_t n, float* y) {
 void add_bf16(const Bf16* a, const Bf16* b, std::int64_t n, Bf16* y) {
   add_vectors(a, b, n, y);
 }
+void sum_rows_f32(
+    const float* x, std::int64_t stride, std::int64_t count, std::int64_t n, float* y) {
+  sum_rows(x, stride, count, n, y);
+}
+void sum_rows_bf16(
+    const Bf16* x, std::int64_t stride, std::int64_t count, std::int64_t n, Bf16* y) {
+  sum_rows(x, stride, count, n, y);
+}
 void scale_f32(const float* x, float factor, std::int64_t n, float* y) {
   scale_vectors(x, factor, n, y);
 }
@@ -82,6 +101,8 @@ namespace {
 
 HWY_EXPORT(add_f32);
 HWY_EXPORT(add_bf16);
+HWY_EXPORT(sum_rows_f32);
+HWY_EXPORT(sum_rows_bf16);
 HWY_EXPORT(scale_f32);
 HWY_EXPORT(scale_bf16);
 HWY_EXPORT(squares_f32);
@@ -139,6 +160,23 @@ void add(const Context& context, View a, View b, View y) {
     } else {
       HWY_DYNAMIC_DISPATCH(add_bf16)
       (a.as<const Bf16>() + begin, b.as<const Bf16>() + begin, end - begin, y.as<Bf16>() + begin);
+    }
+  });
+}
+
+void sum_heads(const Context& context, View x, View y) {
+  const contract::RowDims dims = contract::check_sum_heads(x, y);
+  if (x.dtype == DType::f64) return ref::sum_heads(context, x, y);
+  const std::int64_t heads = x.shape[1];
+  for_rows(context, dims.rows, heads * dims.cols, [&](std::int64_t t) {
+    if (x.dtype == DType::f32) {
+      HWY_DYNAMIC_DISPATCH(sum_rows_f32)
+      (x.as<const float>() + t * x.strides[0], x.strides[1], heads, dims.cols,
+       y.as<float>() + t * y.strides[0]);
+    } else {
+      HWY_DYNAMIC_DISPATCH(sum_rows_bf16)
+      (x.as<const Bf16>() + t * x.strides[0], x.strides[1], heads, dims.cols,
+       y.as<Bf16>() + t * y.strides[0]);
     }
   });
 }

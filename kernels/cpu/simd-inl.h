@@ -79,6 +79,24 @@ HWY_INLINE VF sigmoid(VF x) {
   return hn::Div(top, hn::Add(hn::Set(d, 1.0F), e));
 }
 
+// Relative error below 2e-7; NaN stays NaN. Below 0.625 x + x^3 P(x^2), P interpolated at Chebyshev
+// nodes; above (1 - e) / (1 + e) with e = exp(-2 |x|).
+HWY_INLINE VF tanh(VF x) {
+  const F32 d;
+  const VF one = hn::Set(d, 1.0F);
+  const VF a = hn::Abs(x);
+  const VF e = exp_nonpositive(hn::Mul(hn::Set(d, -2.0F), a));
+  const VF large = hn::CopySign(hn::Div(hn::Sub(one, e), hn::Add(one, e)), x);
+  const VF square = hn::Mul(x, x);
+  VF p = hn::Set(d, -0.00609671418F);
+  p = hn::MulAdd(p, square, hn::Set(d, 0.0209971797F));
+  p = hn::MulAdd(p, square, hn::Set(d, -0.0538509078F));
+  p = hn::MulAdd(p, square, hn::Set(d, 0.133327693F));
+  p = hn::MulAdd(p, square, hn::Set(d, -0.333333284F));
+  const VF small = hn::MulAdd(hn::Mul(x, square), p, x);
+  return hn::IfThenElse(hn::Lt(a, hn::Set(d, 0.625F)), small, large);
+}
+
 HWY_INLINE float sum_lanes(VF v) {
   return hn::GetLane(hn::SumOfLanes(F32(), v));
 }

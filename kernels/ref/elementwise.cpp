@@ -28,6 +28,20 @@ void for_each_row(const View& x, const View& y, Body&& body) {
 
 }  // namespace
 
+void sum_heads(const Context&, View x, View y) {
+  const auto dims = contract::check_sum_heads(x, y);
+  with_compute_type(x.dtype, [&]<class C, class A>() {
+    for (std::int64_t t = 0; t < dims.rows; ++t) {
+      for (std::int64_t d = 0; d < dims.cols; ++d) {
+        double sum = 0;
+        for (std::int64_t a = 0; a < x.shape[1]; ++a)
+          sum += load(row<const C>(x, t, a)[d]);
+        store(row<C>(y, t)[d], sum);
+      }
+    }
+  });
+}
+
 void add(const Context&, View a, View b, View y) {
   const std::int64_t n = contract::check_add(a, b, y);
   with_compute_type(a.dtype, [&]<class C, class A>() {

@@ -17,6 +17,7 @@ const OpTable& ref_ops() {
       .rotary = ref::rotary,
       .attention_forward = ref::attention_forward,
       .attention_backward = ref::attention_backward,
+      .sum_heads = ref::sum_heads,
       .activation_forward = ref::activation_forward,
       .activation_backward = ref::activation_backward,
       .add_bias = ref::add_bias,

@@ -124,6 +124,30 @@ TEST(Gradient, AttentionWithSharedHeadsAndDocuments) {
   expect_gradient(v, dv, loss);
 }
 
+// Values narrower than keys, and a soft cap among the scores.
+TEST(Gradient, AttentionOfOtherValuesWithSoftCap) {
+  Buffer q = normal({1, 5, 2, 6}, 1);
+  Buffer k = normal({1, 5, 1, 6}, 2);
+  Buffer v = normal({1, 5, 1, 3}, 3);
+  const Buffer first_key = integers({1, 5}, {0, 0, 1, 1, 0});
+  const Buffer dout = normal({1, 5, 2, 3}, 4);
+  const AttentionOptions options{.scale = 0.7, .softcap = 1.5};
+  Buffer out = zeros({1, 5, 2, 3});
+  Buffer lse = zeros({1, 5, 2});
+  const auto loss = [&] {
+    ops.attention_forward(kContext, q, k, v, first_key, options, out, lse);
+    return dot(out, dout);
+  };
+  loss();
+  Buffer dq = zeros({1, 5, 2, 6});
+  Buffer dk = zeros({1, 5, 1, 6});
+  Buffer dv = zeros({1, 5, 1, 3});
+  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, options, dq, dk, dv);
+  expect_gradient(q, dq, loss);
+  expect_gradient(k, dk, loss);
+  expect_gradient(v, dv, loss);
+}
+
 class ActivationGradient : public testing::TestWithParam<Activation> {};
 
 TEST_P(ActivationGradient, InputAndRowScale) {

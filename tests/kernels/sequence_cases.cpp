@@ -131,7 +131,11 @@ struct AttentionRow {
   std::int64_t batch, queries, keys, heads, key_heads, width, offset;
   std::int64_t document;  // first_key steps at multiples of this, 0 for one document
   std::int64_t gap = 0;
-  std::int64_t window = 0;  // keys a query sees at most, 0 for all
+  std::int64_t window = 0;       // keys a query sees at most, 0 for all
+  std::int64_t value_width = 0;  // 0 is width
+  double softcap = 0;
+
+  std::int64_t values() const { return value_width > 0 ? value_width : width; }
 };
 
 Buffer first_keys(const AttentionRow& row) {
@@ -149,21 +153,23 @@ Buffer first_keys(const AttentionRow& row) {
 }
 
 void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow& row) {
-  const std::string name = fmt::format("{}x{}/{} heads {}/{} d {} offset {} document {} gap {}{}",
-                                       row.batch, row.queries, row.keys, row.heads, row.key_heads,
-                                       row.width, row.offset, row.document, row.gap,
-                                       row.window > 0 ? fmt::format(" window {}", row.window) : "");
-  const AttentionOptions options{.query_offset = row.offset, .scale = 0.125};
+  const std::string name = fmt::format(
+      "{}x{}/{} heads {}/{} d {}/{} offset {} document {} gap {}{}{}", row.batch, row.queries,
+      row.keys, row.heads, row.key_heads, row.width, row.values(), row.offset, row.document,
+      row.gap, row.window > 0 ? fmt::format(" window {}", row.window) : "",
+      row.softcap > 0 ? fmt::format(" cap {}", row.softcap) : "");
+  const AttentionOptions options{
+      .query_offset = row.offset, .scale = 0.125, .softcap = row.softcap};
   CaseBuilder f("attention_forward", name, compute);
   Buffer q = f.normal_c({row.batch, row.queries, row.heads, row.width}, 2, row.gap);
   Buffer k = f.normal_c({row.batch, row.keys, row.key_heads, row.width}, 2, row.gap);
-  Buffer v = f.normal_c({row.batch, row.keys, row.key_heads, row.width}, 1, row.gap);
-  Buffer out = f.blank_c({row.batch, row.queries, row.heads, row.width}, row.gap);
+  Buffer v = f.normal_c({row.batch, row.keys, row.key_heads, row.values()}, 1, row.gap);
+  Buffer out = f.blank_c({row.batch, row.queries, row.heads, row.values()}, row.gap);
   Buffer lse = f.blank_a({row.batch, row.queries, row.heads});
   const bool training = row.queries == row.keys && row.offset == 0;
   if (training) {
     CaseBuilder b("attention_backward", name, compute);
-    Buffer dout = b.normal_c({row.batch, row.queries, row.heads, row.width}, 1, row.gap);
+    Buffer dout = b.normal_c({row.batch, row.queries, row.heads, row.values()}, 1, row.gap);
     ref_ops().attention_forward({}, q, k, v, first_keys(row), options, out, lse);
     b.in(std::move(dout))
         .in(q.clone())
@@ -174,7 +180,7 @@ void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow
         .in(lse.clone());
     b.out(b.blank_c({row.batch, row.queries, row.heads, row.width}, row.gap));
     b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.width}, row.gap));
-    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.width}, row.gap));
+    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.values()}, row.gap));
     cases.push_back(b.finish(
         static_cast<double>(row.keys + row.width),
         [options](const OpTable& ops, const Context& context, const Views& a) {
@@ -196,6 +202,19 @@ void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow
         ops.attention_forward(context, a[0], a[1], a[2], a[3], options, a[4], a[5]);
       },
       true));
+}
+
+void add_sum_heads(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [tokens, heads, width] :
+       {std::tuple(1, 1, 1), std::tuple(37, 3, 20), std::tuple(300, 16, 64)}) {
+    for (const std::int64_t gap : {0, 5}) {
+      CaseBuilder b("sum_heads", fmt::format("{}x{}x{} gap {}", tokens, heads, width, gap),
+                    compute);
+      b.in(b.normal_c({tokens, heads, width}, 1, gap)).out(b.blank_c({tokens, width}, gap));
+      cases.push_back(b.finish(heads, [](const OpTable& ops, const Context& context,
+                                         const Views& v) { ops.sum_heads(context, v[0], v[1]); }));
+    }
+  }
 }
 
 }  // namespace
@@ -223,6 +242,17 @@ std::vector<OpCase> sequence_cases(DType compute) {
         AttentionRow{1, 7, 90, 2, 2, 12, 83, 0, 0, 20}, AttentionRow{1, 5, 150, 4, 4, 10, 120, 0},
         AttentionRow{1, 20, 300, 2, 1, 128, 250, 64}, AttentionRow{1, 300, 300, 1, 1, 128, 0, 0}})
     add_attention(cases, compute, row);
+  // Value heads narrower and wider than query-key heads; soft caps that bend scores of up to about
+  // 2 x 2 x 0.125 sqrt(width) a little and a lot.
+  for (const AttentionRow& row : {AttentionRow{1, 1, 1, 1, 1, 48, 0, 0, 0, 0, 32},
+                                  AttentionRow{2, 65, 65, 4, 2, 48, 0, 20, 0, 0, 32},
+                                  AttentionRow{1, 300, 300, 2, 2, 48, 0, 0, 8, 33, 32, 4},
+                                  AttentionRow{2, 70, 70, 2, 1, 21, 0, 40, 0, 0, 70},
+                                  AttentionRow{1, 130, 130, 3, 1, 16, 0, 0, 0, 0, 0, 1.5},
+                                  AttentionRow{1, 3, 90, 4, 1, 72, 87, 0, 0, 0, 64, 2},
+                                  AttentionRow{2, 40, 200, 2, 1, 72, 160, 64, 0, 0, 64, 30}})
+    add_attention(cases, compute, row);
+  add_sum_heads(cases, compute);
   return cases;
 }
 

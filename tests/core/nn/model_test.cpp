@@ -298,13 +298,7 @@ TEST(Model, SaysWhatIsWrong) {
     }
     return "nothing was thrown";
   };
-  spec::ModelConfig latent = llama_config();
   TinyModel tiny(llama_config());
-  latent.attention = spec::AttentionKind::latent;
-  EXPECT_THAT(message_of([&] { Model(latent, tiny.params); }), testing::HasSubstr("latent"));
-  spec::ModelConfig capped = llama_config();
-  capped.attention_softcap = 30;
-  EXPECT_THAT(message_of([&] { Model(capped, tiny.params); }), testing::HasSubstr("softcap: 30"));
   KvCache cache = tiny.model.make_cache(2);
   const std::vector<std::int32_t> tokens = {1, 2, 3};
   EXPECT_THAT(message_of([&] { tiny.model.decode(tokens, cache, true); }),

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "core/nn/attention.h"
+#include "core/nn/latent_attention.h"
 #include "core/nn/loss.h"
 #include "core/nn/mlp.h"
 #include "core/nn/norm.h"
@@ -43,6 +44,7 @@ TEST(ModuleGradient, Attention) {
     configs.back().rotary_fraction = 0.5;
     configs.back().sliding_window = 2;
     configs.back().attention_scale = 0.9;
+    configs.back().attention_softcap = 1.5;
   }
   for (const spec::ModelConfig& config : configs) {
     SCOPED_TRACE(&config - configs.data());
@@ -53,6 +55,26 @@ TEST(ModuleGradient, Attention) {
     if (config.qk_norm != spec::QkNormKind::none) {
       for (const char* part : {"layers.0.attention.q_norm", "layers.0.attention.k_norm"})
         check_module(tiny, attention, "layers.0.attention.norm_out", part);
+    }
+  }
+}
+
+TEST(ModuleGradient, LatentAttention) {
+  std::vector<spec::ModelConfig> configs = {latent_config(), latent_moe_config()};
+  configs.push_back(latent_config());
+  configs.back().sliding_window = 2;
+  configs.back().attention_softcap = 0.7;
+  configs.push_back(latent_config());
+  configs.back().qk_rope_head_dim = 2;
+  configs.back().v_head_dim = 12;  // wider than queries and keys
+  for (const spec::ModelConfig& config : configs) {
+    SCOPED_TRACE(&config - configs.data());
+    TinyModel tiny(config);
+    LatentAttention attention(tiny.params, config, "layers.0.attention",
+                              "layers.0.attention.norm_out");
+    for (const char* part : {"q", "kv_down.", "kv_down_norm", "kv_up", "out"}) {
+      check_module(tiny, attention, "layers.0.attention.norm_out",
+                   std::string("layers.0.attention.") + part);
     }
   }
 }

@@ -109,6 +109,7 @@ inline spec::ModelConfig grok_config() {
   c.activation = spec::ActivationKind::geglu;
   c.norm_placement = spec::NormPlacement::sandwich;
   c.attention_scale = 0.08838834764831845;
+  c.attention_softcap = 0.1;  // of scores that are about as large
   c.embedding_multiplier = 7.5;
   c.logit_multiplier = 0.5773502691896257;
   c.tie_embeddings = true;
@@ -126,6 +127,42 @@ inline spec::ModelConfig grouped_moe_config() {
   c.shared_expert_gate = true;
   c.num_dense_layers = 0;
   c.moe_layer_interval = 2;
+  return c;
+}
+
+// No two of the dims and ranks equal, so that none can be taken for another.
+inline spec::ModelConfig latent_config() {
+  spec::ModelConfig c = small_config();
+  c.attention = spec::AttentionKind::latent;
+  c.q_lora_rank = 9;
+  c.kv_lora_rank = 7;
+  c.qk_nope_head_dim = 5;
+  c.qk_rope_head_dim = 4;
+  c.v_head_dim = 3;
+  return c;
+}
+
+// DeepSeek-V2-Lite's queries straight of the input, rotary positions and scores of YaRN.
+inline spec::ModelConfig latent_moe_config() {
+  spec::ModelConfig c = latent_config();
+  const spec::ModelConfig rotary = stretched_config(spec::RopeScaling::yarn);
+  c.q_lora_rank = 0;
+  c.qk_rope_head_dim = 8;
+  c.v_head_dim = 11;
+  c.rope_scaling = rotary.rope_scaling;
+  c.rope_factor = rotary.rope_factor;
+  c.rope_original_max_position = rotary.rope_original_max_position;
+  c.rope_theta = rotary.rope_theta;
+  c.rope_beta_fast = rotary.rope_beta_fast;
+  c.rope_beta_slow = rotary.rope_beta_slow;
+  c.rope_attention_factor = 1;
+  c.attention_scale = 0.4;
+  c.num_experts = 5;
+  c.router_top_k = 2;
+  c.moe_ffn_hidden_size = 6;
+  c.num_shared_experts = 1;
+  c.num_dense_layers = 1;
+  c.aux_loss_coeff = 0.02;
   return c;
 }
 
@@ -180,6 +217,13 @@ inline std::vector<NamedConfig> all_configs() {
   c.ffn_bias = false;
   all.push_back({"parallel_sandwich", c});
   all.push_back({"grouped_moe", grouped_moe_config()});
+  all.push_back({"latent", latent_config()});
+  all.push_back({"latent_moe", latent_moe_config()});
+  c = latent_config();
+  c.sliding_window = 3;
+  c.attention_softcap = 0.5;
+  c.norm_placement = spec::NormPlacement::sandwich;
+  all.push_back({"latent_window_softcap", c});
   return all;
 }
 

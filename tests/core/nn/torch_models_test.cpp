@@ -137,9 +137,10 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
 
 const std::vector<std::string>& families() {
   static const std::vector<std::string> names = {
-      "gpt2",     "gpt_neox",    "llama3",    "llama_linear", "mistral",  "qwen2_yarn",
-      "olmo2",    "nemotron",    "grok1",     "qwen3",        "olmoe",    "mixtral",
-      "deepseek", "deepseek_v3", "qwen2_moe", "switch",       "capacity", "expert_choice"};
+      "gpt2",       "gpt_neox", "llama3",   "llama_linear", "mistral",
+      "qwen2_yarn", "olmo2",    "nemotron", "grok1",        "qwen3",
+      "olmoe",      "mixtral",  "deepseek", "deepseek_v2",  "deepseek_v3",
+      "qwen2_moe",  "switch",   "capacity", "expert_choice"};
   return names;
 }
 

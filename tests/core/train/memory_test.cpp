@@ -71,6 +71,7 @@ spec::RunSpec random_spec(std::mt19937& random) {
   m.parallel_residual = pick({0, 1}) == 1;
   m.sliding_window = pick({0, 5});
   m.attention_scale = pick({0, 1}) * 0.25;
+  m.attention_softcap = pick({0, 30});
   m.embedding_multiplier = pick({1, 3});
   m.logit_multiplier = pick({1, 2}) * 0.5;
   if (m.position == spec::PositionKind::rotary) {
@@ -78,6 +79,17 @@ spec::RunSpec random_spec(std::mt19937& random) {
     m.rope_scaling = static_cast<spec::RopeScaling>(pick({0, 1, 2, 3}));
     m.rope_factor = m.rope_scaling == spec::RopeScaling::none ? 1 : 4;
     m.rope_original_max_position = 16;
+  }
+  if (pick({0, 1, 2}) == 0) {
+    m.attention = spec::AttentionKind::latent;
+    m.qk_norm = spec::QkNormKind::none;
+    m.attention_bias = spec::AttentionBias::none;
+    m.rotary_fraction = 1;
+    m.q_lora_rank = pick({0, 14});
+    m.kv_lora_rank = pick({10, 24});
+    m.qk_nope_head_dim = pick({6, 16});
+    m.qk_rope_head_dim = pick({4, 8});
+    m.v_head_dim = pick({5, 12});
   }
   m.tie_embeddings = pick({0, 1}) == 1;
   m.num_experts = pick({0, 3, 8});

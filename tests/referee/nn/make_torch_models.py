@@ -20,7 +20,10 @@ MASK = (1 << 64) - 1
 
 BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_heads=2, head_dim=4,
             vocab_size=17, max_position_embeddings=16, ffn_hidden_size=10, qk_norm="none",
-            attention_bias="none", attention_scale=0.0, sliding_window=0, position="rotary",
+            attention="grouped_query", q_lora_rank=0, kv_lora_rank=0, qk_nope_head_dim=0,
+            qk_rope_head_dim=0, v_head_dim=0,
+            attention_bias="none", attention_scale=0.0, attention_softcap=0.0, sliding_window=0,
+            position="rotary",
             rope_theta=10000.0, rotary_fraction=1.0, rope_scaling="none", rope_factor=1.0,
             rope_original_max_position=0, rope_low_freq_factor=1.0, rope_high_freq_factor=4.0,
             rope_beta_fast=32.0, rope_beta_slow=1.0, rope_attention_factor=0.0, norm="rms",
@@ -37,6 +40,10 @@ BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_h
 STRETCHED = dict(head_dim=8, rope_theta=40.0, rope_factor=2.0, rope_original_max_position=8,
                  rope_low_freq_factor=0.2, rope_high_freq_factor=0.8, rope_beta_fast=1.0,
                  rope_beta_slow=0.1)
+LATENT = dict(attention="latent", q_lora_rank=9, kv_lora_rank=7, qk_nope_head_dim=5,
+              qk_rope_head_dim=8, v_head_dim=3)
+YARN = dict(rope_scaling="yarn", rope_theta=40.0, rope_factor=2.0, rope_original_max_position=8,
+            rope_beta_fast=1.0, rope_beta_slow=0.1)
 MOE = dict(num_experts=5, router_top_k=2, moe_ffn_hidden_size=6, aux_loss_coeff=0.5)
 MODELS = {
     "gpt2": dict(BASE, num_key_value_heads=4, position="learned", norm="layer", activation="gelu",
@@ -51,6 +58,7 @@ MODELS = {
     "olmo2": dict(BASE, norm_placement="post", qk_norm="full"),
     "nemotron": dict(BASE, activation="relu_squared", norm="layer", rotary_fraction=0.5),
     "grok1": dict(BASE, **MOE, activation="geglu", norm_placement="sandwich", attention_scale=0.3,
+                  attention_softcap=1.5,
                   embedding_multiplier=7.5, logit_multiplier=0.5773502691896257,
                   tie_embeddings=True),
     "qwen3": dict(BASE, qk_norm="per_head", rope_theta=1e6),
@@ -59,7 +67,9 @@ MODELS = {
     "deepseek": dict(BASE, **MOE, router_score="sigmoid", router_renormalize=True,
                      routed_scaling_factor=2.5, num_shared_experts=2, num_dense_layers=1,
                      expert_bias_update_rate=0.01),
-    "deepseek_v3": dict(BASE, **dict(MOE, num_experts=6), router_score="sigmoid",
+    "deepseek_v2": dict(BASE, **MOE, **dict(LATENT, q_lora_rank=0), **YARN, num_shared_experts=1,
+                        num_dense_layers=1, attention_scale=0.3, rope_attention_factor=1.0),
+    "deepseek_v3": dict(BASE, **dict(MOE, num_experts=6), **LATENT, router_score="sigmoid",
                         router_renormalize=True, routed_scaling_factor=2.5, router_num_groups=3,
                         router_top_groups=2, aux_loss_scope="sequence", z_loss_coeff=0.25,
                         expert_bias_update_rate=0.01),
@@ -117,8 +127,8 @@ class Model:
                                 self.w(name + ".bias", width), self.c["norm_eps"])
         return self.rms(name, x)
 
-    def rms(self, name, x):
-        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.c["norm_eps"])
+    def rms(self, name, x, eps=None):
+        scale = torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + (eps or self.c["norm_eps"]))
         return x * scale * self.w(name + ".weight", x.shape[-1])
 
     def frequencies(self, dims):
@@ -147,7 +157,8 @@ class Model:
         low = max(math.floor(pair_of(c["rope_beta_fast"])), 0)
         high = min(math.ceil(pair_of(c["rope_beta_slow"])), dims - 1)
         ramp = ((torch.arange(dims // 2) - low) / (high - low)).clamp(0, 1)
-        return plain / factor * ramp + plain * (1 - ramp), 0.1 * math.log(factor) + 1
+        scale = c["rope_attention_factor"] or 0.1 * math.log(factor) + 1
+        return plain / factor * ramp + plain * (1 - ramp), scale
 
     def rotate(self, x, positions):  # [B, S, heads, D]
         dims = round(x.shape[-1] * self.c["rotary_fraction"])
@@ -178,15 +189,43 @@ class Model:
             q, k = self.rotate(q, batch["positions"]), self.rotate(k, batch["positions"])
         k = k.repeat_interleave(heads // groups, 2)
         v = v.repeat_interleave(heads // groups, 2)
+        return self.linear(prefix + ".out", self.mix(q, k, v, batch), x.shape[-1],
+                           c["attention_bias"] == "all")
+
+    def latent_attention(self, prefix, x, batch):
+        c = self.c
+        heads, nope, rope = c["num_attention_heads"], c["qk_nope_head_dim"], c["qk_rope_head_dim"]
+        size, length, _ = x.shape
+        if c["q_lora_rank"]:
+            z = self.linear(prefix + ".q_down", x, c["q_lora_rank"], False)
+            q = self.linear(prefix + ".q_up", self.rms(prefix + ".q_down_norm", z, 1e-6),
+                            heads * (nope + rope), False)
+        else:
+            q = self.linear(prefix + ".q", x, heads * (nope + rope), False)
+        q_nope, q_rope = q.reshape(size, length, heads, -1).split([nope, rope], -1)
+        down = self.linear(prefix + ".kv_down", x, c["kv_lora_rank"] + rope, False)
+        z, key = down.split([c["kv_lora_rank"], rope], -1)
+        kv = self.linear(prefix + ".kv_up", self.rms(prefix + ".kv_down_norm", z, 1e-6),
+                         heads * (nope + c["v_head_dim"]), False)
+        k_nope, v = kv.reshape(size, length, heads, -1).split([nope, c["v_head_dim"]], -1)
+        key = self.rotate(key[:, :, None], batch["positions"]).expand(-1, -1, heads, -1)
+        q = torch.cat([q_nope, self.rotate(q_rope, batch["positions"])], -1)
+        out = self.mix(q, torch.cat([k_nope, key], -1), v, batch)
+        return self.linear(prefix + ".out", out, x.shape[-1], False)
+
+    def mix(self, q, k, v, batch):
+        """Values [B, S, heads, Dv] mixed by attention, as [B, S, heads Dv]."""
+        c = self.c
+        size, length, _, dim = q.shape
         scores = torch.einsum("bihd,bjhd->bhij", q, k) * (c["attention_scale"] or dim ** -0.5)
+        if c["attention_softcap"]:
+            scores = c["attention_softcap"] * torch.tanh(scores / c["attention_softcap"])
         visible = batch["visible"]
         if c["sliding_window"]:
             place = torch.arange(length)
             visible = visible & (place[:, None] - place[None, :] < c["sliding_window"])
         scores = scores.masked_fill(~visible[:, None], -math.inf)
-        out = torch.einsum("bhij,bjhd->bihd", scores.softmax(-1), v)
-        return self.linear(prefix + ".out", out.reshape(size, length, heads * dim), x.shape[-1],
-                           c["attention_bias"] == "all")
+        return torch.einsum("bhij,bjhd->bihd", scores.softmax(-1), v).reshape(size, length, -1)
 
     def gated(self):
         return self.c["activation"] in ("swiglu", "geglu")
@@ -300,8 +339,9 @@ class Model:
             x = x + positions[batch["positions"]]
         for layer in range(c["num_layers"]):
             p = f"layers.{layer}"
+            attention = self.latent_attention if c["attention"] == "latent" else self.attention
             attended = self.branch(p + ".attention", x,
-                                   lambda h: self.attention(p + ".attention", h, batch))
+                                   lambda h: attention(p + ".attention", h, batch))
             h = x if c["parallel_residual"] else x + attended
             place = layer - c["num_dense_layers"] + 1
             moe = c["num_experts"] > 0 and place > 0 and place % c["moe_layer_interval"] == 0

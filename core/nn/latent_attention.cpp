@@ -1,0 +1,267 @@
+#include "core/nn/latent_attention.h"
+
+#include <utility>
+
+#include "core/nn/heads.h"
+#include "core/nn/sliding_window.h"
+
+namespace tera::nn {
+namespace {
+
+// Of the norms of latent vectors, whatever model.norm_eps is. Source: github.com/deepseek-ai/
+// DeepSeek-V3, inference/model.py, RMSNorm.
+constexpr double kLatentNormEps = 1e-6;
+
+// [T, n, D] as [1, T, n, D].
+Tensor one_sequence(const Tensor& heads) {
+  return heads.reshape({1, heads.dim(0), heads.dim(1), heads.dim(2)});
+}
+
+}  // namespace
+
+LatentProjection::LatentProjection(ParamStore& store, const std::string& prefix)
+    : name_(prefix + "_latent"),
+      norm_(store, prefix + "_down_norm", kernels::NormType::rms, kLatentNormEps),
+      up_(store, prefix + "_up") {}
+
+Tensor LatentProjection::put(std::int64_t num_tokens, DType dtype, Pass& pass) const {
+  pass.stash.put(name_ + "_rstd", {num_tokens}, kernels::accumulate_dtype(dtype));
+  return pass.stash.put(name_, {num_tokens, rank()}, dtype);
+}
+
+Tensor LatentProjection::normalise(Pass& pass) const {
+  const Tensor z = pass.stash.get(name_);
+  const Tensor out = pass.stash.put(name_ + "_norm_out", {z.dim(0), z.dim(1)}, z.dtype());
+  norm_.forward(z, out, statistics(pass.stash));
+  return out;
+}
+
+void LatentProjection::forward(Pass& pass, const Tensor& y) const {
+  up_.forward(pass.stash.get(name_ + "_norm_out"), y);
+}
+
+Tensor LatentProjection::backward_input(const Tensor& dy, Pass& pass) const {
+  Stash& stash = pass.stash;
+  const Tensor& z = stash.get(name_);
+  const Tensor d_norm = up_.backward_input(dy);
+  Tensor dz = Tensor::empty(dy.backend(), {z.dim(0), z.dim(1)}, z.dtype(), MemoryKind::workspace);
+  norm_.backward_input(d_norm, z, statistics(stash), dz);
+  stash.put_gradient(name_ + "_d_norm", d_norm);
+  stash.put_gradient(name_ + "_d_up", dy);
+  return dz;
+}
+
+void LatentProjection::backward_weight(Pass& pass) {
+  Stash& stash = pass.stash;
+  up_.backward_weight(stash.take(name_ + "_d_up"), stash.take(name_ + "_norm_out"));
+  norm_.backward_weight(stash.take(name_ + "_d_norm"), stash.get(name_), statistics(stash));
+  stash.release(name_);
+  stash.release(name_ + "_rstd");
+}
+
+Norm::Statistics LatentProjection::statistics(const Stash& stash) const {
+  return {stash.get(name_ + "_rstd"), {}};
+}
+
+LatentAttention::LatentAttention(ParamStore& store,
+                                 const spec::ModelConfig& config,
+                                 std::string prefix,
+                                 std::string input)
+    : prefix_(std::move(prefix)),
+      input_(std::move(input)),
+      heads_(config.num_attention_heads),
+      nope_dim_(config.qk_nope_head_dim),
+      rope_dim_(config.qk_rope_head_dim),
+      value_dim_(config.v_head_dim),
+      options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
+      window_(config.sliding_window),
+      rotary_(store.backend(), config),
+      query_(store, prefix_ + (config.q_lora_rank > 0 ? ".q_down" : ".q")),
+      kv_down_(store, prefix_ + ".kv_down"),
+      kv_latent_(store, prefix_ + ".kv"),
+      out_(store, prefix_ + ".out") {
+  if (config.q_lora_rank > 0) query_latent_.emplace(store, prefix_ + ".q");
+}
+
+Tensor LatentAttention::forward(const Tensor& x, Pass& pass) {
+  project_queries(x, pass);
+  return attend(project_latent(x, pass), pass);
+}
+
+Tensor LatentAttention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
+  project_queries(x, pass);
+  const Tensor rope_key = project_latent(x, pass);
+  const Tensor latent = pass.stash.get(prefix_ + ".kv_latent_norm_out");
+  const Tensor fresh = cache.keys.slice(1, cache.length, cache.length + x.dim(0));
+  const auto append = [&](const Tensor& from, std::int64_t first, std::int64_t width) {
+    x.backend().ops().copy(x.backend().context(), from.reshape({1, from.dim(0), 1, width}),
+                           fresh.slice(3, first, first + width));
+  };
+  append(latent, 0, kv_latent_.rank());
+  append(rope_key, kv_latent_.rank(), rope_dim_);
+  // Without tokens before, keys and values of these are cheaper than latents, which are wider.
+  return cache.length == 0 ? attend(rope_key, pass) : attend_to_latents(pass, cache);
+}
+
+// Puts q [T, A, dn + dr] into the stash, its last part rotated.
+void LatentAttention::project_queries(const Tensor& x, Pass& pass) const {
+  Stash& stash = pass.stash;
+  const Tensor q = stash.put(prefix_ + ".q", {x.dim(0), heads_, nope_dim_ + rope_dim_}, x.dtype());
+  if (query_latent_) {
+    query_.forward(x, query_latent_->put(x.dim(0), x.dtype(), pass));
+    query_latent_->normalise(pass);
+    query_latent_->forward(pass, flat(q));
+  } else {
+    query_.forward(x, flat(q));
+  }
+  rotary_.forward(rope_part(q), pass.batch.positions, rope_part(q));
+}
+
+// Puts the normalised latent vector of keys and values into the stash; returns the rotated key that
+// heads share, [T, 1, dr].
+Tensor LatentAttention::project_latent(const Tensor& x, Pass& pass) const {
+  Backend& backend = x.backend();
+  const std::int64_t rank = kv_latent_.rank();
+  const Tensor down = kv_down_.forward(x);  // [T, rkv + dr]
+  backend.ops().copy(backend.context(), down.slice(1, 0, rank),
+                     kv_latent_.put(x.dim(0), x.dtype(), pass));
+  kv_latent_.normalise(pass);
+  Tensor key = Tensor::empty(backend, {x.dim(0), 1, rope_dim_}, x.dtype(), MemoryKind::workspace);
+  rotary_.forward(as_heads(down.slice(1, rank, rank + rope_dim_), rope_dim_), pass.batch.positions,
+                  key);
+  return key;
+}
+
+// Makes keys and values of the latent vector and attends to them.
+Tensor LatentAttention::attend(const Tensor& rope_key, Pass& pass) const {
+  Backend& backend = rope_key.backend();
+  const kernels::OpTable& ops = backend.ops();
+  Stash& stash = pass.stash;
+  const Batch& batch = pass.batch;
+  const std::int64_t tokens = rope_key.dim(0);
+  const DType dtype = rope_key.dtype();
+  const Tensor kv = Tensor::empty(backend, {tokens, heads_, nope_dim_ + value_dim_}, dtype,
+                                  MemoryKind::workspace);
+  kv_latent_.forward(pass, flat(kv));
+  const Tensor k = stash.put(prefix_ + ".k", {tokens, heads_, nope_dim_ + rope_dim_}, dtype);
+  const Tensor v = stash.put(prefix_ + ".v", {tokens, heads_, value_dim_}, dtype);
+  const Tensor out = stash.put(prefix_ + ".out", {tokens, heads_, value_dim_}, dtype);
+  const Tensor lse =
+      stash.put(prefix_ + ".lse", {tokens, heads_}, kernels::accumulate_dtype(dtype));
+  kernels::View every_head = rope_key.view();  // the same key for each
+  every_head.shape[1] = heads_;
+  every_head.strides[1] = 0;
+  ops.copy(backend.context(), kv.slice(2, 0, nope_dim_), k.slice(2, 0, nope_dim_));
+  ops.copy(backend.context(), every_head, rope_part(k));
+  ops.copy(backend.context(), kv.slice(2, nope_dim_, nope_dim_ + value_dim_), v);
+  ops.attention_forward(backend.context(), as_sequences(stash.get(prefix_ + ".q"), batch),
+                        as_sequences(k, batch), as_sequences(v, batch), first_keys(batch, window_),
+                        options_, as_sequences(out, batch),
+                        lse.reshape({batch.batch_size, batch.seq_length, heads_}));
+  return out_.forward(flat(out));
+}
+
+// Keys and values of a head are products of its rows of kv_up with the latent vectors, so queries
+// and results can go through those rows instead: q . (W_k z) = (W_k^T q) . z, sum p (W_v z) =
+// W_v (sum p z). Source: DeepSeek-V2, 2024, section 2.1.2.
+Tensor LatentAttention::attend_to_latents(Pass& pass, const LayerCache& cache) const {
+  const Tensor& q = pass.stash.get(prefix_ + ".q");
+  Backend& backend = q.backend();
+  const kernels::OpTable& ops = backend.ops();
+  const kernels::Context& context = backend.context();
+  const std::int64_t tokens = q.dim(0);
+  const std::int64_t rank = kv_latent_.rank();
+  const auto workspace = [&](std::int64_t width) {
+    return Tensor::empty(backend, {tokens, heads_, width}, q.dtype(), MemoryKind::workspace);
+  };
+  const auto rows_of = [&](std::int64_t head, std::int64_t first, std::int64_t count) {
+    const std::int64_t begin = head * (nope_dim_ + value_dim_) + first;
+    return kv_latent_.up_weight().slice(0, begin, begin + count);  // [count, rkv]
+  };
+  const Tensor queries = workspace(rank + rope_dim_);
+  for (std::int64_t a = 0; a < heads_; ++a) {
+    ops.matmul(context, head_rows(q, a, 0, nope_dim_), rows_of(a, 0, nope_dim_),
+               head_rows(queries, a, 0, rank), {});
+  }
+  ops.copy(context, rope_part(q), queries.slice(2, rank, rank + rope_dim_));
+  const Tensor mixed = workspace(rank);
+  const Tensor lse = Tensor::empty(backend, {1, tokens, heads_},
+                                   kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
+  kernels::AttentionOptions options = options_;
+  options.query_offset = cache.length;
+  const std::int64_t end = cache.length + tokens;
+  ops.attention_forward(
+      context, one_sequence(queries), cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
+      first_keys(pass.batch, window_, cache.length), options, one_sequence(mixed), lse);
+  const Tensor out = workspace(value_dim_);
+  for (std::int64_t a = 0; a < heads_; ++a) {
+    ops.matmul(context, head_rows(mixed, a, 0, rank), rows_of(a, nope_dim_, value_dim_),
+               head_rows(out, a, 0, value_dim_), {.transpose_b = true});
+  }
+  return out_.forward(flat(out));
+}
+
+Tensor LatentAttention::backward_input(const Tensor& dy, Pass& pass) {
+  Backend& backend = dy.backend();
+  const kernels::OpTable& ops = backend.ops();
+  Stash& stash = pass.stash;
+  const Batch& batch = pass.batch;
+  const std::int64_t tokens = dy.dim(0);
+  const auto workspace = [&](std::int64_t width) {
+    return Tensor::empty(backend, {tokens, heads_, width}, dy.dtype(), MemoryKind::workspace);
+  };
+  const Tensor d_out = out_.backward_input(dy);  // [T, A dv]
+  const Tensor dq = workspace(nope_dim_ + rope_dim_);
+  const Tensor dk = workspace(nope_dim_ + rope_dim_);
+  const Tensor d_kv = workspace(nope_dim_ + value_dim_);
+  const auto kept = [&](const char* name) {
+    return as_sequences(stash.get(prefix_ + name), batch);
+  };
+  ops.attention_backward(
+      backend.context(), as_sequences(as_heads(d_out, value_dim_), batch), kept(".q"), kept(".k"),
+      kept(".v"), first_keys(batch, window_), kept(".out"),
+      stash.get(prefix_ + ".lse").reshape({batch.batch_size, batch.seq_length, heads_}), options_,
+      as_sequences(dq, batch), as_sequences(dk, batch),
+      as_sequences(d_kv.slice(2, nope_dim_, nope_dim_ + value_dim_), batch));
+  const Tensor dx = backward_keys(dk, d_kv, pass);
+  rotary_.backward(rope_part(dq), batch.positions, rope_part(dq));
+  const Tensor d_query = query_latent_ ? query_latent_->backward_input(flat(dq), pass) : flat(dq);
+  ops.add(backend.context(), dx, query_.backward_input(d_query), dx);
+  stash.put_gradient(prefix_ + ".d_query", d_query);
+  stash.put_gradient(prefix_ + ".d_y", dy);
+  return dx;
+}
+
+// From the gradients at keys and, in d_kv [T, A, dn + dv], at values to that at the input.
+Tensor LatentAttention::backward_keys(const Tensor& dk, const Tensor& d_kv, Pass& pass) const {
+  Backend& backend = dk.backend();
+  const kernels::OpTable& ops = backend.ops();
+  const kernels::Context& context = backend.context();
+  const std::int64_t rank = kv_latent_.rank();
+  const Tensor d_down =
+      pass.stash.put_gradient(prefix_ + ".d_kv_down", {dk.dim(0), rank + rope_dim_}, dk.dtype());
+  const Tensor d_key = d_down.slice(1, rank, rank + rope_dim_);
+  ops.sum_heads(context, rope_part(dk), d_key);
+  rotary_.backward(as_heads(d_key, rope_dim_), pass.batch.positions, as_heads(d_key, rope_dim_));
+  ops.copy(context, dk.slice(2, 0, nope_dim_), d_kv.slice(2, 0, nope_dim_));
+  ops.copy(context, kv_latent_.backward_input(flat(d_kv), pass), d_down.slice(1, 0, rank));
+  return kv_down_.backward_input(d_down);
+}
+
+void LatentAttention::backward_weight(Pass& pass) {
+  Stash& stash = pass.stash;
+  out_.backward_weight(stash.take(prefix_ + ".d_y"), flat(stash.get(prefix_ + ".out")));
+  if (query_latent_) query_latent_->backward_weight(pass);
+  kv_latent_.backward_weight(pass);
+  query_.backward_weight(stash.take(prefix_ + ".d_query"), stash.get(input_));
+  kv_down_.backward_weight(stash.take(prefix_ + ".d_kv_down"), stash.get(input_));
+  for (const char* kept : {".q", ".k", ".v", ".out", ".lse"})
+    stash.release(prefix_ + kept);
+}
+
+// The rotated dims of queries or keys [T, n, dn + dr].
+Tensor LatentAttention::rope_part(const Tensor& heads) const {
+  return heads.slice(2, nope_dim_, nope_dim_ + rope_dim_);
+}
+
+}  // namespace tera::nn
