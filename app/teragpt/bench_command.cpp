@@ -129,7 +129,8 @@ std::string missing_in_peer(const spec::ModelConfig& m) {
       {"embedding_multiplier", m.embedding_multiplier != 1},
       {"logit_multiplier", m.logit_multiplier != 1},
       {"router_score", m.num_experts > 0 && m.router_score != spec::RouterScore::softmax},
-      {"num_shared_experts", m.num_shared_experts > 0}};
+      {"num_shared_experts", m.num_shared_experts > 0},
+      {"num_mtp_layers", m.num_mtp_layers > 0}};
   for (const auto& [name, used] : settings) {
     if (used) return name;
   }

@@ -11,25 +11,35 @@ Embedding::Embedding(ParamStore& store, const spec::ModelConfig& config)
 
 Tensor Embedding::forward(const Pass& pass) const {
   const Batch& batch = pass.batch;
-  Tensor x = Tensor::empty(*backend_, {batch.tokens.dim(0), tokens_->value.dim(1)},
-                           tokens_->value.dtype(), MemoryKind::activations);
-  const kernels::OpTable& ops = backend_->ops();
-  ops.embedding_forward(backend_->context(), batch.tokens, tokens_->value, x, false);
-  if (multiplier_ != 1) ops.scale(backend_->context(), x, multiplier_, x);
+  Tensor x = words(batch.tokens);
   if (positions_ != nullptr) {
-    ops.embedding_forward(backend_->context(), batch.positions, positions_->value, x, true);
+    backend_->ops().embedding_forward(backend_->context(), batch.positions, positions_->value, x,
+                                      true);
   }
+  return x;
+}
+
+Tensor Embedding::words(const Tensor& ids) const {
+  Tensor x = Tensor::empty(*backend_, {ids.dim(0), tokens_->value.dim(1)}, tokens_->value.dtype(),
+                           MemoryKind::activations);
+  const kernels::OpTable& ops = backend_->ops();
+  ops.embedding_forward(backend_->context(), ids, tokens_->value, x, false);
+  if (multiplier_ != 1) ops.scale(backend_->context(), x, multiplier_, x);
   return x;
 }
 
 void Embedding::backward_weight(const Tensor& dx, const Pass& pass) {
   const Batch& batch = pass.batch;
-  const kernels::OpTable& ops = backend_->ops();
   if (positions_ != nullptr) {
-    ops.embedding_backward(backend_->context(), batch.positions, dx, positions_->grad);
+    backend_->ops().embedding_backward(backend_->context(), batch.positions, dx, positions_->grad);
   }
+  backward_words(dx, batch.tokens);
+}
+
+void Embedding::backward_words(const Tensor& dx, const Tensor& ids) {
+  const kernels::OpTable& ops = backend_->ops();
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
-  ops.embedding_backward(backend_->context(), batch.tokens, dx, tokens_->grad);
+  ops.embedding_backward(backend_->context(), ids, dx, tokens_->grad);
 }
 
 }  // namespace tera::nn

@@ -16,6 +16,10 @@ class Embedding {
   // ids have no gradient; dx is used up.
   void backward_weight(const Tensor& dx, const Pass& pass);
 
+  // Tokens ids [T] without positions, and back; as above.
+  Tensor words(const Tensor& ids) const;
+  void backward_words(const Tensor& dx, const Tensor& ids);
+
  private:
   Backend* backend_;
   double multiplier_;

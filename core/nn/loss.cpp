@@ -1,6 +1,7 @@
 #include "core/nn/loss.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/plan/memory_model.h"
@@ -23,15 +24,15 @@ Tensor rows(const Tensor& x, std::int64_t begin, std::int64_t end) {
 
 }  // namespace
 
-LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config)
-    : backend_(&store.backend()),
+LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place place)
+    : place_(std::move(place)),
+      backend_(&store.backend()),
       multiplier_(config.logit_multiplier),
-      norm_(store, "final_norm", norm_type(config.norm), config.norm_eps),
+      norm_(store, place_.norm, norm_type(config.norm), config.norm_eps),
       weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {}
 
-double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
-  TERA_CHECK(pass.batch.targets.present(), "the batch has no targets: no loss to compute");
-  TERA_CHECK(!with_backward || pass.loss_scale != 0, "loss_scale is 0: gradients would vanish");
+double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward) {
+  TERA_CHECK(!with_backward || loss.scale != 0, "the scale of the loss is 0: no gradients");
   const std::int64_t tokens = x.dim(0);
   const std::int64_t chunk_size = std::min(tokens, plan::kLogitsChunkTokens);
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
@@ -39,14 +40,19 @@ double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
     return Tensor::empty(*backend_, shape, dtype, MemoryKind::workspace);
   };
   Stash& stash = pass.stash;
-  stash.keep("head.x", x);
+  const std::string& at = place_.entries;
+  stash.keep(at + ".x", x);
   Norm::Statistics statistics;
-  statistics.rstd = stash.put("head.norm_rstd", {tokens}, accumulate);
-  if (norm_.has_mean()) statistics.mean = stash.put("head.norm_mean", {tokens}, accumulate);
-  const Tensor dx = with_backward ? stash.put("head.dx", {tokens, x.dim(1)}, x.dtype()) : Tensor{};
+  statistics.rstd = stash.put(at + ".norm_rstd", {tokens}, accumulate);
+  if (norm_.has_mean()) statistics.mean = stash.put(at + ".norm_mean", {tokens}, accumulate);
+  const Tensor dx = with_backward ? stash.put(at + ".dx", {tokens, x.dim(1)}, x.dtype()) : Tensor{};
 
   const std::int64_t vocabulary = weight_->value.dim(0);
-  const Tensor normalised = workspace({chunk_size, x.dim(1)}, x.dtype());
+  const auto chunk_rows = [&] { return workspace({chunk_size, x.dim(1)}, x.dtype()); };
+  const Tensor norm_out =
+      place_.read_on ? stash.put(at + ".norm_out", {tokens, x.dim(1)}, x.dtype()) : Tensor{};
+  const Tensor normalised = place_.read_on ? Tensor{} : chunk_rows();
+  const Tensor scaled = place_.read_on && multiplier_ != 1 ? chunk_rows() : Tensor{};
   const Tensor logits = workspace({chunk_size, vocabulary}, accumulate);
   const Tensor gradient = with_backward && x.dtype() != accumulate
                               ? workspace({chunk_size, vocabulary}, x.dtype())
@@ -55,16 +61,18 @@ double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
   for (std::int64_t begin = 0; begin < tokens; begin += chunk_size) {
     const std::int64_t end = std::min(tokens, begin + chunk_size);
     const std::int64_t n = end - begin;
+    const Tensor out = place_.read_on ? rows(norm_out, begin, end) : rows(normalised, 0, n);
     const Chunk chunk{
         .x = rows(x, begin, end),
         .statistics = {rows(statistics.rstd, begin, end), rows(statistics.mean, begin, end)},
-        .normalised = rows(normalised, 0, n),
+        .normalised = out,
+        .scaled = scaled.present() ? rows(scaled, 0, n) : out,
         .logits = rows(logits, 0, n),
         .gradient = rows(gradient, 0, n)};
     chunk_logits(chunk);
-    backend_->ops().cross_entropy(
-        backend_->context(), chunk.logits, pass.batch.targets.slice(0, begin, end),
-        with_backward ? pass.loss_scale : 0.0, losses.slice(0, begin, end));
+    backend_->ops().cross_entropy(backend_->context(), chunk.logits,
+                                  loss.targets.slice(0, begin, end),
+                                  with_backward ? loss.scale : 0.0, losses.slice(0, begin, end));
     if (with_backward) chunk_backward(chunk, dx.slice(0, begin, end));
   }
   return sum(losses);
@@ -73,9 +81,9 @@ double LossHead::forward(const Tensor& x, Pass& pass, bool with_backward) {
 void LossHead::chunk_logits(const Chunk& chunk) const {
   norm_.forward(chunk.x, chunk.normalised, chunk.statistics);
   if (multiplier_ != 1) {
-    backend_->ops().scale(backend_->context(), chunk.normalised, multiplier_, chunk.normalised);
+    backend_->ops().scale(backend_->context(), chunk.normalised, multiplier_, chunk.scaled);
   }
-  backend_->ops().matmul(backend_->context(), chunk.normalised, weight_->value, chunk.logits,
+  backend_->ops().matmul(backend_->context(), chunk.scaled, weight_->value, chunk.logits,
                          {.transpose_b = true});
 }
 
@@ -86,22 +94,25 @@ void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
   }
   ops.matmul(backend_->context(), chunk.gradient, weight_->value, dx, {});
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
-  ops.matmul(backend_->context(), chunk.gradient, chunk.normalised, weight_->grad,
+  ops.matmul(backend_->context(), chunk.gradient, chunk.scaled, weight_->grad,
              {.transpose_a = true, .accumulate = true});
 }
 
-Tensor LossHead::backward_input(Pass& pass) {
-  const Tensor& x = pass.stash.get("head.x");
+Tensor LossHead::backward_input(const Tensor& d_norm_out, Pass& pass) {
+  const Tensor& x = pass.stash.get(place_.entries + ".x");
+  const Tensor& dy = pass.stash.get(place_.entries + ".dx");
+  if (d_norm_out.present()) backend_->ops().add(backend_->context(), dy, d_norm_out, dy);
   Tensor dx = Tensor::empty(*backend_, {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
-  norm_.backward_input(pass.stash.get("head.dx"), x, kept_statistics(pass.stash), dx);
+  norm_.backward_input(dy, x, kept_statistics(pass.stash), dx);
   return dx;
 }
 
 void LossHead::backward_weight(Pass& pass) {
   Stash& stash = pass.stash;
-  norm_.backward_weight(stash.get("head.dx"), stash.get("head.x"), kept_statistics(stash));
-  for (const char* kept : {"head.x", "head.norm_rstd", "head.norm_mean", "head.dx"})
-    stash.release(kept);
+  const std::string& at = place_.entries;
+  norm_.backward_weight(stash.get(at + ".dx"), stash.get(at + ".x"), kept_statistics(stash));
+  for (const char* kept : {".x", ".norm_rstd", ".norm_mean", ".norm_out", ".dx"})
+    stash.release(at + kept);
 }
 
 Tensor LossHead::logits(const Tensor& x) const {
@@ -112,15 +123,18 @@ Tensor LossHead::logits(const Tensor& x) const {
   Chunk all{.x = x,
             .statistics = {.rstd = workspace({x.dim(0)}, accumulate), .mean = {}},
             .normalised = workspace({x.dim(0), x.dim(1)}, x.dtype()),
+            .scaled = {},
             .logits = workspace({x.dim(0), weight_->value.dim(0)}, accumulate),
             .gradient = {}};
+  all.scaled = all.normalised;
   if (norm_.has_mean()) all.statistics.mean = workspace({x.dim(0)}, accumulate);
   chunk_logits(all);
   return all.logits;
 }
 
 Norm::Statistics LossHead::kept_statistics(const Stash& stash) const {
-  return {stash.get("head.norm_rstd"), norm_.has_mean() ? stash.get("head.norm_mean") : Tensor{}};
+  return {stash.get(place_.entries + ".norm_rstd"),
+          norm_.has_mean() ? stash.get(place_.entries + ".norm_mean") : Tensor{}};
 }
 
 }  // namespace tera::nn

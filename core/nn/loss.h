@@ -3,23 +3,35 @@
 // the norm's output and the head's weight gradient are computed with the loss, while a chunk's
 // logits are at hand.
 #pragma once
+#include <string>
+
 #include "core/nn/module.h"
 #include "core/nn/norm.h"
 
 namespace tera::nn {
 
-// Keeps head.x [T, H] (the residual stream), head.norm_rstd (and _mean) [T] and, with backward,
-// head.dx [T, H].
+// Keeps <entries>.x [T, H] (the residual stream), .norm_rstd (and _mean) [T] and, with backward,
+// .dx [T, H]; when another layer reads on, .norm_out [T, H].
 class LossHead {
  public:
-  // Parameters final_norm and head.weight [V, H], or embedding.tokens when tied.
-  LossHead(ParamStore& store, const spec::ModelConfig& config);
+  struct Place {
+    std::string norm = "final_norm";  // its parameter
+    std::string entries = "head";
+    bool read_on = false;
+  };
+  // Parameters of the norm and head.weight [V, H], or embedding.tokens when tied.
+  LossHead(ParamStore& store, const spec::ModelConfig& config, Place place);
 
-  // Sum of the token losses, natural log. With backward, adds to the head's weight gradient, scaled
-  // by Pass::loss_scale.
-  double forward(const Tensor& x, Pass& pass, bool with_backward);
-  Tensor backward_input(Pass& pass);  // gradient at x [T, H]
-  void backward_weight(Pass& pass);   // of the norm; releases what was kept
+  struct Loss {
+    Tensor targets;    // [T] i32
+    double scale = 1;  // of the gradient of each token's loss
+  };
+  // Sum of the token losses, natural log, unscaled. With backward, adds to the head's weight
+  // gradient.
+  double forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward);
+  // Gradient at x [T, H]. d_norm_out [T, H] of the layer that read on, or absent.
+  Tensor backward_input(const Tensor& d_norm_out, Pass& pass);
+  void backward_weight(Pass& pass);  // of the norm; releases what was kept
 
   Tensor logits(const Tensor& x) const;  // x [n, H] -> [n, V] a; nothing is kept
 
@@ -29,6 +41,7 @@ class LossHead {
     Tensor x;  // input of the norm
     Norm::Statistics statistics;
     Tensor normalised;  // output of the norm
+    Tensor scaled;      // input of the product; is `normalised` without a multiplier
     Tensor logits;      // a; becomes their gradient
     Tensor gradient;    // of the logits in c; is `logits` when c = a
   };
@@ -36,6 +49,7 @@ class LossHead {
   void chunk_logits(const Chunk& chunk) const;
   void chunk_backward(const Chunk& chunk, const Tensor& dx);
 
+  Place place_;
   Backend* backend_;
   double multiplier_;  // of the logits, applied to the product's input
   Norm norm_;

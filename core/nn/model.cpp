@@ -6,20 +6,34 @@
 #include "core/base/check.h"
 #include "core/nn/embedding.h"
 #include "core/nn/loss.h"
+#include "core/nn/multi_token_prediction.h"
 #include "core/nn/transformer_layer.h"
 
 namespace tera::nn {
 
 struct Model::Parts {
   Parts(ParamStore& params, const spec::ModelConfig& config)
-      : embedding(params, config), head(params, config) {
+      : embedding(params, config), head(params, config, {.read_on = config.num_mtp_layers > 0}) {
     for (int layer = 0; layer < config.num_layers; ++layer)
       layers.push_back(std::make_unique<TransformerLayer>(params, config, layer));
+    std::string hidden = "head.norm_out";
+    for (int places = 1; places <= config.num_mtp_layers; ++places) {
+      predictions.push_back(
+          std::make_unique<PredictionLayer>(params, config, places, hidden, embedding));
+      hidden = predictions.back()->output();
+    }
+  }
+
+  // Of a layer, those of multi-token prediction among them; null: dense.
+  Router* router(std::size_t layer) {
+    return layer < layers.size() ? layers[layer]->router()
+                                 : predictions[layer - layers.size()]->router();
   }
 
   Embedding embedding;
   std::vector<std::unique_ptr<TransformerLayer>> layers;
   LossHead head;
+  std::vector<std::unique_ptr<PredictionLayer>> predictions;
 };
 
 namespace {
@@ -48,6 +62,7 @@ double Model::forward(Pass& pass, bool with_backward) {
   check_batch(pass.batch);
   TERA_CHECK(!with_backward || params_->has_gradients(),
              "forward for training on a parameter store without gradients");
+  TERA_CHECK(pass.batch.targets.present(), "the batch has no targets: no loss to compute");
   TERA_CHECK(pass.stash.entries().empty(), "forward on a stash that holds {} tensors",
              pass.stash.entries().size());
   Tensor x = parts_->embedding.forward(pass);
@@ -55,13 +70,23 @@ double Model::forward(Pass& pass, bool with_backward) {
     x = layer->forward(x, pass);
     if (!with_backward) pass.stash.clear();
   }
-  const double loss = parts_->head.forward(x, pass, with_backward);
+  const double loss =
+      parts_->head.forward(x, {pass.batch.targets, pass.loss_scale}, pass, with_backward);
+  if (with_backward || pass.prediction_stats != nullptr) {
+    for (const auto& prediction : parts_->predictions)
+      prediction->forward(pass, with_backward);
+  }
   if (!with_backward) pass.stash.clear();
   return loss;
 }
 
 void Model::backward(Pass& pass) {
-  Tensor dx = parts_->head.backward_input(pass);
+  Tensor d_hidden;
+  for (auto at = parts_->predictions.rbegin(); at != parts_->predictions.rend(); ++at) {
+    d_hidden = (*at)->backward_input(d_hidden, pass);
+    (*at)->backward_weight(pass);
+  }
+  Tensor dx = parts_->head.backward_input(d_hidden, pass);
   parts_->head.backward_weight(pass);
   for (auto layer = parts_->layers.rbegin(); layer != parts_->layers.rend(); ++layer) {
     dx = (*layer)->backward_input(dx, pass);
@@ -122,10 +147,10 @@ Tensor Model::decode(std::span<const std::int32_t> tokens, KvCache& cache, bool 
 }
 
 void Model::update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts) {
-  TERA_CHECK(counts.size() == parts_->layers.size(), "expert counts of {} layers, expected {}",
-             counts.size(), parts_->layers.size());
+  TERA_CHECK(std::ssize(counts) == config_.num_all_layers(),
+             "expert counts of {} layers, expected {}", counts.size(), config_.num_all_layers());
   for (std::size_t layer = 0; layer < counts.size(); ++layer) {
-    if (Router* router = parts_->layers[layer]->router()) router->update_bias(counts[layer]);
+    if (Router* router = parts_->router(layer)) router->update_bias(counts[layer]);
   }
 }
 

@@ -27,7 +27,8 @@ class Model {
 
   // Runs the micro-batch up to the loss; returns the sum over its targets of the token losses
   // (natural log), unscaled. Gradients of head and final norm input are computed on the way when
-  // with_backward; without it nothing is kept in the stash.
+  // with_backward; without it nothing is kept in the stash. The losses of multi-token prediction go
+  // to pass.prediction_stats.
   double forward(Pass& pass, bool with_backward);
   void backward(Pass& pass);  // all layers: input half, then weight half; the stash ends empty
 
@@ -37,7 +38,7 @@ class Model {
   Tensor decode(std::span<const std::int32_t> tokens, KvCache& cache, bool last_only);
 
   // Aux-loss-free balancing, once per optimizer step: b += rate * sign(mean - count), then centred.
-  // counts [num_layers][E] over the whole global batch.
+  // counts [all layers][E] over the whole global batch.
   void update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts);
 
   const spec::ModelConfig& config() const { return config_; }

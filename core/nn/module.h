@@ -48,6 +48,11 @@ struct TrainingPlace {
   comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
 };
 
+struct PredictionStats {  // of multi-token prediction, over its layers and the micro-batches
+  double loss_sum = 0;    // natural log, unscaled
+  std::int64_t num_targets = 0;
+};
+
 struct Pass {  // what one micro-batch carries through the modules
   const Batch& batch;
   Stash& stash;
@@ -55,7 +60,8 @@ struct Pass {  // what one micro-batch carries through the modules
   double loss_scale = 1;
   // This micro-batch's share of the global batch: weight of the auxiliary losses.
   double batch_share = 1;
-  std::vector<RouterStats>* router_stats = nullptr;  // [num_layers]; may be null
+  std::vector<RouterStats>* router_stats = nullptr;  // [all layers]; may be null
+  PredictionStats* prediction_stats = nullptr;       // null: evaluation leaves these layers out
   // Absent: evaluation, which has no noise and drops nothing.
   std::optional<TrainingPlace> training = {};
 

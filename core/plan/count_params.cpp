@@ -47,8 +47,8 @@ std::int64_t attention_norm_params(const ModelConfig& m) {
 
 ParamCounts count_params(const ModelConfig& m) {
   const std::int64_t hidden = m.hidden_size;
-  const std::int64_t layers = m.num_layers;
-  const std::int64_t moe_layers = m.num_moe_layers(m.num_layers);
+  const std::int64_t layers = m.num_all_layers();
+  const std::int64_t moe_layers = m.num_moe_layers(m.num_all_layers());
   const std::int64_t dense_layers = layers - moe_layers;
   const std::int64_t matrices = m.gated() ? 3 : 2;
   const std::int64_t residual_norm = m.norm == spec::NormKind::layer ? 2 * hidden : hidden;
@@ -67,13 +67,20 @@ ParamCounts count_params(const ModelConfig& m) {
   counts.shared_experts = moe_layers * (m.num_shared_experts * expert + (gate ? hidden : 0));
   counts.router = moe_layers * m.num_experts * hidden;
   const std::int64_t norms_per_branch = (m.has_pre_norm() ? 1 : 0) + (m.has_post_norm() ? 1 : 0);
-  counts.norms =
-      layers * (2 * norms_per_branch * residual_norm + attention_norm_params(m)) + residual_norm;
-  counts.head = m.tie_embeddings ? 0 : m.vocab_size * hidden;
+  counts.norms = layers * (2 * norms_per_branch * residual_norm + attention_norm_params(m)) +
+                 residual_norm + m.num_mtp_layers * 3 * residual_norm;
+  counts.head =
+      (m.tie_embeddings ? 0 : m.vocab_size * hidden) + m.num_mtp_layers * 2 * hidden * hidden;
   counts.total = counts.embedding + counts.attention + counts.dense_ffn + counts.experts +
                  counts.shared_experts + counts.router + counts.norms + counts.head;
   const double per_token = m.experts_per_token() * static_cast<double>(expert);
-  counts.active = counts.total - counts.experts + moe_layers * std::llround(per_token);
+  counts.active_in_training = counts.total - counts.experts + moe_layers * std::llround(per_token);
+  counts.active = counts.active_in_training;
+  if (m.num_mtp_layers > 0) {
+    ModelConfig alone = m;
+    alone.num_mtp_layers = 0;
+    counts.active = count_params(alone).active;
+  }
   return counts;
 }
 

@@ -67,15 +67,17 @@ void add_memory(const RunSpec& spec, Estimate& result) {
 
 double train_flops_per_token(const spec::ModelConfig& model, int seq_length) {
   const ParamCounts counts = count_params(model);
-  const auto head = static_cast<double>(
-      model.tie_embeddings ? std::int64_t{model.vocab_size} * model.hidden_size : 0);
-  const double in_products = static_cast<double>(counts.active - counts.embedding) + head;
+  // Each layer of multi-token prediction uses the head once more.
+  const int more_heads = model.num_mtp_layers + (model.tie_embeddings ? 1 : 0);
+  const double head = double{1} * model.vocab_size * model.hidden_size;
+  const double in_products =
+      static_cast<double>(counts.active_in_training - counts.embedding) + more_heads * head;
   // Scores and values: 2 flops x (dqk + dv) per head and token seen, three passes.
   const double dims =
       model.attention == spec::AttentionKind::latent
           ? double{1} * model.qk_nope_head_dim + model.qk_rope_head_dim + model.v_head_dim
           : 2.0 * model.head_dim;
-  return 6 * in_products + 6.0 * model.num_layers * model.num_attention_heads * dims *
+  return 6 * in_products + 6.0 * model.num_all_layers() * model.num_attention_heads * dims *
                                mean_tokens_seen(model, seq_length);
 }
 
@@ -132,11 +134,12 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
   EngineBytes bytes;
   for (const ParamSpec& param : make_param_table(spec.model)) {
     const bool is_embedding = param.kind == ParamKind::embedding;
-    const bool tied_copy =
-        last && !first && spec.model.tie_embeddings && param.name == "embedding.tokens";
-    const bool here = param.layer >= 0 ? param.layer >= range.first && param.layer < range.last
-                      : is_embedding   ? first || tied_copy
-                                       : last;
+    const bool copy =
+        last && !first && shares_embedding(spec.model) && param.name == "embedding.tokens";
+    const bool here = param.layer >= spec.model.num_layers ? last
+                      : param.layer >= 0 ? param.layer >= range.first && param.layer < range.last
+                      : is_embedding     ? first || copy
+                                         : last;
     if (!here) continue;
     const std::int64_t elements = param.num_elements();
     const DType dtype = weight_dtype(param, spec.training.precision);

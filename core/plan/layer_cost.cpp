@@ -272,6 +272,25 @@ PassCost LayerCost::head() const {
   return cost;
 }
 
+PassCost LayerCost::prediction() const {
+  const double hidden = spec_.model.hidden_size;
+  Work work;
+  product(work, tokens_, hidden, 2 * hidden);
+  PassCost cost = head();
+  const PassCost lookup = embedding();
+  cost.forward.add(lookup.forward, 1);
+  cost.backward.add(lookup.backward, 1);
+  cost.forward.dense = work.forward_s;
+  cost.backward.dense = work.backward_s;
+  // Norms of embedding and hidden state, and their way into one row: read and write each.
+  const double streamed_s = 4 * 2 * residual_tokens_ * hidden * element_ / memory_;
+  cost.forward.streaming += streamed_s;
+  cost.backward.streaming += 2 * streamed_s;
+  cost.forward.overhead += 5 * spec_.cluster.device.op_overhead_s;
+  cost.backward.overhead += 10 * spec_.cluster.device.op_overhead_s;
+  return cost;
+}
+
 double LayerCost::stage_send_s() const {
   const GroupShape group = group_shape(mesh_.group(0, Axis::pipeline), spec_);
   return comm_.send_s(group, residual_tokens_ * spec_.model.hidden_size * element_);

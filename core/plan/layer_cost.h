@@ -46,6 +46,8 @@ class LayerCost {
   PassCost layer(bool moe) const;
   PassCost embedding() const;
   PassCost head() const;
+  // What a layer of multi-token prediction has beside the layer itself.
+  PassCost prediction() const;
   // One activation to the neighbouring stage, in either direction.
   double stage_send_s() const;
 

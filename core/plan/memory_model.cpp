@@ -41,6 +41,7 @@ std::size_t group_of(const ParamSpec& param) {
     case ParamKind::matrix:
       break;
   }
+  if (param.name.find(".mtp.") != std::string::npos) return 7;
   if (param.name.find(".attention.") != std::string::npos) return 1;
   if (param.name.find(".shared.") != std::string::npos) return 4;
   return param.layer < 0 ? 7 : 2;
@@ -90,7 +91,9 @@ Groups stage_groups(const RunSpec& spec, const RankMesh& mesh, int stage) {
   if (mix.moe > 0) add_rows(groups, layer_rows(model, true), mix.moe, spec, mesh);
   if (stage == num_stages - 1) {
     add_rows(groups, make_part_table(model, ModelPart::head), 1, spec, mesh);
-    if (model.tie_embeddings && stage > 0) {  // the last stage's own copy of the tied matrix
+    for (int layer = model.num_layers; layer < model.num_all_layers(); ++layer)
+      add_rows(groups, make_part_table(model, ModelPart::prediction, layer), 1, spec, mesh);
+    if (stage > 0 && shares_embedding(model)) {  // the last stage's own copy
       ParamTable tied = make_part_table(model, ModelPart::embedding);
       tied.resize(1);
       add_rows(groups, tied, 1, spec, mesh);
@@ -194,11 +197,20 @@ Term activations(const RunSpec& spec, int stage, int in_flight) {
     children.push_back(activation_part(spec, "experts", entries, ".moe.", mix.moe, in_flight));
   }
   if (stage == num_stages - 1) {
-    const auto entries = make_stash_table(spec, 0, 0, true);
-    Term head = activation_part(spec, "head", entries, {}, 1, in_flight);
-    head.formula = fmt::format("{} per micro-batch x {} in flight",
-                               format_bytes(stash_bytes(spec, entries, {})), in_flight);
-    children.push_back(std::move(head));
+    std::vector<StashEntry> head = make_stash_table(spec, 0, 0, true);
+    const auto ahead = std::stable_partition(head.begin(), head.end(), [](const StashEntry& entry) {
+      return entry.name.compare(0, 7, "layers.") != 0;
+    });
+    const std::vector<StashEntry> predictions(ahead, head.end());
+    head.erase(ahead, head.end());
+    const auto add = [&](const char* label, const std::vector<StashEntry>& entries) {
+      Term part = activation_part(spec, label, entries, {}, 1, in_flight);
+      part.formula = fmt::format("{} per micro-batch x {} in flight",
+                                 format_bytes(stash_bytes(spec, entries, {})), in_flight);
+      children.push_back(std::move(part));
+    };
+    add("head", head);
+    add("multi-token prediction", predictions);
   }
   std::erase_if(children, [](const Term& term) { return term.value <= 0; });
   return sum_term("activations", "B", std::move(children));

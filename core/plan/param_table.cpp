@@ -58,6 +58,17 @@ class TableBuilder {
     if (model_.has_post_norm()) residual_norm("post_norm");
   }
 
+  void prediction(int index) {
+    const std::string prefix = fmt::format("layers.{}.mtp.", index);
+    at(index, prefix);
+    residual_norm("embedding_norm");
+    residual_norm("hidden_norm");
+    add("proj.weight", {hidden_, 2 * hidden_}, {});
+    layer(index);
+    at(index, prefix);
+    residual_norm("final_norm");
+  }
+
   void head() {
     at(-1, "");
     residual_norm("final_norm");
@@ -199,6 +210,8 @@ ParamTable make_param_table(const ModelConfig& model) {
   for (int layer = 0; layer < model.num_layers; ++layer)
     builder.layer(layer);
   builder.head();
+  for (int layer = model.num_layers; layer < model.num_all_layers(); ++layer)
+    builder.prediction(layer);
   return builder.take();
 }
 
@@ -213,6 +226,9 @@ ParamTable make_part_table(const ModelConfig& model, ModelPart part, int layer) 
       break;
     case ModelPart::head:
       builder.head();
+      break;
+    case ModelPart::prediction:
+      builder.prediction(layer);
       break;
   }
   return builder.take();

@@ -23,6 +23,9 @@
 //     moe.shared.gate.weight [1, H] (shared_expert_gate)
 //   layers.N.ffn.post_norm.weight [H] (.bias), as above
 //   final_norm.weight [H] (.bias); head.weight [V, H] when not tied
+//   multi-token prediction, N from num_layers on: layers.N.mtp.embedding_norm.weight [H] (.bias),
+//     mtp.hidden_norm.weight [H] (.bias), mtp.proj.weight [H, 2 H] (columns: embedding, then hidden
+//     state), the rows of a layer, mtp.final_norm.weight [H] (.bias)
 #pragma once
 #include <cstdint>
 #include <optional>
@@ -62,12 +65,15 @@ using ParamTable = std::vector<ParamSpec>;
 ParamTable make_param_table(const spec::ModelConfig& model);
 
 // The rows of one part alone: layers of one kind are alike, so estimates need one of each.
-enum class ModelPart : std::uint8_t { embedding, layer, head };
+// prediction: of multi-token prediction, the whole layer.
+enum class ModelPart : std::uint8_t { embedding, layer, head, prediction };
 ParamTable make_part_table(const spec::ModelConfig& model, ModelPart part, int layer = 0);
 
 struct ParamCounts {
-  std::int64_t total = 0;   // trainable
-  std::int64_t active = 0;  // used by one token: of routed experts as many as compute for it
+  std::int64_t total = 0;  // trainable
+  // Used by one token: of routed experts as many as compute for it, of multi-token prediction none.
+  std::int64_t active = 0;
+  std::int64_t active_in_training = 0;  // with those layers
   std::int64_t embedding = 0;
   std::int64_t attention = 0;
   std::int64_t dense_ffn = 0;
@@ -78,7 +84,8 @@ struct ParamCounts {
   std::int64_t head = 0;
 };
 // Closed form, without building the table. embedding includes learned positions; norms all norm
-// weights and biases; attention and dense_ffn their matrices and biases.
+// weights and biases; attention and dense_ffn their matrices and biases; head the projections of
+// multi-token prediction.
 ParamCounts count_params(const spec::ModelConfig& model);
 
 // Type of activations and of most weights under a precision, and storage type of one tensor.

@@ -51,6 +51,10 @@ LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range) {
   return {range.size() - moe, moe};
 }
 
+bool shares_embedding(const spec::ModelConfig& model) {
+  return model.tie_embeddings || model.num_mtp_layers > 0;
+}
+
 int layer_of_kind(const spec::ModelConfig& model, bool moe) {
   return moe ? model.num_dense_layers + model.moe_layer_interval - 1 : 0;
 }

@@ -24,6 +24,8 @@ struct LayerMix {
   int moe = 0;
 };
 LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range);
+// Whether the last pipeline stage reads the embedding matrix too.
+bool shares_embedding(const spec::ModelConfig& model);
 // A layer of the kind; the model must have one. Layers of one kind are alike.
 int layer_of_kind(const spec::ModelConfig& model, bool moe);
 

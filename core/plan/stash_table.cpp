@@ -57,9 +57,19 @@ class StashBuilder {
 
   void head() {
     prefix_.clear();
-    add("head.x", {tokens_, hidden_}, compute_);
-    norm_statistics("head.norm");
-    add("head.dx", {tokens_, hidden_}, compute_);
+    head_entries(model_.num_mtp_layers > 0);
+  }
+
+  void prediction(int index) {
+    const std::string prefix = fmt::format("layers.{}.mtp.", index);
+    prefix_ = prefix;
+    add("embedding", {tokens_, hidden_}, compute_);
+    norm_statistics("embedding_norm");
+    norm_statistics("hidden_norm");
+    add("concat", {tokens_, 2 * hidden_}, compute_);
+    layer(index);
+    prefix_ = prefix;
+    head_entries(index + 1 < model_.num_all_layers());
   }
 
  private:
@@ -73,6 +83,14 @@ class StashBuilder {
   void norm_statistics(const std::string& name) {
     add(name + "_rstd", {tokens_}, DType::f32);
     if (model_.norm == spec::NormKind::layer) add(name + "_mean", {tokens_}, DType::f32);
+  }
+
+  // read_on: by the next layer of multi-token prediction.
+  void head_entries(bool read_on) {
+    add("head.x", {tokens_, hidden_}, compute_);
+    norm_statistics("head.norm");
+    if (read_on) add("head.norm_out", {tokens_, hidden_}, compute_);
+    add("head.dx", {tokens_, hidden_}, compute_);
   }
 
   void pre_norm(const std::string& part) {
@@ -182,7 +200,11 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
   StashBuilder builder(spec);
   for (int layer = first_layer; layer < last_layer; ++layer)
     builder.layer(layer);
-  if (has_head) builder.head();
+  if (has_head) {
+    builder.head();
+    for (int layer = spec.model.num_layers; layer < spec.model.num_all_layers(); ++layer)
+      builder.prediction(layer);
+  }
   return builder.take();
 }
 

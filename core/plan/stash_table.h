@@ -43,6 +43,12 @@
 //   head:  head.x [T, H] c            input of the final norm; head.norm_rstd (and _mean) [T] f32
 //          head.dx [T, H] c           gradient at the norm's output, computed with the loss
 //          (forward)
+//          head.norm_out [T, H] c     with multi-token prediction: the norm's output
+//   multi-token prediction, layers.N with N from num_layers on: mtp.embedding [T, H] c, of the
+//   token
+//       in between; mtp.embedding_norm_rstd, mtp.hidden_norm_rstd (and _mean) [T] f32; mtp.concat
+//       [T, 2 H] c, input of the projection; the entries of a layer; mtp.head.x, norm_rstd
+//       (and _mean), dx and, but for the last, norm_out, as of the head
 //   recompute: selective keeps no norm_out and no act; full keeps attention.x alone of each layer,
 //   and the router's entries, moe.noise to moe.balance: a choice is never made again
 #pragma once
@@ -61,7 +67,8 @@ struct StashEntry {
   DType dtype = DType::f32;
   std::int64_t num_bytes() const;
 };
-// Entries of one micro-batch for layers [first_layer, last_layer), plus the head's when has_head.
+// Entries of one micro-batch for layers [first_layer, last_layer), plus the head's and those of
+// multi-token prediction when has_head.
 std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
                                          int first_layer,
                                          int last_layer,

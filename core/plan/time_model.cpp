@@ -61,7 +61,12 @@ StageTimes stage_times(const RunSpec& spec, const LayerCost& cost) {
     add(dense, mix.dense);
     add(moe, mix.moe);
     if (stage == 0) add(cost.embedding(), 1);
-    if (stage == num_stages - 1) add(cost.head(), 1);
+    if (stage == num_stages - 1) {
+      add(cost.head(), 1);
+      if (spec.model.num_mtp_layers > 0) add(cost.prediction(), spec.model.num_mtp_layers);
+      for (int layer = spec.model.num_layers; layer < spec.model.num_all_layers(); ++layer)
+        add(cost.layer(spec.model.is_moe_layer(layer)), 1);
+    }
     if (stage + 1 < num_stages) pass.forward.pipeline += send_s;
     if (stage > 0) pass.backward.pipeline += send_s;
     times.forward_s.push_back(pass.forward.total());

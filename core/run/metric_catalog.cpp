@@ -8,6 +8,8 @@ namespace {
 constexpr std::array kCatalog = {
     MetricInfo{"loss", "nat", "Mean cross entropy per target token of the step."},
     MetricInfo{"eval_loss", "nat", "Mean cross entropy per target token on held-out text."},
+    MetricInfo{"mtp_loss", "nat",
+               "Mean cross entropy per target token of multi-token prediction, over its layers."},
     MetricInfo{"balance_loss", "1", "Load-balancing loss of the routers, coefficient included."},
     MetricInfo{"z_loss", "1", "Router z-loss, coefficient included."},
     MetricInfo{"grad_norm", "1", "Global 2-norm of the gradient before clipping."},

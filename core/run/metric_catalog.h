@@ -14,7 +14,7 @@ struct MetricInfo {
   bool is_vector = false;    // one array per layer (expert_load)
 };
 
-// loss, eval_loss, balance_loss, z_loss, grad_norm, learning_rate, tokens, tokens_per_s,
+// loss, eval_loss, mtp_loss, balance_loss, z_loss, grad_norm, learning_rate, tokens, tokens_per_s,
 // model_flops_per_s, step_s, data_s, forward_s, backward_s, grad_sync_s, optimizer_s, checkpoint_s,
 // eval_s, cpu_utilization, process_memory, host_memory_used, host_power, expert_load (vector:
 // tokens per expert in this step), expert_imbalance (max / mean over the worst layer),

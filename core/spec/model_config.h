@@ -84,9 +84,14 @@ struct ModelConfig {
   double z_loss_coeff = 0.0;
   double expert_bias_update_rate = 0.0;  // 0 = no expert bias
   double router_jitter = 0.0;
+  int num_mtp_layers = 0;       // of multi-token prediction, behind the others
+  double mtp_loss_coeff = 0.3;  // over all of them
   double init_std = 0.02;
   bool operator==(const ModelConfig&) const = default;
 
+  // With those of multi-token prediction, which follow the others: layer num_layers + k - 1
+  // predicts the token k places further than the model.
+  int num_all_layers() const { return num_layers + num_mtp_layers; }
   bool is_moe_layer(int layer) const;
   int num_moe_layers(int end) const;  // among layers [0, end)
   // Experts a token may be sent to: K, or E when experts choose.
@@ -477,6 +482,22 @@ struct ModelConfig {
                 .help = "Step of the aux-loss-free expert bias; 0 switches it off.",
                 .source = "Wang et al. 2024, Auxiliary-Loss-Free Load Balancing"},
           self.expert_bias_update_rate);
+    visit(Field{.name = "num_mtp_layers",
+                .unit = "layers",
+                .min = 0,
+                .max = 16,
+                .help = "Layers of multi-token prediction: each predicts one token further ahead, "
+                        "from the hidden state before it and the token in between, with the "
+                        "model's embedding and output head. Used in training only.",
+                .source = "DeepSeek-V3, 2024, section 2.2"},
+          self.num_mtp_layers);
+    visit(Field{.name = "mtp_loss_coeff",
+                .min = 0,
+                .max = 100,
+                .step = 0.1,
+                .help = "Weight of the multi-token prediction loss, the mean over its layers.",
+                .source = "DeepSeek-V3, 2024, section 4.2: 0.3, then 0.1"},
+          self.mtp_loss_coeff);
     visit(Field{.name = "init_std",
                 .min = 0,
                 .max = 10,

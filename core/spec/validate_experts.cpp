@@ -13,13 +13,14 @@ namespace {
 // Sizes of experts and dense feed-forwards, and which layers have which.
 void check_sizes(const ModelConfig& m, Findings& findings) {
   const int moe_layers = m.num_moe_layers(m.num_layers);
-  if (moe_layers < m.num_layers && m.ffn_hidden_size < 1) {
+  const int layers = m.num_all_layers();
+  if (m.num_moe_layers(layers) < layers && m.ffn_hidden_size < 1) {
     std::string message = "0, but a model without experts needs it";
     if (m.num_experts > 0 && m.moe_layer_interval == 1) {
       message = fmt::format("0, but {} leading layers are dense", m.num_dense_layers);
     } else if (m.num_experts > 0) {
-      message =
-          fmt::format("0, but {} of {} layers are dense", m.num_layers - moe_layers, m.num_layers);
+      message = fmt::format("0, but {} of {} layers are dense", layers - m.num_moe_layers(layers),
+                            layers);
     }
     findings.error(
         "model.ffn_hidden_size", std::move(message),

@@ -123,6 +123,24 @@ void check_positions(const ModelConfig& m, Findings& findings) {
   }
 }
 
+void check_prediction(const RunSpec& spec, Findings& findings) {
+  const ModelConfig& m = spec.model;
+  if (m.num_mtp_layers == 0) return;
+  if (m.num_mtp_layers >= spec.training.seq_length) {
+    findings.error("model.num_mtp_layers",
+                   fmt::format("{}, but sequences of training.seq_length = {} tokens have no token "
+                               "so far ahead",
+                               m.num_mtp_layers, spec.training.seq_length),
+                   fmt::format("use at most {}", spec.training.seq_length - 1));
+  }
+  if (m.mtp_loss_coeff == 0) {
+    findings.error(
+        "model.mtp_loss_coeff",
+        fmt::format("0, so model.num_mtp_layers = {} would learn nothing", m.num_mtp_layers),
+        "use 0.3, or num_mtp_layers 0");
+  }
+}
+
 // Sizes whose products no longer fit 64-bit counts are mistakes; found before anything is
 // multiplied.
 void check_size(const RunSpec& spec, Findings& findings) {
@@ -136,8 +154,8 @@ void check_size(const RunSpec& spec, Findings& findings) {
   const double experts =
       3.0 * hidden * m.moe_ffn_hidden_size * (double{1} * m.num_experts + m.num_shared_experts);
   const double params =
-      m.num_layers * (attention + latent + experts + 3.0 * hidden * m.ffn_hidden_size) +
-      hidden * (2.0 * m.vocab_size + m.max_position_embeddings);
+      m.num_all_layers() * (attention + latent + experts + 3.0 * hidden * m.ffn_hidden_size) +
+      hidden * (2.0 * m.vocab_size + m.max_position_embeddings + 2.0 * hidden * m.num_mtp_layers);
   constexpr double kMaxParams = 1e15;
   if (params > kMaxParams) {
     findings.error(
@@ -152,11 +170,11 @@ void check_size(const RunSpec& spec, Findings& findings) {
                      4.0 * m.num_experts + 2.0 * m.ffn_hidden_size + 4.0 * hidden +
                      attention / std::max(1.0, hidden);
   constexpr double kMaxActivations = 1e17;
-  if (tokens * row * m.num_layers > kMaxActivations) {
+  if (tokens * row * m.num_all_layers() > kMaxActivations) {
     findings.error("layout.micro_batch_size",
                    fmt::format("micro-batches of {:.3g} tokens through {} layers: more activations "
                                "than can be counted",
-                               tokens, m.num_layers),
+                               tokens, m.num_all_layers()),
                    "use a smaller micro_batch_size or seq_length");
   }
 }
@@ -168,6 +186,7 @@ void check_model(const RunSpec& spec, Findings& findings) {
   check_attention(spec.model, findings);
   check_positions(spec.model, findings);
   check_experts(spec.model, findings);
+  check_prediction(spec, findings);
 }
 
 }  // namespace tera::spec

@@ -44,13 +44,14 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
   };
   std::map<int, InFlight> in_flight;
   StageResult result;
-  result.router.resize(static_cast<std::size_t>(model_->config().num_layers));
+  result.router.resize(static_cast<std::size_t>(model_->config().num_all_layers()));
   const auto pass_of = [&](InFlight& work) {
     return nn::Pass{.batch = work.batch,
                     .stash = *work.stash,
                     .loss_scale = 1.0 / static_cast<double>(step.global_targets),
                     .batch_share = 1.0 / static_cast<double>(step.global_micro_batches),
                     .router_stats = &result.router,
+                    .prediction_stats = &result.prediction,
                     .training = nn::TrainingPlace{.seed = step.seed,
                                                   .step = step.number,
                                                   .first_sequence = work.first_sequence,

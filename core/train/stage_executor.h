@@ -13,7 +13,8 @@ namespace tera::train {
 struct StageResult {    // of one step, this rank only
   double loss_sum = 0;  // over targets, natural log, unscaled
   std::int64_t num_targets = 0;
-  std::vector<nn::RouterStats> router;  // [num_layers]; empty expert_tokens on dense layers
+  std::vector<nn::RouterStats> router;  // [all layers]; empty expert_tokens on dense layers
+  nn::PredictionStats prediction;       // of multi-token prediction
   double forward_s = 0;
   double backward_s = 0;
 };

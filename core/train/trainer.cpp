@@ -182,8 +182,9 @@ class RankTrainer {
   // Loss, target and expert counts, and the wish to stop, over all ranks: one decision everywhere.
   void sum_over_ranks(StageResult& result) {
     const int wish = options_.stop_requested != nullptr ? options_.stop_requested->load() : 0;
-    std::vector<double> values = {result.loss_sum, static_cast<double>(result.num_targets),
-                                  wish > 0 ? 1.0 : 0.0};
+    std::vector<double> values = {
+        result.loss_sum, static_cast<double>(result.num_targets), result.prediction.loss_sum,
+        static_cast<double>(result.prediction.num_targets), wish > 0 ? 1.0 : 0.0};
     for (const nn::RouterStats& stats : result.router) {
       values.push_back(stats.balance_loss);
       values.push_back(stats.z_loss);
@@ -199,6 +200,8 @@ class RankTrainer {
     const double* at = packed.data<double>();
     result.loss_sum = *at++;
     result.num_targets = static_cast<std::int64_t>(*at++);
+    result.prediction.loss_sum = *at++;
+    result.prediction.num_targets = static_cast<std::int64_t>(*at++);
     stop_agreed_ = *at++ > 0;
     for (nn::RouterStats& stats : result.router) {
       stats.balance_loss = *at++;
@@ -224,6 +227,10 @@ class RankTrainer {
     record.step = state_.step;
     record.data_chain = state_.data_chain;
     record.values = {{"loss", loss}};
+    if (result.prediction.num_targets > 0) {
+      const auto targets = static_cast<double>(result.prediction.num_targets);
+      record.values.emplace_back("mtp_loss", result.prediction.loss_sum / targets);
+    }
     double balance = 0;
     double z = 0;
     double imbalance = 0;

@@ -43,6 +43,7 @@ std::vector<FormSection> modelSections() {
            {"model.norm", "model.norm_eps", "model.norm_placement", "model.parallel_residual",
             "model.activation", "model.ffn_bias"},
            false},
+          {tr("Multi-token prediction"), {"model.num_mtp_layers", "model.mtp_loss_coeff"}, false},
           {tr("More"), {"model.*"}, false}};
 }
 

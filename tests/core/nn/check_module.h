@@ -47,7 +47,7 @@ inline void check_module(TinyModel& tiny,
             .router_stats = &stats,
             .training = tiny.place};
   const auto loss = [&] {
-    stats.assign(static_cast<std::size_t>(tiny.config.num_layers), {});
+    stats.assign(static_cast<std::size_t>(tiny.config.num_all_layers()), {});
     stash.clear();
     const Tensor y = module.forward(x, pass);
     double sum = TinyModel::auxiliary(stats);

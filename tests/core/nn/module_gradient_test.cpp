@@ -107,18 +107,18 @@ TEST(ModuleGradient, TransformerLayer) {
 TEST(ModuleGradient, LossHead) {
   for (const spec::ModelConfig& config : {gpt2_config(), llama_config(), grok_config()}) {
     TinyModel tiny(config);
-    LossHead head(tiny.params, config);
+    LossHead head(tiny.params, config, {});
     const Batch batch = random_batch(*tiny.backend, kBatch, kLength, config.vocab_size, 61);
     const Tensor x = random_tensor(*tiny.backend, kBatch * kLength, config.hidden_size, 62);
     Stash stash(*tiny.backend);
-    Pass pass{.batch = batch, .stash = stash, .loss_scale = 0.125};
-    const double loss = 0.125 * head.forward(x, pass, true);
-    const Tensor dx = head.backward_input(pass);
+    Pass pass{.batch = batch, .stash = stash};
+    const double loss = 0.125 * head.forward(x, {batch.targets, 0.125}, pass, true);
+    const Tensor dx = head.backward_input({}, pass);
     head.backward_weight(pass);
     EXPECT_TRUE(stash.entries().empty());
     const auto evaluate = [&] {
       stash.clear();
-      return 0.125 * head.forward(x, pass, false);
+      return 0.125 * head.forward(x, {batch.targets, 0.125}, pass, false);
     };
     EXPECT_DOUBLE_EQ(evaluate(), loss);
     tera::test::expect_gradient("input", elements(x), elements(dx), evaluate, 24);

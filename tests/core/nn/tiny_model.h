@@ -224,6 +224,20 @@ inline std::vector<NamedConfig> all_configs() {
   c.attention_softcap = 0.5;
   c.norm_placement = spec::NormPlacement::sandwich;
   all.push_back({"latent_window_softcap", c});
+  c = llama_config();
+  c.num_mtp_layers = 1;
+  all.push_back({"mtp", c});
+  c = latent_moe_config();
+  c.num_layers = 1;
+  c.num_dense_layers = 0;
+  c.router_score = spec::RouterScore::sigmoid;
+  c.expert_bias_update_rate = 0.01;
+  c.num_mtp_layers = 2;
+  c.mtp_loss_coeff = 0.8;
+  c.tie_embeddings = true;
+  c.embedding_multiplier = 0.5;
+  c.logit_multiplier = 0.7;
+  all.push_back({"latent_moe_mtp", c});
   return all;
 }
 
@@ -341,28 +355,36 @@ struct TinyModel {
   // Loss per target plus the auxiliary losses; gradients of it are added to the store.
   double train(const Batch& batch, double loss_scale, double batch_share = 1.0) {
     Stash stash(*backend);
-    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
+    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_all_layers()));
+    PredictionStats prediction;
     Pass pass{.batch = batch,
               .stash = stash,
               .loss_scale = loss_scale,
               .batch_share = batch_share,
               .router_stats = &stats,
+              .prediction_stats = &prediction,
               .training = place};
     const double loss = loss_scale * model.forward(pass, true);
     model.backward(pass);
-    return loss + auxiliary(stats);
+    return loss + loss_scale * weighted(prediction) + auxiliary(stats);
   }
 
   double evaluate(const Batch& batch, double loss_scale, double batch_share = 1.0) {
     Stash stash(*backend);
-    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
+    std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_all_layers()));
+    PredictionStats prediction;
     Pass pass{.batch = batch,
               .stash = stash,
               .batch_share = batch_share,
               .router_stats = &stats,
+              .prediction_stats = &prediction,
               .training = place};
     const double loss = loss_scale * model.forward(pass, false);
-    return loss + auxiliary(stats);
+    return loss + loss_scale * weighted(prediction) + auxiliary(stats);
+  }
+
+  double weighted(const PredictionStats& stats) const {
+    return config.mtp_loss_coeff * stats.loss_sum / std::max(1, config.num_mtp_layers);
   }
 
   static double auxiliary(const std::vector<RouterStats>& stats) {

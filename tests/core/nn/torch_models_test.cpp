@@ -90,13 +90,15 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
                     .positions = ids(*tiny.backend, rows["positions"], true),
                     .first_key = ids(*tiny.backend, rows["first_key"], false)};
   Stash stash(*tiny.backend);
-  std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_layers));
+  std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_all_layers()));
+  PredictionStats prediction;
   const double scale = 1.0 / static_cast<double>(num_targets(batch));
   Pass pass{.batch = batch,
             .stash = stash,
             .loss_scale = scale,
             .batch_share = golden()["batch_share"].get<double>(),
             .router_stats = &stats,
+            .prediction_stats = &prediction,
             .training = TrainingPlace{}};
   const double loss = scale * tiny.model.forward(pass, true);
   tiny.model.backward(pass);
@@ -107,6 +109,8 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
     z_loss += layer.z_loss;
   }
   EXPECT_NEAR(loss, expected["loss"].get<double>(), tolerance.loss);
+  const double mtp_loss = tiny.weighted(prediction);
+  EXPECT_NEAR(scale * mtp_loss, expected["mtp_loss"].get<double>(), tolerance.loss);
   EXPECT_NEAR(balance_loss, expected["balance_loss"].get<double>(), tolerance.loss);
   EXPECT_NEAR(z_loss, expected["z_loss"].get<double>(), tolerance.loss);
 

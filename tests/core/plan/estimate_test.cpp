@@ -48,7 +48,18 @@ TEST(Estimate, FlopsPerTokenOfKnownModels) {
   // DeepSeek-V3 at 4,096 tokens: 37.55 B active less 0.93 B of embedding, and (192 + 128) wide
   // scores.
   const double deepseek = 6.0 * (37552282624.0 - 129280.0 * 7168) + 3.0 * 61 * 128 * 320 * 4096;
-  EXPECT_DOUBLE_EQ(train_flops_per_token(model_config("deepseek-v3"), 4096), deepseek);
+  spec::ModelConfig model = model_config("deepseek-v3");
+  EXPECT_EQ(count_params(model).active, 37552282624);
+  model.num_mtp_layers = 0;
+  EXPECT_DOUBLE_EQ(train_flops_per_token(model, 4096), deepseek);
+  // Its layer of multi-token prediction: a projection of 2 H x H, three norms, a layer with 8 + 1
+  // experts, and the head again. One MoE layer is the difference of 62 and 61 layers.
+  spec::ModelConfig longer = model;
+  longer.num_layers = 62;
+  const double layer = train_flops_per_token(longer, 4096) - deepseek;
+  const double beside = 6.0 * (2.0 * 7168 * 7168 + 3 * 7168 + 129280.0 * 7168);
+  EXPECT_DOUBLE_EQ(train_flops_per_token(model_config("deepseek-v3"), 4096),
+                   deepseek + layer + beside);
 }
 
 TEST(Estimate, SaysWhatDoesNotFitAndWhy) {

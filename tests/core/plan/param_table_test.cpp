@@ -23,15 +23,17 @@ ParamCounts counts_of_table(const spec::ModelConfig& model) {
     if (!p.trainable) continue;
     const std::int64_t n = p.num_elements();
     sum.total += n;
-    sum.active +=
+    const std::int64_t used =
         p.is_expert() ? std::llround(static_cast<double>(n / model.num_experts) * per_token) : n;
+    sum.active_in_training += used;
+    if (p.layer < model.num_layers) sum.active += used;
     if (p.kind == ParamKind::embedding)
       sum.embedding += n;
     else if (p.kind == ParamKind::expert)
       sum.experts += n;
     else if (p.kind == ParamKind::router)
       sum.router += n;
-    else if (p.name == "head.weight")
+    else if (p.name == "head.weight" || p.name.find(".mtp.proj.") != std::string::npos)
       sum.head += n;
     else if (p.kind == ParamKind::norm || p.name.find("norm.bias") != std::string::npos)
       sum.norms += n;
@@ -48,6 +50,7 @@ ParamCounts counts_of_table(const spec::ModelConfig& model) {
 void expect_equal(const ParamCounts& a, const ParamCounts& b, const std::string& what) {
   EXPECT_EQ(a.total, b.total) << what;
   EXPECT_EQ(a.active, b.active) << what;
+  EXPECT_EQ(a.active_in_training, b.active_in_training) << what;
   EXPECT_EQ(a.embedding, b.embedding) << what;
   EXPECT_EQ(a.attention, b.attention) << what;
   EXPECT_EQ(a.dense_ffn, b.dense_ffn) << what;
@@ -80,6 +83,7 @@ TEST(ParamTable, ClosedFormEqualsTheTableForEveryPresetAndVariation) {
       model.attention_bias = spec::AttentionBias::all;
     }
     model.q_lora_rank = 0;
+    model.num_mtp_layers = 3;
     expect_equal(count_params(model), counts_of_table(model), name + " varied");
     model.norm_placement = spec::NormPlacement::post;
     if (model.attention == spec::AttentionKind::grouped_query)
@@ -117,8 +121,12 @@ TEST(ParamTable, KnownModelsToTheDigit) {
   EXPECT_EQ(count_params(model_config("olmoe-1b-7b")).total, 6919161856);
   EXPECT_EQ(count_params(model_config("mixtral-8x7b")).total, 46702792704);
   EXPECT_EQ(count_params(model_config("qwen3-235b-a22b")).total, 235093634560);
-  EXPECT_EQ(count_params(model_config("deepseek-v3")).total,
-            671026404352);  // hub, without the MTP layer
+  spec::ModelConfig deepseek = model_config("deepseek-v3");
+  // A layer of multi-token prediction: a projection of 2 H x H, three norms, a layer with experts.
+  const std::int64_t layer = 11507286016;
+  EXPECT_EQ(count_params(deepseek).total, 671026404352 + 2 * 7168 * 7168 + 3 * 7168 + layer);
+  deepseek.num_mtp_layers = 0;
+  EXPECT_EQ(count_params(deepseek).total, 671026404352);  // hub, without that layer
 }
 
 TEST(ParamTable, RowsOfATinyMoe) {
@@ -179,6 +187,8 @@ TEST(ParamTable, PartsAddUpToTheWhole) {
       parts.push_back(p);
   }
   for (const ParamSpec& p : make_part_table(model, ModelPart::head))
+    parts.push_back(p);
+  for (const ParamSpec& p : make_part_table(model, ModelPart::prediction, model.num_layers))
     parts.push_back(p);
   const ParamTable whole = make_param_table(model);
   ASSERT_EQ(parts.size(), whole.size());

@@ -51,6 +51,25 @@ TEST(StashTable, HeadKeepsInputStatisticsAndGradient) {
   EXPECT_EQ(by_name(make_stash_table(spec, 0, 0, true)).count("head.norm_mean"), 1U);
 }
 
+TEST(StashTable, PredictionLayersFollowTheHead) {
+  spec::RunSpec spec = run_spec("tiny-moe");  // 4 layers
+  spec.model.num_mtp_layers = 2;
+  const auto head = by_name(make_stash_table(spec, 0, 0, true));
+  using Shape = std::vector<std::int64_t>;
+  EXPECT_EQ(head.at("head.norm_out").shape, (Shape{2048, 256}));
+  EXPECT_EQ(head.at("layers.4.mtp.concat").shape, (Shape{2048, 512}));
+  EXPECT_EQ(head.count("layers.4.mtp.head.norm_out"), 1U);
+  EXPECT_EQ(head.count("layers.5.mtp.head.norm_out"), 0U);  // nobody reads on
+  // Of each: what a layer keeps, embedding, two norms' statistics, concat and a head.
+  const std::int64_t layer = total_bytes(make_stash_table(spec, 3, 4, false));
+  spec.model.num_mtp_layers = 0;
+  const std::int64_t alone = total_bytes(make_stash_table(spec, 0, 0, true));
+  spec.model.num_mtp_layers = 2;
+  const std::int64_t row = 2048 * 256 * 4;
+  EXPECT_EQ(total_bytes(make_stash_table(spec, 0, 0, true)),
+            3 * alone + 2 * row + 2 * (layer + 3 * row + 2 * 2048 * 4));
+}
+
 TEST(StashTable, Bf16HalvesActivationsButNotStatistics) {
   spec::RunSpec spec = run_spec("tiny-moe");
   spec.training.precision = spec::Precision::bf16;

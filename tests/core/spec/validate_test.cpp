@@ -69,6 +69,16 @@ TEST(Validate, ModelRules) {
           s.model.attention = AttentionKind::latent;
           s.model.attention_bias = AttentionBias::qkv;
         }},
+       {"model.num_mtp_layers", "have no token so far ahead", "at most 3",
+        [](RunSpec& s) {
+          s.model.num_mtp_layers = 4;
+          s.training.seq_length = 4;
+        }},
+       {"model.mtp_loss_coeff", "num_mtp_layers = 2 would learn nothing", "use 0.3",
+        [](RunSpec& s) {
+          s.model.num_mtp_layers = 2;
+          s.model.mtp_loss_coeff = 0;
+        }},
        {"model.rotary_fraction", "0.3 of model.head_dim = 64 is 19.2 dims",
         "use 0.3125, which is 20", [](RunSpec& s) { s.model.rotary_fraction = 0.3; }},
        {"model.rotary_fraction", "is 0 dims", "which is 2 dims",

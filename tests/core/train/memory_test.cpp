@@ -92,6 +92,7 @@ spec::RunSpec random_spec(std::mt19937& random) {
     m.v_head_dim = pick({5, 12});
   }
   m.tie_embeddings = pick({0, 1}) == 1;
+  m.num_mtp_layers = pick({0, 0, 1, 2});
   m.num_experts = pick({0, 3, 8});
   m.ffn_hidden_size = 48;
   if (m.num_experts > 0) {

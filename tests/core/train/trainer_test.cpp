@@ -217,6 +217,25 @@ TEST_F(TrainerTest, CountsWhatCapacityDrops) {
   EXPECT_FALSE(records(dropless).at(1).has("dropped_share"));
 }
 
+TEST_F(TrainerTest, TellsTheLossOfMultiTokenPrediction) {
+  spec::RunSpec spec = small_spec();
+  spec.training.num_steps = 4;
+  const run::RunDirectory without = create(spec);
+  run(without);
+  EXPECT_FALSE(records(without).at(1).has("mtp_loss"));
+  spec.model.num_mtp_layers = 1;
+  const run::RunDirectory one = create(spec);
+  run(one);
+  const auto expected = records(one);
+  EXPECT_EQ(expected.at(1).value("loss", 0), records(without).at(1).value("loss", 1));
+  EXPECT_NEAR(expected.at(1).value("mtp_loss", 0), std::log(spec.model.vocab_size), 0.5);
+  EXPECT_LT(expected.at(4).value("mtp_loss", 99), expected.at(1).value("mtp_loss", 0));
+  spec.layout.data_parallel_size = 2;
+  const run::RunDirectory two = create(spec);
+  run(two);
+  EXPECT_NEAR(records(two).at(1).value("mtp_loss", 0), expected.at(1).value("mtp_loss", 1), 1e-12);
+}
+
 TEST_F(TrainerTest, AStopRequestLeavesACheckpoint) {
   std::atomic<int> stop{0};
   const run::RunDirectory dir = create(small_spec());

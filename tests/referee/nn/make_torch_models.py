@@ -35,7 +35,8 @@ BASE = dict(num_layers=2, hidden_size=12, num_attention_heads=4, num_key_value_h
             z_loss_coeff=0.0, expert_bias_update_rate=0.0, router_num_groups=1,
             router_top_groups=1, router_group_best=2, router_choice="token",
             expert_capacity_factor=0.0, capacity_policy="probability",
-            aux_loss_scope="micro_batch", shared_expert_gate=False, moe_layer_interval=1)
+            aux_loss_scope="micro_batch", shared_expert_gate=False, moe_layer_interval=1,
+            num_mtp_layers=0, mtp_loss_coeff=0.3)
 # Contexts stretched from 8 tokens: with these bounds some pairs are kept, some stretched, some between.
 STRETCHED = dict(head_dim=8, rope_theta=40.0, rope_factor=2.0, rope_original_max_position=8,
                  rope_low_freq_factor=0.2, rope_high_freq_factor=0.8, rope_beta_fast=1.0,
@@ -72,6 +73,7 @@ MODELS = {
     "deepseek_v3": dict(BASE, **dict(MOE, num_experts=6), **LATENT, router_score="sigmoid",
                         router_renormalize=True, routed_scaling_factor=2.5, router_num_groups=3,
                         router_top_groups=2, aux_loss_scope="sequence", z_loss_coeff=0.25,
+                        num_mtp_layers=2,
                         expert_bias_update_rate=0.01),
     "qwen2_moe": dict(BASE, **MOE, num_shared_experts=2, shared_expert_gate=True,
                       moe_layer_interval=2, aux_loss_scope="global_batch"),
@@ -338,22 +340,54 @@ class Model:
             positions = self.w("embedding.positions", c["max_position_embeddings"], c["hidden_size"])
             x = x + positions[batch["positions"]]
         for layer in range(c["num_layers"]):
-            p = f"layers.{layer}"
-            attention = self.latent_attention if c["attention"] == "latent" else self.attention
-            attended = self.branch(p + ".attention", x,
-                                   lambda h: attention(p + ".attention", h, batch))
-            h = x if c["parallel_residual"] else x + attended
-            place = layer - c["num_dense_layers"] + 1
-            moe = c["num_experts"] > 0 and place > 0 and place % c["moe_layer_interval"] == 0
-            fed = self.branch(p + ".ffn", h, lambda h: self.moe(p + ".moe", h) if moe else
-                              self.mlp(p + ".ffn", h, c["ffn_hidden_size"], c["ffn_bias"]))
-            x = x + attended + fed
-        x = self.norm("final_norm", x) * c["logit_multiplier"]
+            x = self.layer(layer, x, batch)
+        x = self.norm("final_norm", x)
         head = table if c["tie_embeddings"] else self.w("head.weight", *table.shape)
-        targets = batch["targets"].reshape(-1)
-        total = F.cross_entropy((x @ head.T).reshape(targets.numel(), -1), targets,
-                                ignore_index=-1, reduction="sum")
-        return total / (targets >= 0).sum()
+        targets = batch["targets"]
+        total = self.entropies(x, head, targets)
+        mtp = torch.zeros(())
+        for depth in range(1, c["num_mtp_layers"] + 1):
+            x, loss = self.predict(depth, x, table, head, batch)
+            mtp = mtp + loss
+        count = (targets >= 0).sum()
+        self.mtp = c["mtp_loss_coeff"] / max(1, c["num_mtp_layers"]) * mtp / count
+        return total / count
+
+    def layer(self, layer, x, batch):
+        c = self.c
+        p = f"layers.{layer}"
+        attention = self.latent_attention if c["attention"] == "latent" else self.attention
+        attended = self.branch(p + ".attention", x,
+                               lambda h: attention(p + ".attention", h, batch))
+        h = x if c["parallel_residual"] else x + attended
+        place = layer - c["num_dense_layers"] + 1
+        moe = c["num_experts"] > 0 and place > 0 and place % c["moe_layer_interval"] == 0
+        fed = self.branch(p + ".ffn", h, lambda h: self.moe(p + ".moe", h) if moe else
+                          self.mlp(p + ".ffn", h, c["ffn_hidden_size"], c["ffn_bias"]))
+        return x + attended + fed
+
+    def predict(self, depth, hidden, table, head, batch):
+        """Multi-token prediction: the next hidden state, and the sum of the losses."""
+        c = self.c
+        index = c["num_layers"] + depth - 1
+        p = f"layers.{index}.mtp"
+        tokens, targets = batch["tokens"].clone(), torch.full_like(batch["targets"], -1)
+        for b, starts in enumerate(batch["first_key"].tolist()):
+            for i in range(len(starts) - depth):
+                if starts[i] == starts[i + depth]:  # the same document
+                    tokens[b, i] = batch["tokens"][b, i + depth]
+                    targets[b, i] = batch["targets"][b, i + depth]
+        embedded = self.norm(p + ".embedding_norm", table[tokens] * c["embedding_multiplier"])
+        both = torch.cat([embedded, self.norm(p + ".hidden_norm", hidden)], -1)
+        x = self.linear(p + ".proj", both, c["hidden_size"], False)
+        x = self.norm(p + ".final_norm", self.layer(index, x, batch))
+        return x, self.entropies(x, head, targets)
+
+    def entropies(self, x, head, targets):
+        """Sum of the cross entropies of normalised hidden states."""
+        logits = x * self.c["logit_multiplier"] @ head.T
+        return F.cross_entropy(logits.reshape(targets.numel(), -1), targets.reshape(-1),
+                               ignore_index=-1, reduction="sum")
 
 
 def make_batch():
@@ -399,10 +433,10 @@ def main():
     for name, config in MODELS.items():
         model = Model(config)
         loss = model.losses(batch)
-        (loss + model.balance + model.z).backward()
+        (loss + model.mtp + model.balance + model.z).backward()
         document["models"][name] = dict(
             config=config, loss=loss.item(), balance_loss=model.balance.item(),
-            z_loss=model.z.item(),
+            z_loss=model.z.item(), mtp_loss=model.mtp.item(),
             gradients={n: summary(n, w.grad) for n, w in sorted(model.weights.items())
                        if w.requires_grad})
     write(document)
