@@ -4,6 +4,7 @@ namespace tera::nn {
 
 Linear::Linear(ParamStore& store, const std::string& name)
     : backend_(&store.backend()), weight_(&store.get(name + ".weight")) {
+  weight_->overwritten_first = true;
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
 }
 
@@ -27,7 +28,7 @@ Tensor Linear::backward_input(const Tensor& dy) const {
 
 void Linear::backward_weight(const Tensor& dy, const Tensor& x) {
   backend_->ops().matmul(backend_->context(), dy, x, weight_->grad,
-                         {.transpose_a = true, .accumulate = true});
+                         {.transpose_a = true, .accumulate = weight_->adds()});
   if (bias_ != nullptr) backend_->ops().bias_backward(backend_->context(), dy, bias_->grad);
 }
 

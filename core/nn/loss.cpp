@@ -29,7 +29,9 @@ LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place pla
       backend_(&store.backend()),
       multiplier_(config.logit_multiplier),
       norm_(store, place_.norm, norm_type(config.norm), config.norm_eps),
-      weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {}
+      weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {
+  weight_->overwritten_first = true;  // tied too: the head comes before the embedding in backward
+}
 
 double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward) {
   TERA_CHECK(!with_backward || loss.scale != 0, "the scale of the loss is 0: no gradients");
@@ -95,7 +97,7 @@ void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
   ops.matmul(backend_->context(), chunk.gradient, weight_->value, dx, {});
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
   ops.matmul(backend_->context(), chunk.gradient, chunk.scaled, weight_->grad,
-             {.transpose_a = true, .accumulate = true});
+             {.transpose_a = true, .accumulate = weight_->adds()});
 }
 
 Tensor LossHead::backward_input(const Tensor& d_norm_out, Pass& pass) {

@@ -86,8 +86,21 @@ bool ParamStore::has(const std::string& name) const {
 }
 
 void ParamStore::zero_grads() {
-  for (const Param& param : params_) {
-    if (param.grad.present()) backend_->ops().zero(backend_->context(), param.grad);
+  for (Param& param : params_) {
+    param.counts_as_zero = param.grad.present();
+  }
+  settle(false);
+}
+
+void ParamStore::settle_grads() {
+  settle(true);
+}
+
+void ParamStore::settle(bool overwritten_too) {
+  for (Param& param : params_) {
+    if (!param.counts_as_zero || (param.overwritten_first && !overwritten_too)) continue;
+    backend_->ops().zero(backend_->context(), param.grad);
+    param.counts_as_zero = false;
   }
 }
 

@@ -80,6 +80,7 @@ double SyntheticTrainer::step() {
                                              .global_micro_batches = p.spec.num_micro_batches(),
                                              .seed = p.spec.seed,
                                              .number = p.optimizer->steps_done()});
+  p.params.settle_grads();
   const double norm = gradient_norm(p.params);
   p.optimizer->step(learning_rate_at(p.spec.training, p.optimizer->steps_done()),
                     clip_factor(norm, p.spec.training.grad_clip));

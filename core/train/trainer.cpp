@@ -132,6 +132,7 @@ class RankTrainer {
                                         .seed = spec_.seed,
                                         .number = state_.step,
                                         .replicas = &world_});
+    params_.settle_grads();
 
     const Clock::time_point sync_begin = Clock::now();
     sum_gradients(params_, world_);

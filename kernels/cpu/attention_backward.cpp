@@ -202,7 +202,7 @@ class Task {
     for (std::int64_t d = 0; d < plan.head_dim; d += nr) {
       std::uint32_t* panel = to + d / nr * stride;
       plan.kernel.pack(head.dims(plan.head_dim),
-                       {d, std::min(nr, plan.head_dim - d), query, query + count}, nr, panel);
+                       {d, std::min(nr, plan.head_dim - d), query, query + count}, nr, 0, panel);
       std::fill(panel + plan.units(count) * nr, panel + stride, 0U);
     }
     for (std::int64_t i = 0; i < count; ++i) {
@@ -275,7 +275,7 @@ class Task {
     const std::uint32_t* columns = reinterpret_cast<const std::uint32_t*>(ds.values + at);
     if (plan_.pairs()) {
       plan_.kernel.pack({ds.rounded + at, DType::bf16, nr, nr, false}, {0, nr, 0, high - low}, nr,
-                        ds.columns);
+                        0, ds.columns);
       columns = ds.columns;
     }
     const std::uint32_t* dims =
@@ -315,7 +315,7 @@ class Task {
       const std::int64_t rows = std::min<std::int64_t>(plan_.kernel.mr, end - key);
       for (std::int64_t c = columns.first; c <= columns.last; ++c) {
         plan_.kernel.pack(tiles[static_cast<std::size_t>(c)].key_rows(plan_, end - begin),
-                          {key - begin, rows, 0, nr}, rows,
+                          {key - begin, rows, 0, nr}, rows, 0,
                           buffers_.rows + (c - columns.first) * panel_units * rows);
       }
       for (std::int64_t d = 0; d < dims.width; d += nr) {
@@ -336,7 +336,7 @@ class Task {
       const std::int64_t n = std::min(nr, count - c * nr);
       f32_gemm_kernel().pack(
           {buffers_.dq + c * plan_.head_dim * nr, DType::f32, nr, plan_.head_dim, true},
-          {0, plan_.head_dim, 0, n}, plan_.head_dim,
+          {0, plan_.head_dim, 0, n}, plan_.head_dim, 0,
           reinterpret_cast<std::uint32_t*>(buffers_.out_rows));
       for (std::int64_t i = 0; i < n; ++i)
         store_row(buffers_.out_rows + i * plan_.head_dim, dq.dtype, dq.row(query + c * nr + i),

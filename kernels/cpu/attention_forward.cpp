@@ -145,7 +145,7 @@ class QueryTile {
     const std::int64_t width = values_.head_dim;
     plan_.tiles.scale_rows(buffers_.sum, width, buffers_.factor);
     f32_gemm_kernel().pack({buffers_.sum, DType::f32, nr, width, true}, {0, width, 0, count}, width,
-                           reinterpret_cast<std::uint32_t*>(buffers_.rows));
+                           0, reinterpret_cast<std::uint32_t*>(buffers_.rows));
     const Head out(call_.out, b, head);
     for (std::int64_t c = 0; c < count; ++c)
       store_row(buffers_.rows + c * width, out.dtype, out.row(query + c), width);

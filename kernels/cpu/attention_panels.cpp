@@ -11,7 +11,7 @@ const std::uint32_t* AttentionPlan::column_panel(const float* tile,
   if (!pairs()) return reinterpret_cast<const std::uint32_t*>(tile);
   round_row(tile, rounded, rows * kernel.nr, false);
   kernel.pack({rounded, DType::bf16, kernel.nr, kernel.nr, false}, {0, kernel.nr, 0, rows},
-              kernel.nr, panel);
+              kernel.nr, 0, panel);
   return panel;
 }
 

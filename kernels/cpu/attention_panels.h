@@ -78,7 +78,7 @@ struct AttentionPlan {
   // Units from panel to panel of keys as rows over D, and of dims as rows over one key block.
   std::int64_t key_panel_stride() const { return ceil_div(kernel.mr * dim_units + 4, 16) * 16; }
   std::int64_t dim_panel_stride() const {
-    return ceil_div(dim_height * units(key_block) + 4, 16) * 16;
+    return ceil_div(dim_height * units(key_block) + 16, 16) * 16;
   }
   std::int64_t dim_block_stride() const { return num_dim_panels * dim_panel_stride(); }
 
@@ -86,7 +86,7 @@ struct AttentionPlan {
   void pack_keys(const Head& head, std::int64_t begin, std::int64_t end, std::uint32_t* to) const {
     for (std::int64_t key = begin; key < end; key += kernel.mr, to += key_panel_stride()) {
       const std::int64_t count = std::min<std::int64_t>(kernel.mr, end - key);
-      kernel.pack(head.positions(end), {key, count, 0, head_dim}, kernel.mr, to);
+      kernel.pack(head.positions(end), {key, count, 0, head_dim}, kernel.mr, 0, to);
     }
   }
   // Dims as row panels over the keys of each block in [begin, end); begin is a multiple of
@@ -95,7 +95,7 @@ struct AttentionPlan {
     for (std::int64_t key = begin; key < end; key += key_block) {
       for (std::int64_t d = 0; d < head_dim; d += dim_height, to += dim_panel_stride()) {
         const std::int64_t count = std::min(dim_height, head_dim - d);
-        kernel.pack(head.dims(head_dim), {d, count, key, std::min(end, key + key_block)}, count,
+        kernel.pack(head.dims(head_dim), {d, count, key, std::min(end, key + key_block)}, count, 0,
                     to);
       }
     }
@@ -134,7 +134,7 @@ struct AttentionPlan {
                     std::int64_t begin,
                     std::int64_t end,
                     std::uint32_t* to) const {
-    kernel.pack(head.positions(end), {begin, end - begin, 0, head_dim}, kernel.nr, to);
+    kernel.pack(head.positions(end), {begin, end - begin, 0, head_dim}, kernel.nr, 0, to);
   }
   // Tile [rows, nr] of f32 as a column panel over its rows: the tile itself, or pairs of bf16 made
   // by way of `rounded` in `panel`.

@@ -20,7 +20,7 @@ constexpr std::int64_t kSharedBlocks = 8;  // K blocks packed at a time
 constexpr std::int64_t kTileColumns = 256;
 constexpr std::int64_t kDotRows = 32;  // rows up to which dot products in place are faster
 constexpr std::int64_t kDotColumns = 96;
-constexpr std::int64_t kPanelPad = 16;  // units a pack may write beyond its panel
+constexpr std::int64_t kPanelPad = 16;  // a pack writes up to 15 units beyond its panel
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
   return (a + b - 1) / b;
@@ -50,6 +50,7 @@ struct Panels {
   std::int64_t first, count;
   std::int64_t width;
   std::int64_t stride;  // units from panel to panel of a K block
+  bool padded;          // the last one is as wide as the others
 
   std::int64_t num() const { return ceil_div(count, width); }
   std::int64_t size(std::int64_t panel) const { return std::min(width, count - panel * width); }
@@ -60,28 +61,36 @@ Panels row_panels(std::int64_t first,
                   const GemmKernel& kernel,
                   const KBlocks& blocks) {
   const std::int64_t height = ceil_div(count, ceil_div(count, kernel.mr));
-  return {first, count, height, ceil_div(height * blocks.units_per_block + kPanelPad, 16) * 16};
+  return {first, count, height, ceil_div(height * blocks.units_per_block + kPanelPad, 16) * 16,
+          false};
 }
 
 Panels column_panels(std::int64_t first,
                      std::int64_t count,
                      const GemmKernel& kernel,
                      const KBlocks& blocks) {
-  return {first, count, kernel.nr, kernel.nr * blocks.units_per_block};
+  return {first, count, kernel.nr, kernel.nr * blocks.units_per_block, true};
 }
 
-void pack_panel(const GemmKernel& kernel,
-                const Operand& operand,
-                const Panels& panels,
-                std::int64_t panel,
-                std::int64_t width,
-                const KBlocks& blocks,
-                std::int64_t block,
-                std::uint32_t* to) {
-  kernel.pack(operand,
-              {panels.first + panel * panels.width, panels.size(panel), blocks.begin(block),
-               blocks.end(block)},
-              width, to);
+// Panels [first, end) of a K block; the last row panel is packed at its own height.
+void pack_panels(const GemmKernel& kernel,
+                 const Operand& operand,
+                 const Panels& panels,
+                 std::int64_t first,
+                 std::int64_t end,
+                 const KBlocks& blocks,
+                 std::int64_t block,
+                 std::uint32_t* to) {
+  const auto pack = [&](std::int64_t from, std::int64_t until, std::int64_t width) {
+    const std::int64_t begin = from * panels.width;
+    kernel.pack(operand,
+                {panels.first + begin, std::min(panels.count, until * panels.width) - begin,
+                 blocks.begin(block), blocks.end(block)},
+                width, panels.stride, to + (from - first) * panels.stride);
+  };
+  const std::int64_t full = panels.padded ? end : std::min(end, panels.count / panels.width);
+  if (first < full) pack(first, full, panels.width);
+  if (full < end) pack(std::max(first, full), end, panels.size(end - 1));
 }
 
 // Rows of c as f32: c itself, or scratch that is rounded into it at the end.
@@ -205,27 +214,31 @@ class SharedProduct {
   }
 
  private:
-  // Row panels too when with_rows; about 64 KiB per task.
+  // Row panels too when with_rows; a few panels per task.
   void pack(bool with_rows) {
     const std::int64_t depth = block_end_ - block_begin_;
-    const std::int64_t row_tasks = with_rows ? ceil_div(rows_.num(), kRowPanelsPerTask) * depth : 0;
-    const std::int64_t column_tasks = columns_.num() * depth;
-    executor_.parallel_for(row_tasks + column_tasks, [&](std::int64_t task, int) {
-      if (task < column_tasks) {
-        const std::int64_t block = task / columns_.num();
-        const std::int64_t panel = task % columns_.num();
-        pack_panel(kernel_, product_.b, columns_, panel, columns_.width, blocks_,
-                   block_begin_ + block, b_ + (block * columns_.num() + panel) * columns_.stride);
-        return;
-      }
-      const std::int64_t block = (task - column_tasks) % depth;
-      const std::int64_t first = (task - column_tasks) / depth * kRowPanelsPerTask;
-      for (std::int64_t panel = first; panel < std::min(rows_.num(), first + kRowPanelsPerTask);
-           ++panel) {
-        pack_panel(kernel_, product_.a, rows_, panel, rows_.size(panel), blocks_,
-                   block_begin_ + block, a_ + (block * rows_.num() + panel) * rows_.stride);
+    const std::int64_t column_groups = ceil_div(columns_.num(), kPanelsPerTask);
+    const std::int64_t row_groups = with_rows ? ceil_div(rows_.num(), kPanelsPerTask) : 0;
+    executor_.parallel_for((column_groups + row_groups) * depth, [&](std::int64_t task, int) {
+      const std::int64_t block = task / (column_groups + row_groups);
+      const std::int64_t group = task % (column_groups + row_groups);
+      if (group < column_groups) {
+        pack_group(product_.b, columns_, group, block, b_);
+      } else {
+        pack_group(product_.a, rows_, group - column_groups, block, a_);
       }
     });
+  }
+
+  // `block` counts from block_begin_.
+  void pack_group(const Operand& operand,
+                  const Panels& panels,
+                  std::int64_t group,
+                  std::int64_t block,
+                  std::uint32_t* to) const {
+    const std::int64_t first = group * kPanelsPerTask;
+    pack_panels(kernel_, operand, panels, first, std::min(panels.num(), first + kPanelsPerTask),
+                blocks_, block_begin_ + block, to + (block * panels.num() + first) * panels.stride);
   }
 
   void multiply() {
@@ -233,7 +246,7 @@ class SharedProduct {
     const std::int64_t column_tasks = ceil_div(columns_.num(), panels_per_task);
     const std::int64_t wanted = ceil_div(kTasksPerWorker * executor_.num_workers(), column_tasks);
     const std::int64_t row_tasks =
-        std::clamp<std::int64_t>(wanted, 1, ceil_div(rows_.num(), kRowPanelsPerTask));
+        std::clamp<std::int64_t>(wanted, 1, ceil_div(rows_.num(), kPanelsPerTask));
     const std::int64_t rows_per_task = ceil_div(rows_.num(), row_tasks);
     executor_.parallel_for(column_tasks * row_tasks, [&](std::int64_t task, int worker) {
       const std::int64_t column = task / row_tasks * panels_per_task;
@@ -284,7 +297,7 @@ class SharedProduct {
             columns_.first + col, std::min(columns_.count, grid.col_end * columns_.width) - col};
   }
 
-  static constexpr std::int64_t kRowPanelsPerTask = 4;
+  static constexpr std::int64_t kPanelsPerTask = 4;
   static constexpr std::int64_t kTasksPerWorker = 8;
 
   Executor& executor_;
@@ -345,17 +358,14 @@ void run_tile(Executor& executor,
     target = {scratch_f32(executor, worker, 2, tile.rows * tile.cols), tile.cols};
   }
   for (std::int64_t block = 0; block < blocks.count; ++block) {
-    for (std::int64_t p = 0; p < rows.num(); ++p)
-      pack_panel(kernel, product.a, rows, p, rows.size(p), blocks, block, a + p * rows.stride);
+    pack_panels(kernel, product.a, rows, 0, rows.num(), blocks, block, a);
     // A few column panels at a time, multiplied while the second-level cache holds them.
     for (std::int64_t first = 0; first < columns.num(); first += group) {
       const std::int64_t end = std::min(columns.num(), first + group);
-      for (std::int64_t p = first; p < end; ++p)
-        pack_panel(kernel, product.b, columns, p, columns.width, blocks, block,
-                   b + (p - first) * columns.stride);
+      pack_panels(kernel, product.b, columns, first, end, blocks, block, b);
       const Panels part{columns.first + first * columns.width,
                         std::min(columns.count - first * columns.width, group * columns.width),
-                        columns.width, columns.stride};
+                        columns.width, columns.stride, true};
       multiply_grid(kernel, {a, b, &rows, &part, 0, rows.num(), 0, end - first},
                     blocks.units(block), {target.data + first * columns.width, target.stride},
                     block > 0 || (direct && product.accumulate));

@@ -27,12 +27,14 @@ struct PanelRange {
   std::int64_t k_begin, k_end;
 };
 
-// Writes a panel of `width` vectors, of which range.count >= 1 exist; what stands for the others is
-// finite or a copy. Writes up to 3 units beyond the end of the panel.
-using PackPanel = void (*)(const Operand& operand,
-                           const PanelRange& range,
-                           std::int64_t width,
-                           std::uint32_t* panel);
+// Writes the range in panels of `width` vectors each, `panel_stride` units apart. What stands for
+// vectors that a last panel lacks is finite or a copy. Writes up to 15 units beyond the end of each
+// panel, before the next one.
+using PackPanels = void (*)(const Operand& operand,
+                            const PanelRange& range,
+                            std::int64_t width,
+                            std::int64_t panel_stride,
+                            std::uint32_t* panels);
 
 // c[rows, cols] (+)= row panel times column panel; rows <= mr, cols <= nr.
 using MultiplyPanels = void (*)(std::int64_t rows,
@@ -48,7 +50,7 @@ struct GemmKernel {
   int mr;             // most rows of a row panel
   int nr;             // columns of a column panel
   int unit_elements;  // K positions per unit: 1 or 2
-  PackPanel pack;
+  PackPanels pack;
   MultiplyPanels multiply;
 };
 
@@ -56,6 +58,6 @@ struct GemmKernel {
 const GemmKernel& f32_gemm_kernel();
 // bf16 pairs with the processor's own dot products, or null where it has none.
 const GemmKernel* bf16_gemm_kernel();
-PackPanel pair_panel_packer();
+PackPanels pair_panel_packer();
 
 }  // namespace tera::kernels::cpu

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/nn/linear.h"
 #include "kernels/bf16.h"
 #include "tests/core/nn/tiny_model.h"
 
@@ -76,6 +77,29 @@ TEST(ParamStore, WithoutGradientsForInference) {
   EXPECT_FALSE(store.params.has_gradients());
   EXPECT_EQ(store.backend->counter(MemoryKind::gradients).peak_bytes, 0);
   store.params.zero_grads();  // nothing to do, and no harm
+}
+
+TEST(ParamStore, AGradientIsOverwrittenOnceOrZeroed) {
+  Store store(llama_config());
+  Param& matrix = store.params.get("layers.0.ffn.out.weight");
+  Param& norm = store.params.get("final_norm.weight");
+  const Linear uses_it(store.params, "layers.0.ffn.out");
+  const auto fill = [](Param& param) {
+    std::fill_n(param.grad.data<float>(), param.grad.num_elements(), 7.0F);
+  };
+  fill(matrix);
+  fill(norm);
+  store.params.zero_grads();
+  EXPECT_EQ(norm.grad.data<float>()[0], 0.0F);
+  EXPECT_TRUE(norm.adds());
+  EXPECT_FALSE(matrix.adds());
+  EXPECT_TRUE(matrix.adds());
+  store.params.settle_grads();  // written since: stays
+  EXPECT_EQ(matrix.grad.data<float>()[0], 7.0F);
+  store.params.zero_grads();
+  store.params.settle_grads();  // nobody wrote
+  EXPECT_EQ(matrix.grad.data<float>()[0], 0.0F);
+  EXPECT_TRUE(matrix.adds());
 }
 
 TEST(InitParams, FollowsTheTable) {
