@@ -16,7 +16,6 @@
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
 #include "core/spec/presets.h"
-#include "core/spec/validate.h"
 #include "core/train/synthetic.h"
 
 namespace tera::app {
@@ -108,11 +107,6 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
   spec.training.seq_length = args.seq;
   spec.training.learning_rate = 1e-4;
   spec.training.min_learning_rate = 1e-5;
-  for (const Diagnostic& d : spec::validate_for_engine(spec)) {
-    if (d.severity == Severity::error && d.field != "data.datasets")  // it trains on random tokens
-      return fail(ErrorCode::unsupported, fmt::format("{}: {}: {}", model, d.field, d.message),
-                  "name another --model");
-  }
   TERA_TRY_VOID(check_memory(spec));
   return spec;
 }

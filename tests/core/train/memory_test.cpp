@@ -46,6 +46,35 @@ TEST(PlanEqualsEngine, TinyMoe) {
   }
 }
 
+// The preset with its kinds of layers and its router, made small.
+TEST(PlanEqualsEngine, DeepSeekV3MadeSmall) {
+  spec::RunSpec spec;
+  spec.model = spec::model_preset("deepseek-v3")->model;
+  spec::ModelConfig& m = spec.model;
+  m.num_layers = 3;
+  m.num_dense_layers = 1;
+  m.hidden_size = 48;
+  m.num_attention_heads = m.num_key_value_heads = 4;
+  m.q_lora_rank = 24;
+  m.kv_lora_rank = 16;
+  m.qk_nope_head_dim = 12;
+  m.qk_rope_head_dim = 8;
+  m.v_head_dim = 12;
+  m.vocab_size = 101;
+  m.ffn_hidden_size = 96;
+  m.num_experts = 16;
+  m.moe_ffn_hidden_size = 24;
+  spec.training.seq_length = 20;
+  spec.training.global_batch_size = 4;
+  spec.layout.micro_batch_size = 2;
+  spec.data.datasets.emplace_back().path = "unused";
+  for (const spec::Precision precision : {spec::Precision::fp32, spec::Precision::bf16}) {
+    spec.training.precision = precision;
+    ASSERT_TRUE(spec::validate_for_engine(spec).empty());
+    expect_plan_equals_engine(spec);
+  }
+}
+
 // Small models of every shape the engine trains, drawn at random; the seed is printed on failure.
 spec::RunSpec random_spec(std::mt19937& random) {
   const auto pick = [&](std::initializer_list<int> choices) {
