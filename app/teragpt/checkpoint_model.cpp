@@ -1,6 +1,7 @@
 #include "app/teragpt/checkpoint_model.h"
 
 #include <filesystem>
+#include <limits>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "core/checkpoint/saved_spec.h"
 #include "core/checkpoint/weights.h"
 #include "core/infer/convert.h"
+#include "core/infer/generate.h"
 #include "core/infer/load_model.h"
 #include "core/plan/param_table.h"
 #include "core/run/run_directory.h"
@@ -17,11 +19,47 @@
 
 namespace tera::app {
 
-Result<checkpoint::Reader> open_checkpoint(const std::string& name) {
+namespace {
+
+// The checkpoint of one step of a run.
+Result<checkpoint::Reader> open_step(const run::RunDirectory& dir, std::int64_t step) {
+  TERA_TRY(const std::vector<checkpoint::CheckpointInfo> found,
+           checkpoint::list(posix_vfs(), dir.checkpoints_dir()));
+  std::string steps;
+  for (const checkpoint::CheckpointInfo& info : found) {
+    if (info.step == step) return checkpoint::Reader::open(posix_vfs(), info.path);
+    steps += fmt::format("{}{}", steps.empty() ? "" : ", ", info.step);
+  }
+  return fail(ErrorCode::not_found,
+              fmt::format("run {} has no checkpoint of step {}", dir.id(), step),
+              steps.empty() ? "it has none" : "it has steps " + steps);
+}
+
+}  // namespace
+
+void add_model_options(CLI::App& verb, ModelArguments& args) {
+  verb.add_option("CKPT", args.checkpoint, "Checkpoint directory, run directory or run id")
+      ->required();
+  verb.add_option("--step", args.step, "Step of the run's checkpoint (default: the newest)")
+      ->check(at_least(0, std::numeric_limits<std::int64_t>::max()));
+  verb.add_option("--tokenizer", args.tokenizer, "tokenizer.json (default: the run's)")
+      ->type_name("FILE");
+  verb.add_option("--threads", args.num_threads, "Threads (default: as the run's spec says)")
+      ->check(at_least(1, 4096));
+}
+
+Result<checkpoint::Reader> open_checkpoint(const std::string& name, std::int64_t step) {
   Vfs& vfs = posix_vfs();
   std::filesystem::path path = name;
-  if (!std::filesystem::exists(path / "COMMIT")) {
+  const bool one = std::filesystem::exists(path / "COMMIT");
+  if (one && step >= 0) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--step {} with one checkpoint, {}", step, name),
+                "name the run instead, or leave --step away");
+  }
+  if (!one) {
     TERA_TRY(const run::RunDirectory dir, run::RunDirectory::open(vfs, name));
+    if (step >= 0) return open_step(dir, step);
     path = dir.path();
   }
   std::vector<std::string> skipped;
@@ -31,9 +69,9 @@ Result<checkpoint::Reader> open_checkpoint(const std::string& name) {
   return reader;
 }
 
-CheckpointModel::CheckpointModel(const spec::RunSpec& spec, data::Tokenizer tokenizer)
-    : tokenizer_(std::move(tokenizer)),
-      pool_(spec.launch.num_threads),
+CheckpointModel::CheckpointModel(const spec::RunSpec& spec, int num_threads)
+    : spec_(spec),
+      pool_(num_threads > 0 ? num_threads : spec.launch.num_threads),
       backend_(make_cpu_backend(pool_)) {
   params_ = std::make_unique<nn::ParamStore>(
       *backend_, plan::make_param_table(spec.model),
@@ -42,22 +80,30 @@ CheckpointModel::CheckpointModel(const spec::RunSpec& spec, data::Tokenizer toke
   model_ = std::make_unique<nn::Model>(spec.model, *params_);
 }
 
-Result<std::unique_ptr<CheckpointModel>> CheckpointModel::load(const std::string& name,
-                                                               const std::string& tokenizer_path) {
-  TERA_TRY(const checkpoint::Reader reader, open_checkpoint(name));
+Result<std::unique_ptr<CheckpointModel>> CheckpointModel::load(const ModelArguments& args) {
+  TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.checkpoint, args.step));
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
-  std::filesystem::path path = tokenizer_path;
+  std::unique_ptr<CheckpointModel> loaded(new CheckpointModel(spec, args.num_threads));
+  loaded->name_ = args.checkpoint;
+  loaded->step_ = reader.state().step;
+  std::filesystem::path path = args.tokenizer;
   if (path.empty()) {
     TERA_TRY(path, infer::tokenizer_of(posix_vfs(), reader));
   }
-  if (path.empty()) {
-    return fail(ErrorCode::invalid_input, fmt::format("{}: its spec names no tokenizer", name),
-                "name one with --tokenizer FILE");
+  if (!path.empty()) {
+    TERA_TRY(loaded->tokenizer_, data::Tokenizer::load(path));
   }
-  TERA_TRY(data::Tokenizer tokenizer, data::Tokenizer::load(path));
-  std::unique_ptr<CheckpointModel> loaded(new CheckpointModel(spec, std::move(tokenizer)));
   TERA_TRY_VOID(infer::load_weights(reader, *loaded->params_));
   return loaded;
+}
+
+Result<const data::Tokenizer*> CheckpointModel::require_tokenizer() const {
+  if (!tokenizer_) {
+    return fail(ErrorCode::invalid_input, fmt::format("{}: its spec names no tokenizer", name_),
+                "name one with --tokenizer FILE");
+  }
+  TERA_TRY_VOID(infer::check_vocabulary(spec_.model, *tokenizer_));
+  return &*tokenizer_;
 }
 
 }  // namespace tera::app

@@ -96,6 +96,7 @@ void add_train_command(CLI::App& root, Cli& cli);
 void add_ckpt_command(CLI::App& root, Cli& cli);
 void add_upcycle_command(CLI::App& group, Cli& cli);  // upcycle_command.cpp, among those of ckpt
 void add_generate_command(CLI::App& root, Cli& cli);
+void add_eval_command(CLI::App& root, Cli& cli);
 void add_convert_command(CLI::App& root, Cli& cli);
 void add_bench_command(CLI::App& root, Cli& cli);
 void add_doctor_command(CLI::App& root, Cli& cli);

@@ -11,6 +11,7 @@
 #include "app/teragpt/demo_data.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
+#include "core/infer/generate.h"
 #include "core/plan/estimate.h"
 #include "core/run/run_directory.h"
 #include "core/spec/validate.h"
@@ -127,20 +128,22 @@ void print_report(const run::RunDirectory& dir,
   fmt::print("run\n  {}\n", dir.path().string());
 }
 
-Result<infer::Generated> sample(Cli& cli, const run::RunDirectory& dir, const std::string& prompt) {
+Result<infer::Generated> sample(Cli& cli, const run::RunDirectory& dir, const std::string& text) {
   TERA_TRY(const std::unique_ptr<CheckpointModel> model,
-           CheckpointModel::load(dir.path().string(), {}));
-  if (!cli.json) fmt::print("sample\n  {}", prompt);
-  infer::SamplingOptions options;
-  options.max_tokens = 60;
-  TERA_TRY(infer::Generated text, infer::generate(model->model(), model->tokenizer(), prompt,
-                                                  options, [&](std::string_view piece) {
-                                                    if (!cli.json) fmt::print("{}", piece);
-                                                    std::fflush(stdout);
-                                                    return stop_requests().load() == 0;
-                                                  }));
+           CheckpointModel::load({.checkpoint = dir.path().string()}));
+  TERA_TRY(const data::Tokenizer* const tokenizer, model->require_tokenizer());
+  TERA_TRY(const infer::Prompt prompt, infer::make_prompt(*tokenizer, text, 0));
+  if (!cli.json) fmt::print("sample\n  {}", text);
+  TERA_TRY(infer::Generation made,
+           infer::generate(model->model(), tokenizer, {&prompt, 1}, {.max_tokens = 60},
+                           {.on_piece =
+                                [&](int, std::string_view piece) {
+                                  if (!cli.json) fmt::print("{}", piece);
+                                  std::fflush(stdout);
+                                },
+                            .keep_going = [] { return stop_requests() == 0; }}));
   if (!cli.json) fmt::print("\n");
-  return text;
+  return std::move(made.texts.front());
 }
 
 Result<train::TrainEnd> train_demo(Cli& cli,

@@ -68,6 +68,42 @@ void HashChain::advance(std::string_view step_bytes) {
   value_ = xxh3_128(canonical_bytes(value_) + canonical_bytes(xxh3_128(step_bytes)));
 }
 
+Result<void> read_window(const IndexedDataset& files,
+                         std::int64_t first,
+                         const WindowOptions& options,
+                         Sample& sample) {
+  const auto length = static_cast<std::size_t>(options.seq_length);
+  sample.tokens.resize(length + 1);
+  TERA_TRY_VOID(files.read_tokens(first, sample.tokens));
+  const auto largest = std::max_element(sample.tokens.begin(), sample.tokens.end());
+  if (*largest >= options.model_vocab) {
+    return fail(ErrorCode::corrupt,
+                fmt::format("{}.bin: token {} has id {}, expected below model.vocab_size = {}",
+                            files.prefix().string(), first + (largest - sample.tokens.begin()),
+                            *largest, options.model_vocab),
+                "the token files belong to another tokenizer");
+  }
+  sample.first_key.assign(length, 0);
+  sample.targets.assign(sample.tokens.begin() + 1, sample.tokens.end());
+  sample.num_targets = options.seq_length;
+  if (options.cross_document_attention) return {};
+  const std::int64_t end = first + options.seq_length + 1;
+  std::int64_t d = files.document_of_token(first) + 1;
+  std::int64_t previous = first;
+  for (; d < files.num_documents(); ++d) {
+    const std::int64_t start = files.document_start(d);
+    if (start >= end) break;
+    if (start == previous) continue;  // an empty document
+    const auto at = static_cast<std::size_t>(start - first);
+    sample.targets[at - 1] = -1;
+    --sample.num_targets;
+    std::fill(sample.first_key.begin() + static_cast<std::ptrdiff_t>(std::min(at, length)),
+              sample.first_key.end(), static_cast<std::int32_t>(at));
+    previous = start;
+  }
+  return {};
+}
+
 Result<DataPlan::Opened> DataPlan::open_dataset(const spec::DatasetConfig& config, int seq_length) {
   const std::filesystem::path prefix(config.path);
   const std::filesystem::path manifest_file = with_suffix(prefix, ".tgd.json");
@@ -164,37 +200,11 @@ Result<DataPlan> DataPlan::open(const spec::RunSpec& spec) {
 Result<void> DataPlan::read_window(const Opened& dataset,
                                    std::int64_t first_token,
                                    Sample& sample) const {
-  const auto length = static_cast<std::size_t>(seq_length_);
-  sample.tokens.resize(length + 1);
-  TERA_TRY_VOID(dataset.files.read_tokens(first_token, sample.tokens));
-  const auto largest = std::max_element(sample.tokens.begin(), sample.tokens.end());
-  if (*largest >= model_vocab_) {
-    return fail(
-        ErrorCode::corrupt,
-        fmt::format("{}.bin: token {} has id {}, expected below model.vocab_size = {}",
-                    dataset.files.prefix().string(),
-                    first_token + (largest - sample.tokens.begin()), *largest, model_vocab_),
-        "the token files belong to another tokenizer");
-  }
-  sample.first_key.assign(length, 0);
-  sample.targets.assign(sample.tokens.begin() + 1, sample.tokens.end());
-  sample.num_targets = seq_length_;
-  if (cross_document_attention_) return {};
-  const std::int64_t end = first_token + seq_length_ + 1;
-  std::int64_t d = dataset.files.document_of_token(first_token) + 1;
-  std::int64_t previous = first_token;
-  for (; d < dataset.files.num_documents(); ++d) {
-    const std::int64_t start = dataset.files.document_start(d);
-    if (start >= end) break;
-    if (start == previous) continue;  // an empty document
-    const auto at = static_cast<std::size_t>(start - first_token);
-    sample.targets[at - 1] = -1;
-    --sample.num_targets;
-    std::fill(sample.first_key.begin() + static_cast<std::ptrdiff_t>(std::min(at, length)),
-              sample.first_key.end(), static_cast<std::int32_t>(at));
-    previous = start;
-  }
-  return {};
+  return data::read_window(dataset.files, first_token,
+                           {.seq_length = seq_length_,
+                            .model_vocab = model_vocab_,
+                            .cross_document_attention = cross_document_attention_},
+                           sample);
 }
 
 Result<void> DataPlan::read_sample(std::int64_t g, BlockTable& table, Sample& sample) const {

@@ -23,6 +23,18 @@ struct Sample {
   std::int64_t num_targets = 0;         // targets >= 0
 };
 
+// Tokens from `first` on as one sequence. Targets and first keys keep documents apart unless they
+// may see each other. Error (corrupt): an id of model_vocab or more; those of the files.
+struct WindowOptions {
+  int seq_length = 0;
+  std::int32_t model_vocab = 0;
+  bool cross_document_attention = false;
+};
+Result<void> read_window(const IndexedDataset& files,
+                         std::int64_t first,
+                         const WindowOptions& options,
+                         Sample& sample);
+
 // h_s = XXH3-128(h_{s-1} | d_s), d_s = XXH3-128 of the step's tokens (L + 1 per sample, in g order,
 // little-endian i32). Before step 0 it is 16 zero bytes.
 class HashChain {

@@ -40,7 +40,7 @@ Result<std::vector<float>> probe_logits(const spec::ModelConfig& config,
   for (int i = 0; i < kNumProbes; ++i) {
     const std::vector<std::int32_t> tokens = prompt(i, config);
     nn::KvCache cache = model.make_cache(static_cast<int>(tokens.size()));
-    const Tensor rows = model.decode(tokens, cache, false);
+    const Tensor rows = model.decode(tokens, cache);
     logits.insert(logits.end(), rows.data<const float>(),
                   rows.data<const float>() + rows.num_elements());
     if (!go_on(i + 1)) {

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
+#include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
-#include "core/infer/sampler.h"
+#include "core/base/check.h"
+#include "core/infer/text_stream.h"
 
 namespace tera::infer {
 namespace {
@@ -16,122 +20,354 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Passes on bytes in whole UTF-8 characters: a token may end inside one.
-class PieceWriter {
- public:
-  explicit PieceWriter(const std::function<bool(std::string_view)>& on_piece)
-      : on_piece_(on_piece) {}
-
-  bool write(std::string_view bytes) {
-    pending_ += bytes;
-    return pass_on(pending_.size() - unfinished(pending_));
+Result<void> check_options(const spec::ModelConfig& config, const GenerateOptions& options) {
+  TERA_TRY_VOID(check_sampling(options.sampling));
+  if (options.max_tokens < 1 || options.num_alternatives < 0) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("generation with max_tokens {} and {} alternatives", options.max_tokens,
+                            options.num_alternatives),
+                "max_tokens is 1 or more, alternatives 0 or more");
   }
-  // The rest, whole or not.
-  void flush() { pass_on(pending_.size()); }
+  if (std::find(options.stops.begin(), options.stops.end(), "") != options.stops.end()) {
+    return fail(ErrorCode::invalid_input, "a stop string is empty: it would end every text at once",
+                "leave it away, or give the text to stop before");
+  }
+  if (options.with_experts && config.num_experts == 0) {
+    return fail(ErrorCode::invalid_input, "the model is dense: it has no experts to report",
+                "leave --experts away");
+  }
+  return {};
+}
 
- private:
-  bool pass_on(std::size_t count) {
-    if (count == 0) return true;
-    const std::string piece = pending_.substr(0, count);
-    pending_.erase(0, count);
-    return !on_piece_ || on_piece_(piece);
+Result<void> check_prompt(const Prompt& prompt,
+                          const std::string& which,
+                          std::int32_t vocabulary,
+                          int context,
+                          int max_tokens) {
+  if (prompt.tokens.empty()) {
+    return fail(ErrorCode::invalid_input, fmt::format("{} is empty", which), "give a prompt");
+  }
+  for (std::size_t i = 0; i < prompt.tokens.size(); ++i) {
+    const std::int32_t token = prompt.tokens[i];
+    if (token >= 0 && token < vocabulary) continue;
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("{}: token {} is {}, expected 0 to {}", which, i + 1, token, vocabulary - 1),
+        "the ids belong to another tokenizer");
+  }
+  if (std::ssize(prompt.tokens) + max_tokens > context) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{} has {} tokens: with {} new ones they exceed the context of {}",
+                            which, prompt.tokens.size(), max_tokens, context),
+                std::ssize(prompt.tokens) < context ? "shorten the prompt or lower --max-tokens"
+                                                    : "shorten the prompt");
+  }
+  return {};
+}
+
+std::int32_t vocabulary_of(const nn::Model& model, const data::Tokenizer* tokenizer) {
+  return tokenizer != nullptr ? tokenizer->vocab_size() : model.config().vocab_size;
+}
+
+// One text in the making.
+struct Sequence {
+  Sequence(const Prompt& of, const GenerateOptions& options, Generated& result)
+      : prompt(&of), made(&result), stream(options.stops) {
+    made->prompt_tokens = static_cast<int>(of.tokens.size());
+    history.add_prompt(of.tokens);
   }
 
-  // Bytes at the end that begin a character and lack its rest.
-  static std::size_t unfinished(std::string_view text) {
-    for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
-      const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-      if ((byte & 0xC0U) == 0x80U) continue;  // inside a character: look further back
-      const std::size_t length = byte >= 0xF0U ? 4 : byte >= 0xE0U ? 3 : byte >= 0xC0U ? 2 : 1;
-      return length > back ? back : 0;
-    }
-    return 0;
-  }
-
-  const std::function<bool(std::string_view)>& on_piece_;
-  std::string pending_;
+  const Prompt* prompt;
+  Generated* made;
+  TextStream stream;
+  TokenHistory history;
+  std::vector<float> penalised;  // [vocabulary]
+  bool done = false;
 };
 
-Result<std::vector<std::int32_t>> encode_prompt(const spec::ModelConfig& model,
-                                                const data::Tokenizer& tokenizer,
-                                                std::string_view prompt,
-                                                const SamplingOptions& options) {
-  if (tokenizer.vocab_size() > model.vocab_size) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("the tokenizer has {} tokens, the model {}", tokenizer.vocab_size(),
-                            model.vocab_size),
-                "use the tokenizer the model was trained with");
+class BatchGenerator {
+ public:
+  BatchGenerator(nn::Model& model,
+                 const data::Tokenizer* tokenizer,
+                 std::span<const Prompt> prompts,
+                 const GenerateOptions& options,
+                 const GenerateEvents& events)
+      : model_(model),
+        tokenizer_(tokenizer),
+        vocabulary_(vocabulary_of(model, tokenizer)),
+        options_(options),
+        events_(events),
+        penalties_(options.sampling.repetition_penalty != 1 ||
+                   options.sampling.presence_penalty != 0 ||
+                   options.sampling.frequency_penalty != 0),
+        cache_(make_cache(model, prompts, options.max_tokens)) {
+    generation_.texts.resize(prompts.size());
+    for (std::size_t i = 0; i < prompts.size(); ++i)
+      sequences_.emplace_back(prompts[i], options, generation_.texts[i]);
+    rows_.resize(prompts.size());
+    std::iota(rows_.begin(), rows_.end(), 0);
   }
-  if (model.num_experts > 0 && model.router_choice == spec::RouterChoice::expert) {
-    return fail(ErrorCode::invalid_input,
-                "the model's experts choose their tokens, later ones too, so it cannot generate",
-                "generate with a model whose router_choice is token");
+
+  Result<Generation> run() {
+    Clock::time_point start = Clock::now();
+    for (std::size_t s = 0; s < sequences_.size() && keep_going(); ++s)
+      TERA_TRY_VOID(prefill(static_cast<int>(s)));
+    generation_.prefill_s = seconds_since(start);
+    start = Clock::now();
+    drop_finished();
+    while (!rows_.empty() && keep_going()) {
+      TERA_TRY_VOID(step());
+      drop_finished();
+    }
+    for (const int s : rows_)
+      end(s, Finish::interrupted);
+    generation_.decode_s = seconds_since(start);
+    return std::move(generation_);
   }
-  if (options.max_tokens < 1 || !(options.temperature >= 0) || options.top_k < 0 ||
-      !(options.top_p > 0)) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("sampling with max_tokens {}, temperature {}, top_k {}, top_p {}",
-                            options.max_tokens, options.temperature, options.top_k, options.top_p),
-                "max_tokens is 1 or more, temperature and top_k 0 or more, top_p above 0");
+
+ private:
+  // The longest prompt begins at slot 0. The last token drawn is never fed back.
+  static nn::KvCache make_cache(const nn::Model& model,
+                                std::span<const Prompt> prompts,
+                                int max_tokens) {
+    std::size_t longest = 0;
+    for (const Prompt& prompt : prompts)
+      longest = std::max(longest, prompt.tokens.size());
+    std::vector<int> begins;
+    for (const Prompt& prompt : prompts)
+      begins.push_back(static_cast<int>(longest - prompt.tokens.size()));
+    return model.make_cache(static_cast<int>(longest) + max_tokens - 1, begins);
   }
-  std::vector<std::int32_t> tokens = tokenizer.encode(prompt);
-  if (tokens.empty() && tokenizer.eod_id() >= 0) tokens.push_back(tokenizer.eod_id());
-  if (tokens.empty()) {
+
+  bool keep_going() {
+    if (events_.keep_going && !events_.keep_going()) interrupted_ = true;
+    return !interrupted_;
+  }
+
+  Result<void> prefill(int s) {
+    const std::vector<std::int32_t>& tokens = sequences_[index(s)].prompt->tokens;
+    const Tensor logits = decode(tokens, {s, 1});  // [1, V]
+    if (options_.with_experts) record_experts(s, 0, std::ssize(tokens));
+    return take(logits, {&s, 1});
+  }
+
+  // One token more for every row.
+  Result<void> step() {
+    std::vector<std::int32_t> tokens;
+    for (const int s : rows_)
+      tokens.push_back(sequences_[index(s)].made->tokens.back().token);
+    const Tensor logits = decode(tokens, {0, static_cast<int>(rows_.size())});  // [rows, V]
+    if (options_.with_experts) {
+      for (std::size_t row = 0; row < rows_.size(); ++row)
+        record_experts(rows_[row], static_cast<std::int64_t>(row), 1);
+    }
+    return take(logits, rows_);
+  }
+
+  // Rows beyond the tokenizer's are padding of the vocabulary: never drawn, no share of the
+  // probability.
+  Tensor decode(std::span<const std::int32_t> tokens, nn::KvCache::Range range) {
+    Tensor logits = model_.decode(tokens, cache_,
+                                  {.sequences = range,
+                                   .last_only = true,
+                                   .choices = options_.with_experts ? &choices_ : nullptr});
+    const std::int64_t vocabulary = logits.dim(1);
+    for (std::int64_t row = 0; row < logits.dim(0); ++row) {
+      auto* begin = logits.data<float>() + row * vocabulary;
+      std::fill(begin + vocabulary_, begin + vocabulary, -std::numeric_limits<float>::infinity());
+    }
+    return logits;
+  }
+
+  // Draws the next token of each sequence from its row of the logits.
+  Result<void> take(const Tensor& logits, std::span<const int> sequences) {
+    Backend& backend = logits.backend();
+    const auto count = static_cast<std::int64_t>(sequences.size());
+    const Tensor chosen = Tensor::empty(backend, {count}, DType::i32, MemoryKind::workspace);
+    std::vector<std::optional<Error>> errors(sequences.size());
+    backend.context().executor->parallel_for(count, [&](std::int64_t row, int /*worker*/) {
+      Result<std::int32_t> token =
+          draw(sequences_[index(sequences[index(row)])], row_of(logits, row));
+      if (!token) errors[index(row)] = token.error();
+      chosen.data<std::int32_t>()[row] = token.value_or(0);
+    });
+    for (std::size_t row = 0; row < errors.size(); ++row) {
+      if (errors[row]) return tl::unexpected<Error>(*errors[row]);
+    }
+    const Tensor losses = Tensor::empty(backend, {count}, DType::f32, MemoryKind::workspace);
+    backend.ops().cross_entropy(backend.context(), logits, chosen, 0.0, losses);
+    for (std::int64_t row = 0; row < count; ++row) {
+      accept(sequences[index(row)],
+             {chosen.data<std::int32_t>()[row], -double{losses.data<float>()[row]}},
+             row_of(logits, row));
+    }
+    return {};
+  }
+
+  std::span<const float> row_of(const Tensor& logits, std::int64_t row) const {
+    return {logits.data<const float>() + row * logits.dim(1), index(vocabulary_)};
+  }
+
+  Result<std::int32_t> draw(Sequence& sequence, std::span<const float> logits) const {
+    const std::int64_t position = sequence.made->prompt_tokens + std::ssize(sequence.made->tokens);
+    if (penalties_) {
+      sequence.penalised.assign(logits.begin(), logits.end());
+      sequence.history.penalise(sequence.penalised, options_.sampling);
+      logits = sequence.penalised;
+    }
+    return sample(logits, options_.sampling, sequence.prompt->seed, position);
+  }
+
+  void accept(int s, TokenLogprob next, std::span<const float> logits) {
+    Sequence& sequence = sequences_[index(s)];
+    Generated& made = *sequence.made;
+    if (tokenizer_ != nullptr && next.token == tokenizer_->eod_id())
+      return end(s, Finish::end_of_document);
+    made.tokens.push_back(next);
+    if (options_.num_alternatives > 0) made.alternatives.push_back(most_likely(logits, next));
+    sequence.history.add(next.token);
+    if (tokenizer_ != nullptr) pass_on(s, sequence.stream.add(tokenizer_->token_bytes(next.token)));
+    if (sequence.stream.stopped()) return end(s, Finish::stop);
+    if (std::ssize(made.tokens) == options_.max_tokens) end(s, Finish::max_tokens);
+  }
+
+  std::vector<TokenLogprob> most_likely(std::span<const float> logits, TokenLogprob chosen) const {
+    std::vector<std::int32_t> ids(logits.size());
+    std::iota(ids.begin(), ids.end(), 0);
+    const std::size_t count = std::min(ids.size(), index(options_.num_alternatives));
+    const auto more_likely = [&](std::int32_t a, std::int32_t b) {
+      const float x = logits[index(a)];
+      const float y = logits[index(b)];
+      return x != y ? x > y : a < b;
+    };
+    std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(),
+                      more_likely);
+    std::vector<TokenLogprob> best;
+    for (std::size_t i = 0; i < count; ++i) {
+      const double above = double{logits[index(ids[i])]} - double{logits[index(chosen.token)]};
+      best.push_back({ids[i], chosen.logprob + above});
+    }
+    return best;
+  }
+
+  void record_experts(int s, std::int64_t first, std::int64_t count) {
+    const std::int64_t top_k = model_.config().router_top_k;
+    for (std::int64_t t = first; t < first + count; ++t) {
+      std::vector<nn::ExpertChoices> token;
+      for (const nn::ExpertChoices& layer : choices_) {
+        nn::ExpertChoices& of_layer = token.emplace_back();
+        if (layer.experts.empty()) continue;
+        const auto begin = t * top_k;
+        of_layer.experts.assign(layer.experts.begin() + begin,
+                                layer.experts.begin() + begin + top_k);
+        of_layer.gates.assign(layer.gates.begin() + begin, layer.gates.begin() + begin + top_k);
+      }
+      sequences_[index(s)].made->experts.push_back(std::move(token));
+    }
+  }
+
+  void pass_on(int s, const std::string& piece) {
+    if (piece.empty()) return;
+    sequences_[index(s)].made->text += piece;
+    if (events_.on_piece) events_.on_piece(s, piece);
+  }
+
+  void end(int s, Finish why) {
+    Sequence& sequence = sequences_[index(s)];
+    pass_on(s, sequence.stream.finish());
+    sequence.made->finish = why;
+    sequence.done = true;
+  }
+
+  // The last row takes the place of one that is done.
+  void drop_finished() {
+    for (std::size_t row = 0; row < rows_.size();) {
+      if (!sequences_[index(rows_[row])].done) {
+        ++row;
+        continue;
+      }
+      const std::size_t last = rows_.size() - 1;
+      if (row != last) {
+        cache_.copy(static_cast<int>(last), static_cast<int>(row));
+        rows_[row] = rows_[last];
+      }
+      rows_.pop_back();
+    }
+  }
+
+  template <class Integer>
+  static std::size_t index(Integer i) {
+    return static_cast<std::size_t>(i);
+  }
+
+  nn::Model& model_;
+  const data::Tokenizer* tokenizer_;
+  std::int32_t vocabulary_;  // ids that may be drawn
+  const GenerateOptions& options_;
+  const GenerateEvents& events_;
+  bool penalties_;
+  bool interrupted_ = false;
+  nn::KvCache cache_;
+  std::vector<Sequence> sequences_;
+  std::vector<int> rows_;                   // of the cache: sequences that go on
+  std::vector<nn::ExpertChoices> choices_;  // of the last forward, by layer
+  Generation generation_;
+};
+
+}  // namespace
+
+Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
+                           std::string_view text,
+                           std::uint64_t seed) {
+  Prompt prompt{.tokens = tokenizer.encode(text), .seed = seed};
+  if (prompt.tokens.empty() && tokenizer.eod_id() >= 0) prompt.tokens.push_back(tokenizer.eod_id());
+  if (prompt.tokens.empty()) {
     return fail(ErrorCode::invalid_input,
                 "the prompt is empty, and the tokenizer has no <|endoftext|> to start from",
                 "give a prompt");
   }
-  const std::int64_t wanted = std::ssize(tokens) + options.max_tokens;
-  if (wanted > model.max_position_embeddings) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{} tokens of prompt and {} new ones exceed the context of {} tokens",
-                            tokens.size(), options.max_tokens, model.max_position_embeddings),
-                "shorten the prompt or lower --max-tokens");
-  }
-  return tokens;
+  return prompt;
 }
 
-}  // namespace
+Result<void> check_can_decode(const spec::ModelConfig& model) {
+  if (model.num_experts == 0 || model.router_choice == spec::RouterChoice::token) return {};
+  return fail(ErrorCode::invalid_input,
+              "the model's experts choose their tokens, later ones too, so it cannot generate",
+              "generate with a model whose router_choice is token");
+}
 
-Result<Generated> generate(nn::Model& model,
-                           const data::Tokenizer& tokenizer,
-                           std::string_view prompt,
-                           const SamplingOptions& options,
-                           const std::function<bool(std::string_view piece)>& on_piece) {
-  TERA_TRY(const std::vector<std::int32_t> prompt_tokens,
-           encode_prompt(model.config(), tokenizer, prompt, options));
-  Generated generated;
-  generated.prompt_tokens = static_cast<int>(prompt_tokens.size());
-  // The last token drawn is never fed back.
-  nn::KvCache cache = model.make_cache(generated.prompt_tokens + options.max_tokens - 1);
-  Clock::time_point start = Clock::now();
-  Tensor logits = model.decode(prompt_tokens, cache, true);  // [1, V]
-  generated.prefill_s = seconds_since(start);
+Result<void> check_vocabulary(const spec::ModelConfig& model, const data::Tokenizer& tokenizer) {
+  if (tokenizer.vocab_size() <= model.vocab_size) return {};
+  return fail(ErrorCode::invalid_input,
+              fmt::format("the tokenizer has {} tokens, the model {}", tokenizer.vocab_size(),
+                          model.vocab_size),
+              "use the tokenizer the model was trained with");
+}
 
-  start = Clock::now();
-  PieceWriter pieces(on_piece);
-  bool stopped = false;
-  for (;;) {
-    // Rows beyond the tokenizer's are padding of the vocabulary.
-    const std::span<const float> row(logits.data<const float>(),
-                                     static_cast<std::size_t>(tokenizer.vocab_size()));
-    const std::int64_t position = std::ssize(prompt_tokens) + std::ssize(generated.tokens);
-    TERA_TRY(const Sampled next, sample(row, options, position));
-    if (next.token == tokenizer.eod_id()) {
-      generated.ended = true;
-      break;
-    }
-    generated.tokens.push_back(next.token);
-    generated.logprobs.push_back(next.logprob);
-    const std::string_view bytes = tokenizer.token_bytes(next.token);
-    generated.text += bytes;
-    stopped = !pieces.write(bytes);
-    if (stopped || std::ssize(generated.tokens) == options.max_tokens) break;
-    logits = model.decode({&next.token, 1}, cache, true);
+Result<void> check_prompts(const nn::Model& model,
+                           const data::Tokenizer* tokenizer,
+                           std::span<const Prompt> prompts,
+                           const GenerateOptions& options) {
+  if (tokenizer != nullptr) TERA_TRY_VOID(check_vocabulary(model.config(), *tokenizer));
+  TERA_TRY_VOID(check_can_decode(model.config()));
+  TERA_TRY_VOID(check_options(model.config(), options));
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    const std::string which = prompts.size() == 1 ? "the prompt" : fmt::format("prompt {}", i + 1);
+    TERA_TRY_VOID(check_prompt(prompts[i], which, vocabulary_of(model, tokenizer), model.config().max_position_embeddings,
+                               options.max_tokens));
   }
-  if (!stopped) pieces.flush();
-  generated.decode_s = seconds_since(start);
-  return generated;
+  return {};
+}
+
+Result<Generation> generate(nn::Model& model,
+                            const data::Tokenizer* tokenizer,
+                            std::span<const Prompt> prompts,
+                            const GenerateOptions& options,
+                            const GenerateEvents& events) {
+  TERA_CHECK(!prompts.empty() && std::ssize(prompts) <= kMaxPrompts,
+             "generation of {} prompts at once, expected 1 to {}", prompts.size(), kMaxPrompts);
+  TERA_TRY_VOID(check_prompts(model, tokenizer, prompts, options));
+  return BatchGenerator(model, tokenizer, prompts, options, events).run();
 }
 
 }  // namespace tera::infer

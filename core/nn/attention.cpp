@@ -47,30 +47,40 @@ Tensor Attention::forward(const Tensor& x, Pass& pass) {
   return out_.forward(flat(out));
 }
 
+LayerCache Attention::make_cache(int sequences, int capacity) const {
+  const auto part = [&] {
+    return Tensor::empty(qkv_.weight().backend(), {sequences, capacity, value_heads_, head_dim_},
+                         qkv_.weight().dtype(), MemoryKind::workspace);
+  };
+  return {.keys = part(), .values = part()};
+}
+
 Tensor Attention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
   project(x, pass);
   Backend& backend = x.backend();
-  Stash& stash = pass.stash;
-  const Tensor& q = stash.get(prefix_ + ".q");
-  const std::int64_t end = cache.length + q.dim(0);
-  const auto append = [&](const Tensor& fresh,
-                          const Tensor& to) {  // [T, G, D] -> [1, capacity, ...]
-    backend.ops().copy(backend.context(),
-                       fresh.reshape({1, fresh.dim(0), fresh.dim(1), fresh.dim(2)}),
+  const Stash& stash = pass.stash;
+  const std::int64_t sequences = pass.batch.batch_size;
+  const std::int64_t fresh = pass.batch.seq_length;
+  const std::int64_t end = cache.length + fresh;
+  const auto as_batch = [&](const Tensor& heads) {  // [T, n, D] -> [B, S, n, D]
+    return heads.reshape({sequences, fresh, heads.dim(1), heads.dim(2)});
+  };
+  const auto append = [&](const char* name, const Tensor& to) {
+    backend.ops().copy(backend.context(), as_batch(stash.get(prefix_ + name)),
                        to.slice(1, cache.length, end));
   };
-  append(stash.get(prefix_ + ".k"), cache.keys);
-  append(stash.get(prefix_ + ".v"), cache.values);
+  append(".k", cache.keys);
+  append(".v", cache.values);
+  const Tensor& q = stash.get(prefix_ + ".q");  // [T, A, D]
   const Tensor out =
       Tensor::empty(backend, {q.dim(0), q.dim(1), q.dim(2)}, q.dtype(), MemoryKind::workspace);
-  const Tensor lse = Tensor::empty(backend, {1, q.dim(0), q.dim(1)},
+  const Tensor lse = Tensor::empty(backend, {sequences, fresh, q.dim(1)},
                                    kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
   kernels::AttentionOptions options = options_;
   options.query_offset = cache.length;
-  backend.ops().attention_forward(backend.context(), q.reshape({1, q.dim(0), q.dim(1), q.dim(2)}),
-                                  cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
-                                  first_keys(pass.batch, window_, cache.length), options,
-                                  out.reshape({1, q.dim(0), q.dim(1), q.dim(2)}), lse);
+  backend.ops().attention_forward(
+      backend.context(), as_batch(q), cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
+      first_keys(pass.batch, window_, cache.length), options, as_batch(out), lse);
   return out_.forward(flat(out));
 }
 

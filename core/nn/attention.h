@@ -26,6 +26,7 @@ class Attention final : public AttentionModule {
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
   void backward_weight(Pass& pass) override;
+  LayerCache make_cache(int sequences, int capacity) const override;
   Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) override;
 
  private:

@@ -1,22 +1,15 @@
 // What every attention is to its layer: a Module that can also go on from a cache.
 #pragma once
+#include "core/nn/kv_cache.h"
 #include "core/nn/module.h"
 
 namespace tera::nn {
 
-// What one layer keeps of the tokens seen so far, `length` of them: keys and values [1, capacity,
-// G, D]. Latent attention keeps keys [1, capacity, 1, rkv + dr], a normalised latent vector and the
-// rotated key that all heads share; its values are the latent part of the same memory.
-struct LayerCache {
-  Tensor keys;
-  Tensor values;
-  int length = 0;
-};
-
 class AttentionModule : public Module {
  public:
-  // Forward of one sequence that goes on where the cache ends; appends to it. The caller raises the
-  // cache's length after the last layer.
+  virtual LayerCache make_cache(int sequences, int capacity) const = 0;
+  // Forward of sequences that go on where the cache ends; appends to it. The batch's first_key
+  // counts slots of the cache. The caller raises the cache's length after the last layer.
   virtual Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) = 0;
 };
 

@@ -12,11 +12,6 @@ namespace {
 // DeepSeek-V3, inference/model.py, RMSNorm.
 constexpr double kLatentNormEps = 1e-6;
 
-// [T, n, D] as [1, T, n, D].
-Tensor one_sequence(const Tensor& heads) {
-  return heads.reshape({1, heads.dim(0), heads.dim(1), heads.dim(2)});
-}
-
 }  // namespace
 
 LatentProjection::LatentProjection(ParamStore& store, const std::string& prefix)
@@ -88,13 +83,22 @@ Tensor LatentAttention::forward(const Tensor& x, Pass& pass) {
   return attend(project_latent(x, pass), pass);
 }
 
+LayerCache LatentAttention::make_cache(int sequences, int capacity) const {
+  const Tensor latents = Tensor::empty(out_.weight().backend(),
+                                       {sequences, capacity, 1, kv_latent_.rank() + rope_dim_},
+                                       out_.weight().dtype(), MemoryKind::workspace);
+  return {.keys = latents, .values = latents.slice(3, 0, kv_latent_.rank())};
+}
+
 Tensor LatentAttention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
   project_queries(x, pass);
   const Tensor rope_key = project_latent(x, pass);
   const Tensor latent = pass.stash.get(prefix_ + ".kv_latent_norm_out");
-  const Tensor fresh = cache.keys.slice(1, cache.length, cache.length + x.dim(0));
+  const Batch& batch = pass.batch;
+  const Tensor fresh = cache.keys.slice(1, cache.length, cache.length + batch.seq_length);
   const auto append = [&](const Tensor& from, std::int64_t first, std::int64_t width) {
-    x.backend().ops().copy(x.backend().context(), from.reshape({1, from.dim(0), 1, width}),
+    x.backend().ops().copy(x.backend().context(),
+                           from.reshape({batch.batch_size, batch.seq_length, 1, width}),
                            fresh.slice(3, first, first + width));
   };
   append(latent, 0, kv_latent_.rank());
@@ -185,14 +189,15 @@ Tensor LatentAttention::attend_to_latents(Pass& pass, const LayerCache& cache) c
   }
   ops.copy(context, rope_part(q), queries.slice(2, rank, rank + rope_dim_));
   const Tensor mixed = workspace(rank);
-  const Tensor lse = Tensor::empty(backend, {1, tokens, heads_},
+  const Batch& batch = pass.batch;
+  const Tensor lse = Tensor::empty(backend, {batch.batch_size, batch.seq_length, heads_},
                                    kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
   kernels::AttentionOptions options = options_;
   options.query_offset = cache.length;
-  const std::int64_t end = cache.length + tokens;
-  ops.attention_forward(
-      context, one_sequence(queries), cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
-      first_keys(pass.batch, window_, cache.length), options, one_sequence(mixed), lse);
+  const std::int64_t end = cache.length + batch.seq_length;
+  ops.attention_forward(context, as_sequences(queries, batch), cache.keys.slice(1, 0, end),
+                        cache.values.slice(1, 0, end), first_keys(batch, window_, cache.length),
+                        options, as_sequences(mixed, batch), lse);
   const Tensor out = workspace(value_dim_);
   for (std::int64_t a = 0; a < heads_; ++a) {
     ops.matmul(context, head_rows(mixed, a, 0, rank), rows_of(a, nope_dim_, value_dim_),

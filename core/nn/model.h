@@ -6,17 +6,22 @@
 #include <span>
 #include <vector>
 
+#include "core/nn/kv_cache.h"
 #include "core/nn/module.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
 
-// What the layers keep of the tokens seen so far: see LayerCache.
-struct KvCache {
-  std::vector<Tensor> keys;    // [num_layers]
-  std::vector<Tensor> values;  // [num_layers]
-  int length = 0;
-  int capacity = 0;
+// What the router of one layer chose: none of them in a dense layer.
+struct ExpertChoices {
+  std::vector<std::int32_t> experts;  // [T, K]
+  std::vector<float> gates;           // [T, K], weights of their outputs
+};
+
+struct DecodeOptions {
+  KvCache::Range sequences = {};                  // that the tokens belong to, equally many to each
+  bool last_only = false;                         // logits of the last token of each sequence
+  std::vector<ExpertChoices>* choices = nullptr;  // filled with one per layer
 };
 
 class Model {
@@ -32,16 +37,21 @@ class Model {
   double forward(Pass& pass, bool with_backward);
   void backward(Pass& pass);  // all layers: input half, then weight half; the stash ends empty
 
-  KvCache make_cache(int capacity) const;
-  // Appends tokens to the cache; returns logits [num_new, V] f32 of the new positions (or of the
-  // last one only).
-  Tensor decode(std::span<const std::int32_t> tokens, KvCache& cache, bool last_only);
+  // For one sequence, or for several of which each has its own first slot (kv_cache.h).
+  KvCache make_cache(int capacity, const std::vector<int>& begins = {0}) const;
+  // Appends tokens, one sequence after the other, to the cache; returns logits [T, V] a of the new
+  // positions, or [sequences, V] of the last of each. The logits of a sequence do not depend on
+  // which others it is decoded with as long as a call has at most 32 tokens, or one sequence.
+  Tensor decode(std::span<const std::int32_t> tokens,
+                KvCache& cache,
+                const DecodeOptions& options = {});
 
   // Aux-loss-free balancing, once per optimizer step: b += rate * sign(mean - count), then centred.
   // counts [all layers][E] over the whole global batch.
   void update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts);
 
   const spec::ModelConfig& config() const { return config_; }
+  Backend& backend() const { return params_->backend(); }
 
  private:
   struct Parts;

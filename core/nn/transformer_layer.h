@@ -21,6 +21,9 @@ class TransformerLayer final : public Module {
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
   void backward_weight(Pass& pass) override;
+  LayerCache make_cache(int sequences, int capacity) const {
+    return attention_->make_cache(sequences, capacity);
+  }
   Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache);
 
   Router* router() { return moe_ == nullptr ? nullptr : &moe_->router(); }  // null: dense

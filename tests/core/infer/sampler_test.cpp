@@ -12,12 +12,13 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-Sampled drawn(const std::vector<float>& logits,
-              const SamplingOptions& options,
-              std::int64_t position) {
-  const Result<Sampled> result = sample(logits, options, position);
+std::int32_t drawn(const std::vector<float>& logits,
+                   const SamplingOptions& options,
+                   std::int64_t position,
+                   std::uint64_t seed = 0) {
+  const Result<std::int32_t> result = sample(logits, options, seed, position);
   EXPECT_TRUE(result.has_value());
-  return result.value_or(Sampled{.token = -1, .logprob = 0});
+  return result.value_or(-1);
 }
 
 // How often each token came in many draws.
@@ -26,28 +27,23 @@ std::map<std::int32_t, int> histogram(const std::vector<float>& logits,
                                       int draws) {
   std::map<std::int32_t, int> counts;
   for (int i = 0; i < draws; ++i)
-    ++counts[drawn(logits, options, i).token];
+    ++counts[drawn(logits, options, i)];
   return counts;
 }
 
 TEST(Sampler, TemperatureZeroTakesTheLargestAndTheLowestOfEquals) {
   const std::vector<float> logits = {0, 3, -1, 3, 2};
   for (int position = 0; position < 10; ++position)
-    EXPECT_EQ(drawn(logits, {.temperature = 0}, position).token, 1);
+    EXPECT_EQ(drawn(logits, {.temperature = 0}, position), 1);
 }
 
-TEST(Sampler, LogprobIsThatOfTheModelWhateverTheOptions) {
-  const std::vector<float> logits = {0, 3, -1, 3, 2};
-  double total = 0;
-  for (const float logit : logits)
-    total += std::exp(static_cast<double>(logit));
-  for (const SamplingOptions& options :
-       {SamplingOptions{.temperature = 0},
-        SamplingOptions{.temperature = 5, .top_k = 3, .top_p = 0.9}}) {
-    const Sampled s = drawn(logits, options, 1);
-    EXPECT_NEAR(s.logprob,
-                static_cast<double>(logits[static_cast<std::size_t>(s.token)]) - std::log(total),
-                1e-12);
+TEST(Sampler, FindsTheLargestWhereverItStands) {
+  for (const std::size_t place : {0U, 15U, 16U, 37U, 49U}) {
+    std::vector<float> logits(50, -1.0F);
+    logits[place] = 2;
+    EXPECT_EQ(drawn(logits, {.temperature = 0}, 0), static_cast<std::int32_t>(place));
+    logits[(place + 1) % 50] = kNan;
+    EXPECT_FALSE(sample(logits, {.temperature = 0}, 0, 0).has_value()) << place;
   }
 }
 
@@ -81,16 +77,63 @@ TEST(Sampler, TopPKeepsTheSmallestSetThatReachesIt) {
   EXPECT_EQ(tiny.begin()->first, 1);
 }
 
+TEST(Sampler, MinPKeepsWhatIsNearTheMostLikely) {
+  // Probabilities 0.5, 0.3, 0.2: shares of the largest 1, 0.6, 0.4.
+  const std::vector<float> logits = {std::log(0.2F), std::log(0.5F), std::log(0.3F)};
+  EXPECT_EQ(histogram(logits, {.temperature = 1, .min_p = 1}, 300).size(), 1U);
+  EXPECT_EQ(histogram(logits, {.temperature = 1, .min_p = 0.59}, 300).size(), 2U);
+  EXPECT_EQ(histogram(logits, {.temperature = 1, .min_p = 0.39}, 300).size(), 3U);
+  EXPECT_EQ(histogram(logits, {.temperature = 0.5, .min_p = 0.39}, 300).size(), 1U)
+      << "of what the temperature makes of them";
+}
+
+TEST(Sampler, PenaltiesLowerWhatWasThere) {
+  const std::vector<float> logits = {2, -2, 3, 1, 0};
+  TokenHistory history;
+  const std::vector<std::int32_t> prompt = {0, 1, 999};  // 999: beyond the row
+  history.add_prompt(prompt);
+  history.add(2);
+  history.add(2);
+  history.add(0);
+  std::vector<float> row = logits;
+  history.penalise(row, {.repetition_penalty = 2});
+  EXPECT_EQ(row, (std::vector<float>{1, -4, 1.5, 1, 0}));
+  row = logits;
+  history.penalise(row, {.presence_penalty = 0.5, .frequency_penalty = 0.25});
+  EXPECT_EQ(row, (std::vector<float>{1.25, -2, 2, 1, 0})) << "of the text alone, not the prompt";
+  row = logits;
+  history.penalise(row, {});
+  EXPECT_EQ(row, logits);
+}
+
+TEST(Sampler, OptionsOutOfRangeAreNamed) {
+  const std::pair<SamplingOptions, const char*> wrong[] = {
+      {{.temperature = -1}, "temperature"},
+      {{.temperature = std::nan("")}, "temperature"},
+      {{.top_k = -2}, "top_k"},
+      {{.top_p = 0}, "top_p"},
+      {{.top_p = 1.1}, "top_p"},
+      {{.min_p = -0.1}, "min_p"},
+      {{.repetition_penalty = 0}, "repetition_penalty"},
+      {{.presence_penalty = 101}, "presence_penalty"},
+      {{.frequency_penalty = -101}, "frequency_penalty"}};
+  for (const auto& [options, name] : wrong) {
+    const Result<void> checked = check_sampling(options);
+    ASSERT_FALSE(checked.has_value()) << name;
+    EXPECT_EQ(checked.error().code, ErrorCode::invalid_input);
+    EXPECT_NE(checked.error().message.find(name), std::string::npos) << checked.error().message;
+  }
+  EXPECT_TRUE(check_sampling({}).has_value());
+}
+
 TEST(Sampler, DependsOnSeedAndPositionAlone) {
   std::vector<float> logits(1000);
   std::set<std::int32_t> by_seed;
   std::set<std::int32_t> by_position;
   for (std::uint64_t i = 0; i < 50; ++i) {
-    by_seed.insert(drawn(logits, {.temperature = 1, .seed = i}, 3).token);
-    by_position.insert(
-        drawn(logits, {.temperature = 1, .seed = 3}, static_cast<std::int64_t>(i)).token);
-    EXPECT_EQ(drawn(logits, {.temperature = 1, .seed = i}, 3).token,
-              drawn(logits, {.temperature = 1, .seed = i}, 3).token);
+    by_seed.insert(drawn(logits, {.temperature = 1}, 3, i));
+    by_position.insert(drawn(logits, {.temperature = 1}, static_cast<std::int64_t>(i), 3));
+    EXPECT_EQ(drawn(logits, {.temperature = 1}, 3, i), drawn(logits, {.temperature = 1}, 3, i));
   }
   EXPECT_GT(by_seed.size(), 40U);
   EXPECT_GT(by_position.size(), 40U);
@@ -98,15 +141,17 @@ TEST(Sampler, DependsOnSeedAndPositionAlone) {
 
 TEST(Sampler, NeverDrawsTheImpossible) {
   const float minus_infinity = -std::numeric_limits<float>::infinity();
-  const auto counts = histogram({minus_infinity, 0, kNan, 0}, {.temperature = 2}, 300);
+  const auto counts = histogram({minus_infinity, 0, minus_infinity, 0}, {.temperature = 2}, 300);
   EXPECT_EQ(counts.size(), 2U);
   EXPECT_TRUE(counts.count(1) == 1 && counts.count(3) == 1);
 }
 
 TEST(Sampler, UnusableLogitsAreAnError) {
-  for (const std::vector<float>& logits :
-       {std::vector<float>{kNan, kNan}, {1, std::numeric_limits<float>::infinity()}, {}}) {
-    const Result<Sampled> result = sample(logits, {}, 7);
+  for (const std::vector<float>& logits : {std::vector<float>{kNan, kNan},
+                                           {1, kNan},
+                                           {1, std::numeric_limits<float>::infinity()},
+                                           {}}) {
+    const Result<std::int32_t> result = sample(logits, {}, 0, 7);
     ASSERT_FALSE(result.has_value());
     EXPECT_EQ(result.error().code, ErrorCode::corrupt);
   }

@@ -74,7 +74,7 @@ class TransformersExport : public testing::Test {
     for (int i = 0; i < kTokens; ++i)
       tokens.push_back((7 * i * i + 3) % model.config().vocab_size);
     nn::KvCache cache = model.make_cache(kTokens);
-    const Tensor logits = model.decode(tokens, cache, false);
+    const Tensor logits = model.decode(tokens, cache);
     const auto written = checkpoint::write_safetensors(
         posix_vfs(), path,
         {{.name = "logits", .dtype = "F32", .shape = {1, kTokens, model.config().vocab_size}},

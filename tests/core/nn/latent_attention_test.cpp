@@ -18,8 +18,9 @@ TEST(LatentCache, HoldsOneLatentVectorAndOneKeyPerToken) {
   const std::int64_t elements =
       std::int64_t{64} * (config.kv_lora_rank + config.qk_rope_head_dim) * config.num_layers;
   EXPECT_EQ(tiny.backend->counter(MemoryKind::workspace).live_bytes - before, 2 * elements);
-  EXPECT_EQ(cache.values[0].view().data, cache.keys[0].view().data);
-  EXPECT_EQ(cache.values[0].shape(), (std::vector<std::int64_t>{1, 64, 1, config.kv_lora_rank}));
+  const LayerCache layer = cache.layer(0, {});
+  EXPECT_EQ(layer.values.view().data, layer.keys.view().data);
+  EXPECT_EQ(layer.values.shape(), (std::vector<std::int64_t>{1, 64, 1, config.kv_lora_rank}));
 }
 
 // Tokens after cached ones are compared with latents, the first ones with keys of their own: the
@@ -30,11 +31,12 @@ TEST(LatentCache, AbsorbedScoresAreThoseOfKeysAndValues) {
     TinyModel tiny(config, DType::f32, CpuOps::fast);
     const std::vector<std::int32_t> tokens = {5, 1, 16, 3, 3, 0, 9, 12};
     KvCache at_once = tiny.model.make_cache(8);
-    const Tensor expected = tiny.model.decode(tokens, at_once, true);
+    const Tensor expected = tiny.model.decode(tokens, at_once, {.last_only = true});
     for (const std::size_t first : {1U, 3U, 7U}) {  // then 7 and 5 in tiles, 1 row by row
       KvCache cache = tiny.model.make_cache(8);
-      tiny.model.decode(std::span(tokens).first(first), cache, true);
-      const Tensor logits = tiny.model.decode(std::span(tokens).subspan(first), cache, true);
+      tiny.model.decode(std::span(tokens).first(first), cache, {.last_only = true});
+      const Tensor logits =
+          tiny.model.decode(std::span(tokens).subspan(first), cache, {.last_only = true});
       double largest = 0;
       for (std::int64_t i = 0; i < expected.num_elements(); ++i)
         largest = std::max(largest, std::abs(value_at(expected, i)));

@@ -33,7 +33,7 @@ spec::ModelConfig upcycled_config() {
 std::vector<double> logits_of(TinyModel& tiny) {
   const std::vector<std::int32_t> tokens = {3, 14, 0, 7, 16, 7, 2, 9};
   KvCache cache = tiny.model.make_cache(8);
-  const Tensor logits = tiny.model.decode(tokens, cache, false);
+  const Tensor logits = tiny.model.decode(tokens, cache);
   std::vector<double> values;
   for (std::int64_t i = 0; i < logits.num_elements(); ++i)
     values.push_back(value_at(logits, i));

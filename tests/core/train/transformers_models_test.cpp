@@ -185,7 +185,7 @@ TEST_P(TransformersModel, Logits) {
   ASSERT_EQ(logits_.size(), static_cast<std::size_t>(batch_size_) * per_sequence);
   for (std::size_t b = 0; b < static_cast<std::size_t>(batch_size_); ++b) {
     nn::KvCache cache = model_->make_cache(length_);
-    const Tensor logits = model_->decode(std::span(tokens_).subspan(b * row, row), cache, false);
+    const Tensor logits = model_->decode(std::span(tokens_).subspan(b * row, row), cache);
     const double off = distance({logits.data<float>(), per_sequence},
                                 std::span(logits_).subspan(b * per_sequence, per_sequence));
     EXPECT_LT(off, kLogitTolerance) << "sequence " << b;

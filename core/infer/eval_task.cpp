@@ -1,0 +1,405 @@
+#include "core/infer/eval_task.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <map>
+#include <numbers>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "core/base/json_read.h"
+#include "core/base/vfs.h"
+#include "core/data/line_reader.h"
+#include "core/data/unicode_class.h"
+#include "core/infer/python_random.h"
+#include "core/spec/yaml_decode.h"
+
+namespace tera::infer {
+namespace {
+
+constexpr std::uint32_t kFewShotSeed = 1234;
+
+// A line of a file of records.
+struct Line {
+  nlohmann::json record;
+  int number = 0;
+};
+
+template <class T>
+tl::unexpected<Error> at_line(const std::string& file, int line, const Result<T>& result) {
+  return fail(result.error().code, fmt::format("{}:{}: {}", file, line, result.error().message),
+              result.error().hint);
+}
+
+Result<std::vector<Line>> read_lines(const std::string& file) {
+  TERA_TRY(data::LineReader reader, data::LineReader::open(file));
+  std::vector<Line> lines;
+  for (std::string_view text;;) {
+    TERA_TRY(const bool more, reader.next(text));
+    if (!more) break;
+    const int number = static_cast<int>(reader.line_number());
+    if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    Result<nlohmann::json> record = tera::parse_json(text, {});
+    if (!record) return at_line(file, number, record);
+    lines.push_back({std::move(*record), number});
+  }
+  if (lines.empty())
+    return fail(ErrorCode::invalid_input, fmt::format("{} holds no record", file),
+                "it needs one JSON object a line");
+  return lines;
+}
+
+Result<std::vector<Question>> read_questions(const std::string& file, TaskFormat format) {
+  TERA_TRY(const std::vector<Line> lines, read_lines(file));
+  std::vector<Question> questions;
+  for (const Line& line : lines) {
+    Result<Question> question = parse_question(format, line.record);
+    if (!question) return at_line(file, line.number, question);
+    questions.push_back(std::move(*question));
+  }
+  return questions;
+}
+
+// The answered questions before each, and the description before them.
+class FewShot {
+ public:
+  static Result<FewShot> open(const TaskConfig& task, const std::vector<Question>& questions) {
+    FewShot shots(task, questions);
+    if (!task.few_shot_data.empty() && task.few_shot > 0) {
+      TERA_TRY(shots.examples_, read_questions(task.few_shot_data, task.format));
+    }
+    const std::vector<Question>& pool = shots.own() ? questions : shots.examples_;
+    for (std::size_t i = 0; i < pool.size(); ++i)
+      shots.by_group_[pool[i].group].push_back(i);
+    for (const Question& question : questions) {
+      const std::int64_t others =
+          std::ssize(shots.by_group_[question.group]) - (shots.own() ? 1 : 0);
+      if (others >= task.few_shot) continue;
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("{}: few_shot is {}, there are {} examples{}", task.name, task.few_shot,
+                      others, question.group.empty() ? "" : " of " + question.group),
+          "lower few_shot, or name a larger few_shot_data");
+    }
+    return shots;
+  }
+
+  // Call once for each question, in order.
+  std::string before(std::size_t number) {
+    const Question& question = (*questions_)[number];
+    std::string text = task_->description;
+    if (text.empty() && task_->format == TaskFormat::mmlu) text = mmlu_description(question.group);
+    const std::vector<Question>& pool = own() ? *questions_ : examples_;
+    for (const std::size_t i : choose(number, by_group_[question.group])) {
+      const Question& example = pool[i];
+      const auto gold = static_cast<std::size_t>(example.gold);
+      text += example.context(gold) + task_->delimiter + example.choices[gold] + "\n\n";
+    }
+    return text;
+  }
+
+ private:
+  FewShot(const TaskConfig& task, const std::vector<Question>& questions)
+      : task_(&task), questions_(&questions) {}
+
+  bool own() const { return task_->few_shot_data.empty(); }
+
+  std::vector<std::size_t> choose(std::size_t number, const std::vector<std::size_t>& places) {
+    const auto wanted = static_cast<std::size_t>(task_->few_shot);
+    std::vector<std::size_t> drawn = places;
+    if (wanted == 0) return {};
+    if (task_->few_shot_order == FewShotOrder::random) {
+      PythonRandom& random =
+          random_.try_emplace((*questions_)[number].group, kFewShotSeed).first->second;
+      drawn.clear();
+      for (const std::int64_t i :
+           random.sample(std::ssize(places), task_->few_shot + (own() ? 1 : 0)))
+        drawn.push_back(places[static_cast<std::size_t>(i)]);
+    }
+    if (own()) std::erase(drawn, number);  // a question is no example of itself
+    drawn.resize(std::min(drawn.size(), wanted));
+    return drawn;
+  }
+
+  const TaskConfig* task_;
+  const std::vector<Question>* questions_;
+  std::vector<Question> examples_;
+  std::map<std::string, std::vector<std::size_t>> by_group_;
+  std::map<std::string, PythonRandom> random_;
+};
+
+using Answer = std::vector<Likelihood>;  // of each choice
+
+std::size_t first_largest(const std::vector<double>& values) {
+  return static_cast<std::size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+}
+
+std::int64_t characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return (static_cast<unsigned char>(c) & 0xC0U) != 0x80U; });
+}
+
+// Values of one metric over questions.
+using Columns = std::map<std::string, std::vector<double>>;
+
+void add_answer(const Question& question, const Answer& answer, Columns& columns) {
+  if (question.choices.size() == 1) {  // how likely, and whether it would have been said
+    columns["acc"].push_back(answer[0].greedy ? 1 : 0);
+    columns["logprob"].push_back(answer[0].logprob);
+    return;
+  }
+  const auto right_by = [&](const auto& length) {
+    std::vector<double> values;
+    for (std::size_t c = 0; c < question.choices.size(); ++c)
+      values.push_back(answer[c].logprob / static_cast<double>(length(question.choices[c])));
+    return first_largest(values) == static_cast<std::size_t>(question.gold) ? 1.0 : 0.0;
+  };
+  columns["acc"].push_back(right_by([](const std::string&) { return 1; }));
+  columns["acc_norm"].push_back(right_by([](const std::string& text) { return characters(text); }));
+  columns["acc_bytes"].push_back(right_by([](const std::string& text) { return text.size(); }));
+}
+
+std::vector<Metric> metrics_of(const Columns& columns) {
+  std::vector<Metric> metrics;
+  for (const auto& [name, values] : columns) {
+    if (name == "logprob") {
+      metrics.push_back(perplexity(values));
+    } else {
+      metrics.push_back({name, mean(values), standard_error(values)});
+    }
+  }
+  return metrics;
+}
+
+Result<Answer> answer_question(LikelihoodScorer& scorer,
+                               const data::Tokenizer& tokenizer,
+                               const TaskConfig& task,
+                               const std::string& before,
+                               const Question& question) {
+  std::vector<std::vector<std::int32_t>> contexts;
+  std::vector<std::vector<std::int32_t>> continuations;
+  for (std::size_t c = 0; c < question.choices.size(); ++c) {
+    TERA_TRY(EncodedPair pair, encode_pair(tokenizer, before + question.context(c),
+                                           task.delimiter + question.choices[c]));
+    if (std::ssize(pair.continuation) > scorer.max_length()) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("a choice has {} tokens, the model reads {}",
+                              pair.continuation.size(), scorer.max_length()),
+                  "use a model with a longer context");
+    }
+    contexts.push_back(std::move(pair.context));
+    continuations.push_back(std::move(pair.continuation));
+  }
+  Answer answer;
+  for (std::size_t c = 0; c < contexts.size();) {  // runs of equal contexts
+    std::size_t end = c + 1;
+    while (end < contexts.size() && contexts[end] == contexts[c])
+      ++end;
+    for (const Likelihood& likelihood :
+         scorer.score(contexts[c], std::span(continuations).subspan(c, end - c)))
+      answer.push_back(likelihood);
+    c = end;
+  }
+  return answer;
+}
+
+Result<void> report(const TaskOptions& options,
+                    const TaskConfig& task,
+                    std::size_t done,
+                    std::size_t all) {
+  if (!options.on_progress ||
+      options.on_progress(static_cast<std::int64_t>(done), static_cast<std::int64_t>(all)))
+    return {};
+  return fail(ErrorCode::failed, fmt::format("task {} was stopped", task.name),
+              "nothing is reported of a part of it");
+}
+
+std::size_t limited(std::size_t count, const TaskOptions& options) {
+  return options.limit > 0 ? std::min(count, static_cast<std::size_t>(options.limit)) : count;
+}
+
+Result<TaskResult> run_questions(LikelihoodScorer& scorer,
+                                 const data::Tokenizer& tokenizer,
+                                 const TaskConfig& task,
+                                 const TaskOptions& options) {
+  TERA_TRY(const std::vector<Question> questions, read_questions(task.data, task.format));
+  TERA_TRY(FewShot shots, FewShot::open(task, questions));
+  const std::size_t count = limited(questions.size(), options);
+  Columns all;
+  std::map<std::string, Columns> groups;
+  for (std::size_t i = 0; i < count; ++i) {
+    TERA_TRY_VOID(report(options, task, i, count));
+    const Result<Answer> answer =
+        answer_question(scorer, tokenizer, task, shots.before(i), questions[i]);
+    if (!answer) {
+      return fail(answer.error().code,
+                  fmt::format("{}: question {}: {}", task.data, i + 1, answer.error().message),
+                  answer.error().hint);
+    }
+    add_answer(questions[i], *answer, all);
+    if (!questions[i].group.empty()) add_answer(questions[i], *answer, groups[questions[i].group]);
+  }
+  TaskResult result{.items = static_cast<std::int64_t>(count), .metrics = metrics_of(all)};
+  for (const auto& [name, columns] : groups) {
+    result.groups.push_back({name, std::ssize(columns.at("acc")), metrics_of(columns)});
+  }
+  return result;
+}
+
+// Pieces between runs of white space, empty ones at the ends included.
+std::int64_t words(std::string_view text) {
+  std::int64_t count = 1;
+  bool in_space = false;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const data::DecodedChar c =
+        byte < 128 ? data::DecodedChar{.char_class = data::kAsciiClasses[byte]}
+                   : data::decode_non_ascii(text.data() + i, text.data() + text.size());
+    const bool space = (c.char_class & (data::class_space | data::class_newline)) != 0;
+    count += space && !in_space ? 1 : 0;
+    in_space = space;
+    i += c.size;
+  }
+  return count;
+}
+
+Result<TaskResult> run_texts(LikelihoodScorer& scorer,
+                             const data::Tokenizer& tokenizer,
+                             const TaskConfig& task,
+                             const TaskOptions& options) {
+  TERA_TRY(const std::vector<Line> lines, read_lines(task.data));
+  if (tokenizer.eod_id() < 0) {
+    return fail(ErrorCode::invalid_input,
+                "the tokenizer has no <|endoftext|> that the texts could begin after",
+                "use a tokenizer that has it");
+  }
+  const std::size_t count = limited(lines.size(), options);
+  double logprob = 0;
+  std::int64_t num_tokens = 0;
+  std::int64_t num_words = 0;
+  std::int64_t num_bytes = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    TERA_TRY_VOID(report(options, task, i, count));
+    const nlohmann::json& record = lines[i].record;
+    if (!record.is_object() || !record.contains("text") || !record["text"].is_string() ||
+        record["text"].get_ref<const std::string&>().empty()) {
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("{}:{}: expected a \"text\" that is not empty", task.data, lines[i].number),
+          "the task's format is text");
+    }
+    const auto& text = record["text"].get_ref<const std::string&>();
+    const std::vector<std::int32_t> tokens = tokenizer.encode(text);
+    for (const EncodedPair& window :
+         rolling_windows(tokens, tokenizer.eod_id(), scorer.max_length()))
+      logprob += scorer.score(window.context, {&window.continuation, 1}).front().logprob;
+    num_tokens += std::ssize(tokens);
+    num_words += words(text);
+    num_bytes += std::ssize(text);
+  }
+  const double loss = -logprob / static_cast<double>(num_tokens);
+  const double per_byte = -logprob / static_cast<double>(num_bytes);
+  return TaskResult{
+      .items = static_cast<std::int64_t>(count),
+      .metrics = {{"loss", loss, {}},
+                  {"perplexity", std::exp(loss), {}},
+                  {"bits_per_byte", per_byte / std::numbers::ln2, {}},
+                  {"byte_perplexity", std::exp(per_byte), {}},
+                  {"word_perplexity", std::exp(-logprob / static_cast<double>(num_words)), {}}}};
+}
+
+}  // namespace
+
+Result<TaskConfig> load_task(const std::filesystem::path& file) {
+  const spec::YamlLimits limits;
+  TERA_TRY(const std::string text,
+           read_text(posix_vfs(), file, static_cast<std::uint64_t>(limits.max_bytes)));
+  spec::YamlTree tree = spec::parse_yaml_tree(text, limits);
+  spec::YamlDecoder decoder;
+  TaskConfig task;
+  if (tree.ok()) {
+    decoder.read_section(tree.root, {}, task);
+    decoder.require_fields(tree.root, {}, task, "add it");
+  }
+  const std::vector<Diagnostic>& problems = tree.ok() ? decoder.diagnostics : tree.diagnostics;
+  if (has_errors(problems)) {
+    const Diagnostic& first = problems.front();
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("{}:{}: {}{}{}", file.string(), first.line, first.field,
+                    first.field.empty() ? "" : ": ", first.message),
+        first.hint.empty() ? "a task file has name, format, data and few_shot" : first.hint);
+  }
+  if (task.name.empty()) task.name = file.stem().string();
+  for (std::string* path : {&task.data, &task.few_shot_data}) {
+    if (!path->empty()) *path = (file.parent_path() / *path).string();
+  }
+  return task;
+}
+
+Result<TaskResult> run_task(LikelihoodScorer& scorer,
+                            const data::Tokenizer& tokenizer,
+                            const TaskConfig& task,
+                            const TaskOptions& options) {
+  TERA_TRY(TaskResult result, task.format == TaskFormat::text
+                                  ? run_texts(scorer, tokenizer, task, options)
+                                  : run_questions(scorer, tokenizer, task, options));
+  result.name = task.name;
+  result.format = task.format;
+  result.few_shot = task.few_shot;
+  return result;
+}
+
+Result<EncodedPair> encode_pair(const data::Tokenizer& tokenizer,
+                                std::string context,
+                                std::string continuation) {
+  std::size_t end = context.size();
+  while (end > 0 && std::isspace(static_cast<unsigned char>(context[end - 1])) != 0)
+    --end;
+  continuation.insert(0, context.substr(end));
+  context.resize(end);
+  EncodedPair pair;
+  if (context.empty()) {
+    if (tokenizer.eod_id() < 0) {
+      return fail(ErrorCode::invalid_input,
+                  "the context is empty, and the tokenizer has no <|endoftext|> to start from",
+                  "use a tokenizer that has it");
+    }
+    pair = {{tokenizer.eod_id()}, tokenizer.encode(continuation)};
+  } else {
+    pair.context = tokenizer.encode(context);
+    const std::vector<std::int32_t> whole = tokenizer.encode(context + continuation);
+    const std::size_t own = std::min(pair.context.size(), whole.size());
+    pair.continuation.assign(whole.begin() + static_cast<std::ptrdiff_t>(own), whole.end());
+  }
+  if (!pair.continuation.empty()) return pair;
+  return fail(ErrorCode::invalid_input,
+              fmt::format("\"{}\" adds no token to what stands before it", continuation),
+              "give it more text");
+}
+
+std::vector<EncodedPair> rolling_windows(std::span<const std::int32_t> tokens,
+                                         std::int32_t start,
+                                         int max_length) {
+  std::vector<EncodedPair> windows;
+  const auto most = static_cast<std::size_t>(max_length);
+  for (std::size_t begin = 0; begin < tokens.size(); begin += most) {
+    const std::size_t end = std::min(tokens.size(), begin + most);
+    EncodedPair window;
+    window.continuation.assign(tokens.begin() + static_cast<std::ptrdiff_t>(begin),
+                               tokens.begin() + static_cast<std::ptrdiff_t>(end));
+    if (begin == 0) {
+      window.context = {start};
+    } else {
+      const std::size_t first = end - most - 1;  // the whole window and the token before it
+      window.context.assign(tokens.begin() + static_cast<std::ptrdiff_t>(first),
+                            tokens.begin() + static_cast<std::ptrdiff_t>(begin));
+    }
+    windows.push_back(std::move(window));
+  }
+  return windows;
+}
+
+}  // namespace tera::infer
