@@ -7,11 +7,11 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/bench_device.h"
+#include "app/teragpt/bench_generate.h"
 #include "app/teragpt/bench_ops.h"
 #include "app/teragpt/cli.h"
-#include "app/teragpt/peer_process.h"
 #include "app/teragpt/stoppable_backend.h"
-#include "core/base/resources.h"
+#include "app/teragpt/torch_peer.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
@@ -111,123 +111,38 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
   return spec;
 }
 
-// The first setting of the model that torch_train.py does not have; empty when it has all.
-std::string missing_in_peer(const spec::ModelConfig& m) {
-  const std::pair<const char*, bool> settings[] = {
-      {"attention", m.attention == spec::AttentionKind::latent},
-      {"attention_scale", m.attention_scale != 0},
-      {"attention_softcap", m.attention_softcap != 0},
-      {"sliding_window", m.sliding_window != 0},
-      {"rope_scaling", m.rope_scaling != spec::RopeScaling::none},
-      {"norm_placement", m.norm_placement != spec::NormPlacement::pre},
-      {"embedding_multiplier", m.embedding_multiplier != 1},
-      {"logit_multiplier", m.logit_multiplier != 1},
-      {"router_score", m.num_experts > 0 && m.router_score != spec::RouterScore::softmax},
-      {"num_shared_experts", m.num_shared_experts > 0},
-      {"num_mtp_layers", m.num_mtp_layers > 0}};
-  for (const auto& [name, used] : settings) {
-    if (used) return name;
-  }
-  return {};
-}
-
-ordered_json peer_settings(const spec::RunSpec& spec, int threads, std::string_view variant) {
-  const spec::ModelConfig& m = spec.model;
-  return {{"num_layers", m.num_layers},
-          {"hidden_size", m.hidden_size},
-          {"num_attention_heads", m.num_attention_heads},
-          {"num_key_value_heads", m.num_key_value_heads},
-          {"head_dim", m.head_dim},
-          {"vocab_size", m.vocab_size},
-          {"max_position_embeddings", m.max_position_embeddings},
-          {"position", enum_name(m.position)},
-          {"rope_theta", m.rope_theta},
-          {"norm", enum_name(m.norm)},
-          {"norm_eps", m.norm_eps},
-          {"activation", enum_name(m.activation)},
-          {"attention_bias", enum_name(m.attention_bias)},
-          {"ffn_bias", m.ffn_bias},
-          {"qk_norm", enum_name(m.qk_norm)},
-          {"rotary_dims", m.rotary_dims()},
-          {"parallel_residual", m.parallel_residual},
-          {"tie_embeddings", m.tie_embeddings},
-          {"ffn_hidden_size", m.ffn_hidden_size},
-          {"num_experts", m.num_experts},
-          {"router_top_k", m.router_top_k},
-          {"moe_ffn_hidden_size", m.moe_ffn_hidden_size},
-          {"num_dense_layers", m.num_dense_layers},
-          {"router_renormalize", m.router_renormalize},
-          {"aux_loss_coeff", m.aux_loss_coeff},
-          {"z_loss_coeff", m.z_loss_coeff},
-          {"seq_length", spec.training.seq_length},
-          {"batch_size", spec.training.global_batch_size},
-          {"precision", enum_name(spec.training.precision)},
-          {"num_threads", threads},
-          {"variant", variant}};
-}
-
 struct Peer {
-  PeerProcess process;
+  TorchPeer torch;
   Contestant result;
 };
 
-tl::unexpected<Error> unexpected_answer(const std::string& answer) {
-  return fail(ErrorCode::failed, "the PyTorch peer answered: " + answer.substr(0, 200),
-              "run it by hand to see why: resources/bench/torch_train.py");
+ordered_json train_settings(const spec::RunSpec& spec) {
+  ordered_json settings = torch_settings(spec.model);
+  settings["seq_length"] = spec.training.seq_length;
+  settings["batch_size"] = spec.training.global_batch_size;
+  settings["precision"] = enum_name(spec.training.precision);
+  return settings;
 }
 
 Result<Peer> start_peer(const BenchTrainArguments& args,
                         const spec::RunSpec& spec,
                         int threads,
                         const std::string& variant) {
-  const std::string missing = missing_in_peer(spec.model);
-  if (!missing.empty()) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("--vs torch: {} sets model.{}, which the PyTorch peer does not have",
-                            spec.name, missing),
-                "leave --vs away, or choose another --model");
-  }
-  TERA_TRY(const std::filesystem::path script, resource_path("bench/torch_train.py"));
-  std::vector<std::pair<std::string, std::string>> environment;
-  if (variant == "tuned") {
-    // Freed memory stays in the process instead of being faulted in again each step, in huge pages.
-    environment = {{"GLIBC_TUNABLES",
-                    "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold="
-                    "17179869184:glibc.malloc.hugetlb=1"},
-                   {"ATEN_CPU_CAPABILITY", "avx512"},
-                   {"OMP_NUM_THREADS", std::to_string(threads)}};
-  }
-  TERA_TRY(PeerProcess process, PeerProcess::start({args.python, "-W", "ignore", script.string(),
-                                                    peer_settings(spec, threads, variant).dump()},
-                                                   environment));
-  constexpr double kStartTimeout = 300;  // torch.compile runs a C++ compiler
-  const Result<std::string> hello = process.receive(kStartTimeout);
-  TERA_TRY_VOID(check_stop());
-  if (!hello) {
-    return fail(
-        ErrorCode::failed,
-        fmt::format("{} could not run the PyTorch peer: {}", args.python, hello.error().message),
-        fmt::format("check `{} -c 'import torch'`, or name another interpreter with --python",
-                    args.python));
-  }
-  const nlohmann::json greeting = nlohmann::json::parse(*hello, nullptr, false);
-  if (!greeting.is_object()) return unexpected_answer(*hello);
-  const std::string note = fmt::format("torch {}, {} threads{}", greeting.value("torch", "?"),
-                                       greeting.value("threads", 0),
-                                       greeting.value("compiled", false) ? ", compiled" : "");
-  return Peer{std::move(process), {.name = "torch " + variant, .steps_s = {}, .note = note}};
+  TERA_TRY_VOID(check_torch_has(spec.name, spec.model));
+  TERA_TRY(TorchPeer torch, TorchPeer::start({.script = "torch_train.py",
+                                              .python = args.python,
+                                              .settings = train_settings(spec),
+                                              .variant = variant,
+                                              .threads = threads,
+                                              .verb = "bench train"}));
+  const std::string note = torch.note();
+  return Peer{std::move(torch), {.name = "torch " + variant, .steps_s = {}, .note = note}};
 }
 
 Result<void> run_peer(Peer& peer, int steps, bool count) {
-  TERA_TRY_VOID(peer.process.send(fmt::format("run {}", steps)));
-  Result<std::string> received = peer.process.receive(600);
-  TERA_TRY_VOID(check_stop());
-  TERA_TRY(const std::string answer, std::move(received));
-  const nlohmann::json parsed = nlohmann::json::parse(answer, nullptr, false);
-  if (!parsed.is_object() || !parsed.contains("steps_s")) return unexpected_answer(answer);
-  for (const auto& s : parsed["steps_s"]) {
-    if (count) peer.result.steps_s.push_back(s.get<double>());
-  }
+  TERA_TRY(const std::vector<double> steps_s,
+           peer.torch.ask(fmt::format("run {}", steps), "steps_s"));
+  if (count) peer.result.steps_s.insert(peer.result.steps_s.end(), steps_s.begin(), steps_s.end());
   return {};
 }
 
@@ -365,14 +280,16 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
 }  // namespace
 
 void add_bench_command(CLI::App& root, Cli& cli) {
-  auto* bench = root.add_subcommand("bench", "Measure this machine: device, ops, train");
+  auto* bench = root.add_subcommand("bench", "Measure this machine: device, ops, train, generate");
   bench->require_subcommand(1);
   bench->footer(
       "Example:\n  teragpt bench device\n  teragpt bench ops --filter attention\n"
-      "  teragpt bench train --model tiny-moe --vs torch");
+      "  teragpt bench train --model tiny-moe --vs torch\n"
+      "  teragpt bench generate --model gpt2-124m --vs torch");
   add_device_bench(*bench, cli);
   add_ops_bench(*bench, cli);
   add_train_bench(*bench, cli);
+  add_generate_bench(*bench, cli);
 }
 
 }  // namespace tera::app

@@ -5,7 +5,9 @@
 // kRows x kCols sums that fit the registers; load(p, count), `count` positions from p on and zeros
 // behind them; add_product(sum, left, right); total(sum).
 
-template <class V, int kRows, int kCols>
+// kAhead: asks for the columns behind these on the way, which the processor would not guess at the
+// start of each: products of few rows wait for memory alone.
+template <class V, int kRows, int kCols, bool kAhead>
 void dot_products(const typename V::Left* a,
                   std::int64_t a_stride,
                   const typename V::Right* b,
@@ -27,6 +29,10 @@ void dot_products(const typename V::Left* a,
       left[i] = V::load(a + i * a_stride + p, count);
 #pragma GCC unroll 8
     for (int j = 0; j < kCols; ++j) {
+      if constexpr (kAhead) {
+        constexpr int kSecondLevel = 2;
+        __builtin_prefetch(b + (kCols + j) * b_stride + p, 0, kSecondLevel);
+      }
       const auto right = V::load(b + j * b_stride + p, count);
 #pragma GCC unroll 8
       for (int i = 0; i < kRows; ++i)
@@ -45,21 +51,24 @@ void dot_products(const typename V::Left* a,
   }
 }
 
-// At most kCols columns.
-template <class V, int kRows>
-void dot_columns(const typename V::Left* a,
-                 std::int64_t a_stride,
-                 const typename V::Right* b,
-                 std::int64_t b_stride,
-                 std::int64_t cols,
-                 std::int64_t k,
-                 float* c,
-                 std::int64_t c_stride) {
-  if (cols == V::kCols)
-    return dot_products<V, kRows, V::kCols>(a, a_stride, b, b_stride, k, c, c_stride);
-  for (std::int64_t j = 0; j < cols; ++j)
-    dot_products<V, kRows, 1>(a, a_stride, b + j * b_stride, b_stride, k, c + j, c_stride);
-}
+// A few columns of b: at most kCols.
+template <class V>
+struct DotColumns {
+  const typename V::Right* b;
+  std::int64_t b_stride;
+  std::int64_t cols;
+  std::int64_t k;
+  std::int64_t c_stride;
+
+  template <int kRows, bool kAhead>
+  void multiply(const typename V::Left* a, std::int64_t a_stride, float* c) const {
+    if (cols == V::kCols)
+      return dot_products<V, kRows, V::kCols, kAhead>(a, a_stride, b, b_stride, k, c, c_stride);
+    for (std::int64_t j = 0; j < cols; ++j) {
+      dot_products<V, kRows, 1, false>(a, a_stride, b + j * b_stride, b_stride, k, c + j, c_stride);
+    }
+  }
+};
 
 // A few columns at a time against all rows, while they are in the first-level cache.
 template <class V>
@@ -75,14 +84,19 @@ void dot_tile(const Operand& a,
   const auto* right = static_cast<const typename V::Right*>(b.data) + first_b * b.stride;
   for (std::int64_t j = 0; j < cols; j += V::kCols) {
     const std::int64_t n = std::min<std::int64_t>(V::kCols, cols - j);
+    const DotColumns<V> columns{right + j * b.stride, b.stride, n, k, cols};
+    float* to = c + j;
     std::int64_t i = 0;
-    for (; i + V::kRows <= rows; i += V::kRows) {
-      dot_columns<V, V::kRows>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
-                               c + i * cols + j, cols);
+    if (rows >= V::kRows) {
+      columns.template multiply<V::kRows, true>(left, a.stride, to);
+      i = V::kRows;
+    } else {
+      columns.template multiply<1, true>(left, a.stride, to);
+      i = 1;
     }
-    for (; i < rows; ++i) {
-      dot_columns<V, 1>(left + i * a.stride, a.stride, right + j * b.stride, b.stride, n, k,
-                        c + i * cols + j, cols);
-    }
+    for (; i + V::kRows <= rows; i += V::kRows)
+      columns.template multiply<V::kRows, false>(left + i * a.stride, a.stride, to + i * cols);
+    for (; i < rows; ++i)
+      columns.template multiply<1, false>(left + i * a.stride, a.stride, to + i * cols);
   }
 }

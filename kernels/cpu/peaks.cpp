@@ -45,6 +45,22 @@ void triad(const float* b, const float* c, float scale, std::int64_t n, float* a
   });
 }
 
+float sum(const float* x, std::int64_t n) {
+  constexpr std::int64_t kSums = 8;
+  VF sums[kSums];
+  for (VF& each : sums)
+    each = hn::Zero(F32());
+  for (std::int64_t i = 0; i + kSums * kWidth <= n; i += kSums * kWidth) {
+#pragma GCC unroll 8
+    for (std::int64_t s = 0; s < kSums; ++s)
+      sums[s] = hn::Add(sums[s], load(x + i + s * kWidth));
+  }
+  VF total = sums[0];
+  for (std::int64_t s = 1; s < kSums; ++s)
+    total = hn::Add(total, sums[s]);
+  return sum_lanes(total);
+}
+
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -54,6 +70,7 @@ namespace cpu {
 
 HWY_EXPORT(fma_loop);
 HWY_EXPORT(triad);
+HWY_EXPORT(sum);
 
 namespace {
 
@@ -109,6 +126,25 @@ double memory_rate(Executor& executor, double seconds) {
   });
 }
 
+double read_rate(Executor& executor, double seconds) {
+  constexpr std::int64_t kElements = 64 << 20;  // 256 MiB, shared out
+  const int workers = executor.num_workers();
+  auto* x = reinterpret_cast<float*>(executor.scratch(-1, 3, kElements * sizeof(float)));
+  std::fill(x, x + kElements, 1.0F);
+  const std::int64_t part = kElements / workers;
+  constexpr std::int64_t kPiece = 1 << 20;  // read at a time, so that every worker ends on time
+  std::vector<std::int64_t> place(static_cast<std::size_t>(workers));
+  volatile float sink = 0;
+  return best_rate(executor, seconds, [&](std::int64_t task) {
+    std::int64_t& at = place[static_cast<std::size_t>(task)];
+    if (at + kPiece > part) at = 0;
+    const float total = HWY_DYNAMIC_DISPATCH(sum)(x + task * part + at, kPiece);
+    if (total < 0) sink = total;  // never: but the sum must be made
+    at += kPiece;
+    return static_cast<double>(kPiece * sizeof(float));
+  });
+}
+
 }  // namespace
 }  // namespace cpu
 
@@ -119,6 +155,7 @@ Peaks measure_peaks(Executor& executor, double seconds) {
   peaks.bf16_flops_per_s =
       bf16 == nullptr ? peaks.f32_flops_per_s : cpu::flops_rate(executor, seconds, bf16);
   peaks.memory_bytes_per_s = cpu::memory_rate(executor, seconds);
+  peaks.read_bytes_per_s = cpu::read_rate(executor, seconds);
   return peaks;
 }
 

@@ -75,7 +75,7 @@ class Attention(nn.Module):
             self.register_buffer("cos", angle.cos())
             self.register_buffer("sin", angle.sin())
 
-    def forward(self, x):
+    def project(self, x, positions):
         b, s, _ = x.shape
         q, k, v = self.qkv(x).split([self.heads * self.dim, self.kv_heads * self.dim, self.kv_heads * self.dim], dim=-1)
         if self.qk_norm == "full":
@@ -86,8 +86,13 @@ class Attention(nn.Module):
         if self.qk_norm == "per_head":
             q, k = self.q_norm(q), self.k_norm(k)
         if self.rotary:
-            cos, sin = self.cos.to(q.dtype), self.sin.to(q.dtype)
+            cos, sin = self.cos[positions].to(q.dtype), self.sin[positions].to(q.dtype)
             q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        return q, k, v
+
+    def forward(self, x):
+        b, s, _ = x.shape
+        q, k, v = self.project(x, slice(0, s))
         if self.kv_heads != self.heads:
             k = k.repeat_interleave(self.heads // self.kv_heads, dim=1)
             v = v.repeat_interleave(self.heads // self.kv_heads, dim=1)
