@@ -86,6 +86,14 @@ std::vector<ModelBlock> modelBlocks(const spec::ModelConfig& model) {
                                 : BlockDiagram::tr("%1 × %2 tokens")
                                       .arg(number(model.hidden_size), number(model.vocab_size)),
                     .field = "model.tie_embeddings"});
+  if (model.num_mtp_layers > 0) {
+    blocks.push_back(
+        {.title = BlockDiagram::tr("%1 × multi-token prediction").arg(number(model.num_mtp_layers)),
+         .attention = attentionText(model),
+         .body =
+             BlockDiagram::tr("in training only, loss × %1").arg(model.mtp_loss_coeff, 0, 'g', 3),
+         .field = "model.num_mtp_layers"});
+  }
   return blocks;
 }
 

@@ -310,11 +310,14 @@ TEST(BlockDiagram, TenThousandLayersAreThreeBlocks) {
   spec::ModelConfig model = spec::model_preset("deepseek-v3").value().model;
   model.num_layers = 10000;
   const auto blocks = modelBlocks(model);
-  ASSERT_EQ(blocks.size(), 4U);  // embedding, dense, MoE, head
+  ASSERT_EQ(blocks.size(), 5U);  // embedding, dense, MoE, head, multi-token prediction
   EXPECT_EQ(blocks[1].title, "3 × dense block");
   EXPECT_EQ(blocks[2].title, "9,997 × MoE block");
   EXPECT_EQ(blocks[2].experts, 256);
+  EXPECT_EQ(blocks[4].title, "1 × multi-token prediction");
+  EXPECT_EQ(blocks[4].body, "in training only, loss × 0.3");
   model.num_experts = 0;
+  model.num_mtp_layers = 0;
   EXPECT_EQ(modelBlocks(model).size(), 3U);
 }
 

@@ -46,6 +46,20 @@ TEST(MemoryModel, OneRankEqualsTheEngineToTheByte) {
          s.model.num_dense_layers = 1;
          s.model.ffn_hidden_size = 320;
        }},
+      {"multi-token prediction",
+       [](spec::RunSpec& s) {
+         s.model.num_mtp_layers = 2;
+         s.model.tie_embeddings = true;
+       }},
+      {"latent",
+       [](spec::RunSpec& s) {
+         s.model.attention = spec::AttentionKind::latent;
+         s.model.q_lora_rank = 48;
+         s.model.kv_lora_rank = 32;
+         s.model.qk_nope_head_dim = 24;
+         s.model.qk_rope_head_dim = 8;
+         s.model.v_head_dim = 20;
+       }},
       {"selective", [](spec::RunSpec& s) { s.layout.recompute = spec::RecomputeKind::selective; }},
       {"micro-batches", [](spec::RunSpec& s) { s.layout.micro_batch_size = 2; }},
       {"gpipe",
@@ -123,14 +137,21 @@ TEST(MemoryModel, LaterStagesHoldFewerMicroBatches) {
 }
 
 TEST(MemoryModel, StagesTogetherHoldTheWholeModel) {
-  const spec::RunSpec spec = run_spec("mixtral-8x7b");  // 4 stages, experts over 8 ranks
+  spec::RunSpec spec = run_spec("mixtral-8x7b");  // 4 stages, experts over 8 ranks
   const auto mesh = RankMesh::make(spec.layout);
-  double elements = 0;
-  for (int stage = 0; stage < 4; ++stage) {
-    const LocalParams params = local_params(spec, *mesh, stage);
-    elements += params.dense + params.experts * 8;
-  }
-  EXPECT_DOUBLE_EQ(elements, static_cast<double>(count_params(spec.model).total));
+  const auto elements = [&] {
+    double sum = 0;
+    for (int stage = 0; stage < 4; ++stage) {
+      const LocalParams params = local_params(spec, *mesh, stage);
+      sum += params.dense + params.experts * 8;
+    }
+    return sum;
+  };
+  EXPECT_DOUBLE_EQ(elements(), static_cast<double>(count_params(spec.model).total));
+  spec.model.num_mtp_layers = 1;  // the last stage needs the embedding too
+  EXPECT_DOUBLE_EQ(elements(),
+                   static_cast<double>(count_params(spec.model).total) +
+                       static_cast<double>(spec.model.vocab_size) * spec.model.hidden_size);
 }
 
 }  // namespace

@@ -58,19 +58,24 @@ TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {
   spec.cluster.device.memory_bytes_per_s = 1e18;
   spec.cluster.device.op_overhead_s = 0;
   spec.cluster.device.memory_bytes = 1e15;
-  const auto e = estimate(spec);
-  ASSERT_TRUE(e) << e.error().message;
-  double products = 0;
-  for (const char* label :
-       {"compute/dense products", "compute/expert products", "compute/head and loss"}) {
-    products += find_term(e->step_time, label)->value;
+  for (const int predictions : {0, 2}) {  // layers that each use the head once more
+    spec.model.num_mtp_layers = predictions;
+    const auto e = estimate(spec);
+    ASSERT_TRUE(e) << e.error().message;
+    double products = 0;
+    for (const char* label :
+         {"compute/dense products", "compute/expert products", "compute/head and loss"}) {
+      products += find_term(e->step_time, label)->value;
+    }
+    const ParamCounts counts = count_params(spec.model);
+    const double heads = double{1} * predictions * spec.model.vocab_size * spec.model.hidden_size;
+    const auto used =
+        static_cast<double>(counts.active_in_training - counts.embedding - counts.norms);
+    const double flops = 6.0 * (used + heads) * static_cast<double>(spec.tokens_per_step());
+    EXPECT_NEAR(products * spec.cluster.device.peak_flops_per_s_bf16 *
+                    spec.cluster.device.matmul_efficiency / flops,
+                1, 1e-4);
   }
-  const ParamCounts counts = count_params(spec.model);
-  const double flops = 6.0 * static_cast<double>(counts.active - counts.embedding - counts.norms) *
-                       static_cast<double>(spec.tokens_per_step());
-  EXPECT_NEAR(products * spec.cluster.device.peak_flops_per_s_bf16 *
-                  spec.cluster.device.matmul_efficiency / flops,
-              1, 1e-4);
 }
 
 TEST(TimeModel, ChildrenAddUpAndTheRangeHoldsTheEstimate) {
