@@ -89,9 +89,8 @@ std::vector<ModelBlock> modelBlocks(const spec::ModelConfig& model) {
   if (model.num_mtp_layers > 0) {
     blocks.push_back(
         {.title = BlockDiagram::tr("%1 × multi-token prediction").arg(number(model.num_mtp_layers)),
-         .attention = attentionText(model),
-         .body =
-             BlockDiagram::tr("in training only, loss × %1").arg(model.mtp_loss_coeff, 0, 'g', 3),
+         .attention = {},
+         .body = BlockDiagram::tr("in training, loss × %1").arg(model.mtp_loss_coeff, 0, 'g', 3),
          .field = "model.num_mtp_layers"});
   }
   return blocks;

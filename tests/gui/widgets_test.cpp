@@ -315,7 +315,7 @@ TEST(BlockDiagram, TenThousandLayersAreThreeBlocks) {
   EXPECT_EQ(blocks[2].title, "9,997 × MoE block");
   EXPECT_EQ(blocks[2].experts, 256);
   EXPECT_EQ(blocks[4].title, "1 × multi-token prediction");
-  EXPECT_EQ(blocks[4].body, "in training only, loss × 0.3");
+  EXPECT_EQ(blocks[4].body, "in training, loss × 0.3");
   model.num_experts = 0;
   model.num_mtp_layers = 0;
   EXPECT_EQ(modelBlocks(model).size(), 3U);
