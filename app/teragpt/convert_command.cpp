@@ -41,15 +41,29 @@ infer::ConvertOptions options_of(const ConvertArguments& args) {
           }};
 }
 
+Result<std::uint64_t> shard_bytes_of(const std::string& text) {
+  const char* hint = "for example 5GB, 500MB or 2GiB";
+  const Result<double> bytes = parse_quantity(text);
+  if (!bytes) {
+    return tera::fail(ErrorCode::invalid_input,
+                      fmt::format("--max-shard-size: {}", bytes.error().message), hint);
+  }
+  constexpr double kMost = 1e18;
+  if (*bytes >= 1 && *bytes <= kMost) return static_cast<std::uint64_t>(*bytes);
+  return tera::fail(ErrorCode::invalid_input,
+                    fmt::format("--max-shard-size: got \"{}\", expected at least one byte", text),
+                    hint);
+}
+
 Result<infer::Converted> convert(const ConvertArguments& args) {
   if (!args.from.empty()) {
     return infer::import_hugging_face(posix_vfs(), args.input, args.output, options_of(args));
   }
-  TERA_TRY(const double shard_bytes, parse_quantity(args.max_shard));
+  TERA_TRY(const std::uint64_t shard_bytes, shard_bytes_of(args.max_shard));
   TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.input));
   infer::ExportOptions options{.convert = options_of(args),
                                .fused_experts = args.fused_experts,
-                               .max_shard_bytes = static_cast<std::uint64_t>(shard_bytes),
+                               .max_shard_bytes = shard_bytes,
                                .tokenizer = args.tokenizer};
   if (args.dtype != "as-trained") options.bf16 = args.dtype == "bf16";
   return infer::export_hugging_face(posix_vfs(), reader, args.output, options);

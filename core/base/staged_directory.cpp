@@ -1,6 +1,5 @@
 #include "core/base/staged_directory.h"
 
-#include <random>
 #include <utility>
 
 #include <fmt/format.h>
@@ -10,12 +9,13 @@ namespace tera {
 namespace fs = std::filesystem;
 
 StagedDirectory::StagedDirectory(Vfs& vfs, fs::path name, fs::path temp)
-    : vfs_(&vfs), name_(std::move(name)), temp_(std::move(temp)) {}
+    : vfs_(&vfs), name_(std::move(name)), temp_(std::move(temp)), entry_(temp_) {}
 
 StagedDirectory::StagedDirectory(StagedDirectory&& other) noexcept
     : vfs_(std::exchange(other.vfs_, nullptr)),
       name_(std::move(other.name_)),
-      temp_(std::move(other.temp_)) {}
+      temp_(std::move(other.temp_)),
+      entry_(std::move(other.entry_)) {}
 
 StagedDirectory::~StagedDirectory() {
   if (vfs_ != nullptr) static_cast<void>(vfs_->remove_all(temp_));
@@ -32,16 +32,16 @@ Result<StagedDirectory> StagedDirectory::create(Vfs& vfs, const fs::path& name) 
                 "choose another name, or move it away first");
   }
   TERA_TRY_VOID(make_dirs(vfs, final_path.parent_path()));
-  std::random_device random;
-  const fs::path temp = fmt::format("{}.tmp-{:08x}", final_path.string(), random());
-  TERA_TRY_VOID(vfs.make_dir(temp));
-  return StagedDirectory(vfs, std::move(final_path), temp);
+  StagedDirectory staged(vfs, final_path, temporary_name(final_path));
+  TERA_TRY_VOID(vfs.make_dir(staged.temp_));
+  return staged;
 }
 
 Result<void> StagedDirectory::publish() {
   TERA_TRY_VOID(vfs_->sync_dir(temp_));
   TERA_TRY_VOID(vfs_->rename(temp_, name_, true));
   Vfs* vfs = std::exchange(vfs_, nullptr);
+  entry_.reset();
   return vfs->sync_dir(name_.parent_path());
 }
 

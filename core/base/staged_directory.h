@@ -1,17 +1,19 @@
 // A directory that appears under its name only when it is complete.
 #pragma once
 #include <filesystem>
+#include <optional>
 
 #include "core/base/result.h"
+#include "core/base/unfinished_file.h"
 #include "core/base/vfs.h"
 
 namespace tera {
 
 class StagedDirectory {
  public:
-  // Makes NAME.tmp-<8 hex> beside `name`, and missing parents. Error when `name` exists.
+  // Makes a hidden directory beside `name`, and missing parents. Error when `name` exists.
   static Result<StagedDirectory> create(Vfs& vfs, const std::filesystem::path& name);
-  // Removes everything unless it was published.
+  // Removes everything unless it was published; so does remove_unfinished_files().
   ~StagedDirectory();
   StagedDirectory(StagedDirectory&& other) noexcept;
   StagedDirectory& operator=(StagedDirectory&&) = delete;
@@ -28,6 +30,7 @@ class StagedDirectory {
 
   Vfs* vfs_;  // null: published or moved from
   std::filesystem::path name_, temp_;
+  std::optional<UnfinishedEntry> entry_;
 };
 
 }  // namespace tera

@@ -1,12 +1,17 @@
 #include "core/base/unfinished_file.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string_view>
 #include <utility>
 
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
@@ -14,27 +19,55 @@
 namespace tera {
 namespace {
 
-// What a signal handler may read: fixed in size, without locks. A file beyond its size is only
+// What a signal handler may read: fixed in size, without locks. What is beyond its size is only
 // removed by its object.
-constexpr int kMaxFiles = 64;
+constexpr int kMaxEntries = 64;
 static_assert(std::atomic<char*>::is_always_lock_free);
-std::array<std::atomic<char*>, kMaxFiles> g_unfinished;
+std::array<std::atomic<char*>, kMaxEntries> g_unfinished;
 
-int enter(const std::filesystem::path& path) {
-  char* name = ::strdup(path.c_str());
-  for (int i = 0; i < kMaxFiles && name != nullptr; ++i) {
-    char* empty = nullptr;
-    if (g_unfinished[static_cast<std::size_t>(i)].compare_exchange_strong(empty, name)) return i;
+// Removes a file or a folder with all in it; of symbolic links only the link. System calls alone:
+// what opens folders in the C library allocates memory, which a signal handler must not.
+// NOLINTNEXTLINE(misc-no-recursion): as deep as the folders that this program made
+void remove_tree(int parent, const char* name) noexcept {
+  if (::unlinkat(parent, name, 0) == 0) return;
+  const int folder = ::openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (folder < 0) return;
+  std::array<char, 4096> entries;
+  for (long size = 0;
+       (size = ::syscall(SYS_getdents64, folder, entries.data(), entries.size())) > 0;) {
+    for (long at = 0; at < size;) {
+      dirent64 entry;
+      const auto known = std::min(sizeof(entry), static_cast<std::size_t>(size - at));
+      std::memcpy(&entry, entries.data() + at, known);
+      at += entry.d_reclen;
+      const std::string_view child = static_cast<const char*>(entry.d_name);
+      if (child != "." && child != "..") remove_tree(folder, child.data());
+    }
   }
-  std::free(name);
-  return -1;
-}
-
-void leave(int slot) {
-  if (slot >= 0) std::free(g_unfinished[static_cast<std::size_t>(slot)].exchange(nullptr));
+  ::close(folder);
+  ::unlinkat(parent, name, AT_REMOVEDIR);
 }
 
 }  // namespace
+
+UnfinishedEntry::UnfinishedEntry(const std::filesystem::path& path) {
+  char* name = ::strdup(path.c_str());
+  for (int i = 0; i < kMaxEntries && name != nullptr; ++i) {
+    char* empty = nullptr;
+    if (g_unfinished[static_cast<std::size_t>(i)].compare_exchange_strong(empty, name)) {
+      slot_ = i;
+      return;
+    }
+  }
+  std::free(name);
+}
+
+UnfinishedEntry::UnfinishedEntry(UnfinishedEntry&& other) noexcept
+    : slot_(std::exchange(other.slot_, -1)) {}
+
+UnfinishedEntry::~UnfinishedEntry() {
+  if (slot_ >= 0) std::free(g_unfinished[static_cast<std::size_t>(slot_)].exchange(nullptr));
+}
 
 UnfinishedFile::UnfinishedFile(Vfs& vfs, std::filesystem::path path)
     : vfs_(vfs), path_(std::move(path)) {}
@@ -45,7 +78,7 @@ UnfinishedFile::~UnfinishedFile() {
 }
 
 Result<std::unique_ptr<WritableFile>> UnfinishedFile::open() {
-  if (slot_ < 0) slot_ = enter(path_);
+  if (!entry_) entry_.emplace(path_);
   Result<std::unique_ptr<WritableFile>> file = vfs_.open_write(path_, Vfs::Mode::truncate);
   exists_ = exists_ || file;
   return file;
@@ -65,7 +98,7 @@ Result<void> UnfinishedFile::publish(const std::filesystem::path& to) {
 }
 
 void UnfinishedFile::end() {
-  leave(std::exchange(slot_, -1));
+  entry_.reset();
   exists_ = false;
 }
 
@@ -78,7 +111,7 @@ std::filesystem::path temporary_name(const std::filesystem::path& path) {
 void remove_unfinished_files() noexcept {
   for (std::atomic<char*>& entry : g_unfinished) {
     const char* name = entry.exchange(nullptr);  // kept: nothing may be freed in a handler
-    if (name != nullptr) ::unlink(name);
+    if (name != nullptr) remove_tree(AT_FDCWD, name);
   }
 }
 

@@ -1,12 +1,27 @@
-// A file under a name of its own until it is whole.
+// Files and folders under names of their own until they are whole.
 #pragma once
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include "core/base/vfs.h"
 
 namespace tera {
+
+// What remove_unfinished_files() removes while it lives: a file, or a folder with all in it.
+class UnfinishedEntry {
+ public:
+  explicit UnfinishedEntry(const std::filesystem::path& path);
+  ~UnfinishedEntry();
+  UnfinishedEntry(UnfinishedEntry&& other) noexcept;
+  UnfinishedEntry& operator=(UnfinishedEntry&&) = delete;
+  UnfinishedEntry(const UnfinishedEntry&) = delete;
+  UnfinishedEntry& operator=(const UnfinishedEntry&) = delete;
+
+ private:
+  int slot_ = -1;
+};
 
 // Removes its file when destroyed before publish(). A process that ends without destructors calls
 // remove_unfinished_files() for all of them.
@@ -30,14 +45,15 @@ class UnfinishedFile {
 
   Vfs& vfs_;
   std::filesystem::path path_;
-  int slot_ = -1;  // in the table of remove_unfinished_files()
+  std::optional<UnfinishedEntry> entry_;
   bool exists_ = false;
 };
 
 // A hidden name in the same folder that nobody else uses: ".NAME.tmp-0123456789abcdef".
 std::filesystem::path temporary_name(const std::filesystem::path& path);
 
-// Removes the files of all objects that live. Safe in a signal handler; the process must end then.
+// Removes the files and folders of all objects that live. Safe in a signal handler; the process
+// must end then.
 void remove_unfinished_files() noexcept;
 
 }  // namespace tera

@@ -90,10 +90,15 @@ void check_tensor(const ForeignTensor& wanted,
 Result<HuggingFaceModel> HuggingFaceModel::open(Vfs& vfs, const fs::path& dir) {
   HuggingFaceModel model;
   model.dir_ = dir;
+  constexpr const char* kExpected = "expected the directory that save_pretrained writes";
+  TERA_TRY(const bool exists, vfs.exists(dir));
+  if (!exists)
+    return fail(ErrorCode::not_found, fmt::format("there is no folder {}", dir.string()),
+                kExpected);
   TERA_TRY(const bool present, vfs.exists(dir / kConfigName));
   if (!present) {
     return fail(ErrorCode::not_found, fmt::format("{} holds no {}", dir.string(), kConfigName),
-                "expected the directory that save_pretrained writes");
+                kExpected);
   }
   TERA_TRY(model.config_text_, read_text(vfs, dir / kConfigName, kMaxConfigBytes));
   model.config_ = spec::parse_hugging_face_config(model.config_text_);

@@ -39,8 +39,8 @@ struct Converted {
   std::optional<LogitDifference> difference = {};   // before and after; unset: not compared
 };
 
-// dir -> out: spec.yaml, the tokenizer, and ckpt/step-000000000 that generate
-// reads. The elements of the weights are kept bit for bit (f16 and fp8 widened).
+// dir -> out: spec.yaml to train from, the tokenizer, and ckpt/step-000000000 that generate and
+// train read. The elements of the weights are kept bit for bit (f16 and fp8 widened).
 Result<Converted> import_hugging_face(Vfs& vfs,
                                       const std::filesystem::path& dir,
                                       const std::filesystem::path& out,

@@ -113,8 +113,10 @@ Result<void> import_tokenizer(Vfs& vfs,
 }
 
 std::string spec_comment(const spec::RunSpec& spec, const HuggingFaceModel& model) {
-  return fmt::format("# {}: {} imported from a Hugging Face directory.\n", spec.name,
-                     enum_name(model.config().family));
+  return fmt::format(
+      "# {}: {} imported from a Hugging Face directory.\n"
+      "# To go on training: name token files in data.datasets, then `teragpt train spec.yaml`.\n",
+      spec.name, enum_name(model.config().family));
 }
 
 }  // namespace
@@ -135,6 +137,7 @@ Result<Converted> import_hugging_face(Vfs& vfs,
   // Paths in the file are relative to it.
   TERA_TRY(const bool has_tokenizer, vfs.exists(staged.path() / kTokenizerName));
   if (has_tokenizer) spec.data.tokenizer = kTokenizerName;
+  spec.training.init_from = (fs::path("ckpt") / step_dir.filename()).string();
   TERA_TRY_VOID(write_file_atomic(vfs, staged.path() / "spec.yaml",
                                   spec_comment(spec, model) + spec::to_template_yaml(spec)));
   if (options.verify) {

@@ -93,6 +93,7 @@ std::string run_spec_text(const spec::RunSpec& spec) {
   for (spec::DatasetConfig& dataset : resolved.data.datasets)
     make_absolute(dataset.path);
   make_absolute(resolved.data.tokenizer);
+  make_absolute(resolved.training.init_from);
   return spec::to_yaml(resolved);
 }
 

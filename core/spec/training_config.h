@@ -1,6 +1,7 @@
 // How the model is trained: batch, length, optimizer, schedule, precision, what is saved and when.
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "core/base/fields.h"
 
@@ -30,6 +31,7 @@ struct TrainingConfig {
   int eval_sequences = 64;
   std::int64_t checkpoint_interval = 100;  // steps; 0 = only at the end
   int keep_checkpoints = 3;
+  std::string init_from = {};  // checkpoint to start from; empty: random weights
   bool operator==(const TrainingConfig&) const = default;
 
   template <class Self, class Visitor>
@@ -147,6 +149,10 @@ struct TrainingConfig {
                 .max = 100000,
                 .help = "Newest checkpoints kept."},
           self.keep_checkpoints);
+    visit(Field{.name = "init_from",
+                .help = "Checkpoint, or directory of one, whose weights the run starts from; empty "
+                        "starts from random ones."},
+          self.init_from);
   }
 };
 

@@ -174,7 +174,10 @@ ParsedSpec load_run_spec(const fs::path& path) {
   for (DatasetConfig& dataset : data.datasets) {
     if (!dataset.path.empty()) dataset.path = resolved(folder, dataset.path).string();
   }
-  if (!data.tokenizer.empty()) data.tokenizer = resolved(folder, data.tokenizer).string();
+  std::string& init_from = parsed.spec.training.init_from;
+  for (std::string* file : {&data.tokenizer, &init_from}) {
+    if (!file->empty()) *file = resolved(folder, *file).string();
+  }
   return parsed;
 }
 

@@ -1,11 +1,14 @@
 #include "core/train/train_state.h"
 
+#include <map>
 #include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/log.h"
 #include "core/checkpoint/saved_spec.h"
+#include "core/checkpoint/weights.h"
 #include "core/spec/yaml.h"
 
 namespace tera::train {
@@ -94,6 +97,39 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     if (role == "master") backend.ops().copy(backend.context(), tensor, params.get(name).value);
   });
   return state;
+}
+
+Result<void> load_initial_weights(Vfs& vfs,
+                                  const std::filesystem::path& path,
+                                  nn::ParamStore& params,
+                                  Optimizer& optimizer) {
+  std::vector<std::string> skipped;
+  TERA_TRY(const checkpoint::Reader reader, checkpoint::open_weights(vfs, path, skipped));
+  for (const std::string& reason : skipped)
+    spdlog::warn("passed over a checkpoint: {}", reason);
+  std::map<std::string, checkpoint::TensorInfo> stored;
+  for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
+    stored.emplace(info.name, info);
+  const auto refuse = [&](std::string message) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("training.init_from: {} {}", reader.path().string(), message),
+                "use the model section of the checkpoint's own spec");
+  };
+  for (const auto& [name, info] : stored) {
+    if (!params.has(name)) return refuse(fmt::format("has {}, which the model lacks", name));
+  }
+  for (nn::Param& param : params.params()) {
+    const auto at = stored.find(param.spec.name);
+    if (at == stored.end()) return refuse(fmt::format("has no {}", param.spec.name));
+    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, param.value));
+  }
+  // Copies in f32 keep what rounding took from the weights.
+  Result<void> copies;
+  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
+    if (copies && (role == "master" || role == "ema"))
+      copies = checkpoint::read_weight(reader, stored.at(name), tensor);
+  });
+  return copies;
 }
 
 }  // namespace tera::train

@@ -33,4 +33,12 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
                               nn::ParamStore& params,
                               Optimizer& optimizer);
 
+// Fills every parameter and the optimizer's copies of it from the checkpoint at `path` (or the
+// newest in a directory of them), converted to the store's types. Another set of tensors is an
+// error that names one.
+Result<void> load_initial_weights(Vfs& vfs,
+                                  const std::filesystem::path& path,
+                                  nn::ParamStore& params,
+                                  Optimizer& optimizer);
+
 }  // namespace tera::train

@@ -79,8 +79,13 @@ class RankTrainer {
 
   Result<void> start() {
     nn::init_params(params_, spec_.model, spec_.seed);
-    if (options_.resume) TERA_TRY_VOID(resume());
-    if (!optimizer_) optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
+    optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
+    if (options_.resume) {
+      TERA_TRY_VOID(resume());
+    } else if (!spec_.training.init_from.empty()) {
+      TERA_TRY_VOID(
+          load_initial_weights(dir_.vfs(), spec_.training.init_from, params_, *optimizer_));
+    }
     TERA_TRY(loader_,
              data::BatchLoader::open(spec_, world_.rank(), state_.step, state_.data_chain));
     if (!state_.data_plan.empty() && state_.data_plan != loader_->plan_hash()) {
@@ -113,7 +118,6 @@ class RankTrainer {
       for (const std::string& reason : skipped)
         spdlog::warn("passed over a checkpoint: {}", reason);
     }
-    optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
     TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
     return {};
   }

@@ -1,5 +1,6 @@
-// teragpt convert as its users meet it: a model of transformers becomes one that generate accepts,
-// and goes back; bad input is named and nothing is left behind.
+// teragpt convert as its users meet it: a model of transformers becomes one that train and generate
+// accept, and goes back; bad input is named and nothing is left behind.
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -11,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/toy_dataset.h"
 
 namespace tera {
 namespace {
@@ -61,7 +63,7 @@ class ConvertCommand : public testing::Test {
   fs::path root_;
 };
 
-TEST_F(ConvertCommand, ImportsAndExports) {
+TEST_F(ConvertCommand, ImportsTrainsAndExports) {
   const ProgramResult imported = import();
   ASSERT_EQ(imported.exit_code, 0) << imported.err;
   const json report = json::parse(imported.out);
@@ -73,12 +75,55 @@ TEST_F(ConvertCommand, ImportsAndExports) {
   EXPECT_TRUE(report.at("files").contains("spec.yaml"));
   EXPECT_EQ(report.at("notes").at(0).at("field"), "tokenizer.json");
 
+  // Going on from the imported weights: the first loss is the model's, not that of random weights.
+  test::write_toy_dataset(root_ / "toy", {.vocab_size = 40, .tokens_per_document = 60});
+  const auto train = [&](const std::string& more) {
+    std::vector<std::string> arguments = {"train",
+                                          path("ours/spec.yaml"),
+                                          "--json",
+                                          "--set",
+                                          "data.datasets=[{path: " + path("toy") + "}]",
+                                          "--set",
+                                          "training.seq_length=16",
+                                          "--set",
+                                          "training.global_batch_size=4",
+                                          "--set",
+                                          "training.num_steps=2",
+                                          "--set",
+                                          "training.warmup_steps=0",
+                                          "--set",
+                                          "training.eval_interval=0"};
+    if (!more.empty()) arguments.insert(arguments.end(), {"--set", more});
+    return run_teragpt(arguments);
+  };
+  const auto first_loss = [&](const std::string& more) {
+    const ProgramResult trained = train(more);
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    return json::parse(trained.out.substr(0, trained.out.find('\n'))).at("loss").get<double>();
+  };
+  const double imported_loss = first_loss("");
+  const fs::path run = fs::directory_iterator(root_ / "runs")->path();
+  const double random_loss = first_loss("training.init_from=");
+  EXPECT_NEAR(random_loss, std::log(40.0), 0.2);
+  EXPECT_GT(std::abs(imported_loss - random_loss), 0.3);
+  EXPECT_NEAR(first_loss("training.precision=bf16"), imported_loss, 0.05);
+  const ProgramResult other = train("model.num_layers=1");
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.err, HasSubstr("which the model lacks"));
+  EXPECT_THAT(train("training.init_from=nowhere").err, HasSubstr("nowhere is not a checkpoint"));
+
   const ProgramResult exported =
       run_teragpt({"convert", path("ours"), "--to", "hugging-face", "-o", path("theirs")});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;
   EXPECT_THAT(exported.out, HasSubstr("mixtral, 6.10 k parameters"));
   EXPECT_THAT(exported.out, HasSubstr("verified: the logits of 8 prompts differ by at most 0"));
   EXPECT_TRUE(fs::exists(root_ / "theirs/model.safetensors"));
+
+  // The trained run goes out as well.
+  const ProgramResult trained = run_teragpt(
+      {"convert", run.string(), "--to", "hugging-face", "-o", path("trained"), "--json"});
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  EXPECT_EQ(json::parse(trained.out).at("architecture"), "mixtral");
 }
 
 TEST_F(ConvertCommand, BadInputIsNamedAndNothingIsLeft) {

@@ -81,10 +81,13 @@ TEST_F(Interrupted, ADiskThatTakesNoMoreIsAnErrorOfTheWrite) {
                          file("tokenizer.json")})
                 .exit_code,
             0);
+  const std::string golden =
+      std::string(std::getenv("TERA_SOURCE_DIR")) + "/tests/golden/hugging_face/gpt2";
   const std::set<std::string> before = names();
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
            {"init", "-o", file("x.yaml")},
            {"tok", "train", file("docs.jsonl"), "--vocab", "300", "-o", file("x.json")},
+           {"convert", golden, "--from", "hugging-face", "-o", file("x")},
            {"data", "prepare", file("docs.jsonl"), "-o", file("x")},
            {"data", "tokenize", file("docs.jsonl"), "--tokenizer", file("tokenizer.json"), "-o",
             file("x")}}) {
@@ -93,7 +96,7 @@ TEST_F(Interrupted, ADiskThatTakesNoMoreIsAnErrorOfTheWrite) {
     const FileSizeLimit limit(1000);
     const ProgramResult result = run_teragpt(with_json);
     EXPECT_EQ(result.exit_code, 1) << arguments.front() << ": " << result.err;
-    EXPECT_THAT(result.err, HasSubstr("cannot write " + file("x")));
+    EXPECT_THAT(result.err, HasSubstr("cannot write " + file("")));
     EXPECT_THAT(result.err, HasSubstr("File too large"));
     EXPECT_THAT(result.err, HasSubstr("ulimit -f"));
     EXPECT_EQ(json::parse(result.out, nullptr, false).value("exit_code", 0), 1) << result.out;
@@ -113,6 +116,25 @@ TEST_F(Interrupted, ASecondCtrlCLeavesNoTemporaryFile) {
   program.send(SIGINT);
   EXPECT_EQ(program.wait(60), 130);
   EXPECT_THAT(names(), ElementsAre("big.txt"));
+}
+
+// Both ways to stop: at the next tensor or prompt, and at once.
+TEST_F(Interrupted, ConvertLeavesNoHalfModel) {
+  fs::copy(fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/hugging_face/gpt2",
+           file("gpt2"));
+  std::ofstream(file("gpt2/vocab.json"));
+  fs::resize_file(file("gpt2/vocab.json"), std::uintmax_t{60} << 20);  // sparse; takes a while
+  for (const int signals : {1, 2}) {
+    RunningTeragpt program(
+        {"convert", file("gpt2"), "--from", "hugging-face", "-o", file("out"), "--json"},
+        RunningTeragpt::Output::pipe);
+    for (int i = 0; i < 3000 && names().size() == 1; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < signals; ++i)
+      program.send(SIGINT);
+    EXPECT_THAT(program.wait(60), testing::AnyOf(1, 130));
+    EXPECT_THAT(names(), ElementsAre("gpt2"));
+  }
 }
 
 // A peer that never answers: Ctrl-C ends the wait for it, and the peer.

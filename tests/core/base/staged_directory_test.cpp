@@ -54,6 +54,21 @@ TEST_F(StagedDirectoryTest, LeavesNothingUnlessPublished) {
   EXPECT_TRUE(names().empty());
 }
 
+// What a program does that ends at once: no destructors run.
+TEST_F(StagedDirectoryTest, GoesWithTheUnfinishedFiles) {
+  const Result<StagedDirectory> staged = StagedDirectory::create(posix_vfs(), root_ / "out");
+  ASSERT_TRUE(staged);
+  fs::create_directories(root_ / "kept" / "inside");
+  fs::create_directory_symlink(root_ / "kept", staged->path() / "link");
+  fs::create_directories(staged->path() / "ckpt" / "step");
+  for (int i = 0; i < 300; ++i)  // more than one read of the folder tells
+    ASSERT_TRUE(
+        write_file_atomic(posix_vfs(), staged->path() / "ckpt/step" / std::to_string(i), "x"));
+  remove_unfinished_files();
+  EXPECT_EQ(names(), std::vector<std::string>{"kept"});
+  EXPECT_TRUE(fs::exists(root_ / "kept" / "inside"));
+}
+
 TEST_F(StagedDirectoryTest, NeverReplacesAnything) {
   fs::create_directories(root_ / "out");
   const Result<StagedDirectory> staged = StagedDirectory::create(posix_vfs(), root_ / "out");

@@ -81,6 +81,7 @@ TEST_F(Convert, ThereAndBackGivesTheSameFiles) {
   const spec::ParsedSpec spec = spec::load_run_spec(dir_ / "ours" / "spec.yaml");
   ASSERT_TRUE(spec.ok()) << spec.diagnostics[0].message;
   EXPECT_EQ(spec.spec.data.tokenizer, (dir_ / "ours" / "tokenizer.json").string());
+  EXPECT_EQ(spec.spec.training.init_from, (dir_ / "ours/ckpt/step-000000000").string());
   EXPECT_EQ(spec.spec.model.num_experts, 4);
 
   const Result<Converted> exported = export_to("theirs");
