@@ -118,9 +118,29 @@ Result<HuggingFaceModel> HuggingFaceModel::open(Vfs& vfs, const fs::path& dir) {
                 fmt::format("{}: {}", (dir / kConfigName).string(), errors), hint);
   }
   TERA_TRY(model.files_, TensorFiles::open(vfs, dir));
+  model.drop_missing_prediction();
   TERA_TRY_VOID(model.find_tensors());
-  TERA_TRY_VOID(model.check_tied_head());
+  TERA_TRY_VOID(model.check_copies());
   return model;
+}
+
+// Files often lack the layers of multi-token prediction that the configuration counts: the library
+// does not write them.
+void HuggingFaceModel::drop_missing_prediction() {
+  spec::ModelConfig& model = config_.model;
+  const std::string layer = fmt::format("model.layers.{}.", model.num_layers);
+  const std::vector<std::string> names = files_.names();
+  if (model.num_mtp_layers == 0 || std::any_of(names.begin(), names.end(), [&](const auto& name) {
+        return name.starts_with(layer);
+      })) {
+    return;
+  }
+  notes_.push_back(
+      {.severity = Severity::note,
+       .field = "num_nextn_predict_layers",
+       .message = fmt::format("{} is left out: the files hold no {}*", model.num_mtp_layers, layer),
+       .hint = {}});
+  model.num_mtp_layers = 0;
 }
 
 Result<void> HuggingFaceModel::find_tensors() {
@@ -163,29 +183,27 @@ Result<void> HuggingFaceModel::find_tensors() {
                       .shape = param.spec.shape});
     parts_[param.spec.name] = parts;
   }
-  const std::vector<std::string> heads = hugging_face_head_names();
+  for (const TensorCopy& copy : hugging_face_copies(config_.model, config_.family))
+    used.insert(copy.name);
   for (const std::string& name : files_.names()) {
-    const bool tied_head =
-        config_.model.tie_embeddings && std::find(heads.begin(), heads.end(), name) != heads.end();
-    if (!used.contains(name) && !is_derived_tensor(name) && !tied_head)
-      problems.unexpected.push_back(name);
+    if (!used.contains(name) && !is_derived_tensor(name)) problems.unexpected.push_back(name);
   }
   return problems.status(dir_, enum_name(config_.family));
 }
 
 // A file may hold the head although it is the embedding; then both must be the same.
-Result<void> HuggingFaceModel::check_tied_head() const {
-  if (!config_.model.tie_embeddings) return {};
-  const std::string& embedding = parts_.at("embedding.tokens").front().name;
-  for (const std::string& head : hugging_face_head_names()) {
-    if (files_.find(head) == nullptr) continue;
-    TERA_TRY(const std::vector<std::byte> a, files_.read(head));
-    TERA_TRY(const std::vector<std::byte> b, files_.read(embedding));
+Result<void> HuggingFaceModel::check_copies() const {
+  for (const TensorCopy& copy : hugging_face_copies(config_.model, config_.family)) {
+    if (files_.find(copy.name) == nullptr || files_.find(copy.of) == nullptr) continue;
+    TERA_TRY(const std::vector<std::byte> a, files_.read(copy.name));
+    TERA_TRY(const std::vector<std::byte> b, files_.read(copy.of));
     if (a != b) {
       return fail(ErrorCode::invalid_input,
-                  fmt::format("{}: tie_word_embeddings is true, but {} differs from {}",
-                              dir_.string(), head, embedding),
-                  "set tie_word_embeddings to false in config.json if the head is its own matrix");
+                  fmt::format("{}: {} differs from {}, which the model shares", dir_.string(),
+                              copy.name, copy.of),
+                  config_.model.tie_embeddings
+                      ? "set tie_word_embeddings to false in config.json if it is its own matrix"
+                      : "");
     }
   }
   return {};

@@ -36,8 +36,9 @@ class HuggingFaceModel {
   Result<std::vector<std::byte>> read(const TensorInfo& info) const;
 
  private:
+  void drop_missing_prediction();
   Result<void> find_tensors();
-  Result<void> check_tied_head() const;
+  Result<void> check_copies() const;
   Result<std::vector<std::byte>> read_tensor(const ForeignTensor& tensor, DType dtype) const;
 
   std::filesystem::path dir_;

@@ -36,6 +36,8 @@ constexpr Words kDecoder = {.embedding = "model.embed_tokens",
                             .out = "o_proj",
                             .ffn_in = "",
                             .ffn_out = "mlp.down_proj"};
+constexpr std::array<const char*, 2> kHeads = {"lm_head.weight", "embed_out.weight"};
+
 constexpr Words kGpt2 = {.embedding = "transformer.wte",
                          .layer = "transformer.h",
                          .final_norm = "transformer.ln_f",
@@ -141,7 +143,7 @@ class Mapper {
       return {whole(fmt::format("{}.{}", words_.final_norm, name.substr(11)))};
     if (name == "head.weight") {
       Arrangements found = {whole(fmt::format("{}.weight", words_.head))};
-      for (const std::string& other : hugging_face_head_names()) {
+      for (const char* other : kHeads) {
         if (other != found[0][0].name) found.push_back(whole(other));
       }
       return found;
@@ -155,6 +157,7 @@ class Mapper {
     const std::string what = name.substr(0, dot);
     const std::string kind = name.substr(dot + 1);
     if (what.starts_with("moe.")) return experts(what.substr(4), kind);
+    if (what.starts_with("mtp.")) return prediction(what.substr(4), kind);
     const auto norm = [&](std::string_view word) -> Arrangements {
       return {whole(fmt::format("{}{}.{}", at_, word, kind))};
     };
@@ -264,6 +267,17 @@ class Mapper {
     return {whole(fmt::format("{}{}_gate.{}", at_, block, kind))};
   }
 
+  // What a layer of multi-token prediction has besides.
+  Arrangements prediction(const std::string& what, const std::string& kind) const {
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 4> kNames = {
+        std::pair{"embedding_norm", "enorm"}, std::pair{"hidden_norm", "hnorm"},
+        std::pair{"proj", "eh_proj"}, std::pair{"final_norm", "shared_head.norm"}};
+    for (const auto& [ours, theirs] : kNames) {
+      if (what == ours) return {whole(fmt::format("{}{}.{}", at_, theirs, kind))};
+    }
+    return {};
+  }
+
   // The published GPT-2 files lack the prefix.
   static void add_without_prefix(ForeignParam& param) {
     Parts bare = param.arrangements[0];
@@ -302,8 +316,20 @@ bool is_derived_tensor(std::string_view name) {
                      [name](std::string_view end) { return name.ends_with(end); });
 }
 
-std::vector<std::string> hugging_face_head_names() {
-  return {"lm_head.weight", "embed_out.weight"};
+std::vector<TensorCopy> hugging_face_copies(const ModelConfig& model, HuggingFaceFamily family) {
+  const Words& words = words_of(family);
+  const std::string embedding = fmt::format("{}.weight", words.embedding);
+  std::vector<TensorCopy> copies;
+  for (const char* head : kHeads) {
+    if (model.tie_embeddings) copies.push_back({head, embedding, false});
+  }
+  const std::string head = model.tie_embeddings ? embedding : fmt::format("{}.weight", words.head);
+  for (int layer = model.num_layers; layer < model.num_all_layers(); ++layer) {
+    const std::string at = fmt::format("{}.{}.", words.layer, layer);
+    copies.push_back({at + "embed_tokens.weight", embedding, true});
+    copies.push_back({at + "shared_head.head.weight", head, true});
+  }
+  return copies;
 }
 
 }  // namespace tera::checkpoint

@@ -36,7 +36,16 @@ std::vector<ForeignParam> hugging_face_params(const spec::ModelConfig& model,
 // Tensors that files may hold besides, computed from the configuration: rotary frequencies, masks.
 bool is_derived_tensor(std::string_view name);
 
-// Names the output head may have in a file of a model with tied embeddings.
-std::vector<std::string> hugging_face_head_names();
+// A tensor that repeats another one of the files.
+struct TensorCopy {
+  std::string name;
+  std::string of;
+  bool required = false;  // written into files; the others are only read
+};
+
+// The output head of a model with tied embeddings, which some files hold, and the embedding and
+// head that layers of multi-token prediction share with the model.
+std::vector<TensorCopy> hugging_face_copies(const spec::ModelConfig& model,
+                                            spec::HuggingFaceFamily family);
 
 }  // namespace tera::checkpoint

@@ -37,8 +37,14 @@ class Writer {
          const fs::path& dir,
          const Reader& reader,
          const HuggingFaceWriteOptions& options,
-         std::vector<ForeignParam> params)
-      : vfs_(vfs), dir_(dir), reader_(reader), options_(options), params_(std::move(params)) {
+         std::vector<ForeignParam> params,
+         std::vector<TensorCopy> copies)
+      : vfs_(vfs),
+        dir_(dir),
+        reader_(reader),
+        options_(options),
+        params_(std::move(params)),
+        copies_(std::move(copies)) {
     for (const TensorInfo& info : reader.tensors()) {
       if (info.role == "weight" || info.role == "master") stored_.emplace(info.name, info);
     }
@@ -96,29 +102,33 @@ class Writer {
     return fused ? param.arrangements.back() : param.arrangements.front();
   }
 
-  // Cuts the model into files, in the order of its layers.
+  // Cuts the model into files, in the order of its layers; copies of tensors come last.
   std::vector<Shard> plan() {
     std::vector<Shard> shards(1);
     for (const ForeignParam& param : params_) {
-      const DType dtype = dtype_of(param);
-      for (const ForeignTensor& tensor : arrangement(param)) {
-        sources_[tensor.name] = {&param, &tensor};
-        SafetensorsEntry entry{.name = tensor.name,
-                               .dtype = std::string(safetensors_dtype(dtype)),
-                               .shape = tensor.shape};
-        std::uint64_t bytes = static_cast<std::uint64_t>(dtype_bytes(dtype));
-        for (const std::int64_t dim : tensor.shape)
-          bytes *= static_cast<std::uint64_t>(dim);
-        if (shards.back().num_bytes > 0 &&
-            shards.back().num_bytes + bytes > options_.max_shard_bytes) {
-          shards.emplace_back();
-        }
-        shards.back().num_bytes += bytes;
-        total_bytes_ += bytes;
-        shards.back().entries.push_back(std::move(entry));
-      }
+      for (const ForeignTensor& tensor : arrangement(param))
+        add(tensor.name, {&param, &tensor}, shards);
+    }
+    for (const TensorCopy& copy : copies_) {
+      if (copy.required) add(copy.name, sources_.at(copy.of), shards);
     }
     return shards;
+  }
+
+  void add(const std::string& name, const Source& source, std::vector<Shard>& shards) {
+    sources_[name] = source;
+    const DType dtype = dtype_of(*source.param);
+    SafetensorsEntry entry{.name = name,
+                           .dtype = std::string(safetensors_dtype(dtype)),
+                           .shape = source.tensor->shape};
+    std::uint64_t bytes = static_cast<std::uint64_t>(dtype_bytes(dtype));
+    for (const std::int64_t dim : entry.shape)
+      bytes *= static_cast<std::uint64_t>(dim);
+    if (shards.back().num_bytes > 0 && shards.back().num_bytes + bytes > options_.max_shard_bytes)
+      shards.emplace_back();
+    shards.back().num_bytes += bytes;
+    total_bytes_ += bytes;
+    shards.back().entries.push_back(std::move(entry));
   }
 
   Result<void> check_space() {
@@ -168,6 +178,7 @@ class Writer {
   const Reader& reader_;
   const HuggingFaceWriteOptions& options_;
   std::vector<ForeignParam> params_;
+  std::vector<TensorCopy> copies_;
   std::map<std::string, TensorInfo> stored_;  // weight or master of each parameter
   std::map<std::string, Source> sources_;     // by name in the files
   std::uint64_t total_bytes_ = 0;
@@ -183,11 +194,11 @@ class Writer {
 Result<void> write_hugging_face(Vfs& vfs,
                                 const fs::path& dir,
                                 const Reader& reader,
-                                const spec::ModelConfig& model,
                                 const spec::HuggingFaceExport& config,
                                 const HuggingFaceWriteOptions& options) {
   // Rotary rows of latent attention are written in pairs, as published models have them.
-  Writer writer(vfs, dir, reader, options, hugging_face_params(model, config.family, true));
+  Writer writer(vfs, dir, reader, options, hugging_face_params(config.model, config.family, true),
+                hugging_face_copies(config.model, config.family));
   return writer.write(config.config_json);
 }
 

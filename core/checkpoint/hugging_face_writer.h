@@ -22,11 +22,10 @@ struct HuggingFaceWriteOptions {
 };
 
 // Writes config.json and the weights into an empty directory that exists: model.safetensors, or
-// shards and their index. The checkpoint must hold every parameter of the model.
+// shards and their index. The checkpoint must hold every parameter of config.model.
 Result<void> write_hugging_face(Vfs& vfs,
                                 const std::filesystem::path& dir,
                                 const Reader& reader,
-                                const spec::ModelConfig& model,
                                 const spec::HuggingFaceExport& config,
                                 const HuggingFaceWriteOptions& options);
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/check.h"
 #include "core/base/staged_directory.h"
 #include "core/checkpoint/element_convert.h"
 #include "core/checkpoint/hugging_face.h"
@@ -71,21 +72,20 @@ bool holds_f32(const Reader& reader) {
 
 // Every tensor read back from the files is the checkpoint's, rounded as asked for: exact.
 Result<void> expect_same_weights(const Reader& reader, const HuggingFaceModel& written) {
-  for (const TensorInfo& stored : checkpoint::stored_weights(reader)) {
-    const auto info =
-        std::find_if(written.tensors().begin(), written.tensors().end(),
-                     [&](const TensorInfo& other) { return other.name == stored.name; });
-    if (info == written.tensors().end()) {
-      return fail(ErrorCode::failed, fmt::format("{} was not written", stored.name));
-    }
-    std::vector<std::byte> expected(static_cast<std::size_t>(stored.num_bytes()));
-    TERA_TRY_VOID(reader.read(stored, expected.data()));
-    if (stored.dtype != info->dtype)
-      expected = checkpoint::convert_elements(expected, stored.dtype, info->dtype);
-    TERA_TRY(const std::vector<std::byte> got, written.read(*info));
+  const std::vector<TensorInfo> weights = checkpoint::stored_weights(reader);
+  for (const TensorInfo& info : written.tensors()) {
+    const auto stored = std::find_if(weights.begin(), weights.end(), [&](const TensorInfo& weight) {
+      return weight.name == info.name;
+    });
+    TERA_CHECK(stored != weights.end(), "{} was written from nothing", info.name);
+    std::vector<std::byte> expected(static_cast<std::size_t>(stored->num_bytes()));
+    TERA_TRY_VOID(reader.read(*stored, expected.data()));
+    if (stored->dtype != info.dtype)
+      expected = checkpoint::convert_elements(expected, stored->dtype, info.dtype);
+    TERA_TRY(const std::vector<std::byte> got, written.read(info));
     if (got != expected) {
       return fail(ErrorCode::failed,
-                  fmt::format("{} reads back differently: the result was thrown away", stored.name),
+                  fmt::format("{} reads back differently: the result was thrown away", info.name),
                   "this is a bug: please report it with the model's spec");
     }
   }
@@ -118,7 +118,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
            spec::export_hugging_face(spec.model,
                                      {.bf16 = bf16, .end_token_id = end, .source_config = source}));
   Converted converted{.family = config.family,
-                      .num_params = plan::count_params(spec.model).total,
+                      .num_params = plan::count_params(config.model).total,
                       .notes = std::move(config.notes)};
   TERA_TRY(StagedDirectory staged, StagedDirectory::create(vfs, out));
   const checkpoint::HuggingFaceWriteOptions write{
@@ -128,8 +128,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
       .progress = [&](std::int64_t done, std::int64_t total) {
         return options.convert.report("convert", done, total);
       }};
-  TERA_TRY_VOID(
-      checkpoint::write_hugging_face(vfs, staged.path(), reader, spec.model, config, write));
+  TERA_TRY_VOID(checkpoint::write_hugging_face(vfs, staged.path(), reader, config, write));
   TERA_TRY_VOID(export_tokenizer(vfs, tokenizer, staged.path(), spec.model, converted.notes));
   if (options.convert.verify) {
     TERA_TRY(const HuggingFaceModel written, HuggingFaceModel::open(vfs, staged.path()));
@@ -138,7 +137,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
     TERA_TRY(
         converted.difference,
         compare_weights(
-            spec.model, bf16 ? DType::bf16 : DType::f32, options.convert.num_threads,
+            config.model, bf16 ? DType::bf16 : DType::f32, options.convert.num_threads,
             [&](nn::ParamStore& params) { return load_weights(reader, params); },
             [&](nn::ParamStore& params) { return load_weights(written, params); },
             [&](auto done, auto total) { return options.convert.report("verify", done, total); }));

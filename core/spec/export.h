@@ -19,6 +19,8 @@ struct HuggingFaceExportOptions {
 
 struct HuggingFaceExport {
   HuggingFaceFamily family = HuggingFaceFamily::llama;
+  // What is written of the model: no multi-token prediction where the family has none.
+  ModelConfig model = {};
   std::string config_json;        // ends with a newline
   std::vector<Diagnostic> notes;  // settings of training that the file has no place for
 };

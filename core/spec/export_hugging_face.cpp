@@ -244,7 +244,7 @@ json write_deepseek_v3(const ModelConfig& m) {
   return with(write_deepseek(m), {{"scoring_func", "sigmoid"},
                                   {"topk_method", "noaux_tc"},
                                   {"rope_interleave", true},
-                                  {"num_nextn_predict_layers", 0}});
+                                  {"num_nextn_predict_layers", m.num_mtp_layers}});
 }
 
 struct FamilyWriter {
@@ -291,8 +291,9 @@ json write_config(HuggingFaceFamily family,
 
 // Settings of training: they do not change what the model computes for a text.
 const std::set<std::string_view> kTrainingOnly = {
-    "aux_loss_coeff",         "aux_loss_scope",  "z_loss_coeff", "router_jitter",
-    "expert_capacity_factor", "capacity_policy", "init_std"};
+    "aux_loss_coeff", "aux_loss_scope",         "z_loss_coeff",
+    "router_jitter",  "expert_capacity_factor", "capacity_policy",
+    "num_mtp_layers", "mtp_loss_coeff",         "init_std"};
 
 // The settings of experts, at their defaults.
 void without_experts(ModelConfig& m) {
@@ -337,6 +338,7 @@ ModelConfig without_idle_fields(ModelConfig m) {
   }
   if (m.rope_scaling == RopeScaling::none) m.rope_factor = 1;
   m.attention_scale = m.score_scale();
+  if (m.num_mtp_layers == 0) m.mtp_loss_coeff = defaults.mtp_loss_coeff;
   if (m.num_experts == 0) {
     without_experts(m);
   } else if (m.num_moe_layers(m.num_layers) == m.num_layers) {
@@ -391,11 +393,13 @@ bool equal(const FieldValue& a, const FieldValue& b) {
 
 struct Misfits {
   std::vector<Diagnostic> architecture, training;
+  int num_mtp_layers = 0;  // that the family has
 };
 
 Misfits misfits(const ModelConfig& model, HuggingFaceFamily family, const std::string& config) {
   Misfits found;
   const HuggingFaceConfig back = parse_hugging_face_config(config);
+  found.num_mtp_layers = back.model.num_mtp_layers;
   const auto ours = fields_of(without_idle_fields(model));
   const auto theirs = fields_of(without_idle_fields(back.model));
   for (std::size_t i = 0; i < ours.size(); ++i) {
@@ -451,8 +455,11 @@ Result<HuggingFaceExport> export_hugging_face(const ModelConfig& model,
     const json config = write_config(family, model, options);
     Misfits found = misfits(model, family, config.dump());
     if (found.architecture.empty()) {
+      ModelConfig written = model;
+      written.num_mtp_layers = found.num_mtp_layers;
       return HuggingFaceExport{
           .family = family,
+          .model = written,
           .config_json = with_source(config, options.source_config).dump(2) + "\n",
           .notes = std::move(found.training)};
     }

@@ -441,7 +441,7 @@ void read_deepseek_v3(Settings& s, ModelConfig& m) {
   m.expert_bias_update_rate = 0.001;
   s.expect("scoring_func", "sigmoid", "the scores of version 3");
   s.expect("topk_method", "noaux_tc", "the choice of version 3");
-  s.leave_out({"num_nextn_predict_layers", "num_mtp_layers"});
+  m.num_mtp_layers = s.integer("num_nextn_predict_layers", s.integer("num_mtp_layers", 0));
 }
 
 using Read = void (*)(Settings&, ModelConfig&);

@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -80,6 +81,35 @@ class HuggingFace : public test::TempDirTest {
     }
     return "accepted";
   }
+  // deepseek_v3 with its last layer once more, as that of multi-token prediction.
+  static std::vector<FileTensor> prediction_tensors() {
+    std::vector<FileTensor> tensors = tensors_of("deepseek_v3");
+    const auto add = [&tensors](const std::string& from, const std::string& name) {
+      FileTensor tensor = find(tensors, from);
+      tensor.entry.name = name;
+      tensors.push_back(std::move(tensor));
+    };
+    const std::string last = "model.layers.1.";
+    for (const FileTensor& tensor : tensors_of("deepseek_v3")) {
+      if (tensor.entry.name.starts_with(last))
+        add(tensor.entry.name, "model.layers.2." + tensor.entry.name.substr(last.size()));
+    }
+    for (const char* name : {"enorm", "hnorm", "shared_head.norm"})
+      add("model.norm.weight", fmt::format("model.layers.2.{}.weight", name));
+    add("model.embed_tokens.weight", "model.layers.2.embed_tokens.weight");
+    add("lm_head.weight", "model.layers.2.shared_head.head.weight");
+    add("model.embed_tokens.weight", "model.layers.2.eh_proj.weight");
+    FileTensor& projection = tensors.back();  // [40, 16] becomes [16, 32]
+    projection.entry.shape = {16, 32};
+    projection.bytes.resize(16 * 32 * sizeof(float));
+    return tensors;
+  }
+  static std::string prediction_config() {
+    auto config = nlohmann::json::parse(text_of(golden("deepseek_v3") / "config.json"));
+    config["num_nextn_predict_layers"] = 1;
+    return config.dump();
+  }
+  void write_prediction() const { write(prediction_config(), prediction_tensors()); }
   static std::vector<float> floats(const std::vector<std::byte>& bytes) {
     std::vector<float> values(bytes.size() / sizeof(float));
     std::memcpy(values.data(), bytes.data(), bytes.size());
@@ -270,6 +300,31 @@ TEST(ElementConvert, ScalesGoByBlocks) {
   EXPECT_EQ(matrix, (std::vector<float>{1, 1, 2, 2, 3, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6}));
 }
 
+// The published files of DeepSeek-V3 hold a layer of multi-token prediction behind the others.
+TEST_F(HuggingFace, LayersOfPredictionShareEmbeddingAndHead) {
+  write_prediction();
+  const auto model = HuggingFaceModel::open(posix_vfs(), dir_);
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->config().model.num_mtp_layers, 1);
+  EXPECT_TRUE(params_of(*model).contains("layers.2.mtp.proj.weight"));
+
+  std::vector<FileTensor> tensors = tensors_of("deepseek_v3");
+  write(prediction_config(), tensors);
+  const auto without = HuggingFaceModel::open(posix_vfs(), dir_);
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_EQ(without->config().model.num_mtp_layers, 0);
+  ASSERT_EQ(without->notes().size(), 1U);
+  EXPECT_THAT(without->notes()[0].message, HasSubstr("the files hold no model.layers.2."));
+
+  tensors = prediction_tensors();
+  find(tensors, "model.layers.2.shared_head.head.weight").bytes[0] ^= std::byte{1};
+  write(prediction_config(), tensors);
+  const auto own = HuggingFaceModel::open(posix_vfs(), dir_);
+  ASSERT_FALSE(own);
+  EXPECT_THAT(own.error().message,
+              HasSubstr("shared_head.head.weight differs from lm_head.weight"));
+}
+
 // Reading a directory into a checkpoint and writing it again gives the library's own file.
 class HuggingFaceRoundTrip : public HuggingFace, public testing::WithParamInterface<const char*> {};
 INSTANTIATE_TEST_SUITE_P(All,
@@ -281,14 +336,21 @@ INSTANTIATE_TEST_SUITE_P(All,
                                          "mistral",
                                          "mixtral",
                                          "qwen2",
+                                         "qwen2_moe",
                                          "qwen3",
                                          "qwen3_moe",
                                          "olmo2",
-                                         "olmoe"),
+                                         "olmoe",
+                                         "deepseek_v2",
+                                         "deepseek_v3",
+                                         "prediction"),
                          [](const auto& family) { return std::string(family.param); });
 
 TEST_P(HuggingFaceRoundTrip, GivesTheSameBytes) {
-  const auto model = HuggingFaceModel::open(posix_vfs(), golden(GetParam()));
+  const bool prediction = std::string(GetParam()) == "prediction";
+  if (prediction) write_prediction();
+  const fs::path source = prediction ? dir_ : golden(GetParam());
+  const auto model = HuggingFaceModel::open(posix_vfs(), source);
   ASSERT_TRUE(model) << model.error().message;
   std::vector<std::byte> bytes;
   const auto saved = save(posix_vfs(), dir_ / "ckpt", {.step = 0, .json = "{}"}, model->tensors(),
@@ -303,17 +365,14 @@ TEST_P(HuggingFaceRoundTrip, GivesTheSameBytes) {
       spec::export_hugging_face(model->config().model, {.source_config = model->config_text()});
   ASSERT_TRUE(config) << config.error().message;
   fs::create_directory(dir_ / "out");
-  const Result<void> written =
-      write_hugging_face(posix_vfs(), dir_ / "out", *reader, model->config().model, *config, {});
+  const Result<void> written = write_hugging_face(posix_vfs(), dir_ / "out", *reader, *config, {});
   ASSERT_TRUE(written) << written.error().message;
-  EXPECT_EQ(text_of(dir_ / "out" / "model.safetensors"),
-            text_of(golden(GetParam()) / "model.safetensors"));
+  EXPECT_EQ(text_of(dir_ / "out" / "model.safetensors"), text_of(source / "model.safetensors"));
 
   // Shards and stacked experts hold the same model.
   fs::create_directory(dir_ / "shards");
-  const Result<void> sharded =
-      write_hugging_face(posix_vfs(), dir_ / "shards", *reader, model->config().model, *config,
-                         {.fused_experts = true, .max_shard_bytes = 9000});
+  const Result<void> sharded = write_hugging_face(posix_vfs(), dir_ / "shards", *reader, *config,
+                                                  {.fused_experts = true, .max_shard_bytes = 9000});
   ASSERT_TRUE(sharded) << sharded.error().message;
   EXPECT_TRUE(fs::exists(dir_ / "shards" / "model.safetensors.index.json"));
   EXPECT_FALSE(fs::exists(dir_ / "shards" / "model.safetensors"));
