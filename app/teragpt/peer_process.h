@@ -22,6 +22,7 @@ class PeerProcess {
   PeerProcess& operator=(const PeerProcess&) = delete;
   ~PeerProcess();  // closes its input, waits a moment (not after Ctrl-C), then ends it
 
+  int pid() const { return pid_; }
   Result<void> send(const std::string& line);
   // Ends early, with an error, when this program is asked to stop.
   Result<std::string> receive(double timeout_s);

@@ -29,6 +29,7 @@ class TorchPeer {
   // Starts it and waits until it is ready.
   static Result<TorchPeer> start(const Options& options);
 
+  int pid() const { return process_.pid(); }
   // "torch 2.6, 2 threads, compiled".
   const std::string& note() const { return note_; }
   // Sends a line; the numbers its answer has under this key.

@@ -22,6 +22,20 @@ TEST(BenchCommand, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refused.err, HasSubstr("hint:  use --batch "));
 }
 
+TEST(BenchCommand, TrainTellsSpeedAndMemory) {
+  const ProgramResult measured =
+      run_teragpt({"bench", "train", "--model", "tiny-moe", "--precision", "fp32", "--batch", "1",
+                   "--seq", "16", "--rounds", "1", "--steps", "1", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const json document = json::parse(measured.out);
+  ASSERT_EQ(document.at("rows").size(), 1U);
+  const json& row = document.at("rows").at(0);
+  EXPECT_DOUBLE_EQ(row.at("tokens_per_s"), 16 / row.at("step_s").get<double>());
+  // tiny-moe has 12.2 million parameters; each has a value, a gradient and two moments of 4 B.
+  EXPECT_GT(row.at("peak_memory_bytes"), 12.2e6 * 16);
+  EXPECT_TRUE(row.at("peers").empty());
+}
+
 TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
   const ProgramResult measured =
       run_teragpt({"bench", "ops", "--filter", "rms_norm/forward", "--seconds", "0", "--json"});

@@ -1,0 +1,297 @@
+// teragpt bench train: steps of whole models, beside the processor's peak and PyTorch.
+#include "app/teragpt/bench_train.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/bench_device.h"
+#include "app/teragpt/peak_memory.h"
+#include "app/teragpt/stoppable_backend.h"
+#include "app/teragpt/torch_peer.h"
+#include "core/base/thread_pool.h"
+#include "core/base/units.h"
+#include "core/plan/estimate.h"
+#include "core/spec/presets.h"
+#include "core/spec/validate.h"
+#include "core/train/synthetic.h"
+
+namespace tera::app {
+namespace {
+
+using nlohmann::ordered_json;
+
+struct BenchTrainArguments {
+  std::vector<std::string> models = {"gpt2-124m", "tiny-moe"};
+  std::vector<std::string> precisions = {"fp32", "bf16"};
+  int batch = 4;
+  int seq = 256;
+  int rounds = 3;
+  int steps = 2;
+  int threads = 0;
+  std::string versus;
+  std::string python = "python3";
+};
+
+// Steps of one contestant, round by round.
+struct Contestant {
+  std::string name;
+  std::vector<double> steps_s;
+  std::string note;
+  std::int64_t peak_bytes = 0;  // resident, after the warm-up; 0 where the system does not tell
+  double median_s() const {
+    std::vector<double> sorted = steps_s;
+    std::sort(sorted.begin(), sorted.end());
+    return sorted.empty() ? 0 : sorted[sorted.size() / 2];
+  }
+};
+
+double now_s() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+spec::RunSpec with_batch(spec::RunSpec spec, int batch) {
+  spec.training.global_batch_size = batch;
+  spec.layout.micro_batch_size = batch;
+  return spec;
+}
+
+// Refuses, with the figures of the plan, what this machine has no memory for.
+Result<void> check_memory(const spec::RunSpec& spec) {
+  TERA_TRY(const plan::Estimate planned, plan::estimate(spec));
+  if (planned.fits) return {};
+  int fitting = 0;
+  for (int most = spec.layout.micro_batch_size; most - fitting > 1;) {
+    const int middle = fitting + (most - fitting) / 2;
+    const Result<plan::Estimate> tried = plan::estimate(with_batch(spec, middle));
+    (tried && tried->fits ? fitting : most) = middle;
+  }
+  return fail(ErrorCode::failed,
+              fmt::format("{} in {} with --batch {} and --seq {} needs {}, this machine has {}",
+                          spec.name, enum_name(spec.training.precision),
+                          spec.layout.micro_batch_size, spec.training.seq_length,
+                          format_bytes(planned.worst_bytes), format_bytes(planned.capacity_bytes)),
+              fitting > 0 ? fmt::format("use --batch {} at most, or a shorter --seq", fitting)
+                          : "it does not fit with --batch 1 either: name a smaller --model");
+}
+
+// Between steps and while a peer works.
+Result<void> check_stop() {
+  return app::check_stop("bench train", "the rows printed before are complete");
+}
+
+Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
+                                 const std::string& model,
+                                 const std::string& precision) {
+  TERA_TRY(const spec::ModelPreset preset, spec::model_preset(model));
+  const auto parsed = enum_from_name<spec::Precision>(precision);
+  if (!parsed) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--precision: got {}, expected fp32 or bf16", precision),
+                "name one or both: --precision fp32 bf16");
+  }
+  if (args.seq > preset.model.max_position_embeddings) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--seq {}: {} reads at most {} tokens", args.seq, model,
+                            preset.model.max_position_embeddings),
+                fmt::format("use at most {}", preset.model.max_position_embeddings));
+  }
+  TERA_TRY(const spec::ClusterPreset machine, spec::cluster_preset("this-machine"));
+  spec::RunSpec spec;
+  spec.name = model;
+  spec.cluster = machine.cluster;
+  spec = with_batch(std::move(spec), args.batch);
+  spec.model = preset.model;
+  spec.training.precision = *parsed;
+  spec.training.seq_length = args.seq;
+  spec.training.learning_rate = 1e-4;
+  spec.training.min_learning_rate = 1e-5;
+  TERA_TRY_VOID(check_memory(spec));
+  return spec;
+}
+
+struct Peer {
+  TorchPeer torch;
+  Contestant result;
+};
+
+ordered_json train_settings(const spec::RunSpec& spec) {
+  ordered_json settings = torch_settings(spec.model);
+  settings["seq_length"] = spec.training.seq_length;
+  settings["batch_size"] = spec.training.global_batch_size;
+  settings["precision"] = enum_name(spec.training.precision);
+  return settings;
+}
+
+Result<Peer> start_peer(const BenchTrainArguments& args,
+                        const spec::RunSpec& spec,
+                        int threads,
+                        const std::string& variant) {
+  TERA_TRY_VOID(check_torch_has(spec.name, spec.model));
+  TERA_TRY(TorchPeer torch, TorchPeer::start({.script = "torch_train.py",
+                                              .python = args.python,
+                                              .settings = train_settings(spec),
+                                              .variant = variant,
+                                              .threads = threads,
+                                              .verb = "bench train"}));
+  const std::string note = torch.note();
+  return Peer{std::move(torch), {.name = "torch " + variant, .steps_s = {}, .note = note}};
+}
+
+Result<void> run_peer(Peer& peer, int steps, bool count) {
+  TERA_TRY(const std::vector<double> steps_s,
+           peer.torch.ask(fmt::format("run {}", steps), "steps_s"));
+  if (count) peer.result.steps_s.insert(peer.result.steps_s.end(), steps_s.begin(), steps_s.end());
+  return {};
+}
+
+// One model in one precision: ours and the peers in turn, round by round, after one warm-up each.
+// Throws Stopped when asked to stop.
+Result<ordered_json> measure(const BenchTrainArguments& args,
+                             const spec::RunSpec& spec,
+                             const kernels::Peaks& peaks) {
+  ThreadPool pool(args.threads);
+  const std::unique_ptr<Backend> backend = make_stoppable_backend(pool);
+  train::SyntheticTrainer trainer(spec, *backend);
+  Contestant ours{.name = "teragpt", .steps_s = {}, .note = fmt::format("{} threads", pool.size())};
+  std::vector<Peer> peers;
+  if (args.versus == "torch") {
+    for (const char* variant : {"default", "tuned"}) {
+      TERA_TRY(Peer peer, start_peer(args, spec, pool.size(), variant));
+      peers.push_back(std::move(peer));
+    }
+  }
+  for (int round = 0; round <= args.rounds; ++round) {  // round 0 warms up
+    const int steps = round == 0 ? 1 : args.steps;
+    if (round == 1) {
+      restart_peak_memory(::getpid());
+      for (const Peer& peer : peers)
+        restart_peak_memory(peer.torch.pid());
+    }
+    for (int i = 0; i < steps; ++i) {
+      const double start = now_s();
+      trainer.step();
+      if (round > 0) ours.steps_s.push_back(now_s() - start);
+    }
+    for (Peer& peer : peers)
+      TERA_TRY_VOID(run_peer(peer, steps, round > 0));
+  }
+  ours.peak_bytes = peak_memory_bytes(::getpid()).value_or(0);
+  for (Peer& peer : peers)
+    peer.result.peak_bytes = peak_memory_bytes(peer.torch.pid()).value_or(0);
+  const double tokens = static_cast<double>(spec.tokens_per_step());
+  const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
+  const double peak = spec.training.precision == spec::Precision::bf16 ? peaks.bf16_flops_per_s
+                                                                       : peaks.f32_flops_per_s;
+  ordered_json row = {{"model", spec.name},
+                      {"precision", enum_name(spec.training.precision)},
+                      {"batch", spec.training.global_batch_size},
+                      {"sequence", spec.training.seq_length},
+                      {"threads", pool.size()},
+                      {"step_s", ours.median_s()},
+                      {"min_step_s", *std::min_element(ours.steps_s.begin(), ours.steps_s.end())},
+                      {"tokens_per_s", tokens / ours.median_s()},
+                      {"model_flops_per_s", flops},
+                      {"peak_flops_per_s", peak},
+                      {"share_of_peak", flops / peak},
+                      {"peak_memory_bytes", ours.peak_bytes}};
+  ordered_json others = ordered_json::array();
+  for (const Peer& peer : peers) {
+    others.push_back({{"name", peer.result.name},
+                      {"note", peer.result.note},
+                      {"step_s", peer.result.median_s()},
+                      {"tokens_per_s", tokens / peer.result.median_s()},
+                      {"ratio", peer.result.median_s() / ours.median_s()},
+                      {"peak_memory_bytes", peer.result.peak_bytes}});
+  }
+  row["peers"] = others;
+  return row;
+}
+
+Result<ordered_json> bench_one(const BenchTrainArguments& args,
+                               const spec::RunSpec& spec,
+                               const kernels::Peaks& peaks) {
+  try {
+    return measure(args, spec, peaks);
+  } catch (const Stopped&) {
+    return tl::unexpected<Error>(check_stop().error());
+  }
+}
+
+void print_row(const ordered_json& row) {
+  fmt::print("{:<12} {:<5} {:>9} tok/s  {:>9}/step  {:>9}  {} = {} of peak\n",
+             row["model"].get<std::string>(), row["precision"].get<std::string>(),
+             format_count(row["tokens_per_s"].get<double>()),
+             format_seconds(row["step_s"].get<double>()),
+             format_bytes(row["peak_memory_bytes"].get<double>()),
+             format_rate(row["model_flops_per_s"].get<double>(), "FLOP/s"),
+             format_percent(row["share_of_peak"].get<double>()));
+  for (const auto& peer : row["peers"]) {
+    fmt::print("  {:<16} {:>9} tok/s  {:>9}/step  {:>9}  teragpt is {:.2f} x  ({})\n",
+               peer["name"].get<std::string>(), format_count(peer["tokens_per_s"].get<double>()),
+               format_seconds(peer["step_s"].get<double>()),
+               format_bytes(peer["peak_memory_bytes"].get<double>()), peer["ratio"].get<double>(),
+               peer["note"].get<std::string>());
+  }
+  std::fflush(stdout);
+}
+
+void bench_train(Cli& cli, const BenchTrainArguments& args) {
+  catch_stop_signals();
+  std::vector<spec::RunSpec> specs;  // all of them, before the first is measured
+  for (const std::string& model : args.models) {
+    for (const std::string& precision : args.precisions) {
+      Result<spec::RunSpec> spec = bench_spec(args, model, precision);
+      if (!spec) return cli.fail(spec.error());
+      specs.push_back(std::move(*spec));
+    }
+  }
+  ThreadPool pool(args.threads);
+  const kernels::Peaks peaks = measure_peaks(pool);
+  ordered_json rows = ordered_json::array();
+  for (const spec::RunSpec& spec : specs) {
+    const Result<ordered_json> row = bench_one(args, spec, peaks);
+    if (!row) return cli.fail(row.error());
+    if (!cli.json) print_row(*row);
+    rows.push_back(*row);
+  }
+  if (cli.json) cli.print_json({{"schema", "teragpt.bench/1"}, {"kind", "train"}, {"rows", rows}});
+}
+
+}  // namespace
+
+void add_train_bench(CLI::App& bench, Cli& cli) {
+  auto* verb = bench.add_subcommand(
+      "train", "Training speed and memory of whole models, beside the ceiling and PyTorch");
+  auto args = std::make_shared<BenchTrainArguments>();
+  verb->add_option("--model", args->models, "Model presets")->capture_default_str();
+  verb->add_option("--precision", args->precisions, "fp32, bf16")->capture_default_str();
+  verb->add_option("--batch", args->batch, "Sequences per step")
+      ->check(at_least(1, 1 << 20))
+      ->capture_default_str();
+  verb->add_option("--seq", args->seq, "Tokens per sequence")
+      ->check(at_least(1))
+      ->capture_default_str();
+  verb->add_option("--rounds", args->rounds, "Rounds in turn with the peers")
+      ->check(at_least(1))
+      ->capture_default_str();
+  verb->add_option("--steps", args->steps, "Steps per round")
+      ->check(at_least(1))
+      ->capture_default_str();
+  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
+      ->check(at_least(0, 4096));
+  verb->add_option("--vs", args->versus,
+                   "Measure beside: torch (its default and its tuned settings)")
+      ->check(one_of({"torch"}));
+  verb->add_option("--python", args->python, "Interpreter that has PyTorch")->capture_default_str();
+  verb->footer(
+      "Example:\n  teragpt bench train --model gpt2-124m --precision fp32 --vs torch --python "
+      "venv/bin/python");
+  verb->callback([&cli, args] { bench_train(cli, *args); });
+}
+
+}  // namespace tera::app
