@@ -227,7 +227,7 @@ CommandPalette* MainWindow::showPalette() {
     for (const spec::FieldInfo& info : spec::all_fields()) {
       const Result<std::string> value = spec::get_field(m_session.document().spec(), info.path);
       entries.push_back(
-          {fieldLabel(info.field.name),
+          {fieldLabel(info),
            QStringLiteral("%1 = %2").arg(qs(info.path), value ? qs(*value) : QString()),
            QLatin1Char(':'), [this, path = info.path](const QString& argument) {
              goToField(path, 0);

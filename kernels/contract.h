@@ -146,5 +146,17 @@ std::int64_t check_adamw(const View& master,
                          const View& m,
                          const View& v,
                          const AdamWOptions& options);
+std::int64_t check_lion(const View& master, const View& weight, const View& grad, const View& m);
+std::int64_t check_sgd(const View& master,
+                       const View& weight,
+                       const View& grad,
+                       const View& m,
+                       const SgdOptions& options);
+// Of grad, rows and cols: factored_moments and adafactor_norm.
+RowDims check_factored(const char* op, const View& grad, const View& rows, const View& cols);
+RowDims check_adafactor(
+    const View& master, const View& weight, const View& grad, const View& rows, const View& cols);
+std::int64_t check_lerp(const View& x, const View& y);
+std::int64_t check_stochastic_round(const View& x, const View& noise, const View& y);
 
 }  // namespace tera::kernels::contract

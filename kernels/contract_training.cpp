@@ -1,4 +1,4 @@
-// Contracts of the feed-forward part, loss, elementwise ops and the optimizer.
+// Contracts of the feed-forward part, loss and elementwise ops.
 #include "kernels/contract.h"
 #include "kernels/contract_checker.h"
 
@@ -119,41 +119,6 @@ std::int64_t check_sum_of_squares(const View& x) {
   check.compute("x", x);
   check.contiguous("x", x);
   return x.num_elements();
-}
-
-std::int64_t check_adamw(const View& master,
-                         const View& weight,
-                         const View& grad,
-                         const View& m,
-                         const View& v,
-                         const AdamWOptions& options) {
-  const Checker check("adamw");
-  check.accumulate("master", master);
-  const std::int64_t n = master.num_elements();
-  const auto flat = [&](const char* name, const View& view) {
-    check.that(view.num_elements() == n && view.contiguous(), [&] {
-      return std::string(name) + " is " + describe(view) +
-             ", expected it contiguous like the master, " + describe(master);
-    });
-  };
-  const auto state = [&](const char* name, const View& view) {
-    flat(name, view);
-    check.that(view.dtype == master.dtype, [&] {
-      return std::string(name) + " is " + describe(view) + ", expected " +
-             std::string(dtype_name(master.dtype));
-    });
-  };
-  flat("master", master);
-  state("grad", grad);
-  state("m", m);
-  state("v", v);
-  if (weight.present()) {
-    flat("weight", weight);
-    check.compute("weight", weight);
-  }
-  check.that(options.step >= 1,
-             [&] { return "step is " + std::to_string(options.step) + ", expected 1 or more"; });
-  return n;
 }
 
 }  // namespace tera::kernels::contract

@@ -85,6 +85,30 @@ struct AdamWOptions {
   std::int64_t step = 1;       // 1-based, for bias correction
 };
 
+struct LionOptions {
+  double learning_rate = 0;
+  double beta1 = 0.9;   // of the direction
+  double beta2 = 0.99;  // of the momentum that is kept
+  double weight_decay = 0;
+  double grad_scale = 1;
+};
+
+struct SgdOptions {
+  double learning_rate = 0;
+  double momentum = 0;  // needs m when not 0
+  bool nesterov = false;
+  double weight_decay = 0;  // decoupled: p -= learning_rate * weight_decay * p
+  double grad_scale = 1;
+};
+
+struct AdafactorOptions {
+  double learning_rate = 0;  // on the update as it is, unclipped
+  double decay = 0;          // share of the weight that is taken away: p -= decay * p
+  double row_mean = 1;       // of rows, over the whole matrix; 1 without rows
+  double eps = 0x1p-23;      // least root of an estimated second moment
+  double grad_scale = 1;
+};
+
 struct OpTable {
   const char* name = "";
 
@@ -182,6 +206,25 @@ struct OpTable {
   // AdamW on one tensor, all contiguous [n]. master a; weight c written from master (or empty when
   // master is the weight); grad a; m, v a. Source: Loshchilov and Hutter 2019.
   void (*adamw)(const Context&, View master, View weight, View grad, View m, View v, AdamWOptions);
+  // c = beta1 m + (1 - beta1) g; p -= learning_rate (sign(c) + weight_decay p); m = beta2 m +
+  // (1 - beta2) g. Arguments as of adamw. Source: Chen et al. 2023, Lion, algorithm 2.
+  void (*lion)(const Context&, View master, View weight, View grad, View m, LionOptions);
+  // m = momentum m + g; p -= learning_rate (m + weight_decay p), with nesterov g + momentum m for m.
+  // m a, or empty for plain descent. Source: Sutskever et al. 2013.
+  void (*sgd)(const Context&, View master, View weight, View grad, View m, SgdOptions);
+  // Second moments of a matrix by rows and columns: rows[i] += take (mean_j g_ij^2 - rows[i]), cols
+  // alike; returns the mean of rows. grad [M,N] a, rows [M] a, or empty for a vector (M = 1; returns
+  // 1), cols [N] a. Source: Shazeer and Stern 2018, Adafactor, algorithm 4.
+  double (*factored_moments)(const Context&, View grad, View rows, View cols, double grad_scale, double take);
+  // Sum of squares of the update u_ij = g_ij / sqrt(max(rows_i cols_j / row_mean, eps^2)), f64.
+  double (*adafactor_norm)(const Context&, View grad, View rows, View cols, AdafactorOptions);
+  // p -= learning_rate u + decay p, for rows of the matrix: master, grad [M,N] a, weight [M,N] c or empty.
+  void (*adafactor)(const Context&, View master, View weight, View grad, View rows, View cols, AdafactorOptions);
+  // y += t (x - y): x c, y a, same shape.
+  void (*lerp)(const Context&, View x, double t, View y);
+  // y = x rounded up with the probability of how near that is, else down: x [n] f32, noise [n] u16
+  // uniform, y [n] bf16. NaN stays NaN. Source: Gupta et al. 2015, section 3.
+  void (*stochastic_round)(const Context&, View x, View noise, View y);
 };
 
 // The type of an op as a function: `OpFunction<decltype(OpTable::add)> add;` declares one.

@@ -9,7 +9,7 @@
 #include "core/plan/param_table.h"
 #include "core/spec/validate.h"
 #include "core/tensor/cpu_backend.h"
-#include "core/train/adamw.h"
+#include "core/train/optimizer.h"
 #include "core/train/train_state.h"
 
 namespace tera::app {
@@ -72,7 +72,7 @@ Result<Upcycled> upcycle(const UpcycleArguments& args, const spec::RunSpec& spec
   };
   for (nn::Param& param : params.params())
     copy(exact.get(param.spec.name).value, param.value);
-  train::AdamW optimizer(params, spec.training);
+  train::Optimizer optimizer(params, spec);
   optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
     if (role == "master") copy(exact.get(name).value, tensor);
   });

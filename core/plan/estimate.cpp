@@ -9,6 +9,7 @@
 #include "core/base/units.h"
 #include "core/plan/cost_model.h"
 #include "core/plan/layer_cost.h"
+#include "core/plan/optimizer_state.h"
 #include "core/plan/placement.h"
 #include "core/plan/stash_table.h"
 #include "core/plan/time_model.h"
@@ -146,8 +147,7 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
     bytes.weights += elements * dtype_bytes(dtype);
     if (!param.trainable) continue;
     bytes.gradients += elements * dtype_bytes(DType::f32);
-    bytes.optimizer += 2 * elements * dtype_bytes(DType::f32);
-    if (dtype == DType::bf16) bytes.optimizer += elements * dtype_bytes(DType::f32);
+    bytes.optimizer += optimizer_state_elements(param, spec.training) * dtype_bytes(DType::f32);
   }
   const SimulatedStep played =
       play_schedule(spec.layout.schedule, spec.num_micro_batches(),

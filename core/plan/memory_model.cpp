@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/optimizer_state.h"
 #include "core/plan/param_table.h"
 #include "core/plan/placement.h"
 #include "core/plan/stash_table.h"
@@ -19,7 +20,6 @@ namespace {
 using spec::RunSpec;
 
 constexpr std::string_view kZeroSource = "Rajbhandari et al. 2020, ZeRO, section 3";
-constexpr std::string_view kAdamSource = "Loshchilov and Hutter 2019, AdamW: two moments";
 
 // What the parameters of a stage are grouped into for people.
 constexpr std::array<std::string_view, 8> kGroups = {
@@ -52,8 +52,9 @@ struct Group {
   double local = 0;         // on one rank, before ZeRO
   double trainable = 0;     // of those
   double weight_bytes = 0;  // of local
-  double master_bytes = 0;  // f32 copies of what is stored in bf16
-  double replicas = 1;      // ZeRO's group
+  double optimizer_bytes = 0;
+  UpdateWork update = {};
+  double replicas = 1;  // ZeRO's group
 };
 using Groups = std::array<Group, kGroups.size()>;
 
@@ -70,8 +71,13 @@ void add_rows(Groups& groups,
     group.local += local;
     group.weight_bytes += local * static_cast<double>(dtype_bytes(dtype));
     if (param.trainable) {
+      const double share = local / static_cast<double>(param.num_elements());
+      const UpdateWork update = update_work(param, spec.training);
       group.trainable += local;
-      if (dtype == DType::bf16) group.master_bytes += local * 4;
+      group.optimizer_bytes +=
+          4 * share * static_cast<double>(optimizer_state_elements(param, spec.training));
+      group.update.bytes += share * update.bytes;
+      group.update.flops += share * update.flops;
     }
     group.replicas = num_replicas(param, mesh);
   }
@@ -292,6 +298,22 @@ Term workspace(const RunSpec& spec, const Groups& groups, int stage) {
   return sum_term("workspace", "B", std::move(children));
 }
 
+std::string_view optimizer_source(spec::OptimizerKind kind) {
+  switch (kind) {
+    case spec::OptimizerKind::adamw:
+      return "Loshchilov and Hutter 2019, AdamW: two moments";
+    case spec::OptimizerKind::muon:
+      return "Jordan et al. 2024, Muon: momentum of matrices; AdamW: two moments of the rest";
+    case spec::OptimizerKind::lion:
+      return "Chen et al. 2023, Lion: momentum";
+    case spec::OptimizerKind::adafactor:
+      return "Shazeer and Stern 2018, Adafactor: a factor per row and per column";
+    case spec::OptimizerKind::sgd:
+      return "Sutskever et al. 2013: momentum";
+  }
+  return {};
+}
+
 StageMemory stage_memory(const RunSpec& spec, const RankMesh& mesh, int stage, int in_flight) {
   const Groups groups = stage_groups(spec, mesh, stage);
   const bool bf16 = spec.training.precision == spec::Precision::bf16;
@@ -301,11 +323,10 @@ StageMemory stage_memory(const RunSpec& spec, const RankMesh& mesh, int stage, i
                              [](const Group& group) { return group.weight_bytes; }));
   kinds.push_back(state_term("gradients", groups, spec, 2, "gradients are summed in f32",
                              [](const Group& group) { return 4 * group.trainable; }));
-  kinds.push_back(
-      state_term("optimizer", groups, spec, 1,
-                 bf16 ? "Loshchilov and Hutter 2019, AdamW: two moments; f32 master weights"
-                      : std::string(kAdamSource),
-                 [](const Group& group) { return 8 * group.trainable + group.master_bytes; }));
+  kinds.push_back(state_term("optimizer", groups, spec, 1,
+                             fmt::format("{}{}", optimizer_source(spec.training.optimizer),
+                                         bf16 ? "; f32 master weights" : ""),
+                             [](const Group& group) { return group.optimizer_bytes; }));
   kinds.push_back(activations(spec, stage, in_flight));
   kinds.push_back(workspace(spec, groups, stage));
   const double sharing = ranks_per_device(spec);
@@ -337,8 +358,10 @@ LocalParams local_params(const RunSpec& spec, const RankMesh& mesh, int stage) {
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const Group& group = groups[i];
     (i == 3 ? params.experts : params.dense) += group.trainable;
-    params.updated +=
-        spec.layout.zero_stage >= 1 ? group.trainable / group.replicas : group.trainable;
+    const double share = spec.layout.zero_stage >= 1 ? 1 / group.replicas : 1;
+    params.updated += share * group.trainable;
+    params.update_bytes += share * group.update.bytes;
+    params.update_flops += share * group.update.flops;
   }
   return params;
 }

@@ -24,11 +24,14 @@ std::vector<StageMemory> plan_memory(const spec::RunSpec& spec,
 // Tokens of the logits that exist at once: the head works through the micro-batch in chunks.
 inline constexpr std::int64_t kLogitsChunkTokens = 256;
 
-// Trainable elements one rank keeps gradients for, and those it updates (its ZeRO shard).
+// Trainable elements one rank keeps gradients for, those it updates (its ZeRO shard), and the work
+// of the update.
 struct LocalParams {
   double dense = 0;
   double experts = 0;
   double updated = 0;
+  double update_bytes = 0;
+  double update_flops = 0;
 };
 LocalParams local_params(const spec::RunSpec& spec, const RankMesh& mesh, int stage);
 

@@ -51,8 +51,8 @@ class TableBuilder {
       experts();
     } else {
       const bool bias = model_.ffn_bias;
-      linear("in", in_rows_ * model_.ffn_hidden_size, hidden_, 0, ParamInit::normal, bias);
-      linear("out", hidden_, model_.ffn_hidden_size, 1, ParamInit::scaled_normal, bias);
+      linear("in", in_parts(model_.ffn_hidden_size), hidden_, 0, ParamInit::normal, bias);
+      linear("out", {hidden_}, model_.ffn_hidden_size, 1, ParamInit::scaled_normal, bias);
     }
     at(index, ffn);
     if (model_.has_post_norm()) residual_norm("post_norm");
@@ -83,7 +83,13 @@ class TableBuilder {
     ParamInit init = ParamInit::normal;
     std::optional<int> shard_dim = {};
     Axis shard_axis = Axis::tensor;
+    Shape row_parts = {};  // of a matrix, or of each expert's; empty: one part
   };
+
+  // Rows of the first matrix of a feed-forward of that width: gate and up, or up alone.
+  Shape in_parts(std::int64_t width) const {
+    return Shape(static_cast<std::size_t>(in_rows_), width);
+  }
 
   void at(int layer, std::string prefix) {
     layer_ = layer;
@@ -99,7 +105,9 @@ class TableBuilder {
     param.init = options.init;
     param.shard_dim = options.shard_dim;
     param.shard_axis = options.shard_axis;
-    param.decay = options.kind != ParamKind::norm && options.kind != ParamKind::bias;
+    param.row_parts = options.row_parts;
+    if (param.row_parts.empty() && param.shape.size() > 1)
+      param.row_parts = {param.shape[param.shape.size() - 2]};
     table_.push_back(std::move(param));
     return table_.back();
   }
@@ -118,14 +126,17 @@ class TableBuilder {
     }
   }
 
-  // [rows, columns], and bias [rows] where asked for; the bias is split with the rows.
+  // [rows, columns] of matrices stacked in the order of row_parts, and bias [rows] where asked for;
+  // the bias is split with the rows.
   void linear(std::string_view name,
-              std::int64_t rows,
+              const Shape& row_parts,
               std::int64_t columns,
               int shard_dim,
               ParamInit init,
               bool has_bias) {
-    add(fmt::format("{}.weight", name), {rows, columns}, {.init = init, .shard_dim = shard_dim});
+    const std::int64_t rows = std::accumulate(row_parts.begin(), row_parts.end(), std::int64_t{0});
+    add(fmt::format("{}.weight", name), {rows, columns},
+        {.init = init, .shard_dim = shard_dim, .row_parts = row_parts});
     if (!has_bias) return;
     Options bias{.kind = ParamKind::bias, .init = ParamInit::zeros};
     if (shard_dim == 0) bias.shard_dim = 0;
@@ -133,7 +144,9 @@ class TableBuilder {
   }
 
   void grouped_query_attention() {
-    linear("qkv", (heads_ + 2 * kv_heads_) * head_dim_, hidden_, 0, ParamInit::normal,
+    const std::int64_t key_rows = kv_heads_ * head_dim_;
+    const std::int64_t query_rows = heads_ * head_dim_;
+    linear("qkv", {query_rows, key_rows, key_rows}, hidden_, 0, ParamInit::normal,
            model_.attention_bias != spec::AttentionBias::none);
     if (model_.qk_norm == spec::QkNormKind::per_head) {
       norm("q_norm", head_dim_);
@@ -142,7 +155,7 @@ class TableBuilder {
       norm("q_norm", heads_ * head_dim_, 0);
       norm("k_norm", kv_heads_ * head_dim_, 0);
     }
-    linear("out", hidden_, heads_ * head_dim_, 1, ParamInit::scaled_normal,
+    linear("out", {hidden_}, heads_ * head_dim_, 1, ParamInit::scaled_normal,
            model_.attention_bias == spec::AttentionBias::all);
   }
 
@@ -173,19 +186,21 @@ class TableBuilder {
           add("router.bias", {count}, {.kind = ParamKind::router_bias, .init = ParamInit::zeros});
       bias.always_f32 = true;
       bias.trainable = false;
-      bias.decay = false;
     }
-    const auto expert = [](ParamInit init) {
-      return Options{
-          .kind = ParamKind::expert, .init = init, .shard_dim = 0, .shard_axis = Axis::expert};
+    const auto expert = [](ParamInit init, Shape row_parts) {
+      return Options{.kind = ParamKind::expert,
+                     .init = init,
+                     .shard_dim = 0,
+                     .shard_axis = Axis::expert,
+                     .row_parts = std::move(row_parts)};
     };
-    add("experts.in.weight", {count, in_rows_ * width, hidden_}, expert(ParamInit::normal));
-    add("experts.out.weight", {count, hidden_, width}, expert(ParamInit::scaled_normal));
+    add("experts.in.weight", {count, in_rows_ * width, hidden_},
+        expert(ParamInit::normal, in_parts(width)));
+    add("experts.out.weight", {count, hidden_, width}, expert(ParamInit::scaled_normal, {hidden_}));
     if (model_.num_shared_experts > 0) {
       const std::int64_t shared = model_.num_shared_experts * width;
-      add("shared.in.weight", {in_rows_ * shared, hidden_}, {.shard_dim = 0});
-      add("shared.out.weight", {hidden_, shared},
-          {.init = ParamInit::scaled_normal, .shard_dim = 1});
+      linear("shared.in", in_parts(shared), hidden_, 0, ParamInit::normal, false);
+      linear("shared.out", {hidden_}, shared, 1, ParamInit::scaled_normal, false);
       if (model_.shared_expert_gate) add("shared.gate.weight", {1, hidden_}, {});
     }
   }

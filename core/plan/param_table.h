@@ -56,7 +56,8 @@ struct ParamSpec {
   Axis shard_axis = Axis::tensor;
   bool always_f32 = false;  // router: f32 in every precision
   bool trainable = true;    // router_bias is not
-  bool decay = true;        // weight decay applies
+  // Rows of the matrices stacked along dim -2 (q, k, v; gate, up); empty for vectors.
+  std::vector<std::int64_t> row_parts;
   std::int64_t num_elements() const;
   bool is_expert() const { return kind == ParamKind::expert; }
 };

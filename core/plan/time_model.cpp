@@ -193,26 +193,30 @@ Term communication_term(const StageTimes& times, const DataParallel& sync, doubl
   return sum_term("communication", "s", std::move(terms));
 }
 
+// Elementwise work at the speed of memory, the products of muon in f32 at that of the device.
 Term optimizer_term(const RunSpec& spec, const RankMesh& mesh, const LayerCost& cost, int stage) {
   const LocalParams params = local_params(spec, mesh, stage);
-  const double per_element = optimizer_bytes_per_element(spec.training.precision);
   constexpr double kNormAndZeroBytes = 8;
   const double gradients = params.dense + params.experts;
-  const double bytes = params.updated * per_element + gradients * kNormAndZeroBytes;
-  return leaf("optimizer", bytes / cost.memory_bytes_per_s(),
-              fmt::format("({} elements x {:.0f} B + {} gradients x {:.0f} B) / {}",
-                          format_count(params.updated), per_element, format_count(gradients),
-                          kNormAndZeroBytes, format_rate(cost.memory_bytes_per_s(), "B/s")),
-              "AdamW is bound by memory bandwidth");
+  const double bytes = params.update_bytes + gradients * kNormAndZeroBytes;
+  const spec::DeviceSpec& device = spec.cluster.device;
+  double products_s = 0;
+  std::string formula = fmt::format(
+      "({} elements x {:.3g} B + {} gradients x {:.0f} B) / {}", format_count(params.updated),
+      params.updated > 0 ? params.update_bytes / params.updated : 0, format_count(gradients),
+      kNormAndZeroBytes, format_rate(cost.memory_bytes_per_s(), "B/s"));
+  if (params.update_flops > 0) {
+    const double flops_per_s =
+        device.peak_flops_per_s_f32 * device.matmul_efficiency / ranks_per_device(spec);
+    products_s = params.update_flops / flops_per_s;
+    formula += fmt::format(" + Newton-Schulz {} / {}", format_rate(params.update_flops, "FLOP"),
+                           format_rate(flops_per_s, "FLOP/s"));
+  }
+  return leaf("optimizer", bytes / cost.memory_bytes_per_s() + products_s, std::move(formula),
+              "bytes read and written / reached bandwidth; Jordan et al. 2024");
 }
 
 }  // namespace
-
-double optimizer_bytes_per_element(spec::Precision precision) {
-  constexpr double kReads = 4 + 4 + 4 + 4;  // gradient, two moments, weight or master
-  constexpr double kWrites = 4 + 4 + 4;     // two moments, weight or master
-  return kReads + kWrites + (precision == spec::Precision::bf16 ? 2 : 0);
-}
 
 SimulatedStep play_schedule(spec::ScheduleKind kind,
                             std::int64_t num_micro_batches,

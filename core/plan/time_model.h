@@ -28,8 +28,4 @@ SimulatedStep play_schedule(spec::ScheduleKind kind,
                             const std::vector<double>& forward_s,
                             const std::vector<double>& backward_s);
 
-// Bytes AdamW moves per element: reads gradient, moments, master; writes moments, master and, in
-// bf16, the weight. The norm for clipping reads the gradients once more, zeroing writes them.
-double optimizer_bytes_per_element(spec::Precision precision);
-
 }  // namespace tera::plan

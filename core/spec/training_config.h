@@ -7,9 +7,55 @@
 
 namespace tera::spec {
 
-enum class OptimizerKind : std::uint8_t { adamw };
+enum class OptimizerKind : std::uint8_t { adamw, muon, lion, adafactor, sgd };
+// Factor on Muon's learning rate for a matrix of m rows and n columns: original is
+// sqrt(max(1, m / n)), match_rms_adamw 0.2 sqrt(max(m, n)).
+enum class MuonAdjustLr : std::uint8_t { original, match_rms_adamw };
 enum class LrScheduleKind : std::uint8_t { constant, cosine, wsd };
 enum class Precision : std::uint8_t { fp32, bf16 };
+
+// How the tensors of one kind differ from the rest in training.
+struct ParamGroup {
+  double lr_multiplier = 1;
+  double weight_decay_multiplier = 1;
+  bool operator==(const ParamGroup&) const = default;
+
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor&& visit) {
+    visit(Field{.name = "lr_multiplier",
+                .min = 0,
+                .max = 1e6,
+                .step = 0.1,
+                .help = "Factor on training.learning_rate for these tensors."},
+          self.lr_multiplier);
+    visit(Field{.name = "weight_decay_multiplier",
+                .min = 0,
+                .max = 1e6,
+                .step = 0.1,
+                .help = "Factor on training.weight_decay for these tensors; 0 is no decay."},
+          self.weight_decay_multiplier);
+  }
+};
+
+struct ParamGroups {
+  ParamGroup embedding;
+  ParamGroup head;
+  ParamGroup matrix;
+  ParamGroup expert;
+  ParamGroup router;
+  ParamGroup norm{.lr_multiplier = 1, .weight_decay_multiplier = 0};
+  bool operator==(const ParamGroups&) const = default;
+
+  template <class Self, class Visitor>
+  static void visit_fields(Self& self, Visitor&& visit) {
+    visit(Field{.name = "embedding", .help = "Token and position embeddings."}, self.embedding);
+    visit(Field{.name = "head", .help = "Output head, where it is not tied."}, self.head);
+    visit(Field{.name = "matrix", .help = "Matrices of attention and feed-forward."}, self.matrix);
+    visit(Field{.name = "expert", .help = "Matrices of routed experts."}, self.expert);
+    visit(Field{.name = "router", .help = "Router matrices."}, self.router);
+    visit(Field{.name = "norm", .help = "Norm weights and all biases."}, self.norm);
+  }
+};
 
 struct TrainingConfig {
   int seq_length = 128;        // tokens
@@ -24,7 +70,19 @@ struct TrainingConfig {
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.95;
   double adam_eps = 1e-8;
+  double lion_beta1 = 0.9;
+  double lion_beta2 = 0.99;
+  double sgd_momentum = 0.9;
+  bool sgd_nesterov = false;
+  double adafactor_beta2_decay = -0.8;
+  double adafactor_clip_threshold = 1;
+  double adafactor_min_rms = 1e-3;
+  double muon_momentum = 0.95;
+  bool muon_nesterov = true;
+  int muon_ns_steps = 5;
+  MuonAdjustLr muon_adjust_lr = MuonAdjustLr::match_rms_adamw;
   double weight_decay = 0.1;
+  ParamGroups param_groups;
   double grad_clip = 1.0;  // 0 = off
   Precision precision = Precision::fp32;
   std::int64_t eval_interval = 50;  // steps; 0 = never
@@ -57,7 +115,11 @@ struct TrainingConfig {
                 .step = 100,
                 .help = "Optimizer steps of the whole run."},
           self.num_steps);
-    visit(Field{.name = "optimizer", .help = "adamw.", .source = "Loshchilov and Hutter 2019"},
+    visit(Field{.name = "optimizer",
+                .help = "adamw; muon for the matrices of layers and adamw for the rest; lion; "
+                        "adafactor; sgd.",
+                .source = "Loshchilov and Hutter 2019; Jordan et al. 2024; Chen et al. 2023; "
+                          "Shazeer and Stern 2018"},
           self.optimizer);
     visit(Field{.name = "learning_rate",
                 .min = 0,
@@ -109,12 +171,17 @@ struct TrainingConfig {
                 .step = 1e-9,
                 .help = "Added to the square root of the second moment."},
           self.adam_eps);
+    visit_optimizers(self, visit);
     visit(Field{.name = "weight_decay",
                 .min = 0,
                 .max = 10,
                 .step = 0.01,
-                .help = "Decoupled decay of matrices; norms and biases are not decayed."},
+                .help = "Decoupled decay, times the multiplier of the tensor's group: by default "
+                        "norms and biases are not decayed."},
           self.weight_decay);
+    visit(Field{.name = "param_groups",
+                .help = "Learning rate and decay of embeddings, head, experts, routers, norms."},
+          self.param_groups);
     visit(Field{.name = "grad_clip",
                 .min = 0,
                 .max = 1e6,
@@ -154,6 +221,81 @@ struct TrainingConfig {
                         "starts from random ones."},
           self.init_from);
   }
+
+  // What only one optimizer reads.
+  template <class Self, class Visitor>
+  static void visit_optimizers(Self& self, Visitor&& visit) {
+    visit(Field{.name = "lion_beta1",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of the momentum in the direction of a step of lion.",
+                .source = "Chen et al. 2023, section 4"},
+          self.lion_beta1);
+    visit(Field{.name = "lion_beta2",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Decay of the momentum of lion.",
+                .source = "Chen et al. 2023, section 4"},
+          self.lion_beta2);
+    visit(Field{.name = "sgd_momentum",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Decay of the momentum of sgd; 0 is plain descent."},
+          self.sgd_momentum);
+    visit(Field{.name = "sgd_nesterov",
+                .help = "Take the step of sgd from where the momentum leads.",
+                .source = "Sutskever et al. 2013"},
+          self.sgd_nesterov);
+    visit(Field{.name = "adafactor_beta2_decay",
+                .min = -1,
+                .max = 0,
+                .step = 0.05,
+                .help = "Step t of adafactor takes t to this power of the new squared gradients "
+                        "into the second moments.",
+                .source = "Shazeer and Stern 2018, section 7.2"},
+          self.adafactor_beta2_decay);
+    visit(Field{.name = "adafactor_clip_threshold",
+                .min = 1e-6,
+                .max = 1e6,
+                .step = 0.1,
+                .help = "Largest root mean square of an update of adafactor.",
+                .source = "Shazeer and Stern 2018, section 6"},
+          self.adafactor_clip_threshold);
+    visit(Field{.name = "adafactor_min_rms",
+                .min = 0,
+                .max = 1,
+                .step = 1e-4,
+                .help = "The step of adafactor is the learning rate times the root mean square of "
+                        "the tensor, which counts as at least this.",
+                .source = "Shazeer and Stern 2018, section 8"},
+          self.adafactor_min_rms);
+    visit(Field{.name = "muon_momentum",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Decay of the momentum of muon.",
+                .source = "Jordan et al. 2024, Muon"},
+          self.muon_momentum);
+    visit(Field{.name = "muon_nesterov",
+                .help = "Orthogonalise gradient and momentum together, not the momentum alone.",
+                .source = "Jordan et al. 2024, Muon"},
+          self.muon_nesterov);
+    visit(Field{.name = "muon_ns_steps",
+                .min = 1,
+                .max = 99,
+                .help = "Newton-Schulz iterations of muon.",
+                .source = "Jordan et al. 2024, Muon"},
+          self.muon_ns_steps);
+    visit(Field{.name = "muon_adjust_lr",
+                .help = "Factor on muon's learning rate for m rows and n columns: original is "
+                        "sqrt(max(1, m / n)), match_rms_adamw 0.2 sqrt(max(m, n)), with which "
+                        "learning rate and decay of adamw carry over.",
+                .source = "Liu et al. 2025, Muon is scalable for LLM training, section 2.2"},
+          self.muon_adjust_lr);
+  }
 };
 
 }  // namespace tera::spec
@@ -161,7 +303,12 @@ struct TrainingConfig {
 namespace tera {
 template <>
 struct EnumNames<spec::OptimizerKind> {
-  static constexpr std::array<std::string_view, 1> value = {"adamw"};
+  static constexpr std::array<std::string_view, 5> value = {"adamw", "muon", "lion", "adafactor",
+                                                            "sgd"};
+};
+template <>
+struct EnumNames<spec::MuonAdjustLr> {
+  static constexpr std::array<std::string_view, 2> value = {"original", "match_rms_adamw"};
 };
 template <>
 struct EnumNames<spec::LrScheduleKind> {

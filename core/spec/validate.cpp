@@ -60,70 +60,6 @@ void check_name(const RunSpec& spec, Findings& findings) {
   }
 }
 
-void check_training(const RunSpec& spec, Findings& findings) {
-  const TrainingConfig& t = spec.training;
-  if (t.warmup_steps >= t.num_steps) {
-    findings.error(
-        "training.warmup_steps",
-        fmt::format("{} is not less than training.num_steps = {}", t.warmup_steps, t.num_steps),
-        fmt::format("use at most {}", std::max<std::int64_t>(0, t.num_steps / 10)));
-  }
-  if (t.lr_schedule == LrScheduleKind::wsd && t.warmup_steps + t.decay_steps > t.num_steps &&
-      t.warmup_steps < t.num_steps) {
-    findings.error("training.decay_steps",
-                   fmt::format("warmup {} + decay {} is more than training.num_steps = {}",
-                               t.warmup_steps, t.decay_steps, t.num_steps),
-                   fmt::format("use at most {}", t.num_steps - t.warmup_steps));
-  }
-  if (t.min_learning_rate > t.learning_rate) {
-    findings.error("training.min_learning_rate",
-                   fmt::format("{} is more than training.learning_rate = {}",
-                               scalar_text(t.min_learning_rate), scalar_text(t.learning_rate)),
-                   fmt::format("use {}", scalar_text(t.learning_rate / 10)));
-  }
-  if (t.learning_rate == 0) {
-    findings.warning("training.learning_rate", "0: the model does not learn", "use 3e-4");
-  }
-  if (t.adam_beta1 >= 1 || t.adam_beta2 >= 1) {
-    findings.error(t.adam_beta1 >= 1 ? "training.adam_beta1" : "training.adam_beta2",
-                   "1 never forgets the first gradient", "use 0.9 and 0.95");
-  }
-  if (t.seq_length > spec.model.max_position_embeddings) {
-    const std::string message = fmt::format("{} is more than model.max_position_embeddings = {}",
-                                            t.seq_length, spec.model.max_position_embeddings);
-    const std::string hint = fmt::format("use at most {}", spec.model.max_position_embeddings);
-    if (spec.model.position == PositionKind::learned) {
-      findings.error("training.seq_length", message, hint);
-    } else {
-      findings.warning("training.seq_length", message, hint);
-    }
-  }
-}
-
-void check_batch(const RunSpec& spec, Findings& findings) {
-  const std::int64_t per_pass =
-      std::int64_t{spec.layout.micro_batch_size} * spec.layout.data_parallel_size;
-  const std::int64_t batch = spec.training.global_batch_size;
-  if (batch % per_pass != 0) {
-    const std::int64_t below = batch / per_pass * per_pass;
-    findings.error(
-        "training.global_batch_size",
-        fmt::format("{} is not a multiple of micro_batch_size x data_parallel_size = {} x {} = {}",
-                    batch, spec.layout.micro_batch_size, spec.layout.data_parallel_size, per_pass),
-        below > 0 ? fmt::format("use {} or {}", below, below + per_pass)
-                  : fmt::format("use {}", per_pass));
-    return;
-  }
-  const std::int64_t stages = spec.layout.pipeline_parallel_size;
-  if (stages > 1 && batch / per_pass < stages) {
-    findings.warning(
-        "training.global_batch_size",
-        fmt::format("{} micro-batches for {} pipeline stages: more than half of the step is idle",
-                    batch / per_pass, stages),
-        fmt::format("use at least {}", per_pass * stages * 4));
-  }
-}
-
 void check_data(const RunSpec& spec, Findings& findings) {
   const DataConfig& data = spec.data;
   double total = 0;
@@ -208,7 +144,6 @@ std::vector<Diagnostic> validate(const RunSpec& spec) {
   check_layout(spec, findings);
   check_cluster(spec, findings);
   check_training(spec, findings);
-  check_batch(spec, findings);
   check_data(spec, findings);
   const std::vector<Diagnostic> rest = findings.take();
   found.insert(found.end(), rest.begin(), rest.end());

@@ -243,6 +243,9 @@ void check_cluster(const RunSpec& spec, Findings& findings) {
   positive("cluster.device.memory_bytes_per_s", device.memory_bytes_per_s, "for example 3.35e12");
   positive(bf16 ? "cluster.device.peak_flops_per_s_bf16" : "cluster.device.peak_flops_per_s_f32",
            bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32, "for example 989e12");
+  if (bf16 && spec.training.optimizer == OptimizerKind::muon)  // orthogonalises in f32
+    positive("cluster.device.peak_flops_per_s_f32", device.peak_flops_per_s_f32,
+             "for example 67e12");
   const double ranks = static_cast<double>(spec.layout.tensor_parallel_size) *
                        spec.layout.context_parallel_size * spec.layout.data_parallel_size *
                        spec.layout.pipeline_parallel_size;

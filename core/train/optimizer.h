@@ -1,25 +1,34 @@
-// Optimizer: turns gradients into updated weights. Sees only the tensors this rank owns.
+// Optimizer: turns gradients into updated weights, each tensor by the rule and the group the spec
+// gives it. Sees only the tensors this rank owns.
 #pragma once
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "core/nn/param_store.h"
-#include "core/tensor/tensor.h"
+#include "core/spec/run_spec.h"
+#include "core/train/trained_tensor.h"
 
 namespace tera::train {
 
 class Optimizer {
  public:
-  virtual ~Optimizer() = default;
+  // Master weights start from the values the store holds now: construct after initialisation.
+  Optimizer(nn::ParamStore& params, const spec::RunSpec& spec);
+
   // One update; gradients are multiplied by grad_scale (clipping) as they are read.
-  virtual void step(double learning_rate, double grad_scale) = 0;
+  void step(double learning_rate, double grad_scale);
   // Every tensor that must survive: visit(parameter name, role, tensor), in a fixed order.
-  virtual void visit_state(
+  void visit_state(
       const std::function<void(const std::string& name, std::string_view role, Tensor& tensor)>&
-          visit) = 0;
-  virtual std::int64_t steps_done() const = 0;
-  virtual void set_steps_done(std::int64_t steps) = 0;
+          visit);
+  std::int64_t steps_done() const { return steps_done_; }
+  void set_steps_done(std::int64_t steps) { steps_done_ = steps; }
+
+ private:
+  spec::RunSpec spec_;
+  std::vector<TrainedTensor> tensors_;
+  std::int64_t steps_done_ = 0;
 };
 
 }  // namespace tera::train

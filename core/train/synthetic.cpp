@@ -6,9 +6,9 @@
 #include "core/nn/model.h"
 #include "core/plan/param_table.h"
 #include "core/plan/pipeline_schedule.h"
-#include "core/train/adamw.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
+#include "core/train/optimizer.h"
 #include "core/train/stage_executor.h"
 
 namespace tera::train {
@@ -54,7 +54,7 @@ struct SyntheticTrainer::Parts {
             spec.layout.schedule, 1, static_cast<int>(spec.num_micro_batches()))),
         batches(random_batches(spec)) {
     nn::init_params(params, spec.model, spec.seed);
-    optimizer = std::make_unique<AdamW>(params, spec.training);
+    optimizer = std::make_unique<Optimizer>(params, spec);
   }
 
   spec::RunSpec spec;

@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/saved_spec.h"
 #include "core/checkpoint/weights.h"
+#include "core/plan/optimizer_state.h"
 #include "core/spec/yaml.h"
 
 namespace tera::train {
@@ -23,11 +24,6 @@ checkpoint::TensorInfo info_of(const std::string& name,
       .name = name, .role = std::string(role), .dtype = tensor.dtype(), .shape = tensor.shape()};
 }
 
-// Role under which the weight of a parameter is stored: its f32 master when it has one.
-bool has_master(const nn::Param& param) {
-  return param.spec.trainable && param.value.dtype() == DType::bf16;
-}
-
 }  // namespace
 
 Result<std::filesystem::path> save_state(Vfs& vfs,
@@ -38,7 +34,7 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          Optimizer& optimizer) {
   std::vector<checkpoint::TensorSource> tensors;
   for (nn::Param& param : params.params()) {
-    if (!has_master(param)) {
+    if (!plan::has_master(param.spec, spec.training)) {
       tensors.push_back({info_of(param.spec.name, "weight", param.value), param.value.view().data});
     }
   }
@@ -61,10 +57,12 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
                               nn::ParamStore& params,
                               Optimizer& optimizer) {
   TERA_TRY(const spec::RunSpec saved, checkpoint::saved_spec(reader));
-  if (saved.model != spec.model || saved.training.precision != spec.training.precision) {
+  if (saved.model != spec.model || saved.training.precision != spec.training.precision ||
+      saved.training.optimizer != spec.training.optimizer) {
     return fail(
         ErrorCode::invalid_input,
-        fmt::format("checkpoint of step {} is of another model or precision than the run's spec",
+        fmt::format("checkpoint of step {} is of another model, precision or optimizer than the "
+                    "run's spec",
                     reader.state().step),
         "resume with the spec the run was started with");
   }
@@ -83,7 +81,7 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
   }
   Result<void> status;
   for (nn::Param& param : params.params()) {
-    if (has_master(param)) continue;
+    if (plan::has_master(param.spec, spec.training)) continue;
     TERA_TRY_VOID(
         reader.read(info_of(param.spec.name, "weight", param.value), param.value.view().data));
   }

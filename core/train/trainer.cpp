@@ -17,9 +17,9 @@
 #include "core/plan/pipeline_schedule.h"
 #include "core/run/run_state.h"
 #include "core/run/telemetry.h"
-#include "core/train/adamw.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
+#include "core/train/optimizer.h"
 #include "core/train/stage_executor.h"
 #include "core/train/train_state.h"
 
@@ -79,7 +79,7 @@ class RankTrainer {
 
   Result<void> start() {
     nn::init_params(params_, spec_.model, spec_.seed);
-    optimizer_ = std::make_unique<AdamW>(params_, spec_.training);
+    optimizer_ = std::make_unique<Optimizer>(params_, spec_);
     if (options_.resume) {
       TERA_TRY_VOID(resume());
     } else if (!spec_.training.init_from.empty()) {

@@ -100,7 +100,7 @@ void FieldForm::addRow(QGridLayout* grid, const spec::FieldInfo& info, QAbstract
   row.info = info;
   row.section = section;
   makeEditor(row);
-  auto* label = new QLabel(fieldLabel(info.field.name));
+  auto* label = new QLabel(fieldLabel(info));
   label->setBuddy(row.editor);
   row.label = label;
   row.message = new ToneLabel({}, ToneLabel::Warning);
@@ -170,7 +170,7 @@ void FieldForm::describe(const Row& row) {
   for (const QString& part : {range, unit}) {
     if (!part.isEmpty()) text += QLatin1Char(' ') + part;
   }
-  row.editor->setAccessibleName(fieldLabel(field.name));
+  row.editor->setAccessibleName(fieldLabel(row.info));
   row.editor->setAccessibleDescription(text);
   QString tip =
       QStringLiteral("<p><b>%1</b></p><p>%2</p>").arg(qs(row.info.path), text.toHtmlEscaped());

@@ -36,6 +36,13 @@ QString fieldLabel(std::string_view name) {
   return words.join(QLatin1Char(' '));
 }
 
+QString fieldLabel(const spec::FieldInfo& info) {
+  const QStringList path = qs(info.path).split(QLatin1Char('.'));
+  const QString name = fieldLabel(info.field.name);
+  if (path.size() < 4) return name;
+  return tr("%1: %2").arg(fieldLabel(path[path.size() - 2].toStdString()), name);
+}
+
 QString rangeText(const spec::FieldInfo& info) {
   const auto number = [](double value) {
     return std::abs(value) < 1e6 ? QString::number(value) : qs(format_count(value));

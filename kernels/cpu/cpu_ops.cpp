@@ -35,6 +35,13 @@ const OpTable& cpu_ops() {
     ops.zero = cpu::zero;
     ops.sum_of_squares = cpu::sum_of_squares;
     ops.adamw = cpu::adamw;
+    ops.lion = cpu::lion;
+    ops.sgd = cpu::sgd;
+    ops.factored_moments = cpu::factored_moments;
+    ops.adafactor_norm = cpu::adafactor_norm;
+    ops.adafactor = cpu::adafactor;
+    ops.lerp = cpu::lerp;
+    ops.stochastic_round = cpu::stochastic_round;
     return ops;
   }();
   return kTable;

@@ -27,13 +27,7 @@ void adamw(
       store(master.as<A>()[i], old - options.learning_rate * (update + options.weight_decay * old));
     }
   });
-  if (!weight.present()) return;
-  with_accumulate_type(master.dtype, [&]<class A>() {
-    with_compute_type(weight.dtype, [&]<class C, class W>() {
-      for (std::int64_t i = 0; i < n; ++i)
-        store(weight.as<C>()[i], load(master.as<const A>()[i]));
-    });
-  });
+  write_weight(master, weight);
 }
 
 }  // namespace tera::kernels::ref

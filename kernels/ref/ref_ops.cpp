@@ -37,6 +37,13 @@ const OpTable& ref_ops() {
       .zero = ref::zero,
       .sum_of_squares = ref::sum_of_squares,
       .adamw = ref::adamw,
+      .lion = ref::lion,
+      .sgd = ref::sgd,
+      .factored_moments = ref::factored_moments,
+      .adafactor_norm = ref::adafactor_norm,
+      .adafactor = ref::adafactor,
+      .lerp = ref::lerp,
+      .stochastic_round = ref::stochastic_round,
   };
   return kTable;
 }

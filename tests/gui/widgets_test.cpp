@@ -55,6 +55,14 @@ TEST(FieldForm, LabelsAreTheFieldsOwnWords) {
   EXPECT_EQ(fieldLabel("moe_ffn_hidden_size"), "MoE FFN hidden size");
   EXPECT_EQ(fieldLabel("lr_schedule"), "LR schedule");
   EXPECT_EQ(fieldLabel("seed"), "Seed");
+  for (const spec::FieldInfo& info : spec::all_fields()) {
+    if (info.path == "training.param_groups.embedding.lr_multiplier") {
+      EXPECT_EQ(fieldLabel(info), "Embedding: LR multiplier");
+    }
+    if (info.path == "training.seq_length") {
+      EXPECT_EQ(fieldLabel(info), fieldLabel("seq_length"));
+    }
+  }
 }
 
 TEST(FieldForm, SectionsTogetherShowEveryFieldOnce) {

@@ -48,8 +48,11 @@ Buffer CaseBuilder::blank_a(std::vector<std::int64_t> shape) {
   return buffer;
 }
 
-Buffer CaseBuilder::integers(std::vector<std::int64_t> shape, std::int64_t low, std::int64_t high) {
-  Buffer buffer(DType::i32, std::move(shape));
+Buffer CaseBuilder::integers(std::vector<std::int64_t> shape,
+                             std::int64_t low,
+                             std::int64_t high,
+                             DType dtype) {
+  Buffer buffer(dtype, std::move(shape));
   std::uniform_int_distribution<std::int64_t> draw(low, high - 1);
   for (std::int64_t i = 0; i < buffer.size(); ++i)
     buffer.set(i, static_cast<double>(draw(rng_)));
@@ -75,8 +78,8 @@ Buffer integer_buffer(DType dtype,
 
 std::vector<OpCase> all_cases(DType compute) {
   std::vector<OpCase> cases;
-  for (const auto family :
-       {product_cases, sequence_cases, feed_forward_cases, routing_cases, training_cases}) {
+  for (const auto family : {product_cases, sequence_cases, feed_forward_cases, routing_cases,
+                            training_cases, optimizer_cases}) {
     for (OpCase& one : family(compute))
       cases.push_back(std::move(one));
   }

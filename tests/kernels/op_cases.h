@@ -29,7 +29,8 @@ std::vector<OpCase> product_cases(DType compute);
 std::vector<OpCase> sequence_cases(DType compute);      // embedding, norms, rotary, attention
 std::vector<OpCase> feed_forward_cases(DType compute);  // activations, biases
 std::vector<OpCase> routing_cases(DType compute);       // router, dispatch
-std::vector<OpCase> training_cases(DType compute);      // loss, elementwise, optimizer
+std::vector<OpCase> training_cases(DType compute);      // loss, elementwise
+std::vector<OpCase> optimizer_cases(DType compute);
 std::vector<OpCase> all_cases(DType compute);
 
 // Builds the arguments of one case in order.
@@ -45,7 +46,10 @@ class CaseBuilder {
   Buffer blank_c(std::vector<std::int64_t> shape, std::int64_t gap = 0);
   Buffer blank_a(std::vector<std::int64_t> shape);
   // Integers drawn from [low, high).
-  Buffer integers(std::vector<std::int64_t> shape, std::int64_t low, std::int64_t high);
+  Buffer integers(std::vector<std::int64_t> shape,
+                  std::int64_t low,
+                  std::int64_t high,
+                  DType dtype = DType::i32);
   OpCase finish(double reduction,
                 std::function<void(const OpTable&, const Context&, const Views&)> run,
                 bool rounds_inside = false);

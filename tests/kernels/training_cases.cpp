@@ -89,35 +89,12 @@ void add_elementwise(std::vector<OpCase>& cases, DType compute) {
   }
 }
 
-void add_adamw(std::vector<OpCase>& cases, DType compute) {
-  for (const auto& [n, step, separate] :
-       {std::tuple(1, 1, true), std::tuple(1000, 1, false), std::tuple(100003, 7, true)}) {
-    CaseBuilder b("adamw", fmt::format("{} step {}{}", n, step, separate ? " weight" : ""),
-                  compute);
-    Buffer v = b.normal_a({n}, 0.1);
-    for (std::int64_t i = 0; i < n; ++i)
-      v.set(i, v.get(i) * v.get(i));
-    b.out(b.normal_a({n}))
-        .out(separate ? b.blank_c({n}) : Buffer())
-        .in(b.normal_a({n}))
-        .out(b.normal_a({n}, 0.1))
-        .out(std::move(v));
-    const AdamWOptions options{
-        .learning_rate = 1e-2, .weight_decay = 0.1, .grad_scale = 0.5, .step = step};
-    cases.push_back(
-        b.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
-          ops.adamw(context, a[0], a[1], a[2], a[3], a[4], options);
-        }));
-  }
-}
-
 }  // namespace
 
 std::vector<OpCase> training_cases(DType compute) {
   std::vector<OpCase> cases;
   add_loss(cases, compute);
   add_elementwise(cases, compute);
-  add_adamw(cases, compute);
   return cases;
 }
 

@@ -34,6 +34,9 @@ TEST(MemoryModel, OneRankEqualsTheEngineToTheByte) {
   const std::vector<std::pair<std::string, std::function<void(spec::RunSpec&)>>> variations = {
       {"as it is", [](spec::RunSpec&) {}},
       {"bf16", [](spec::RunSpec& s) { s.training.precision = spec::Precision::bf16; }},
+      {"muon", [](spec::RunSpec& s) { s.training.optimizer = spec::OptimizerKind::muon; }},
+      {"adafactor",
+       [](spec::RunSpec& s) { s.training.optimizer = spec::OptimizerKind::adafactor; }},
       {"bias", [](spec::RunSpec& s) { s.model.expert_bias_update_rate = 0.001; }},
       {"qk norm", [](spec::RunSpec& s) { s.model.qk_norm = spec::QkNormKind::full; }},
       {"sandwich",

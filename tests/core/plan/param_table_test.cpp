@@ -160,9 +160,11 @@ TEST(ParamTable, RowsOfATinyMoe) {
   EXPECT_EQ(weight_dtype(in, spec::Precision::bf16), DType::bf16);
   const ParamSpec& bias = *rows.at("layers.0.moe.router.bias");
   EXPECT_FALSE(bias.trainable);
-  EXPECT_FALSE(bias.decay);
-  EXPECT_FALSE(rows.at("final_norm.weight")->decay);
-  EXPECT_TRUE(rows.at("head.weight")->decay);
+  using Rows = std::vector<std::int64_t>;
+  EXPECT_EQ(in.row_parts, (Rows{384, 384}));  // gate, up
+  EXPECT_EQ(rows.at("layers.0.attention.qkv.weight")->row_parts, (Rows{256, 128, 128}));
+  EXPECT_EQ(rows.at("layers.0.attention.out.weight")->row_parts, Rows{256});
+  EXPECT_TRUE(rows.at("final_norm.weight")->row_parts.empty());
   EXPECT_EQ(rows.at("layers.0.attention.out.weight")->init, ParamInit::scaled_normal);
 }
 

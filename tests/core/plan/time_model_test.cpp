@@ -42,12 +42,6 @@ TEST(PlaySchedule, MillionsOfMicroBatchesAreInstant) {
   EXPECT_NEAR(step.step_s, 2.0 * (10'000'000 + 4095), 1);
 }
 
-TEST(TimeModel, OptimizerBytesMatchTheMeasuredUpdate) {
-  EXPECT_EQ(optimizer_bytes_per_element(spec::Precision::fp32),
-            28);  // llm.c's AdamW: 28 B per parameter
-  EXPECT_EQ(optimizer_bytes_per_element(spec::Precision::bf16), 30);
-}
-
 TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {
   // Without attention, streaming, links and overheads the step is 6 P T / (peak x efficiency).
   spec::RunSpec spec = run_spec("mixtral-8x7b");

@@ -199,6 +199,17 @@ TEST(Validate, TrainingAndDataRules) {
         }},
        {"training.adam_beta2", "never forgets", "0.95",
         [](RunSpec& s) { s.training.adam_beta2 = 1; }},
+       {"training.muon_momentum", "never forgets", "0.95",
+        [](RunSpec& s) { s.training.muon_momentum = 1; }},
+       {"training.sgd_nesterov", "sgd_momentum is 0", "0.9",
+        [](RunSpec& s) {
+          s.training.sgd_momentum = 0;
+          s.training.sgd_nesterov = true;
+        }},
+       {"training.adafactor_beta2_decay", "got 0.8", "at most 0",
+        [](RunSpec& s) { s.training.adafactor_beta2_decay = 0.8; }},
+       {"training.param_groups.router.lr_multiplier", "got -1", "at least 0",
+        [](RunSpec& s) { s.training.param_groups.router.lr_multiplier = -1; }},
        {"data.datasets", "add up to 0", "weight of 1",
         [](RunSpec& s) {
           s.data.datasets = {{"a", "", 0}};

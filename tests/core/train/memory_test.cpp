@@ -147,6 +147,7 @@ spec::RunSpec random_spec(std::mt19937& random) {
   }
   spec.data.datasets.emplace_back().path = "unused";  // tokens are synthetic
   spec.training.precision = pick({0, 1}) == 0 ? spec::Precision::fp32 : spec::Precision::bf16;
+  spec.training.optimizer = static_cast<spec::OptimizerKind>(pick({0, 1, 2, 3, 4}));
   spec.training.seq_length = pick({7, 16, 33});
   spec.layout.micro_batch_size = pick({1, 2, 3});
   spec.training.global_batch_size = spec.layout.micro_batch_size * pick({1, 2});

@@ -159,6 +159,37 @@ TEST_F(TrainerTest, ResumeIsBitExact) {
   }
 }
 
+// A learning rate at which each optimizer learns in a dozen steps.
+double rate_of(spec::OptimizerKind kind) {
+  switch (kind) {
+    case spec::OptimizerKind::lion:
+      return 2e-3;
+    case spec::OptimizerKind::adafactor:
+      return 1e-1;  // relative to the size of the weights
+    case spec::OptimizerKind::sgd:
+      return 5e-1;
+    default:
+      return 1e-2;
+  }
+}
+
+TEST_F(TrainerTest, EveryOptimizerLearnsAndResumesBitForBit) {
+  for (std::size_t kind = 0; kind < EnumNames<spec::OptimizerKind>::value.size(); ++kind) {
+    spec::RunSpec spec = small_spec();
+    spec.training.optimizer = static_cast<spec::OptimizerKind>(kind);
+    spec.training.learning_rate = rate_of(spec.training.optimizer);
+    SCOPED_TRACE(std::string(enum_name(spec.training.optimizer)));
+    const run::RunDirectory whole = create(spec);
+    EXPECT_EQ(run(whole), TrainEnd::completed);
+    const auto losses = records(whole);
+    EXPECT_LT(losses.at(12).value("loss", 99), losses.at(1).value("loss", 0) - 0.3);
+    const run::RunDirectory parts = create(spec);
+    EXPECT_EQ(run(parts, {.stop_at_step = 5}), TrainEnd::stopped);
+    EXPECT_EQ(run(parts, {.resume = true}), TrainEnd::completed);
+    EXPECT_EQ(final_tensors(parts), final_tensors(whole));
+  }
+}
+
 TEST_F(TrainerTest, ThreadsNeverChangeABit) {
   spec::RunSpec spec = small_spec();
   spec.launch.num_threads = 1;

@@ -55,6 +55,8 @@ double Buffer::get(std::int64_t i) const {
       return static_cast<double>(static_cast<float>(read<Bf16>(at)));
     case DType::i64:
       return static_cast<double>(read<std::int64_t>(at));
+    case DType::u16:
+      return static_cast<double>(read<std::uint16_t>(at));
     default:
       return static_cast<double>(read<std::int32_t>(at));
   }
@@ -71,6 +73,8 @@ void Buffer::set(std::int64_t i, double value) {
       return write(at, Bf16(static_cast<float>(value)));
     case DType::i64:
       return write(at, static_cast<std::int64_t>(value));
+    case DType::u16:
+      return write(at, static_cast<std::uint16_t>(value));
     default:
       return write(at, static_cast<std::int32_t>(value));
   }

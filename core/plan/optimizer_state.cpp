@@ -1,0 +1,137 @@
+#include "core/plan/optimizer_state.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+namespace tera::plan {
+namespace {
+
+using spec::OptimizerKind;
+using Shape = std::vector<std::int64_t>;
+
+std::int64_t elements_of(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());
+}
+
+// Second moments by rows and columns of the last two dims, as adafactor keeps them.
+std::vector<StateTensor> factored(const Shape& shape) {
+  if (shape.size() < 2) return {{"variance", shape}};
+  Shape rows(shape.begin(), shape.end() - 1);
+  Shape cols(shape.begin(), shape.end() - 2);
+  cols.push_back(shape.back());
+  return {{"row_var", std::move(rows)}, {"col_var", std::move(cols)}};
+}
+
+// Newton-Schulz of one [rows, cols] matrix of smaller extent m and larger n: per iteration the
+// products X X^T, its square, and the polynomial times X: 2 m^2 n + 2 m^3 + 2 m^2 n.
+double newton_schulz_flops(std::int64_t rows, std::int64_t cols, int iterations) {
+  const auto m = static_cast<double>(std::min(rows, cols));
+  const auto n = static_cast<double>(std::max(rows, cols));
+  return iterations * (4 * m * m * n + 2 * m * m * m);
+}
+
+}  // namespace
+
+const spec::ParamGroup& param_group(const ParamSpec& param, const spec::TrainingConfig& training) {
+  const spec::ParamGroups& groups = training.param_groups;
+  switch (param.kind) {
+    case ParamKind::embedding:
+      return groups.embedding;
+    case ParamKind::norm:
+    case ParamKind::bias:
+      return groups.norm;
+    case ParamKind::router:
+    case ParamKind::router_bias:
+      return groups.router;
+    case ParamKind::expert:
+      return groups.expert;
+    case ParamKind::matrix:
+      break;
+  }
+  return param.layer < 0 ? groups.head : groups.matrix;
+}
+
+double learning_rate_multiplier(const ParamSpec& param, const spec::RunSpec& spec) {
+  return param_group(param, spec.training).lr_multiplier;
+}
+
+double weight_decay(const ParamSpec& param, const spec::TrainingConfig& training) {
+  return training.weight_decay * param_group(param, training).weight_decay_multiplier;
+}
+
+OptimizerKind update_rule(const ParamSpec& param, const spec::TrainingConfig& training) {
+  if (training.optimizer != OptimizerKind::muon) return training.optimizer;
+  const bool hidden = (param.kind == ParamKind::matrix && param.layer >= 0) || param.is_expert();
+  const bool matrix = hidden && param.shape.back() > 1 &&
+                      *std::min_element(param.row_parts.begin(), param.row_parts.end()) > 1;
+  return matrix ? OptimizerKind::muon : OptimizerKind::adamw;
+}
+
+bool has_master(const ParamSpec& param, const spec::TrainingConfig& training) {
+  return param.trainable && weight_dtype(param, training.precision) != DType::f32;
+}
+
+std::vector<StateTensor> optimizer_state(const ParamSpec& param,
+                                         const spec::TrainingConfig& training) {
+  std::vector<StateTensor> state;
+  if (!param.trainable) return state;
+  if (has_master(param, training)) state.push_back({"master", param.shape});
+  switch (update_rule(param, training)) {
+    case OptimizerKind::adamw:
+      state.push_back({"exp_avg", param.shape});
+      state.push_back({"exp_avg_sq", param.shape});
+      break;
+    case OptimizerKind::lion:
+      state.push_back({"exp_avg", param.shape});
+      break;
+    case OptimizerKind::muon:
+      state.push_back({"momentum_buffer", param.shape});
+      break;
+    case OptimizerKind::sgd:
+      if (training.sgd_momentum > 0) state.push_back({"momentum_buffer", param.shape});
+      break;
+    case OptimizerKind::adafactor:
+      for (StateTensor& tensor : factored(param.shape))
+        state.push_back(std::move(tensor));
+      break;
+  }
+  return state;
+}
+
+std::int64_t optimizer_state_elements(const ParamSpec& param,
+                                      const spec::TrainingConfig& training) {
+  std::int64_t elements = 0;
+  for (const StateTensor& tensor : optimizer_state(param, training))
+    elements += elements_of(tensor.shape);
+  return elements;
+}
+
+UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& training) {
+  UpdateWork work;
+  if (!param.trainable) return work;
+  const auto elements = static_cast<double>(param.num_elements());
+  const bool master = has_master(param, training);
+  const auto weight_bytes =
+      static_cast<double>(dtype_bytes(weight_dtype(param, training.precision)));
+  constexpr double kGradient = 4;
+  // Every state is read and written, and so is the weight; that of a master is only written.
+  const auto states = static_cast<double>(optimizer_state_elements(param, training));
+  work.bytes = 8 * states + elements * (kGradient + (master ? 1 : 2) * weight_bytes);
+  const OptimizerKind rule = update_rule(param, training);
+  // Adafactor reads the gradient for the moments, for the size of the update and for the update,
+  // and the weight once more for its size.
+  if (rule == OptimizerKind::adafactor) work.bytes += elements * (2 * kGradient + 4);
+  if (rule == OptimizerKind::muon) {
+    const std::int64_t cols = param.shape.back();
+    std::int64_t stack = 0;
+    for (const std::int64_t rows : param.row_parts) {
+      work.flops += newton_schulz_flops(rows, cols, training.muon_ns_steps);
+      stack += rows;
+    }
+    work.flops *= elements / static_cast<double>(stack * cols);  // experts
+  }
+  return work;
+}
+
+}  // namespace tera::plan

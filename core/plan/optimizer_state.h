@@ -1,0 +1,43 @@
+// What an optimizer keeps and does for each tensor: the one list behind the planner's bytes and
+// seconds, the engine's memory and the entries of a checkpoint.
+#pragma once
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "core/plan/param_table.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::plan {
+
+// The settings of the tensor's group.
+const spec::ParamGroup& param_group(const ParamSpec& param, const spec::TrainingConfig& training);
+double learning_rate_multiplier(const ParamSpec& param, const spec::RunSpec& spec);
+double weight_decay(const ParamSpec& param, const spec::TrainingConfig& training);
+
+// The rule a tensor is updated by: muon holds for the matrices of layers and experts, and leaves
+// embeddings, head, router and vectors to adamw.
+spec::OptimizerKind update_rule(const ParamSpec& param, const spec::TrainingConfig& training);
+
+// Whether an f32 copy of the weight is what the optimizer updates.
+bool has_master(const ParamSpec& param, const spec::TrainingConfig& training);
+
+struct StateTensor {  // f32
+  std::string_view role;
+  std::vector<std::int64_t> shape;
+};
+// In the order in which they are saved; none for a tensor that is not trained. Roles are those of
+// torch.optim: exp_avg, exp_avg_sq (adamw); exp_avg (lion); momentum_buffer (sgd, muon); row_var,
+// col_var, or variance of a vector (adafactor); and master.
+std::vector<StateTensor> optimizer_state(const ParamSpec& param,
+                                         const spec::TrainingConfig& training);
+std::int64_t optimizer_state_elements(const ParamSpec& param, const spec::TrainingConfig& training);
+
+// Work of one update of the whole tensor, without the gradient norm.
+struct UpdateWork {
+  double bytes = 0;  // read and written
+  double flops = 0;  // products of muon
+};
+UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& training);
+
+}  // namespace tera::plan

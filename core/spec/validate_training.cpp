@@ -1,0 +1,106 @@
+// Rules of the training section and of the batch.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "core/spec/findings.h"
+#include "core/spec/scalars.h"
+
+namespace tera::spec {
+namespace {
+
+// Decays of running means: 1 would keep the first value for ever.
+void check_decays(const TrainingConfig& t, Findings& findings) {
+  struct Decay {
+    const char* field;
+    double value;
+    const char* hint;
+  };
+  const std::array<Decay, 6> decays = {{{"training.adam_beta1", t.adam_beta1, "use 0.9"},
+                                        {"training.adam_beta2", t.adam_beta2, "use 0.95"},
+                                        {"training.lion_beta1", t.lion_beta1, "use 0.9"},
+                                        {"training.lion_beta2", t.lion_beta2, "use 0.99"},
+                                        {"training.sgd_momentum", t.sgd_momentum, "use 0.9"},
+                                        {"training.muon_momentum", t.muon_momentum, "use 0.95"}}};
+  for (const Decay& decay : decays) {
+    if (decay.value >= 1)
+      findings.error(decay.field, "1 never forgets the first gradient", decay.hint);
+  }
+  if (t.sgd_nesterov && t.sgd_momentum == 0) {
+    findings.error("training.sgd_nesterov", "there is no momentum: training.sgd_momentum is 0",
+                   "use false, or sgd_momentum 0.9");
+  }
+}
+
+void check_schedule(const RunSpec& spec, Findings& findings) {
+  const TrainingConfig& t = spec.training;
+  if (t.warmup_steps >= t.num_steps) {
+    findings.error(
+        "training.warmup_steps",
+        fmt::format("{} is not less than training.num_steps = {}", t.warmup_steps, t.num_steps),
+        fmt::format("use at most {}", std::max<std::int64_t>(0, t.num_steps / 10)));
+  }
+  if (t.lr_schedule == LrScheduleKind::wsd && t.warmup_steps + t.decay_steps > t.num_steps &&
+      t.warmup_steps < t.num_steps) {
+    findings.error("training.decay_steps",
+                   fmt::format("warmup {} + decay {} is more than training.num_steps = {}",
+                               t.warmup_steps, t.decay_steps, t.num_steps),
+                   fmt::format("use at most {}", t.num_steps - t.warmup_steps));
+  }
+  if (t.min_learning_rate > t.learning_rate) {
+    findings.error("training.min_learning_rate",
+                   fmt::format("{} is more than training.learning_rate = {}",
+                               scalar_text(t.min_learning_rate), scalar_text(t.learning_rate)),
+                   fmt::format("use {}", scalar_text(t.learning_rate / 10)));
+  }
+  if (t.learning_rate == 0) {
+    findings.warning("training.learning_rate", "0: the model does not learn", "use 3e-4");
+  }
+  check_decays(t, findings);
+  if (t.seq_length > spec.model.max_position_embeddings) {
+    const std::string message = fmt::format("{} is more than model.max_position_embeddings = {}",
+                                            t.seq_length, spec.model.max_position_embeddings);
+    const std::string hint = fmt::format("use at most {}", spec.model.max_position_embeddings);
+    if (spec.model.position == PositionKind::learned) {
+      findings.error("training.seq_length", message, hint);
+    } else {
+      findings.warning("training.seq_length", message, hint);
+    }
+  }
+}
+
+void check_batch(const RunSpec& spec, Findings& findings) {
+  const std::int64_t per_pass =
+      std::int64_t{spec.layout.micro_batch_size} * spec.layout.data_parallel_size;
+  const std::int64_t batch = spec.training.global_batch_size;
+  if (batch % per_pass != 0) {
+    const std::int64_t below = batch / per_pass * per_pass;
+    findings.error(
+        "training.global_batch_size",
+        fmt::format("{} is not a multiple of micro_batch_size x data_parallel_size = {} x {} = {}",
+                    batch, spec.layout.micro_batch_size, spec.layout.data_parallel_size, per_pass),
+        below > 0 ? fmt::format("use {} or {}", below, below + per_pass)
+                  : fmt::format("use {}", per_pass));
+    return;
+  }
+  const std::int64_t stages = spec.layout.pipeline_parallel_size;
+  if (stages > 1 && batch / per_pass < stages) {
+    findings.warning(
+        "training.global_batch_size",
+        fmt::format("{} micro-batches for {} pipeline stages: more than half of the step is idle",
+                    batch / per_pass, stages),
+        fmt::format("use at least {}", per_pass * stages * 4));
+  }
+}
+
+}  // namespace
+
+void check_training(const RunSpec& spec, Findings& findings) {
+  check_schedule(spec, findings);
+  check_batch(spec, findings);
+}
+
+}  // namespace tera::spec

@@ -1,0 +1,54 @@
+// One tensor and what its optimizer keeps beside it.
+#pragma once
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "core/nn/param_store.h"
+#include "core/spec/run_spec.h"
+#include "core/tensor/tensor.h"
+
+namespace tera::train {
+
+struct TrainedTensor {
+  // State as plan::optimizer_state lists it, zero but the master, which is the weight as it is now.
+  TrainedTensor(Backend& backend, nn::Param& param, const spec::TrainingConfig& training);
+
+  struct State {
+    std::string_view role;
+    Tensor tensor;  // f32
+  };
+  nn::Param* param;
+  std::vector<State> states;
+
+  Tensor* find(std::string_view role);  // null when there is none
+  Tensor& state(std::string_view role);
+};
+
+// Elements [begin, begin + rows x cols) of a tensor: one of the matrices it is made of.
+struct MatrixPart {
+  std::int64_t begin, rows, cols;
+};
+// A vector is one row. Each expert's matrix is a part; with split_stacks so are the matrices that
+// are stacked in one tensor (q, k, v; gate, up).
+std::vector<MatrixPart> matrix_parts(const plan::ParamSpec& param, bool split_stacks);
+
+// Part of a contiguous tensor as a matrix, or as [rows x cols] elements in a row.
+Tensor as_matrix(const Tensor& tensor, const MatrixPart& part);
+Tensor as_row(const Tensor& tensor, std::int64_t begin, std::int64_t count);
+
+// The values an update changes, and the weight that is written from them (empty when they are it).
+struct UpdatedView {
+  Tensor target;  // f32 [count]
+  Tensor weight;  // [count], or absent
+  std::int64_t begin = 0;
+  std::int64_t count = 0;
+};
+// Calls update for the elements [begin, begin + count) of the tensor.
+void update_weight(TrainedTensor& tensor,
+                   std::int64_t begin,
+                   std::int64_t count,
+                   const std::function<void(const UpdatedView&)>& update);
+
+}  // namespace tera::train

@@ -1,0 +1,66 @@
+// Lion, descent with momentum, and what every optimizer may end with: a running mean of the weights
+// and rounding by chance.
+#include "kernels/contract.h"
+#include "kernels/ref/access.h"
+#include "kernels/ref/ref.h"
+
+namespace tera::kernels::ref {
+
+void lion(const Context&, View master, View weight, View grad, View m, LionOptions options) {
+  const std::int64_t n = contract::check_lion(master, weight, grad, m);
+  with_accumulate_type(master.dtype, [&]<class A>() {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double g = load(grad.as<const A>()[i]) * options.grad_scale;
+      const double mean = load(m.as<A>()[i]);
+      const double direction = options.beta1 * mean + (1.0 - options.beta1) * g;
+      const double sign = direction > 0 ? 1.0 : direction < 0 ? -1.0 : 0.0;
+      const double old = load(master.as<A>()[i]);
+      store(m.as<A>()[i], options.beta2 * mean + (1.0 - options.beta2) * g);
+      store(master.as<A>()[i], old - options.learning_rate * (sign + options.weight_decay * old));
+    }
+  });
+  write_weight(master, weight);
+}
+
+void sgd(const Context&, View master, View weight, View grad, View m, SgdOptions options) {
+  const std::int64_t n = contract::check_sgd(master, weight, grad, m, options);
+  with_accumulate_type(master.dtype, [&]<class A>() {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double g = load(grad.as<const A>()[i]) * options.grad_scale;
+      double update = g;
+      if (m.present()) {
+        const double velocity = options.momentum * load(m.as<A>()[i]) + g;
+        store(m.as<A>()[i], velocity);
+        update = options.nesterov ? g + options.momentum * velocity : velocity;
+      }
+      const double old = load(master.as<A>()[i]);
+      store(master.as<A>()[i], old - options.learning_rate * (update + options.weight_decay * old));
+    }
+  });
+  write_weight(master, weight);
+}
+
+void lerp(const Context&, View x, double t, View y) {
+  const std::int64_t n = contract::check_lerp(x, y);
+  with_compute_type(x.dtype, [&]<class C, class A>() {
+    for (std::int64_t i = 0; i < n; ++i) {
+      const double old = load(y.as<A>()[i]);
+      store(y.as<A>()[i], old + t * (load(x.as<const C>()[i]) - old));
+    }
+  });
+}
+
+// bf16 is the upper half of f32: noise added to the lower half carries into the upper one with the
+// probability of the part that is cut off.
+void stochastic_round(const Context&, View x, View noise, View y) {
+  const std::int64_t n = contract::check_stochastic_round(x, noise, y);
+  const auto* from = x.as<const std::uint32_t>();
+  for (std::int64_t i = 0; i < n; ++i) {
+    const bool nan = (from[i] & 0x7fffffffU) > 0x7f800000U;
+    const std::uint32_t bits =
+        nan ? from[i] | 0x400000U : from[i] + noise.as<const std::uint16_t>()[i];
+    y.as<Bf16>()[i].bits = static_cast<std::uint16_t>(bits >> 16U);
+  }
+}
+
+}  // namespace tera::kernels::ref

@@ -1,0 +1,135 @@
+#include <fmt/format.h>
+
+#include "tests/kernels/op_cases.h"
+
+namespace tera::kernels::test {
+namespace {
+
+Buffer squares(CaseBuilder& b, std::int64_t n) {
+  Buffer v = b.normal_a({n}, 0.1);
+  for (std::int64_t i = 0; i < n; ++i)
+    v.set(i, v.get(i) * v.get(i));
+  return v;
+}
+
+void add_adamw(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [n, step, separate] :
+       {std::tuple(1, 1, true), std::tuple(1000, 1, false), std::tuple(100003, 7, true)}) {
+    CaseBuilder b("adamw", fmt::format("{} step {}{}", n, step, separate ? " weight" : ""),
+                  compute);
+    Buffer v = squares(b, n);
+    b.out(b.normal_a({n}))
+        .out(separate ? b.blank_c({n}) : Buffer())
+        .in(b.normal_a({n}))
+        .out(b.normal_a({n}, 0.1))
+        .out(std::move(v));
+    const AdamWOptions options{
+        .learning_rate = 1e-2, .weight_decay = 0.1, .grad_scale = 0.5, .step = step};
+    cases.push_back(
+        b.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
+          ops.adamw(context, a[0], a[1], a[2], a[3], a[4], options);
+        }));
+  }
+}
+
+void add_momentum(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [n, separate] :
+       {std::pair(1, true), std::pair(1000, false), std::pair(40003, true)}) {
+    const auto arguments = [&, n = n, separate = separate](CaseBuilder& b, bool momentum) {
+      b.out(b.normal_a({n}))
+          .out(separate ? b.blank_c({n}) : Buffer())
+          .in(b.normal_a({n}))
+          .out(momentum ? b.normal_a({n}, 0.1) : Buffer());
+    };
+    CaseBuilder l("lion", fmt::format("{}{}", n, separate ? " weight" : ""), compute);
+    arguments(l, true);
+    cases.push_back(l.finish(4, [](const OpTable& ops, const Context& context, const Views& a) {
+      ops.lion(context, a[0], a[1], a[2], a[3],
+               {.learning_rate = 1e-2, .weight_decay = 0.1, .grad_scale = 0.5});
+    }));
+    for (const double momentum : {0.0, 0.9}) {
+      for (const bool nesterov : {false, true}) {
+        CaseBuilder s("sgd", fmt::format("{} momentum {} {}", n, momentum, nesterov), compute);
+        arguments(s, momentum > 0);
+        const SgdOptions options{.learning_rate = 1e-2,
+                                 .momentum = momentum,
+                                 .nesterov = nesterov,
+                                 .weight_decay = 0.1,
+                                 .grad_scale = 0.5};
+        cases.push_back(
+            s.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
+              ops.sgd(context, a[0], a[1], a[2], a[3], options);
+            }));
+      }
+    }
+  }
+}
+
+void add_adafactor(std::vector<OpCase>& cases, DType compute) {
+  for (const auto& [rows, cols] :
+       {std::pair(1, 1), std::pair(1, 700), std::pair(70, 33), std::pair(257, 130)}) {
+    const bool vector = rows == 1 && cols > 1;
+    const std::string name = fmt::format("{}x{}{}", rows, cols, vector ? " vector" : "");
+    CaseBuilder m("factored_moments", name, compute);
+    m.in(m.normal_a({rows, cols}))
+        .out(vector ? Buffer() : squares(m, rows))
+        .out(squares(m, cols))
+        .out(Buffer(DType::f64, {1}));
+    cases.push_back(m.finish(
+        std::max(rows, cols), [](const OpTable& ops, const Context& context, const Views& a) {
+          *a[3].as<double>() = ops.factored_moments(context, a[0], a[1], a[2], 0.5, 0.3);
+        }));
+    const AdafactorOptions options{
+        .learning_rate = 1e-2, .decay = 1e-3, .row_mean = vector ? 1 : 0.01, .grad_scale = 0.5};
+    CaseBuilder u("adafactor_norm", name, compute);
+    u.in(u.normal_a({rows, cols}))
+        .in(vector ? Buffer() : squares(u, rows))
+        .in(squares(u, cols))
+        .out(Buffer(DType::f64, {1}));
+    cases.push_back(
+        u.finish(cols, [options](const OpTable& ops, const Context& context, const Views& a) {
+          *a[3].as<double>() = ops.adafactor_norm(context, a[0], a[1], a[2], options);
+        }));
+    CaseBuilder p("adafactor", name, compute);
+    p.out(p.normal_a({rows, cols}))
+        .out(cols > 1 ? p.blank_c({rows, cols}) : Buffer())
+        .in(p.normal_a({rows, cols}))
+        .in(vector ? Buffer() : squares(p, rows))
+        .in(squares(p, cols));
+    cases.push_back(
+        p.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
+          ops.adafactor(context, a[0], a[1], a[2], a[3], a[4], options);
+        }));
+  }
+}
+
+void add_weights(std::vector<OpCase>& cases, DType compute) {
+  for (const std::int64_t n : {1, 63, 100003}) {
+    CaseBuilder l("lerp", fmt::format("{}", n), compute);
+    l.in(l.normal_c({n})).out(l.normal_a({n}));
+    cases.push_back(l.finish(2, [](const OpTable& ops, const Context& context, const Views& a) {
+      ops.lerp(context, a[0], 0.01, a[1]);
+    }));
+    CaseBuilder r("stochastic_round", fmt::format("{}", n), compute);
+    Buffer x(DType::f32, {n});
+    for (std::int64_t i = 0; i < n; ++i)
+      x.set(i, static_cast<double>(i % 1000 - 500) * 1.37e-3);
+    r.in(std::move(x)).in(r.integers({n}, 0, 65536, DType::u16)).out(Buffer(DType::bf16, {n}));
+    cases.push_back(r.finish(1, [](const OpTable& ops, const Context& context, const Views& a) {
+      ops.stochastic_round(context, a[0], a[1], a[2]);
+    }));
+  }
+}
+
+}  // namespace
+
+std::vector<OpCase> optimizer_cases(DType compute) {
+  std::vector<OpCase> cases;
+  add_adamw(cases, compute);
+  add_momentum(cases, compute);
+  add_adafactor(cases, compute);
+  add_weights(cases, compute);
+  return cases;
+}
+
+}  // namespace tera::kernels::test
