@@ -42,6 +42,7 @@ void add_model_options(CLI::App& verb, ModelArguments& args) {
       ->required();
   verb.add_option("--step", args.step, "Step of the run's checkpoint (default: the newest)")
       ->check(at_least(0, std::numeric_limits<std::int64_t>::max()));
+  verb.add_flag("--ema", args.ema, "Take the running mean of the weights (training.ema_decay)");
   verb.add_option("--tokenizer", args.tokenizer, "tokenizer.json (default: the run's)")
       ->type_name("FILE");
   verb.add_option("--threads", args.num_threads, "Threads (default: as the run's spec says)")
@@ -93,7 +94,8 @@ Result<std::unique_ptr<CheckpointModel>> CheckpointModel::load(const ModelArgume
   if (!path.empty()) {
     TERA_TRY(loaded->tokenizer_, data::Tokenizer::load(path));
   }
-  TERA_TRY_VOID(infer::load_weights(reader, *loaded->params_));
+  TERA_TRY_VOID(infer::load_weights(reader, *loaded->params_,
+                                    args.ema ? infer::WeightSet::ema : infer::WeightSet::trained));
   return loaded;
 }
 

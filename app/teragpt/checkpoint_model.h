@@ -20,8 +20,9 @@ struct ModelArguments {
   std::string tokenizer = {};   // path of tokenizer.json; empty takes the run's
   std::int64_t step = -1;       // of a run; -1: the newest valid checkpoint
   int num_threads = 0;          // 0: as the run's spec says
+  bool ema = false;             // the running mean of the weights in their place
 };
-// Adds CKPT, --step, --tokenizer and --threads.
+// Adds CKPT, --step, --ema, --tokenizer and --threads.
 void add_model_options(CLI::App& verb, ModelArguments& args);
 
 // name: as ModelArguments::checkpoint.

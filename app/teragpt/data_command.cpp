@@ -426,8 +426,9 @@ Result<void> verify_order(const spec::RunSpec& spec, const OrderArguments& a, co
   for (std::int64_t step = steps.first; step < steps.second; ++step) {
     TERA_TRY_VOID(check_stop("data verify-order", "--steps and --chain go on from the last line"));
     bytes.clear();
-    for (std::int64_t x = 0; x < plan.global_batch_size(); ++x) {
-      TERA_TRY_VOID(plan.read_sample(step * plan.global_batch_size() + x, table, sample));
+    const spec::StepSamples samples = plan.samples_of(step);
+    for (std::int64_t x = 0; x < samples.count; ++x) {
+      TERA_TRY_VOID(plan.read_sample(samples.first + x, table, sample));
       for (const std::int32_t token : sample.tokens)
         append_le(bytes, token);
     }

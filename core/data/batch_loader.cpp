@@ -92,8 +92,9 @@ class PrefetchingLoader final : public BatchLoader {
   Result<StepBatches> prepare_step() {
     StepBatches step;
     step_bytes_.clear();
-    for (std::int64_t x = 0; x < plan_.global_batch_size(); ++x) {
-      TERA_TRY_VOID(plan_.read_sample(next_step_ * plan_.global_batch_size() + x, table_, sample_));
+    const spec::StepSamples samples = plan_.samples_of(next_step_);
+    for (std::int64_t x = 0; x < samples.count; ++x) {
+      TERA_TRY_VOID(plan_.read_sample(samples.first + x, table_, sample_));
       for (const std::int32_t token : sample_.tokens)
         append_le(step_bytes_, token);
       step.global_targets += sample_.num_targets;

@@ -190,7 +190,7 @@ Result<DataPlan> DataPlan::open(const spec::RunSpec& spec) {
   DataPlan plan(std::move(order));
   plan.vocab_size_ = static_cast<std::int32_t>(datasets.front().manifest.tokenizer.vocab);
   plan.datasets_ = std::move(datasets);
-  plan.global_batch_size_ = spec.training.global_batch_size;
+  plan.training_ = spec.training;
   plan.seq_length_ = spec.training.seq_length;
   plan.model_vocab_ = spec.model.vocab_size;
   plan.cross_document_attention_ = spec.data.cross_document_attention;
@@ -240,9 +240,15 @@ Result<void> DataPlan::read_held_out(std::int64_t x, Sample& sample) const {
 }
 
 std::string DataPlan::plan_hash() const {
+  const std::string ramp =
+      training_.has_batch_ramp()
+          ? fmt::format("rampup {} {} {}\n", training_.rampup_batch_size,
+                        training_.rampup_increment, training_.rampup_tokens)
+          : std::string();
   return sha256_hex(fmt::format(
-      "{}seq_length {}\nglobal_batch_size {}\ncross_document_attention {}\n", order_.description(),
-      seq_length_, global_batch_size_, cross_document_attention_));
+      "{}seq_length {}\nglobal_batch_size {}\n{}cross_document_attention {}\n",
+      order_.description(), seq_length_, training_.global_batch_size, ramp,
+      cross_document_attention_));
 }
 
 std::vector<std::string> DataPlan::notes() const {

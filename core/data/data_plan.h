@@ -12,6 +12,7 @@
 #include "core/data/manifest.h"
 #include "core/data/order.h"
 #include "core/spec/run_spec.h"
+#include "core/spec/step_samples.h"
 
 namespace tera::data {
 
@@ -61,7 +62,7 @@ class DataPlan {
   std::int64_t num_held_out() const;
 
   const TrainingOrder& order() const { return order_; }
-  std::int64_t global_batch_size() const { return global_batch_size_; }
+  spec::StepSamples samples_of(std::int64_t step) const { return spec::step_samples(training_, step); }
   int seq_length() const { return seq_length_; }
   std::int32_t vocab_size() const { return vocab_size_; }
   // SHA-256 of everything the tokens of every step depend on.
@@ -85,7 +86,7 @@ class DataPlan {
 
   TrainingOrder order_;
   std::vector<Opened> datasets_;
-  std::int64_t global_batch_size_ = 0;
+  spec::TrainingConfig training_;
   int seq_length_ = 0;
   std::int32_t vocab_size_ = 0;
   std::int32_t model_vocab_ = 0;

@@ -11,10 +11,25 @@
 
 namespace tera::infer {
 
-Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params) {
+Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params, WeightSet set) {
   std::map<std::string, checkpoint::TensorInfo> stored;
   for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
     stored.emplace(info.name, info);
+  if (set == WeightSet::ema) {  // a tensor that no gradient trains has no mean
+    bool any = false;
+    for (const checkpoint::TensorInfo& info : reader.tensors()) {
+      if (info.role != "ema") continue;
+      stored[info.name] = info;
+      any = true;
+    }
+    if (!any) {
+      return fail(
+          ErrorCode::not_found,
+          fmt::format("checkpoint of step {} has no running mean of the weights",
+                      reader.state().step),
+          "train with training.ema_decay, for example 0.999, or take the weights as trained");
+    }
+  }
   for (nn::Param& param : params.params()) {
     const auto found = stored.find(param.spec.name);
     if (found == stored.end()) {

@@ -1,5 +1,7 @@
 // Weights of a checkpoint or of a model directory of transformers, into the parameters of a model.
 #pragma once
+#include <cstdint>
+
 #include "core/base/result.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/hugging_face.h"
@@ -7,9 +9,15 @@
 
 namespace tera::infer {
 
+// The weights as trained, or their running mean (training.ema_decay).
+enum class WeightSet : std::uint8_t { trained, ema };
+
 // Fills every parameter of the store, from the f32 master where the checkpoint has one, rounded to
-// the store's dtype. A missing tensor or another shape is an error that names it.
-Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params);
+// the store's dtype. A missing tensor or another shape is an error that names it, and so is a
+// checkpoint without a running mean where that is asked for.
+Result<void> load_weights(const checkpoint::Reader& reader,
+                          nn::ParamStore& params,
+                          WeightSet set = WeightSet::trained);
 Result<void> load_weights(const checkpoint::HuggingFaceModel& model, nn::ParamStore& params);
 
 }  // namespace tera::infer

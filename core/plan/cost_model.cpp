@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/spec/step_samples.h"
 
 namespace tera::plan {
 namespace {
@@ -45,14 +46,15 @@ RunCost plan_cost(const spec::RunSpec& spec, double step_s, double busy_share) {
   const spec::DeviceSpec& device = cluster.device;
   const auto devices = static_cast<double>(
       std::min(cluster.num_devices(), std::max<std::int64_t>(1, spec.layout.world_size())));
-  const auto steps = static_cast<double>(spec.training.num_steps);
+  const double tokens = spec::tokens_before(spec.training, spec.training.num_steps);
+  const double steps = tokens / static_cast<double>(spec.tokens_per_step());  // of whole batches
   const std::int64_t interval = spec.training.checkpoint_interval > 0
                                     ? spec.training.checkpoint_interval
                                     : spec.training.num_steps;
   const double mtbf_s = device.is_cpu ? 0 : kDeviceHoursPerFailure * 3600 / devices;
 
   RunCost cost;
-  cost.tokens = static_cast<double>(spec.tokens_per_step()) * steps;
+  cost.tokens = tokens;
   cost.goodput = device.is_cpu ? 1
                                : goodput(static_cast<double>(interval) * step_s, kCheckpointS,
                                          kRestartS, mtbf_s);
@@ -67,7 +69,8 @@ RunCost plan_cost(const spec::RunSpec& spec, double step_s, double busy_share) {
   std::vector<Term> figures;
   figures.push_back(
       figure("time", cost.run_s, "s",
-             fmt::format("{} steps x {} / {} goodput", format_integer(spec.training.num_steps),
+             fmt::format("{}{} x {} / {} goodput", format_integer(static_cast<std::int64_t>(steps)),
+                         spec.training.has_batch_ramp() ? " whole batches" : " steps",
                          format_seconds(step_s), format_percent(cost.goodput)),
              device.is_cpu ? "one computer: no failures assumed"
                            : "Young 1974, Daly 2006; one failure per 50,000 device hours (Llama "

@@ -96,6 +96,7 @@ std::vector<StateTensor> optimizer_state(const ParamSpec& param,
         state.push_back(std::move(tensor));
       break;
   }
+  if (training.ema_decay > 0) state.push_back({"ema", param.shape});
   return state;
 }
 
@@ -118,6 +119,7 @@ UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& train
   // Every state is read and written, and so is the weight; that of a master is only written.
   const auto states = static_cast<double>(optimizer_state_elements(param, training));
   work.bytes = 8 * states + elements * (kGradient + (master ? 1 : 2) * weight_bytes);
+  if (training.ema_decay > 0) work.bytes += elements * (master ? 4 : weight_bytes);
   const OptimizerKind rule = update_rule(param, training);
   // Adafactor reads the gradient for the moments, for the size of the update and for the update,
   // and the weight once more for its size.

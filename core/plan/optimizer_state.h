@@ -28,7 +28,7 @@ struct StateTensor {  // f32
 };
 // In the order in which they are saved; none for a tensor that is not trained. Roles are those of
 // torch.optim: exp_avg, exp_avg_sq (adamw); exp_avg (lion); momentum_buffer (sgd, muon); row_var,
-// col_var, or variance of a vector (adafactor); and master.
+// col_var, or variance of a vector (adafactor); master; ema, the running mean of the weights.
 std::vector<StateTensor> optimizer_state(const ParamSpec& param,
                                          const spec::TrainingConfig& training);
 std::int64_t optimizer_state_elements(const ParamSpec& param, const spec::TrainingConfig& training);

@@ -24,7 +24,7 @@ std::string_view run_state_name(RunState state);
 struct RunEvent {
   double time_s = 0;
   int attempt = 0;
-  std::string state;  // a run_state_name, or "checkpoint", "note"
+  std::string state;  // a run_state_name, or "checkpoint", "skipped", "note"
   // What a person reads: "step 200, loss 4.21", "cannot write ...: no space left".
   std::string detail = {};
   std::int64_t step = -1;

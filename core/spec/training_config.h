@@ -11,7 +11,9 @@ enum class OptimizerKind : std::uint8_t { adamw, muon, lion, adafactor, sgd };
 // Factor on Muon's learning rate for a matrix of m rows and n columns: original is
 // sqrt(max(1, m / n)), match_rms_adamw 0.2 sqrt(max(m, n)).
 enum class MuonAdjustLr : std::uint8_t { original, match_rms_adamw };
-enum class LrScheduleKind : std::uint8_t { constant, cosine, wsd };
+enum class LrScheduleKind : std::uint8_t { constant, cosine, wsd, linear, inverse_sqrt };
+// How wsd goes down: 1 - sqrt(progress), 1 - progress, or half a cosine.
+enum class WsdDecay : std::uint8_t { minus_sqrt, linear, cosine };
 enum class Precision : std::uint8_t { fp32, bf16 };
 
 // How the tensors of one kind differ from the rest in training.
@@ -61,12 +63,16 @@ struct TrainingConfig {
   int seq_length = 128;        // tokens
   int global_batch_size = 16;  // sequences
   std::int64_t num_steps = 200;
+  int rampup_batch_size = 0;  // sequences; 0 = no ramp
+  int rampup_increment = 0;   // sequences
+  std::int64_t rampup_tokens = 0;
   OptimizerKind optimizer = OptimizerKind::adamw;
   double learning_rate = 1e-3;
   double min_learning_rate = 1e-4;
   LrScheduleKind lr_schedule = LrScheduleKind::cosine;
   std::int64_t warmup_steps = 20;
   std::int64_t decay_steps = 40;  // wsd only
+  WsdDecay wsd_decay = WsdDecay::minus_sqrt;
   double adam_beta1 = 0.9;
   double adam_beta2 = 0.95;
   double adam_eps = 1e-8;
@@ -84,6 +90,9 @@ struct TrainingConfig {
   double weight_decay = 0.1;
   ParamGroups param_groups;
   double grad_clip = 1.0;  // 0 = off
+  double skip_step_threshold = 0;  // standard deviations; 0 = off
+  int skip_step_window = 128;      // steps
+  double ema_decay = 0;            // 0 = off
   Precision precision = Precision::fp32;
   std::int64_t eval_interval = 50;  // steps; 0 = never
   int eval_sequences = 64;
@@ -91,6 +100,8 @@ struct TrainingConfig {
   int keep_checkpoints = 3;
   std::string init_from = {};  // checkpoint to start from; empty: random weights
   bool operator==(const TrainingConfig&) const = default;
+
+  bool has_batch_ramp() const { return rampup_batch_size > 0 && rampup_increment > 0; }
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
@@ -115,6 +126,7 @@ struct TrainingConfig {
                 .step = 100,
                 .help = "Optimizer steps of the whole run."},
           self.num_steps);
+    visit_batch_ramp(self, visit);
     visit(Field{.name = "optimizer",
                 .help = "adamw; muon for the matrices of layers and adamw for the rest; lion; "
                         "adafactor; sgd.",
@@ -136,7 +148,9 @@ struct TrainingConfig {
     visit(
         Field{.name = "lr_schedule",
               .help =
-                  "constant, cosine, or wsd (warmup, stable, decay), each after a linear warmup."},
+                  "constant, cosine, linear, inverse_sqrt, or wsd (warmup, stable, decay), each after "
+                  "a linear warmup.",
+              .source = "Loshchilov and Hutter 2017; Vaswani et al. 2017; Hu et al. 2024"},
         self.lr_schedule);
     visit(Field{.name = "warmup_steps",
                 .unit = "steps",
@@ -153,6 +167,10 @@ struct TrainingConfig {
                 .help = "Steps of the final decay of wsd.",
                 .source = "Hu et al. 2024, MiniCPM"},
           self.decay_steps);
+    visit(Field{.name = "wsd_decay",
+                .help = "Shape of the decay of wsd: minus_sqrt, linear or cosine.",
+                .source = "Haegele et al. 2024, section 3"},
+          self.wsd_decay);
     visit(Field{.name = "adam_beta1",
                 .min = 0,
                 .max = 1,
@@ -188,6 +206,7 @@ struct TrainingConfig {
                 .step = 0.1,
                 .help = "Largest global gradient norm; 0 switches clipping off."},
           self.grad_clip);
+    visit_guards(self, visit);
     visit(Field{.name = "precision",
                 .help = "fp32, or bf16 with fp32 master weights and fp32 gradients."},
           self.precision);
@@ -220,6 +239,58 @@ struct TrainingConfig {
                 .help = "Checkpoint, or directory of one, whose weights the run starts from; empty "
                         "starts from random ones."},
           self.init_from);
+  }
+
+  template <class Self, class Visitor>
+  static void visit_batch_ramp(Self& self, Visitor&& visit) {
+    visit(Field{.name = "rampup_batch_size",
+                .unit = "sequences",
+                .min = 0,
+                .max = 1 << 24,
+                .help = "Batch of the first steps, which grows to global_batch_size; 0 is no ramp.",
+                .source = "Narayanan et al. 2021, Megatron-LM"},
+          self.rampup_batch_size);
+    visit(Field{.name = "rampup_increment",
+                .unit = "sequences",
+                .min = 0,
+                .max = 1 << 24,
+                .help = "What the batch grows by each time."},
+          self.rampup_increment);
+    visit(Field{.name = "rampup_tokens",
+                .unit = "tokens",
+                .min = 0,
+                .max = 1e15,
+                .step = 1e6,
+                .help = "Tokens after which the batch is whole."},
+          self.rampup_tokens);
+  }
+
+  template <class Self, class Visitor>
+  static void visit_guards(Self& self, Visitor&& visit) {
+    visit(Field{.name = "skip_step_threshold",
+                .min = 0,
+                .max = 1e6,
+                .step = 1,
+                .help = "Leave out the update of a step whose loss or gradient norm is more than "
+                        "this many standard deviations above the mean of the steps before; 0 is "
+                        "never, 6 is usual.",
+                .source = "OLMo-core, SkipStepOptimizer"},
+          self.skip_step_threshold);
+    visit(Field{.name = "skip_step_window",
+                .unit = "steps",
+                .min = 2,
+                .max = 100000,
+                .help = "Steps the mean and deviation for skip_step_threshold are taken over.",
+                .source = "OLMo-core, SkipStepOptimizer"},
+          self.skip_step_window);
+    visit(Field{.name = "ema_decay",
+                .min = 0,
+                .max = 1,
+                .step = 0.001,
+                .help = "Decay of a running mean of the weights, saved with them and evaluated "
+                        "beside them; 0 is none.",
+                .source = "Polyak and Juditsky 1992"},
+          self.ema_decay);
   }
 
   // What only one optimizer reads.
@@ -312,7 +383,12 @@ struct EnumNames<spec::MuonAdjustLr> {
 };
 template <>
 struct EnumNames<spec::LrScheduleKind> {
-  static constexpr std::array<std::string_view, 3> value = {"constant", "cosine", "wsd"};
+  static constexpr std::array<std::string_view, 5> value = {"constant", "cosine", "wsd", "linear",
+                                                            "inverse_sqrt"};
+};
+template <>
+struct EnumNames<spec::WsdDecay> {
+  static constexpr std::array<std::string_view, 3> value = {"minus_sqrt", "linear", "cosine"};
 };
 template <>
 struct EnumNames<spec::Precision> {

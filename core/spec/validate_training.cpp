@@ -3,6 +3,7 @@
 #include <array>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -19,12 +20,13 @@ void check_decays(const TrainingConfig& t, Findings& findings) {
     double value;
     const char* hint;
   };
-  const std::array<Decay, 6> decays = {{{"training.adam_beta1", t.adam_beta1, "use 0.9"},
+  const std::array<Decay, 7> decays = {{{"training.adam_beta1", t.adam_beta1, "use 0.9"},
                                         {"training.adam_beta2", t.adam_beta2, "use 0.95"},
                                         {"training.lion_beta1", t.lion_beta1, "use 0.9"},
                                         {"training.lion_beta2", t.lion_beta2, "use 0.99"},
                                         {"training.sgd_momentum", t.sgd_momentum, "use 0.9"},
-                                        {"training.muon_momentum", t.muon_momentum, "use 0.95"}}};
+                                        {"training.muon_momentum", t.muon_momentum, "use 0.95"},
+                                        {"training.ema_decay", t.ema_decay, "use 0.999"}}};
   for (const Decay& decay : decays) {
     if (decay.value >= 1)
       findings.error(decay.field, "1 never forgets the first gradient", decay.hint);
@@ -96,11 +98,58 @@ void check_batch(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// The batch grows from its first size in whole increments, each of which every replica can share.
+void check_batch_ramp(const RunSpec& spec, Findings& findings) {
+  const TrainingConfig& t = spec.training;
+  const std::int64_t per_pass =
+      std::int64_t{spec.layout.micro_batch_size} * spec.layout.data_parallel_size;
+  if (t.rampup_batch_size == 0) {
+    if (t.rampup_increment > 0 || t.rampup_tokens > 0) {
+      findings.error(t.rampup_tokens > 0 ? "training.rampup_tokens" : "training.rampup_increment",
+                     "there is no ramp: training.rampup_batch_size is 0",
+                     fmt::format("set rampup_batch_size, for example {}", per_pass));
+    }
+    return;
+  }
+  const int growth = t.global_batch_size - t.rampup_batch_size;
+  if (growth <= 0) {
+    findings.error("training.rampup_batch_size",
+                   fmt::format("{} is not less than training.global_batch_size = {}",
+                               t.rampup_batch_size, t.global_batch_size),
+                   "use a smaller one, or 0 for no ramp");
+    return;
+  }
+  if (t.rampup_increment == 0 || growth % t.rampup_increment != 0) {
+    findings.error("training.rampup_increment",
+                   fmt::format("{} does not divide global_batch_size - rampup_batch_size = {}",
+                               t.rampup_increment, growth),
+                   t.rampup_increment == 0 ? fmt::format("use {}", growth)
+                                           : nearest_divisors(growth, t.rampup_increment));
+    return;
+  }
+  for (const auto& [field, size] :
+       {std::pair("training.rampup_batch_size", t.rampup_batch_size),
+        std::pair("training.rampup_increment", t.rampup_increment)}) {
+    if (size % per_pass == 0) continue;
+    findings.error(
+        field,
+        fmt::format("{} is not a multiple of micro_batch_size x data_parallel_size = {} x {} = {}",
+                    size, spec.layout.micro_batch_size, spec.layout.data_parallel_size, per_pass),
+        fmt::format("use a multiple of {}", per_pass));
+  }
+  if (t.rampup_tokens == 0) {
+    findings.error("training.rampup_tokens", "0: the ramp has no length",
+                   fmt::format("use {}, a tenth of the run",
+                               std::max<std::int64_t>(1, spec.tokens_per_step() * t.num_steps / 10)));
+  }
+}
+
 }  // namespace
 
 void check_training(const RunSpec& spec, Findings& findings) {
   check_schedule(spec, findings);
   check_batch(spec, findings);
+  check_batch_ramp(spec, findings);
 }
 
 }  // namespace tera::spec

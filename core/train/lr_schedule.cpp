@@ -6,6 +6,22 @@
 
 namespace tera::train {
 
+namespace {
+
+double left_of_decay(spec::WsdDecay shape, double done) {
+  switch (shape) {
+    case spec::WsdDecay::minus_sqrt:
+      return 1.0 - std::sqrt(done);
+    case spec::WsdDecay::linear:
+      return 1.0 - done;
+    case spec::WsdDecay::cosine:
+      return 0.5 * (1.0 + std::cos(std::numbers::pi * done));
+  }
+  return 0;
+}
+
+}  // namespace
+
 double learning_rate_at(const spec::TrainingConfig& config, std::int64_t step) {
   const double peak = config.learning_rate;
   const double floor = config.min_learning_rate;
@@ -29,7 +45,15 @@ double learning_rate_at(const spec::TrainingConfig& config, std::int64_t step) {
           std::max(config.warmup_steps, config.num_steps - config.decay_steps);
       if (step < decay_begin) return peak;
       const double done = share(step - decay_begin, config.num_steps - decay_begin);
-      return floor + (peak - floor) * (1.0 - std::sqrt(done));
+      return floor + (peak - floor) * left_of_decay(config.wsd_decay, done);
+    }
+    case spec::LrScheduleKind::linear: {
+      const double done = share(step - config.warmup_steps, config.num_steps - config.warmup_steps);
+      return floor + (peak - floor) * (1.0 - done);
+    }
+    case spec::LrScheduleKind::inverse_sqrt: {
+      const auto warmup = static_cast<double>(std::max<std::int64_t>(1, config.warmup_steps));
+      return std::max(floor, peak * std::sqrt(warmup / std::max(warmup, static_cast<double>(step + 1))));
     }
   }
   return peak;

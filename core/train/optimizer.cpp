@@ -38,6 +38,7 @@ void Optimizer::step(double learning_rate, double grad_scale) {
         update_sgd(tensor, config, step);
         break;
     }
+    update_ema(tensor, config.ema_decay);
   }
 }
 
@@ -46,6 +47,23 @@ void Optimizer::visit_state(
   for (TrainedTensor& tensor : tensors_) {
     for (TrainedTensor::State& state : tensor.states)
       visit(tensor.param->spec.name, state.role, state.tensor);
+  }
+}
+
+void Optimizer::with_ema(const std::function<void()>& body) {
+  std::vector<Tensor> trained;
+  for (TrainedTensor& tensor : tensors_) {
+    const Tensor& value = tensor.param->value;
+    Backend& backend = value.backend();
+    const Tensor& kept = trained.emplace_back(
+        Tensor::empty(backend, value.shape(), value.dtype(), MemoryKind::workspace));
+    backend.ops().copy(backend.context(), value, kept);
+    backend.ops().copy(backend.context(), tensor.state("ema"), value);
+  }
+  body();
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& value = tensors_[i].param->value;
+    value.backend().ops().copy(value.backend().context(), trained[i], value);
   }
 }
 

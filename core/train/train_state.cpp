@@ -44,7 +44,11 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
   const json document = {{"data_chain", state.data_chain},
                          {"data_plan", state.data_plan},
                          {"optimizer_steps", optimizer.steps_done()},
-                         {"schema", "teragpt.train_state/1"},
+                         {"outliers",
+                          {{"grad_norms", state.outliers.grad_norms},
+                           {"losses", state.outliers.losses},
+                           {"skipped_in_a_row", state.outliers.skipped_in_a_row}}},
+                         {"schema", "teragpt.train_state/2"},
                          {"spec", spec::to_yaml(spec)},
                          {"step", state.step},
                          {"tokens", state.tokens}};
@@ -75,6 +79,10 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     state.data_chain = document.at("data_chain").get<std::string>();
     state.data_plan = document.at("data_plan").get<std::string>();
     optimizer_steps = document.at("optimizer_steps").get<std::int64_t>();
+    const json& outliers = document.at("outliers");
+    state.outliers = {outliers.at("losses").get<std::vector<double>>(),
+                      outliers.at("grad_norms").get<std::vector<double>>(),
+                      outliers.at("skipped_in_a_row").get<std::int64_t>()};
   } catch (const json::exception& error) {
     return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {}: state is incomplete: {}",
                                                 reader.state().step, error.what()));

@@ -9,6 +9,7 @@
 #include "core/nn/param_store.h"
 #include "core/spec/run_spec.h"
 #include "core/train/optimizer.h"
+#include "core/train/outlier_guard.h"
 
 namespace tera::train {
 
@@ -17,6 +18,7 @@ struct TrainState {       // besides tensors
   std::int64_t tokens = 0;  // trained
   std::string data_chain;   // h_step of ORDER.md
   std::string data_plan;    // hash of everything the order depends on
+  OutlierGuard::State outliers;
 };
 
 // Writes weights (the f32 master where there is one), moments and state.

@@ -15,7 +15,7 @@ TrainedTensor::TrainedTensor(Backend& backend,
   for (const plan::StateTensor& planned : plan::optimizer_state(trained.spec, training)) {
     states.push_back(
         {planned.role, Tensor::zeros(backend, planned.shape, DType::f32, MemoryKind::optimizer)});
-    if (planned.role == "master")
+    if (planned.role == "master" || planned.role == "ema")
       backend.ops().copy(backend.context(), trained.value, states.back().tensor);
   }
 }
@@ -46,6 +46,15 @@ std::vector<MatrixPart> matrix_parts(const plan::ParamSpec& param, bool split_st
     }
   }
   return parts;
+}
+
+void update_ema(TrainedTensor& tensor, double decay) {
+  const Tensor* ema = tensor.find("ema");
+  if (ema == nullptr) return;
+  const Backend& backend = ema->backend();
+  const Tensor* master = tensor.find("master");
+  backend.ops().lerp(backend.context(), master != nullptr ? *master : tensor.param->value,
+                     1 - decay, *ema);
 }
 
 Tensor as_row(const Tensor& tensor, std::int64_t begin, std::int64_t count) {

@@ -12,7 +12,7 @@
 namespace tera::train {
 
 struct TrainedTensor {
-  // State as plan::optimizer_state lists it, zero but the master, which is the weight as it is now.
+  // State as plan::optimizer_state lists it, zero but master and ema, which are the weight as it is.
   TrainedTensor(Backend& backend, nn::Param& param, const spec::TrainingConfig& training);
 
   struct State {
@@ -33,6 +33,9 @@ struct MatrixPart {
 // A vector is one row. Each expert's matrix is a part; with split_stacks so are the matrices that
 // are stacked in one tensor (q, k, v; gate, up).
 std::vector<MatrixPart> matrix_parts(const plan::ParamSpec& param, bool split_stacks);
+
+// ema += (1 - decay) (weight - ema), where the tensor keeps one.
+void update_ema(TrainedTensor& tensor, double decay);
 
 // Part of a contiguous tensor as a matrix, or as [rows x cols] elements in a row.
 Tensor as_matrix(const Tensor& tensor, const MatrixPart& part);

@@ -17,9 +17,11 @@
 #include "core/plan/pipeline_schedule.h"
 #include "core/run/run_state.h"
 #include "core/run/telemetry.h"
+#include "core/spec/step_samples.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
+#include "core/train/outlier_guard.h"
 #include "core/train/stage_executor.h"
 #include "core/train/train_state.h"
 
@@ -54,8 +56,7 @@ class RankTrainer {
                 {.compute = plan::compute_dtype(spec.training.precision)}),
         model_(spec.model, params_),
         executor_(model_, backend),
-        schedule_(plan::make_schedule(
-            spec.layout.schedule, 1, static_cast<int>(spec.num_micro_batches()))) {}
+        guard_(spec.training.skip_step_threshold, spec.training.skip_step_window) {}
 
   Result<TrainEnd> run() {
     TERA_TRY_VOID(start());
@@ -119,6 +120,7 @@ class RankTrainer {
         spdlog::warn("passed over a checkpoint: {}", reason);
     }
     TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
+    guard_.restore(state_.outliers);
     return {};
   }
 
@@ -128,9 +130,14 @@ class RankTrainer {
     const double data_s = seconds_since(begin);
 
     params_.zero_grads();
+    const auto num_micro_batches = static_cast<int>(batches.micro_batches.size());
     const std::int64_t global_micro_batches =
-        spec_.num_micro_batches() * spec_.layout.data_parallel_size;
-    StageResult result = executor_.run(schedule_.front(), batches.micro_batches,
+        std::int64_t{num_micro_batches} * spec_.layout.data_parallel_size;
+    const std::int64_t step_tokens =
+        global_micro_batches * spec_.layout.micro_batch_size * spec_.training.seq_length;
+    const plan::PipelineSchedule schedule =
+        plan::make_schedule(spec_.layout.schedule, 1, num_micro_batches);
+    StageResult result = executor_.run(schedule.front(), batches.micro_batches,
                                        {.global_targets = batches.global_targets,
                                         .global_micro_batches = global_micro_batches,
                                         .seed = spec_.seed,
@@ -146,17 +153,24 @@ class RankTrainer {
     const Clock::time_point update_begin = Clock::now();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
     const double norm = gradient_norm(params_);
-    if (!std::isfinite(loss) || !std::isfinite(norm)) return diverged(loss, norm);
+    const OutlierGuard::Verdict verdict = guard_.judge(loss, norm);
+    const bool finite = std::isfinite(loss) && std::isfinite(norm);
+    if ((!finite && !verdict.outlier) ||
+        guard_.skipped_in_a_row() > spec_.training.skip_step_window) {
+      return diverged(loss, norm);
+    }
     const double rate = learning_rate_at(spec_.training, state_.step);
-    optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip));
-    if (spec_.model.expert_bias_update_rate > 0) model_.update_expert_bias(expert_counts(result));
+    if (!verdict.outlier) {
+      optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip));
+      if (spec_.model.expert_bias_update_rate > 0) model_.update_expert_bias(expert_counts(result));
+    }
     const double optimizer_s = seconds_since(update_begin);
 
     ++state_.step;
-    state_.tokens += spec_.tokens_per_step();
+    state_.tokens += step_tokens;
     state_.data_chain = batches.chain;
     const double step_s = seconds_since(begin);
-    const double tokens_per_s = static_cast<double>(spec_.tokens_per_step()) / step_s;
+    const double tokens_per_s = static_cast<double>(step_tokens) / step_s;
     run::MetricRecord record = make_record(result, loss);
     record.values.insert(record.values.end(),
                          {{"grad_norm", norm},
@@ -170,10 +184,34 @@ class RankTrainer {
                           {"backward_s", result.backward_s},
                           {"grad_sync_s", grad_sync_s},
                           {"optimizer_s", optimizer_s}});
+    if (spec_.training.has_batch_ramp()) {
+      record.values.emplace_back("batch_size", static_cast<double>(step_tokens) /
+                                                   spec_.training.seq_length);
+    }
+    if (spec_.training.skip_step_threshold > 0) TERA_TRY_VOID(note_outlier(verdict, record));
     if (due(spec_.training.eval_interval) || state_.step == spec_.training.num_steps) {
-      TERA_TRY_VOID(evaluate(record));
+      evaluate(record);
     }
     return report(std::move(record));
+  }
+
+  // Into the record of the step, and where its update was left out into the events of the run.
+  Result<void> note_outlier(const OutlierGuard::Verdict& verdict, run::MetricRecord& record) const {
+    record.values.insert(record.values.end(), {{"loss_zscore", verdict.loss_zscore},
+                                               {"grad_norm_zscore", verdict.grad_norm_zscore},
+                                               {"skipped", verdict.outlier ? 1.0 : 0.0}});
+    if (!verdict.outlier || !leader()) return {};
+    std::string detail = fmt::format(
+        "loss {:.4g} is {:.3g} and gradient norm {:.4g} is {:.3g} standard deviations above the "
+        "mean: no update",
+        record.value("loss", 0), verdict.loss_zscore, record.value("grad_norm", 0),
+        verdict.grad_norm_zscore);
+    spdlog::warn("step {} skipped: {}", state_.step, detail);
+    return run::append_event(dir_, {.time_s = wall_s(),
+                                    .attempt = options_.attempt,
+                                    .state = "skipped",
+                                    .detail = std::move(detail),
+                                    .step = state_.step});
   }
 
   Result<void> diverged(double loss, double norm) const {
@@ -268,9 +306,21 @@ class RankTrainer {
     return record;
   }
 
-  // Mean token loss on the held-out sequences, each rank its share.
-  Result<void> evaluate(run::MetricRecord& record) {
+  // Of the weights, and of their running mean where there is one.
+  void evaluate(run::MetricRecord& record) {
     const Clock::time_point begin = Clock::now();
+    if (const std::optional<double> loss = held_out_loss()) {
+      record.values.emplace_back("eval_loss", *loss);
+      if (spec_.training.ema_decay > 0) {
+        optimizer_->with_ema(
+            [&] { record.values.emplace_back("eval_loss_ema", held_out_loss().value()); });
+      }
+      record.values.emplace_back("eval_s", seconds_since(begin));
+    }
+  }
+
+  // Mean token loss on the held-out sequences, each rank its share; none without targets.
+  std::optional<double> held_out_loss() {
     double loss_sum = 0;
     double targets = 0;
     for (const data::HostBatch& batch : held_out_) {
@@ -281,11 +331,8 @@ class RankTrainer {
     packed.data<double>()[0] = loss_sum;
     packed.data<double>()[1] = targets;
     world_.all_reduce(packed, comm::Reduce::sum);
-    if (packed.data<double>()[1] > 0) {
-      record.values.emplace_back("eval_loss", packed.data<double>()[0] / packed.data<double>()[1]);
-      record.values.emplace_back("eval_s", seconds_since(begin));
-    }
-    return {};
+    if (packed.data<double>()[1] <= 0) return std::nullopt;
+    return packed.data<double>()[0] / packed.data<double>()[1];
   }
 
   Result<void> report(run::MetricRecord record) {
@@ -320,6 +367,7 @@ class RankTrainer {
     world_.barrier();
     if (!leader()) return {};
     TERA_TRY_VOID(metrics_->sync());
+    state_.outliers = guard_.state();
     TERA_TRY(const std::filesystem::path path,
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
     TERA_TRY_VOID(
@@ -342,7 +390,7 @@ class RankTrainer {
   nn::ParamStore params_;
   nn::Model model_;
   StageExecutor executor_;
-  plan::PipelineSchedule schedule_;
+  OutlierGuard guard_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<data::BatchLoader> loader_;
   std::vector<data::HostBatch> held_out_;

@@ -95,6 +95,8 @@ TEST(OptimizerState, RolesAndShapes) {
   spec::TrainingConfig plain = training(OptimizerKind::sgd);
   plain.sgd_momentum = 0;
   EXPECT_TRUE(states_of(norm, plain).empty());
+  plain.ema_decay = 0.99;
+  EXPECT_EQ(states_of(norm, plain), (States{{"ema", norm.shape}}));
   spec::TrainingConfig bf16 = training(OptimizerKind::sgd);
   bf16.precision = spec::Precision::bf16;
   EXPECT_EQ(states_of(norm, bf16),

@@ -199,6 +199,29 @@ TEST(Validate, TrainingAndDataRules) {
         }},
        {"training.adam_beta2", "never forgets", "0.95",
         [](RunSpec& s) { s.training.adam_beta2 = 1; }},
+       {"training.ema_decay", "never forgets", "0.999",
+        [](RunSpec& s) { s.training.ema_decay = 1; }},
+       {"training.rampup_tokens", "rampup_batch_size is 0", "set rampup_batch_size",
+        [](RunSpec& s) { s.training.rampup_tokens = 100; }},
+       {"training.rampup_batch_size", "16 is not less than", "or 0 for no ramp",
+        [](RunSpec& s) { s.training.rampup_batch_size = 16; }},
+       {"training.rampup_increment", "5 does not divide", "use 4 or 6",
+        [](RunSpec& s) {
+          s.training.rampup_batch_size = 4;
+          s.training.rampup_increment = 5;
+        }},
+       {"training.rampup_batch_size", "multiple of micro_batch_size x data_parallel_size = 2 x 1",
+        "multiple of 2",
+        [](RunSpec& s) {
+          s.layout.micro_batch_size = 2;
+          s.training.rampup_batch_size = 3;
+          s.training.rampup_increment = 13;
+        }},
+       {"training.rampup_tokens", "no length", "a tenth",
+        [](RunSpec& s) {
+          s.training.rampup_batch_size = 4;
+          s.training.rampup_increment = 4;
+        }},
        {"training.muon_momentum", "never forgets", "0.95",
         [](RunSpec& s) { s.training.muon_momentum = 1; }},
        {"training.sgd_nesterov", "sgd_momentum is 0", "0.9",

@@ -20,12 +20,15 @@ spec::TrainingConfig config(spec::LrScheduleKind kind) {
 
 TEST(LearningRate, WarmsUpLinearlyToThePeak) {
   for (const auto kind :
-       {spec::LrScheduleKind::constant, spec::LrScheduleKind::cosine, spec::LrScheduleKind::wsd}) {
+       {spec::LrScheduleKind::constant, spec::LrScheduleKind::cosine, spec::LrScheduleKind::wsd,
+        spec::LrScheduleKind::linear, spec::LrScheduleKind::inverse_sqrt}) {
     const spec::TrainingConfig c = config(kind);
     EXPECT_DOUBLE_EQ(learning_rate_at(c, 0), 0.1);
     EXPECT_DOUBLE_EQ(learning_rate_at(c, 4), 0.5);
     EXPECT_DOUBLE_EQ(learning_rate_at(c, 9), 1.0);
-    EXPECT_DOUBLE_EQ(learning_rate_at(c, 10), 1.0);
+    if (kind != spec::LrScheduleKind::inverse_sqrt) {
+      EXPECT_DOUBLE_EQ(learning_rate_at(c, 10), 1.0);
+    }
   }
 }
 
@@ -44,6 +47,27 @@ TEST(LearningRate, WsdIsStableThenDecaysAsOneMinusSquareRoot) {
   EXPECT_DOUBLE_EQ(learning_rate_at(c, 80), 1.0);
   EXPECT_NEAR(learning_rate_at(c, 85), 0.1 + 0.9 * (1 - std::sqrt(0.25)), 1e-12);
   EXPECT_NEAR(learning_rate_at(c, 100), 0.1, 1e-12);
+}
+
+TEST(LearningRate, WsdDecaysInTheShapeAskedFor) {
+  spec::TrainingConfig c = config(spec::LrScheduleKind::wsd);
+  c.wsd_decay = spec::WsdDecay::linear;
+  EXPECT_NEAR(learning_rate_at(c, 85), 0.1 + 0.9 * 0.75, 1e-12);
+  c.wsd_decay = spec::WsdDecay::cosine;
+  EXPECT_NEAR(learning_rate_at(c, 90), 0.1 + 0.9 * 0.5, 1e-12);
+  EXPECT_NEAR(learning_rate_at(c, 100), 0.1, 1e-12);
+}
+
+TEST(LearningRate, LinearGoesStraightToTheMinimum) {
+  const spec::TrainingConfig c = config(spec::LrScheduleKind::linear);
+  EXPECT_NEAR(learning_rate_at(c, 55), 0.55, 1e-12);
+  EXPECT_NEAR(learning_rate_at(c, 100), 0.1, 1e-12);
+}
+
+TEST(LearningRate, InverseSqrtHalvesWhenTheStepsAreFourfold) {
+  const spec::TrainingConfig c = config(spec::LrScheduleKind::inverse_sqrt);
+  EXPECT_DOUBLE_EQ(learning_rate_at(c, 39), 0.5);      // the 40th step, four times the warmup
+  EXPECT_DOUBLE_EQ(learning_rate_at(c, 100000), 0.1);  // the minimum
 }
 
 TEST(LearningRate, OddSettingsStayFinite) {

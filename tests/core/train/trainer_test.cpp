@@ -3,107 +3,16 @@
 #include "core/train/trainer.h"
 
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 #include <fstream>
-#include <map>
 
-#include <unistd.h>
-
-#include <gtest/gtest.h>
-
-#include "core/checkpoint/checkpoint.h"
-#include "core/run/metric_stream.h"
 #include "core/run/run_state.h"
-#include "core/train/rank_main.h"
-#include "tests/support/toy_dataset.h"
+#include "tests/core/train/trainer_fixture.h"
 
 namespace tera::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-class TrainerTest : public testing::Test {
- protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-trainer-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    test::write_toy_dataset(root_ / "toy");
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
-  spec::RunSpec small_spec() const {
-    spec::RunSpec spec;
-    spec.name = "toy";
-    spec.model.num_layers = 2;
-    spec.model.hidden_size = 32;
-    spec.model.num_attention_heads = 2;
-    spec.model.num_key_value_heads = 1;
-    spec.model.head_dim = 16;
-    spec.model.vocab_size = 64;
-    spec.model.max_position_embeddings = 64;
-    spec.model.num_experts = 4;
-    spec.model.router_top_k = 2;
-    spec.model.moe_ffn_hidden_size = 32;
-    spec.model.router_renormalize = true;
-    spec.model.aux_loss_coeff = 0.01;
-    spec.model.z_loss_coeff = 0.001;
-    spec.model.expert_bias_update_rate = 0.001;
-    spec.training.seq_length = 32;
-    spec.training.global_batch_size = 8;
-    spec.layout.micro_batch_size = 2;
-    spec.training.num_steps = 12;
-    spec.training.warmup_steps = 2;
-    spec.training.learning_rate = 1e-2;
-    spec.training.min_learning_rate = 1e-3;
-    spec.training.eval_interval = 6;
-    spec.training.eval_sequences = 8;
-    spec.training.checkpoint_interval = 4;
-    spec.data.datasets.emplace_back().path = (root_ / "toy").string();
-    spec.launch.num_threads = 2;
-    return spec;
-  }
-
-  run::RunDirectory create(const spec::RunSpec& spec) const {
-    Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root_ / "runs", spec);
-    if (!dir) throw std::runtime_error(dir.error().message);
-    return *dir;
-  }
-
-  static std::map<std::int64_t, run::MetricRecord> records(const run::RunDirectory& dir) {
-    run::MetricReader reader(dir.path() / "metrics");
-    std::map<std::int64_t, run::MetricRecord> found;
-    const auto update = reader.poll();
-    EXPECT_TRUE(update.has_value());
-    EXPECT_TRUE(update->problems.empty());
-    for (const run::MetricRecord& record : update->records)
-      found[record.step] = record;
-    return found;
-  }
-
-  // Every stored byte of the newest checkpoint, by role and name.
-  static std::map<std::string, std::vector<char>> final_tensors(const run::RunDirectory& dir) {
-    std::vector<std::string> skipped;
-    auto reader = checkpoint::open_latest_valid(posix_vfs(), dir.checkpoints_dir(), skipped);
-    std::map<std::string, std::vector<char>> tensors;
-    EXPECT_TRUE(reader.has_value());
-    for (const checkpoint::TensorInfo& info : reader->tensors()) {
-      std::vector<char> bytes(static_cast<std::size_t>(info.num_bytes()));
-      EXPECT_TRUE(reader->read(info, bytes.data()).has_value());
-      tensors[info.role + "/" + info.name] = std::move(bytes);
-    }
-    return tensors;
-  }
-
-  static TrainEnd run(const run::RunDirectory& dir, TrainOptions options = {}) {
-    const Result<TrainEnd> end = run_training(dir, std::move(options));
-    if (!end) throw std::runtime_error(end.error().message);
-    return *end;
-  }
-
-  fs::path root_;
-};
+using test::TrainerTest;
 
 TEST_F(TrainerTest, LearnsAndLeavesARecordOfEveryStep) {
   const spec::RunSpec spec = small_spec();
