@@ -27,7 +27,7 @@ Tensor rows(const Tensor& x, std::int64_t begin, std::int64_t end) {
 LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place place)
     : place_(std::move(place)),
       backend_(&store.backend()),
-      multiplier_(config.logit_multiplier),
+      multiplier_(config.output_multiplier()),
       norm_(store, place_.norm, norm_type(config.norm), config.norm_eps),
       weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {
   weight_->overwritten_first = true;  // tied too: the head comes before the embedding in backward

@@ -1,11 +1,11 @@
 #include "core/nn/param_store.h"
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 
 #include "core/base/check.h"
 #include "core/base/rng.h"
+#include "core/plan/parametrization.h"
 
 namespace tera::nn {
 namespace {
@@ -105,16 +105,13 @@ void ParamStore::settle(bool overwritten_too) {
 }
 
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed) {
-  const double residual_scale = 1.0 / std::sqrt(2.0 * model.num_layers);
   for (const Param& param : store.params()) {
     const Philox random(seed, RngPurpose::init, name_hash(param.spec.name));
     Fill fill;
     switch (param.spec.init) {
       case plan::ParamInit::normal:
-        fill = normal(model.init_std, random);
-        break;
       case plan::ParamInit::scaled_normal:
-        fill = normal(model.init_std * residual_scale, random);
+        fill = normal(plan::init_std(param.spec, model), random);
         break;
       case plan::ParamInit::ones:
         fill = constant(1.0F);

@@ -52,9 +52,9 @@ class ParamStore {
   std::vector<Param> params_;  // never resized after construction: modules keep references
 };
 
-// Initial values as functions of (seed, tensor name, element index): normal(0, init_std), scaled by
-// 1 / sqrt(2 layers) for output matrices, ones, zeros. Rounded to the storage dtype from f32, so
-// that precisions and layouts start from the same model.
+// Initial values as functions of (seed, tensor name, element index): normal of deviation
+// plan::init_std, ones, zeros. Rounded to the storage dtype from f32, so that precisions and layouts
+// start from the same model.
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
 
 }  // namespace tera::nn

@@ -258,7 +258,7 @@ PassCost LayerCost::head() const {
   product(work, tokens_, vocab, spec_.model.hidden_size);
   PassCost cost;
   cost.forward.head = work.forward_s + work.backward_s + 4 * tokens_ * vocab * 4 / memory_;
-  if (spec_.model.logit_multiplier != 1) {  // on the product's input, and on its gradient
+  if (spec_.model.output_multiplier() != 1) {  // on the product's input, and on its gradient
     cost.forward.head += 2 * 2 * tokens_ * spec_.model.hidden_size * element_ / memory_;
   }
   cost.forward.overhead = 6 * spec_.cluster.device.op_overhead_s;

@@ -4,6 +4,8 @@
 #include <functional>
 #include <numeric>
 
+#include "core/plan/parametrization.h"
+
 namespace tera::plan {
 namespace {
 
@@ -53,7 +55,7 @@ const spec::ParamGroup& param_group(const ParamSpec& param, const spec::Training
 }
 
 double learning_rate_multiplier(const ParamSpec& param, const spec::RunSpec& spec) {
-  return param_group(param, spec.training).lr_multiplier;
+  return param_group(param, spec.training).lr_multiplier * mup_learning_rate(param, spec.model);
 }
 
 double weight_decay(const ParamSpec& param, const spec::TrainingConfig& training) {

@@ -12,6 +12,7 @@ namespace tera::plan {
 
 // The settings of the tensor's group.
 const spec::ParamGroup& param_group(const ParamSpec& param, const spec::TrainingConfig& training);
+// Of the group, times that of maximal update parametrization.
 double learning_rate_multiplier(const ParamSpec& param, const spec::RunSpec& spec);
 double weight_decay(const ParamSpec& param, const spec::TrainingConfig& training);
 

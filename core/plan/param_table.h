@@ -38,12 +38,8 @@
 
 namespace tera::plan {
 
-enum class ParamInit : std::uint8_t {
-  normal,
-  scaled_normal,
-  ones,
-  zeros
-};  // scaled: std / sqrt(2 L)
+// scaled_normal: of matrices that write into the residual stream; the spread is in parametrization.h.
+enum class ParamInit : std::uint8_t { normal, scaled_normal, ones, zeros };
 enum class ParamKind : std::uint8_t { embedding, matrix, norm, bias, router, expert, router_bias };
 
 struct ParamSpec {

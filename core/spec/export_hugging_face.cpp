@@ -293,7 +293,8 @@ json write_config(HuggingFaceFamily family,
 const std::set<std::string_view> kTrainingOnly = {
     "aux_loss_coeff", "aux_loss_scope",         "z_loss_coeff",
     "router_jitter",  "expert_capacity_factor", "capacity_policy",
-    "num_mtp_layers", "mtp_loss_coeff",         "init_std"};
+    "num_mtp_layers", "mtp_loss_coeff",         "init_std",
+    "init_method"};
 
 // The settings of experts, at their defaults.
 void without_experts(ModelConfig& m) {

@@ -22,6 +22,10 @@ enum class RouterScore : std::uint8_t { softmax, sigmoid };
 enum class RouterChoice : std::uint8_t { token, expert };
 enum class CapacityPolicy : std::uint8_t { probability, position };
 enum class AuxLossScope : std::uint8_t { micro_batch, sequence, global_batch };
+// Spread of the normal initial values: normal has init_std everywhere; scaled_normal divides it by
+// sqrt(2 L) in the matrices that write into the residual stream; small_init has sqrt(2 / (5 H)), and
+// 2 / (L sqrt(H)) in those matrices.
+enum class InitMethod : std::uint8_t { normal, scaled_normal, small_init };
 
 struct ModelConfig {
   int num_layers = 4;
@@ -86,7 +90,9 @@ struct ModelConfig {
   double router_jitter = 0.0;
   int num_mtp_layers = 0;       // of multi-token prediction, behind the others
   double mtp_loss_coeff = 0.3;  // over all of them
+  InitMethod init_method = InitMethod::scaled_normal;
   double init_std = 0.02;
+  int mup_base_hidden_size = 0;  // 0 = no maximal update parametrization
   bool operator==(const ModelConfig&) const = default;
 
   // With those of multi-token prediction, which follow the others: layer num_layers + k - 1
@@ -118,9 +124,18 @@ struct ModelConfig {
                ? qk_rope_head_dim
                : 2 * static_cast<int>(std::lround(rotary_fraction * head_dim / 2));
   }
+  // Factor on q . k: maximal update parametrization has 1 / d in place of 1 / sqrt(d).
   double score_scale() const {
-    return attention_scale > 0 ? attention_scale : 1.0 / std::sqrt(double{1} * qk_head_dim());
+    if (attention_scale > 0) return attention_scale;
+    const double dims = qk_head_dim();
+    return mup_base_hidden_size > 0 ? 1.0 / dims : 1.0 / std::sqrt(dims);
   }
+  // Width over the width the settings were found at.
+  double mup_width_multiplier() const {
+    return mup_base_hidden_size > 0 ? double{1} * hidden_size / mup_base_hidden_size : 1.0;
+  }
+  // Factor on the input of the output head.
+  double output_multiplier() const { return logit_multiplier / mup_width_multiplier(); }
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
@@ -498,12 +513,26 @@ struct ModelConfig {
                 .help = "Weight of the multi-token prediction loss, the mean over its layers.",
                 .source = "DeepSeek-V3, 2024, section 4.2: 0.3, then 0.1"},
           self.mtp_loss_coeff);
+    visit(Field{.name = "init_method",
+                .help = "Spread of the initial values: normal is init_std everywhere; "
+                        "scaled_normal divides it by sqrt(2 layers) in matrices that write into "
+                        "the residual stream; small_init follows from width and depth alone.",
+                .source = "Radford et al. 2019; Nguyen and Salazar 2019; Wang and Komatsuzaki 2021"},
+          self.init_method);
     visit(Field{.name = "init_std",
                 .min = 0,
                 .max = 10,
                 .step = 0.001,
                 .help = "Standard deviation of the normal initialisation."},
           self.init_std);
+    visit(Field{.name = "mup_base_hidden_size",
+                .min = 0,
+                .max = kBig,
+                .step = 64,
+                .help = "Hidden size at which learning rate and initialisation were found: maximal "
+                        "update parametrization carries them over to this width. 0 is off.",
+                .source = "Yang et al. 2022, Tensor Programs V, table 8"},
+          self.mup_base_hidden_size);
   }
 };
 
@@ -525,6 +554,11 @@ struct EnumNames<spec::RopeScaling> {
 template <>
 struct EnumNames<spec::NormKind> {
   static constexpr std::array<std::string_view, 2> value = {"rms", "layer"};
+};
+template <>
+struct EnumNames<spec::InitMethod> {
+  static constexpr std::array<std::string_view, 3> value = {"normal", "scaled_normal",
+                                                            "small_init"};
 };
 template <>
 struct EnumNames<spec::NormPlacement> {

@@ -98,6 +98,23 @@ void check_batch(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// Maximal update parametrization has its own rates for Adam and for optimizers of its kind.
+void check_parametrization(const RunSpec& spec, Findings& findings) {
+  if (spec.model.mup_base_hidden_size == 0) return;
+  const OptimizerKind optimizer = spec.training.optimizer;
+  if (optimizer != OptimizerKind::adamw && optimizer != OptimizerKind::lion) {
+    findings.error("model.mup_base_hidden_size",
+                   fmt::format("its learning rates are those of adamw and lion, training.optimizer "
+                               "is {}",
+                               enum_name(optimizer)),
+                   "use adamw, or 0 to switch it off");
+  }
+  if (spec.model.init_method == InitMethod::small_init) {
+    findings.error("model.init_method", "small_init and mup_base_hidden_size both scale by the width",
+                   "use normal or scaled_normal");
+  }
+}
+
 // The batch grows from its first size in whole increments, each of which every replica can share.
 void check_batch_ramp(const RunSpec& spec, Findings& findings) {
   const TrainingConfig& t = spec.training;
@@ -150,6 +167,7 @@ void check_training(const RunSpec& spec, Findings& findings) {
   check_schedule(spec, findings);
   check_batch(spec, findings);
   check_batch_ramp(spec, findings);
+  check_parametrization(spec, findings);
 }
 
 }  // namespace tera::spec

@@ -44,6 +44,9 @@ std::vector<FormSection> modelSections() {
             "model.activation", "model.ffn_bias"},
            false},
           {tr("Multi-token prediction"), {"model.num_mtp_layers", "model.mtp_loss_coeff"}, false},
+          {tr("Initialisation"),
+           {"model.init_method", "model.init_std", "model.mup_base_hidden_size"},
+           false},
           {tr("More"), {"model.*"}, false}};
 }
 

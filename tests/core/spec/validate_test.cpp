@@ -222,6 +222,16 @@ TEST(Validate, TrainingAndDataRules) {
           s.training.rampup_batch_size = 4;
           s.training.rampup_increment = 4;
         }},
+       {"model.mup_base_hidden_size", "training.optimizer is muon", "use adamw",
+        [](RunSpec& s) {
+          s.model.mup_base_hidden_size = 64;
+          s.training.optimizer = OptimizerKind::muon;
+        }},
+       {"model.init_method", "both scale by the width", "normal or scaled_normal",
+        [](RunSpec& s) {
+          s.model.mup_base_hidden_size = 64;
+          s.model.init_method = InitMethod::small_init;
+        }},
        {"training.muon_momentum", "never forgets", "0.95",
         [](RunSpec& s) { s.training.muon_momentum = 1; }},
        {"training.sgd_nesterov", "sgd_momentum is 0", "0.9",
