@@ -11,7 +11,7 @@ namespace tera::kernels::contract {
 std::string shape_text(const std::int64_t* dims, int rank);
 
 inline bool is_compute(DType dtype) {
-  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f64;
+  return dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16 || dtype == DType::f64;
 }
 
 inline std::int64_t dim(const View& v, int d) {
@@ -69,7 +69,7 @@ class Checker {
 
   void compute(const char* name, const View& v) const {
     if (!is_compute(v.dtype))
-      fail(op_, std::string(name) + " is " + describe(v) + ", expected f32, bf16 or f64");
+      fail(op_, std::string(name) + " is " + describe(v) + ", expected f32, bf16, f16 or f64");
   }
 
   // f32 or f64.

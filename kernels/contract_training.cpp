@@ -106,7 +106,8 @@ void check_copy(const View& x, const View& y) {
                [&] { return "the last dim of " + describe(*v) + " is strided"; });
   }
   check.that(x.dtype == y.dtype || (is_compute(x.dtype) && is_compute(y.dtype)), [&] {
-    return "cannot convert " + describe(x) + " to " + describe(y) + ", expected f32, bf16 or f64";
+    return "cannot convert " + describe(x) + " to " + describe(y) +
+           ", expected f32, bf16, f16 or f64";
   });
 }
 

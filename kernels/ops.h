@@ -5,7 +5,7 @@
 // Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
 // G key-value heads, D head dim, Dv that of values, V vocabulary, E experts, K top-k, R routed rows
 // (at most T K), M, N, K of products.
-// Dtypes: "c" is the compute dtype of activations and weights: f32, bf16 or f64 (gradient checks).
+// Dtypes: "c" is the compute dtype of activations and weights: f32, bf16, f16 or f64 (gradient checks).
 // "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm statistics,
 // softmax, router and losses are a. Math is done in a.
 // Views are contiguous unless a comment says "rows strided" (the last dim always has stride 1).
@@ -32,7 +32,8 @@ class Executor {
   virtual void parallel_for(std::int64_t num_tasks,
                             const std::function<void(std::int64_t task, int worker)>& body) = 0;
   // Memory of this worker, 64-byte aligned, kept and grown between calls; content is undefined.
-  // `slot` 0..3 are independent areas. Worker -1 is shared scratch of the calling thread.
+  // `slot` 0..3 are independent areas. Worker -1 is shared scratch of the calling thread, which has
+  // 4..15 too: for copies of an op's arguments in another dtype.
   virtual std::byte* scratch(int worker, int slot, std::size_t bytes) = 0;
 };
 
@@ -114,7 +115,7 @@ struct OpTable {
 
   // ---- products
   // c[M,N] (+)= op(a) op(b), op transposes when asked: a [M,K] or [K,M], b [K,N] or [N,K]; rows
-  // strided. a and b are c-typed (each f32 or bf16, may differ; or both f64); c is f32, bf16 or f64.
+  // strided. a and b are c-typed (they may differ, but both or none is f64), and so is c.
   void (*matmul)(const Context&, View a, View b, View c, MatmulOptions);
   // For each expert e, rows [offsets[e], offsets[e+1]): y = x w[e]^T, or x w[e] when !transpose_w.
   // x [R,K], w [E,N,K] (transpose_w) or [E,K,N], offsets [E+1] i64, y [R,N].

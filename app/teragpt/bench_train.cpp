@@ -89,7 +89,7 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
                                  const std::string& precision) {
   TERA_TRY(const spec::ModelPreset preset, spec::model_preset(model));
   const auto parsed = enum_from_name<spec::Precision>(precision);
-  if (!parsed) {
+  if (!parsed || (*parsed != spec::Precision::fp32 && *parsed != spec::Precision::bf16)) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("--precision: got {}, expected fp32 or bf16", precision),
                 "name one or both: --precision fp32 bf16");

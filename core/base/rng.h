@@ -11,7 +11,13 @@ namespace tera {
 
 // What a random number is for; part of the key. Values are written to nothing, but keep them
 // stable: the same spec must give the same run.
-enum class RngPurpose : std::uint32_t { init = 1, sampling = 2, router_jitter = 3, test = 4 };
+enum class RngPurpose : std::uint32_t {
+  init = 1,
+  sampling = 2,
+  router_jitter = 3,
+  test = 4,
+  rounding = 5
+};
 
 // The raw generator: ten rounds over a 128-bit counter with a 64-bit key.
 std::array<std::uint32_t, 4> philox4x32(std::array<std::uint32_t, 4> counter,

@@ -7,27 +7,19 @@
 
 #include "core/base/check.h"
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 
 namespace tera::checkpoint {
 namespace {
 
 using kernels::Bf16;
+using kernels::F16;
 
 template <class T>
 T load(const std::byte* bytes) {
   T value;
   std::memcpy(&value, bytes, sizeof(T));
   return value;
-}
-
-// IEEE binary16: 1 sign, 5 exponent (bias 15), 10 fraction bits. Exact in f32.
-float from_f16(std::uint16_t bits) {
-  const float sign = (bits & 0x8000U) != 0 ? -1.0F : 1.0F;
-  const int exponent = static_cast<int>((bits >> 10U) & 0x1FU);
-  const auto fraction = static_cast<float>(bits & 0x3FFU);
-  if (exponent == 31) return fraction > 0 ? std::nanf("") : sign * INFINITY;
-  if (exponent == 0) return sign * std::ldexp(fraction, -24);
-  return sign * std::ldexp(1024.0F + fraction, exponent - 25);
 }
 
 // 1 sign, 4 exponent (bias 7), 3 fraction bits; no infinities, all ones is not a number.
@@ -50,7 +42,7 @@ float decode(const std::byte* bytes, DType dtype) {
     case DType::bf16:
       return static_cast<float>(load<Bf16>(bytes));
     case DType::f16:
-      return from_f16(load<std::uint16_t>(bytes));
+      return static_cast<float>(load<F16>(bytes));
     case DType::fp8_e4m3:
       return from_fp8_e4m3(load<std::uint8_t>(bytes));
     default:

@@ -11,7 +11,7 @@ namespace tera::nn {
 namespace {
 
 DType value_dtype(const plan::ParamSpec& spec, DType compute) {
-  return spec.always_f32 && compute == DType::bf16 ? DType::f32 : compute;
+  return spec.always_f32 && compute != DType::f64 ? DType::f32 : compute;
 }
 
 // Value of element i, for i in [begin, end), into to[0 ...]; begin is even.
@@ -57,8 +57,8 @@ Fill normal(double std, const Philox& random) {
 ParamStore::ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options)
     : backend_(&backend), options_(options) {
   TERA_CHECK(options.compute == DType::f32 || options.compute == DType::bf16 ||
-                 options.compute == DType::f64,
-             "parameters in {}, expected f32, bf16 or f64", dtype_name(options.compute));
+                 options.compute == DType::f16 || options.compute == DType::f64,
+             "parameters in {}, expected f32, bf16, f16 or f64", dtype_name(options.compute));
   params_.reserve(table.size());
   for (const plan::ParamSpec& spec : table) {
     Param param;

@@ -24,7 +24,7 @@ struct Param {
 };
 
 struct ParamStoreOptions {
-  DType compute = DType::f32;  // f32, bf16, f64
+  DType compute = DType::f32;  // f32, bf16, f16, f64
   bool gradients = true;
 };
 
@@ -53,8 +53,8 @@ class ParamStore {
 };
 
 // Initial values as functions of (seed, tensor name, element index): normal of deviation
-// plan::init_std, ones, zeros. Rounded to the storage dtype from f32, so that precisions and layouts
-// start from the same model.
+// plan::init_std, ones, zeros. Rounded to the storage dtype from f32, so that precisions and
+// layouts start from the same model.
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
 
 }  // namespace tera::nn

@@ -102,7 +102,7 @@ Result<Estimate> estimate(const RunSpec& spec) {
   result.high_s = step.high_s;
   const auto tokens = static_cast<double>(spec.tokens_per_step());
   const double devices = static_cast<double>(spec.layout.world_size()) / ranks_per_device(spec);
-  const bool bf16 = spec.training.precision == spec::Precision::bf16;
+  const bool bf16 = spec.half_products();
   const double peak =
       bf16 ? spec.cluster.device.peak_flops_per_s_bf16 : spec.cluster.device.peak_flops_per_s_f32;
   if (step.step_s > 0) {

@@ -44,7 +44,7 @@ double mean_tokens_seen(const spec::ModelConfig& model, int seq_length) {
 LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
     : spec_(spec), mesh_(mesh), comm_(spec.cluster) {
   const spec::DeviceSpec& device = spec.cluster.device;
-  const bool bf16 = spec.training.precision == spec::Precision::bf16;
+  const bool bf16 = spec.half_products();
   const double sharing = ranks_per_device(spec);
   peak_ = (bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32) / sharing;
   memory_ = device.memory_bytes_per_s * device.memory_efficiency / sharing;

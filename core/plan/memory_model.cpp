@@ -316,16 +316,20 @@ std::string_view optimizer_source(spec::OptimizerKind kind) {
 
 StageMemory stage_memory(const RunSpec& spec, const RankMesh& mesh, int stage, int in_flight) {
   const Groups groups = stage_groups(spec, mesh, stage);
-  const bool bf16 = spec.training.precision == spec::Precision::bf16;
+  const spec::Precision precision = spec.training.precision;
+  const bool half = precision != spec::Precision::fp32;
+  const bool master = half && precision != spec::Precision::bf16_stochastic;
   std::vector<Term> kinds;
-  kinds.push_back(state_term("weights", groups, spec, 3,
-                             bf16 ? "bf16 weights; routers stay in f32" : "f32 weights",
-                             [](const Group& group) { return group.weight_bytes; }));
+  kinds.push_back(state_term(
+      "weights", groups, spec, 3,
+      half ? fmt::format("{} weights; routers stay in f32", dtype_name(compute_dtype(precision)))
+           : std::string("f32 weights"),
+      [](const Group& group) { return group.weight_bytes; }));
   kinds.push_back(state_term("gradients", groups, spec, 2, "gradients are summed in f32",
                              [](const Group& group) { return 4 * group.trainable; }));
   kinds.push_back(state_term("optimizer", groups, spec, 1,
                              fmt::format("{}{}", optimizer_source(spec.training.optimizer),
-                                         bf16 ? "; f32 master weights" : ""),
+                                         master ? "; f32 master weights" : ""),
                              [](const Group& group) { return group.optimizer_bytes; }));
   kinds.push_back(activations(spec, stage, in_flight));
   kinds.push_back(workspace(spec, groups, stage));

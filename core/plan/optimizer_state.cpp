@@ -71,7 +71,8 @@ OptimizerKind update_rule(const ParamSpec& param, const spec::TrainingConfig& tr
 }
 
 bool has_master(const ParamSpec& param, const spec::TrainingConfig& training) {
-  return param.trainable && weight_dtype(param, training.precision) != DType::f32;
+  return param.trainable && weight_dtype(param, training.precision) != DType::f32 &&
+         training.precision != spec::Precision::bf16_stochastic;
 }
 
 std::vector<StateTensor> optimizer_state(const ParamSpec& param,

@@ -250,7 +250,16 @@ ParamTable make_part_table(const ModelConfig& model, ModelPart part, int layer) 
 }
 
 DType compute_dtype(spec::Precision precision) {
-  return precision == spec::Precision::bf16 ? DType::bf16 : DType::f32;
+  switch (precision) {
+    case spec::Precision::fp32:
+      return DType::f32;
+    case spec::Precision::bf16:
+    case spec::Precision::bf16_stochastic:
+      return DType::bf16;
+    case spec::Precision::fp16:
+      return DType::f16;
+  }
+  return DType::f32;
 }
 
 DType weight_dtype(const ParamSpec& param, spec::Precision precision) {

@@ -19,6 +19,7 @@ constexpr std::array kCatalog = {
                "Standard deviations of the loss above the mean of the accepted steps before."},
     MetricInfo{"grad_norm_zscore", "1",
                "Standard deviations of the gradient norm above that mean."},
+    MetricInfo{"loss_scale", "1", "Factor on the loss of fp16, before it is taken out again."},
     MetricInfo{"skipped", "1", "1 where the update of the step was left out, else 0."},
     MetricInfo{"batch_size", "sequences", "Sequences of the step while the batch grows."},
     MetricInfo{"tokens", "tokens", "Tokens trained on since the start of the run."},

@@ -54,6 +54,12 @@ struct RunSpec {
     return std::int64_t{training.global_batch_size} * training.seq_length;
   }
 
+  // Whether products run at the device's speed for 16-bit numbers: processors compute fp16 in f32.
+  bool half_products() const {
+    return training.precision != Precision::fp32 &&
+           (training.precision != Precision::fp16 || !cluster.device.is_cpu);
+  }
+
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
     visit(Field{.name = "name", .help = "Name of the run: letters, digits, '-', '_', '.'."},

@@ -14,7 +14,9 @@ enum class MuonAdjustLr : std::uint8_t { original, match_rms_adamw };
 enum class LrScheduleKind : std::uint8_t { constant, cosine, wsd, linear, inverse_sqrt };
 // How wsd goes down: 1 - sqrt(progress), 1 - progress, or half a cosine.
 enum class WsdDecay : std::uint8_t { minus_sqrt, linear, cosine };
-enum class Precision : std::uint8_t { fp32, bf16 };
+// Of weights and activations; gradients and optimizer states are f32 in all. bf16 and fp16 keep f32
+// master weights; bf16_stochastic has none and rounds each update by chance; fp16 scales the loss.
+enum class Precision : std::uint8_t { fp32, bf16, bf16_stochastic, fp16 };
 
 // How the tensors of one kind differ from the rest in training.
 struct ParamGroup {
@@ -89,11 +91,14 @@ struct TrainingConfig {
   MuonAdjustLr muon_adjust_lr = MuonAdjustLr::match_rms_adamw;
   double weight_decay = 0.1;
   ParamGroups param_groups;
-  double grad_clip = 1.0;  // 0 = off
+  double grad_clip = 1.0;          // 0 = off
   double skip_step_threshold = 0;  // standard deviations; 0 = off
   int skip_step_window = 128;      // steps
   double ema_decay = 0;            // 0 = off
   Precision precision = Precision::fp32;
+  double initial_loss_scale = 65536;  // fp16 only, and so are the next two
+  std::int64_t loss_scale_growth_interval = 2000;
+  double loss_scale_backoff = 0.5;
   std::int64_t eval_interval = 50;  // steps; 0 = never
   int eval_sequences = 64;
   std::int64_t checkpoint_interval = 100;  // steps; 0 = only at the end
@@ -145,13 +150,12 @@ struct TrainingConfig {
                 .step = 1e-5,
                 .help = "Learning rate at the end of the decay."},
           self.min_learning_rate);
-    visit(
-        Field{.name = "lr_schedule",
-              .help =
-                  "constant, cosine, linear, inverse_sqrt, or wsd (warmup, stable, decay), each after "
-                  "a linear warmup.",
-              .source = "Loshchilov and Hutter 2017; Vaswani et al. 2017; Hu et al. 2024"},
-        self.lr_schedule);
+    visit(Field{.name = "lr_schedule",
+                .help = "constant, cosine, linear, inverse_sqrt, or wsd (warmup, stable, decay), "
+                        "each after "
+                        "a linear warmup.",
+                .source = "Loshchilov and Hutter 2017; Vaswani et al. 2017; Hu et al. 2024"},
+          self.lr_schedule);
     visit(Field{.name = "warmup_steps",
                 .unit = "steps",
                 .min = 0,
@@ -207,9 +211,14 @@ struct TrainingConfig {
                 .help = "Largest global gradient norm; 0 switches clipping off."},
           self.grad_clip);
     visit_guards(self, visit);
-    visit(Field{.name = "precision",
-                .help = "fp32, or bf16 with fp32 master weights and fp32 gradients."},
-          self.precision);
+    visit(
+        Field{.name = "precision",
+              .help = "fp32; bf16 with fp32 master weights; bf16_stochastic without them, each "
+                      "update rounded by chance; fp16 with fp32 master weights and a scaled loss. "
+                      "Gradients are summed in fp32.",
+              .source = "Micikevicius et al. 2018; Gupta et al. 2015"},
+        self.precision);
+    visit_loss_scale(self, visit);
     visit(Field{.name = "eval_interval",
                 .unit = "steps",
                 .min = 0,
@@ -263,6 +272,31 @@ struct TrainingConfig {
                 .step = 1e6,
                 .help = "Tokens after which the batch is whole."},
           self.rampup_tokens);
+  }
+
+  template <class Self, class Visitor>
+  static void visit_loss_scale(Self& self, Visitor&& visit) {
+    visit(Field{.name = "initial_loss_scale",
+                .min = 1,
+                .max = 1e9,
+                .step = 1024,
+                .help = "What fp16 multiplies the loss with at first, so that small gradients do "
+                        "not vanish.",
+                .source = "Micikevicius et al. 2018, section 3.2"},
+          self.initial_loss_scale);
+    visit(Field{.name = "loss_scale_growth_interval",
+                .unit = "steps",
+                .min = 1,
+                .max = 1e9,
+                .step = 100,
+                .help = "Steps without overflow after which the loss scale is doubled."},
+          self.loss_scale_growth_interval);
+    visit(Field{.name = "loss_scale_backoff",
+                .min = 0.01,
+                .max = 0.99,
+                .step = 0.1,
+                .help = "Factor on the loss scale after an overflow, whose step is left out."},
+          self.loss_scale_backoff);
   }
 
   template <class Self, class Visitor>
@@ -392,6 +426,7 @@ struct EnumNames<spec::WsdDecay> {
 };
 template <>
 struct EnumNames<spec::Precision> {
-  static constexpr std::array<std::string_view, 2> value = {"fp32", "bf16"};
+  static constexpr std::array<std::string_view, 4> value = {"fp32", "bf16", "bf16_stochastic",
+                                                            "fp16"};
 };
 }  // namespace tera

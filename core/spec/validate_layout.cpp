@@ -230,7 +230,7 @@ void check_cluster(const RunSpec& spec, Findings& findings) {
     return;
   }
   const DeviceSpec& device = cluster.device;
-  const bool bf16 = spec.training.precision == Precision::bf16;
+  const bool bf16 = spec.half_products();
   const auto positive = [&findings](const char* field, double value, const char* hint) {
     if (value < 1) {
       findings.error(

@@ -116,9 +116,10 @@ class PoolExecutor final : public kernels::Executor {
   }
 
   std::byte* scratch(int worker, int slot, std::size_t bytes) override {
-    TERA_CHECK(worker >= -1 && worker < pool_.size() && slot >= 0 && slot < kSlots,
+    const int num_slots = worker < 0 ? kCallerSlots : kWorkerSlots;
+    TERA_CHECK(worker >= -1 && worker < pool_.size() && slot >= 0 && slot < num_slots,
                "scratch of worker {}, slot {}: there are workers -1 to {}, slots 0 to {}", worker,
-               slot, pool_.size() - 1, kSlots - 1);
+               slot, pool_.size() - 1, num_slots - 1);
     Area& area = areas_[static_cast<std::size_t>(worker + 1)].slots[static_cast<std::size_t>(slot)];
     if (area.bytes < bytes || area.memory == nullptr) {
       area.memory.reset();
@@ -129,7 +130,8 @@ class PoolExecutor final : public kernels::Executor {
   }
 
  private:
-  static constexpr int kSlots = 4;
+  static constexpr int kWorkerSlots = 4;
+  static constexpr int kCallerSlots = 16;
   struct Free {
     void operator()(std::byte* block) const { std::free(block); }
   };
@@ -138,7 +140,7 @@ class PoolExecutor final : public kernels::Executor {
     std::size_t bytes = 0;
   };
   struct alignas(kAlignment) WorkerAreas {  // one cache line apart: workers grow them at once
-    std::array<Area, kSlots> slots;
+    std::array<Area, kCallerSlots> slots;
   };
 
   ThreadPool& pool_;

@@ -7,7 +7,7 @@ namespace tera::train {
 
 Optimizer::Optimizer(nn::ParamStore& params, const spec::RunSpec& spec) : spec_(spec) {
   for (nn::Param& param : params.params()) {
-    if (param.spec.trainable) tensors_.emplace_back(params.backend(), param, spec.training);
+    if (param.spec.trainable) tensors_.emplace_back(params.backend(), param, spec);
   }
 }
 
@@ -16,6 +16,7 @@ void Optimizer::step(double learning_rate, double grad_scale) {
   const spec::TrainingConfig& config = spec_.training;
   for (TrainedTensor& tensor : tensors_) {
     const plan::ParamSpec& param = tensor.param->spec;
+    tensor.step = steps_done_;
     const UpdateStep step{
         .learning_rate = learning_rate * plan::learning_rate_multiplier(param, spec_),
         .weight_decay = plan::weight_decay(param, config),

@@ -46,16 +46,17 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
   StageResult result;
   result.router.resize(static_cast<std::size_t>(model_->config().num_all_layers()));
   const auto pass_of = [&](InFlight& work) {
-    return nn::Pass{.batch = work.batch,
-                    .stash = *work.stash,
-                    .loss_scale = 1.0 / static_cast<double>(step.global_targets),
-                    .batch_share = 1.0 / static_cast<double>(step.global_micro_batches),
-                    .router_stats = &result.router,
-                    .prediction_stats = &result.prediction,
-                    .training = nn::TrainingPlace{.seed = step.seed,
-                                                  .step = step.number,
-                                                  .first_sequence = work.first_sequence,
-                                                  .replicas = step.replicas}};
+    return nn::Pass{
+        .batch = work.batch,
+        .stash = *work.stash,
+        .loss_scale = step.gradient_scale / static_cast<double>(step.global_targets),
+        .batch_share = step.gradient_scale / static_cast<double>(step.global_micro_batches),
+        .router_stats = &result.router,
+        .prediction_stats = &result.prediction,
+        .training = nn::TrainingPlace{.seed = step.seed,
+                                      .step = step.number,
+                                      .first_sequence = work.first_sequence,
+                                      .replicas = step.replicas}};
   };
   const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
   const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
@@ -79,6 +80,10 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
       in_flight.erase(work);
       result.backward_s += now_s() - start;
     }
+  }
+  for (nn::RouterStats& stats : result.router) {  // sums of losses that have the scale inside
+    stats.balance_loss /= step.gradient_scale;
+    stats.z_loss /= step.gradient_scale;
   }
   TERA_CHECK(in_flight.empty(), "schedule leaves {} micro-batches without backward",
              in_flight.size());

@@ -27,6 +27,8 @@ class StageExecutor {
   struct Step {
     std::int64_t global_targets = 0;        // scales the loss
     std::int64_t global_micro_batches = 0;  // scales the auxiliary losses: each counts the same
+    double gradient_scale =
+        1;  // on every gradient, not on what is reported; a power of two is exact
     std::uint64_t seed = 0;
     std::int64_t number = 0;                 // optimizer steps before
     comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone

@@ -41,17 +41,20 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
   optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
     tensors.push_back({info_of(name, role, tensor), tensor.view().data});
   });
-  const json document = {{"data_chain", state.data_chain},
-                         {"data_plan", state.data_plan},
-                         {"optimizer_steps", optimizer.steps_done()},
-                         {"outliers",
-                          {{"grad_norms", state.outliers.grad_norms},
-                           {"losses", state.outliers.losses},
-                           {"skipped_in_a_row", state.outliers.skipped_in_a_row}}},
-                         {"schema", "teragpt.train_state/2"},
-                         {"spec", spec::to_yaml(spec)},
-                         {"step", state.step},
-                         {"tokens", state.tokens}};
+  const json document = {
+      {"data_chain", state.data_chain},
+      {"data_plan", state.data_plan},
+      {"loss_scale",
+       {{"good_steps", state.loss_scale.good_steps}, {"scale", state.loss_scale.scale}}},
+      {"optimizer_steps", optimizer.steps_done()},
+      {"outliers",
+       {{"grad_norms", state.outliers.grad_norms},
+        {"losses", state.outliers.losses},
+        {"skipped_in_a_row", state.outliers.skipped_in_a_row}}},
+      {"schema", "teragpt.train_state/2"},
+      {"spec", spec::to_yaml(spec)},
+      {"step", state.step},
+      {"tokens", state.tokens}};
   return checkpoint::save(vfs, checkpoints_dir, {.step = state.step, .json = document.dump()},
                           tensors);
 }
@@ -79,6 +82,9 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     state.data_chain = document.at("data_chain").get<std::string>();
     state.data_plan = document.at("data_plan").get<std::string>();
     optimizer_steps = document.at("optimizer_steps").get<std::int64_t>();
+    const json& loss_scale = document.at("loss_scale");
+    state.loss_scale = {loss_scale.at("scale").get<double>(),
+                        loss_scale.at("good_steps").get<std::int64_t>()};
     const json& outliers = document.at("outliers");
     state.outliers = {outliers.at("losses").get<std::vector<double>>(),
                       outliers.at("grad_norms").get<std::vector<double>>(),

@@ -8,6 +8,7 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/nn/param_store.h"
 #include "core/spec/run_spec.h"
+#include "core/train/loss_scaler.h"
 #include "core/train/optimizer.h"
 #include "core/train/outlier_guard.h"
 
@@ -19,6 +20,7 @@ struct TrainState {       // besides tensors
   std::string data_chain;   // h_step of ORDER.md
   std::string data_plan;    // hash of everything the order depends on
   OutlierGuard::State outliers;
+  LossScaler::State loss_scale;
 };
 
 // Writes weights (the f32 master where there is one), moments and state.

@@ -8,11 +8,9 @@
 
 namespace tera::train {
 
-TrainedTensor::TrainedTensor(Backend& backend,
-                             nn::Param& trained,
-                             const spec::TrainingConfig& training)
-    : param(&trained) {
-  for (const plan::StateTensor& planned : plan::optimizer_state(trained.spec, training)) {
+TrainedTensor::TrainedTensor(Backend& backend, nn::Param& trained, const spec::RunSpec& spec)
+    : param(&trained), rounding(spec.seed, RngPurpose::rounding, name_hash(trained.spec.name)) {
+  for (const plan::StateTensor& planned : plan::optimizer_state(trained.spec, spec.training)) {
     states.push_back(
         {planned.role, Tensor::zeros(backend, planned.shape, DType::f32, MemoryKind::optimizer)});
     if (planned.role == "master" || planned.role == "ema")
@@ -65,12 +63,66 @@ Tensor as_matrix(const Tensor& tensor, const MatrixPart& part) {
   return as_row(tensor, part.begin, part.rows * part.cols).reshape({part.rows, part.cols});
 }
 
+namespace {
+
+// Noise of elements [begin, begin + n) of a tensor: eight 16-bit numbers from each counter.
+void fill_noise(const TrainedTensor& tensor, std::int64_t begin, const Tensor& noise) {
+  constexpr std::int64_t kPerCounter = 8;
+  constexpr std::int64_t kBlock = 4096;
+  const std::int64_t end = begin + noise.num_elements();
+  const std::int64_t first = begin / kPerCounter * kPerCounter;
+  auto* to = noise.data<std::uint16_t>();
+  noise.backend().context().executor->parallel_for(
+      (end - first + kBlock - 1) / kBlock, [&](std::int64_t block, int /*worker*/) {
+        const std::int64_t from = first + block * kBlock;
+        for (std::int64_t at = from; at < std::min(end, from + kBlock); at += kPerCounter) {
+          const auto words = tensor.rounding.words(static_cast<std::uint64_t>(tensor.step),
+                                                   static_cast<std::uint64_t>(at / kPerCounter));
+          for (std::int64_t i = std::max(at, begin); i < std::min(end, at + kPerCounter); ++i) {
+            const auto k = static_cast<std::size_t>(i - at);
+            to[i - begin] = static_cast<std::uint16_t>(words[k / 2] >> (k % 2 == 0 ? 0U : 16U));
+          }
+        }
+      });
+}
+
+void update_without_master(TrainedTensor& tensor,
+                           std::int64_t begin,
+                           std::int64_t end,
+                           std::int64_t piece,
+                           const std::function<void(const UpdatedView&)>& update) {
+  Backend& backend = tensor.param->value.backend();
+  const kernels::OpTable& ops = backend.ops();
+  const Tensor wide =
+      Tensor::empty(backend, {std::min(piece, end - begin)}, DType::f32, MemoryKind::workspace);
+  const Tensor noise =
+      Tensor::empty(backend, {wide.num_elements()}, DType::u16, MemoryKind::workspace);
+  for (std::int64_t at = begin; at < end; at += piece) {
+    const std::int64_t count = std::min(piece, end - at);
+    const Tensor weight = as_row(tensor.param->value, at, count);
+    const Tensor target = wide.slice(0, 0, count);
+    const Tensor chance = noise.slice(0, 0, count);
+    ops.copy(backend.context(), weight, target);
+    update({.target = target, .weight = {}, .begin = at, .count = count});
+    fill_noise(tensor, at, chance);
+    ops.stochastic_round(backend.context(), target, chance, weight);
+  }
+}
+
+}  // namespace
+
 void update_weight(TrainedTensor& tensor,
                    std::int64_t begin,
                    std::int64_t count,
+                   std::int64_t unit,
                    const std::function<void(const UpdatedView&)>& update) {
-  const Tensor weight = as_row(tensor.param->value, begin, count);
+  constexpr std::int64_t kPiece = 1 << 18;  // 1 MiB of f32: stays in cache between the passes
   const Tensor* master = tensor.find("master");
+  if (master == nullptr && tensor.param->value.dtype() != DType::f32) {
+    const std::int64_t piece = std::max<std::int64_t>(1, kPiece / unit) * unit;
+    return update_without_master(tensor, begin, begin + count, piece, update);
+  }
+  const Tensor weight = as_row(tensor.param->value, begin, count);
   update({.target = master != nullptr ? as_row(*master, begin, count) : weight,
           .weight = master != nullptr ? weight : Tensor(),
           .begin = begin,

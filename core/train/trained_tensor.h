@@ -5,6 +5,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/rng.h"
 #include "core/nn/param_store.h"
 #include "core/spec/run_spec.h"
 #include "core/tensor/tensor.h"
@@ -12,8 +13,9 @@
 namespace tera::train {
 
 struct TrainedTensor {
-  // State as plan::optimizer_state lists it, zero but master and ema, which are the weight as it is.
-  TrainedTensor(Backend& backend, nn::Param& param, const spec::TrainingConfig& training);
+  // State as plan::optimizer_state lists it, zero but master and ema, which are the weight as it
+  // is.
+  TrainedTensor(Backend& backend, nn::Param& param, const spec::RunSpec& spec);
 
   struct State {
     std::string_view role;
@@ -21,6 +23,8 @@ struct TrainedTensor {
   };
   nn::Param* param;
   std::vector<State> states;
+  Philox rounding;        // of this tensor, for a weight that is rounded by chance
+  std::int64_t step = 0;  // of the update under way
 
   Tensor* find(std::string_view role);  // null when there is none
   Tensor& state(std::string_view role);
@@ -48,10 +52,13 @@ struct UpdatedView {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
-// Calls update for the elements [begin, begin + count) of the tensor.
+// Calls update for the elements [begin, begin + count) of the tensor. A weight of 16 bits without a
+// master is widened, updated and rounded by chance piece by piece, whole multiples of `unit`
+// elements; the chance depends on seed, tensor, step and element alone.
 void update_weight(TrainedTensor& tensor,
                    std::int64_t begin,
                    std::int64_t count,
+                   std::int64_t unit,
                    const std::function<void(const UpdatedView&)>& update);
 
 }  // namespace tera::train

@@ -19,6 +19,7 @@
 #include "core/run/telemetry.h"
 #include "core/spec/step_samples.h"
 #include "core/train/grad_sync.h"
+#include "core/train/loss_scaler.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
 #include "core/train/outlier_guard.h"
@@ -56,7 +57,8 @@ class RankTrainer {
                 {.compute = plan::compute_dtype(spec.training.precision)}),
         model_(spec.model, params_),
         executor_(model_, backend),
-        guard_(spec.training.skip_step_threshold, spec.training.skip_step_window) {}
+        guard_(spec.training.skip_step_threshold, spec.training.skip_step_window),
+        scaler_(spec.training) {}
 
   Result<TrainEnd> run() {
     TERA_TRY_VOID(start());
@@ -121,6 +123,7 @@ class RankTrainer {
     }
     TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
     guard_.restore(state_.outliers);
+    scaler_.restore(state_.loss_scale);
     return {};
   }
 
@@ -140,6 +143,7 @@ class RankTrainer {
     StageResult result = executor_.run(schedule.front(), batches.micro_batches,
                                        {.global_targets = batches.global_targets,
                                         .global_micro_batches = global_micro_batches,
+                                        .gradient_scale = scaler_.scale(),
                                         .seed = spec_.seed,
                                         .number = state_.step,
                                         .replicas = &world_});
@@ -152,16 +156,11 @@ class RankTrainer {
 
     const Clock::time_point update_begin = Clock::now();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
-    const double norm = gradient_norm(params_);
-    const OutlierGuard::Verdict verdict = guard_.judge(loss, norm);
-    const bool finite = std::isfinite(loss) && std::isfinite(norm);
-    if ((!finite && !verdict.outlier) ||
-        guard_.skipped_in_a_row() > spec_.training.skip_step_window) {
-      return diverged(loss, norm);
-    }
+    const double norm = gradient_norm(params_) / scaler_.scale();
     const double rate = learning_rate_at(spec_.training, state_.step);
-    if (!verdict.outlier) {
-      optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip));
+    TERA_TRY(const Judgement judgement, judge(loss, norm));
+    if (!judgement.skipped) {
+      optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
       if (spec_.model.expert_bias_update_rate > 0) model_.update_expert_bias(expert_counts(result));
     }
     const double optimizer_s = seconds_since(update_begin);
@@ -185,21 +184,52 @@ class RankTrainer {
                           {"grad_sync_s", grad_sync_s},
                           {"optimizer_s", optimizer_s}});
     if (spec_.training.has_batch_ramp()) {
-      record.values.emplace_back("batch_size", static_cast<double>(step_tokens) /
-                                                   spec_.training.seq_length);
+      record.values.emplace_back("batch_size",
+                                 static_cast<double>(step_tokens) / spec_.training.seq_length);
     }
-    if (spec_.training.skip_step_threshold > 0) TERA_TRY_VOID(note_outlier(verdict, record));
+    TERA_TRY_VOID(note(judgement, record));
     if (due(spec_.training.eval_interval) || state_.step == spec_.training.num_steps) {
       evaluate(record);
     }
     return report(std::move(record));
   }
 
-  // Into the record of the step, and where its update was left out into the events of the run.
-  Result<void> note_outlier(const OutlierGuard::Verdict& verdict, run::MetricRecord& record) const {
-    record.values.insert(record.values.end(), {{"loss_zscore", verdict.loss_zscore},
-                                               {"grad_norm_zscore", verdict.grad_norm_zscore},
-                                               {"skipped", verdict.outlier ? 1.0 : 0.0}});
+  struct Judgement {  // of a step's loss and gradient norm
+    OutlierGuard::Verdict verdict;
+    double loss_scale = 1;  // what its gradients were multiplied with
+    bool skipped = false;
+  };
+
+  // An overflow of fp16 costs its step and some of the loss scale, an outlier its step.
+  Result<Judgement> judge(double loss, double norm) {
+    Judgement judgement{.verdict = {}, .loss_scale = scaler_.scale()};
+    const bool finite = std::isfinite(loss) && std::isfinite(norm);
+    scaler_.update(finite);
+    if (scaler_.active() && !finite) {
+      if (scaler_.exhausted()) return tl::unexpected<Error>(diverged(loss, norm).error());
+      judgement.skipped = true;
+      return judgement;
+    }
+    judgement.verdict = guard_.judge(loss, norm);
+    judgement.skipped = judgement.verdict.outlier;
+    if ((!finite && !judgement.skipped) ||
+        guard_.skipped_in_a_row() > spec_.training.skip_step_window) {
+      return tl::unexpected<Error>(diverged(loss, norm).error());
+    }
+    return judgement;
+  }
+
+  // Into the record of the step, and an outlier into the events of the run.
+  Result<void> note(const Judgement& judgement, run::MetricRecord& record) const {
+    const OutlierGuard::Verdict& verdict = judgement.verdict;
+    const bool guarded = spec_.training.skip_step_threshold > 0;
+    if (scaler_.active()) record.values.emplace_back("loss_scale", judgement.loss_scale);
+    if (scaler_.active() || guarded)
+      record.values.emplace_back("skipped", judgement.skipped ? 1.0 : 0.0);
+    if (guarded) {
+      record.values.emplace_back("loss_zscore", verdict.loss_zscore);
+      record.values.emplace_back("grad_norm_zscore", verdict.grad_norm_zscore);
+    }
     if (!verdict.outlier || !leader()) return {};
     std::string detail = fmt::format(
         "loss {:.4g} is {:.3g} and gradient norm {:.4g} is {:.3g} standard deviations above the "
@@ -368,6 +398,7 @@ class RankTrainer {
     if (!leader()) return {};
     TERA_TRY_VOID(metrics_->sync());
     state_.outliers = guard_.state();
+    state_.loss_scale = scaler_.state();
     TERA_TRY(const std::filesystem::path path,
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
     TERA_TRY_VOID(
@@ -391,6 +422,7 @@ class RankTrainer {
   nn::Model model_;
   StageExecutor executor_;
   OutlierGuard guard_;
+  LossScaler scaler_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<data::BatchLoader> loader_;
   std::vector<data::HostBatch> held_out_;

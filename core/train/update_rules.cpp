@@ -8,7 +8,7 @@ namespace {
 
 // Updates all elements of the tensor with an elementwise op.
 void update_all(TrainedTensor& tensor, const std::function<void(const UpdatedView&)>& update) {
-  update_weight(tensor, 0, tensor.param->value.num_elements(), update);
+  update_weight(tensor, 0, tensor.param->value.num_elements(), 1, update);
 }
 
 }  // namespace
@@ -94,7 +94,7 @@ void update_adafactor(TrainedTensor& tensor,
     options.learning_rate = std::min(step.learning_rate, 1 / std::sqrt(number)) *
                             std::max(config.adafactor_min_rms, weight_rms) /
                             std::max(1.0, update_rms / config.adafactor_clip_threshold);
-    update_weight(tensor, part.begin, part.rows * part.cols, [&](const UpdatedView& at) {
+    update_weight(tensor, part.begin, part.rows * part.cols, part.cols, [&](const UpdatedView& at) {
       const std::int64_t first = (at.begin - part.begin) / part.cols;
       const std::int64_t count = at.count / part.cols;
       const auto matrix = [&](const Tensor& row) {

@@ -1,5 +1,7 @@
-// The table of the fast ops.
+// The table of the fast ops. They know f32 and bf16; with f16 arguments they compute on copies in
+// f32.
 #include "kernels/cpu/cpu.h"
+#include "kernels/cpu/half.h"
 
 namespace tera::kernels {
 
@@ -7,41 +9,41 @@ const OpTable& cpu_ops() {
   static const OpTable kTable = [] {
     OpTable ops = ref_ops();
     ops.name = "cpu";
-    ops.matmul = cpu::matmul;
-    ops.grouped_matmul = cpu::grouped_matmul;
-    ops.grouped_matmul_weight = cpu::grouped_matmul_weight;
-    ops.embedding_forward = cpu::embedding_forward;
-    ops.embedding_backward = cpu::embedding_backward;
-    ops.norm_forward = cpu::norm_forward;
-    ops.norm_backward_input = cpu::norm_backward_input;
-    ops.norm_backward_weight = cpu::norm_backward_weight;
-    ops.rotary = cpu::rotary;
-    ops.attention_forward = cpu::attention_forward;
-    ops.attention_backward = cpu::attention_backward;
-    ops.sum_heads = cpu::sum_heads;
-    ops.activation_forward = cpu::activation_forward;
-    ops.activation_backward = cpu::activation_backward;
-    ops.add_bias = cpu::add_bias;
-    ops.bias_backward = cpu::bias_backward;
-    ops.router_forward = cpu::router_forward;
-    ops.router_backward = cpu::router_backward;
-    ops.moe_permute = cpu::moe_permute;
-    ops.moe_unpermute = cpu::moe_unpermute;
-    ops.cross_entropy = cpu::cross_entropy;
-    ops.add = cpu::add;
-    ops.scale = cpu::scale;
-    ops.multiply = cpu::multiply;
-    ops.copy = cpu::copy;
+    ops.matmul = cpu::kWithHalf<cpu::matmul>;
+    ops.grouped_matmul = cpu::kWithHalf<cpu::grouped_matmul>;
+    ops.grouped_matmul_weight = cpu::kWithHalf<cpu::grouped_matmul_weight>;
+    ops.embedding_forward = cpu::kWithHalf<cpu::embedding_forward>;
+    ops.embedding_backward = cpu::kWithHalf<cpu::embedding_backward>;
+    ops.norm_forward = cpu::kWithHalf<cpu::norm_forward>;
+    ops.norm_backward_input = cpu::kWithHalf<cpu::norm_backward_input>;
+    ops.norm_backward_weight = cpu::kWithHalf<cpu::norm_backward_weight>;
+    ops.rotary = cpu::kWithHalf<cpu::rotary>;
+    ops.attention_forward = cpu::kWithHalf<cpu::attention_forward>;
+    ops.attention_backward = cpu::kWithHalf<cpu::attention_backward>;
+    ops.sum_heads = cpu::kWithHalf<cpu::sum_heads>;
+    ops.activation_forward = cpu::kWithHalf<cpu::activation_forward>;
+    ops.activation_backward = cpu::kWithHalf<cpu::activation_backward>;
+    ops.add_bias = cpu::kWithHalf<cpu::add_bias>;
+    ops.bias_backward = cpu::kWithHalf<cpu::bias_backward>;
+    ops.router_forward = cpu::kWithHalf<cpu::router_forward>;
+    ops.router_backward = cpu::kWithHalf<cpu::router_backward>;
+    ops.moe_permute = cpu::kWithHalf<cpu::moe_permute>;
+    ops.moe_unpermute = cpu::kWithHalf<cpu::moe_unpermute>;
+    ops.cross_entropy = cpu::kWithHalf<cpu::cross_entropy>;
+    ops.add = cpu::kWithHalf<cpu::add>;
+    ops.scale = cpu::kWithHalf<cpu::scale>;
+    ops.multiply = cpu::kWithHalf<cpu::multiply>;
+    ops.copy = cpu::kWithHalf<cpu::copy>;
     ops.zero = cpu::zero;
-    ops.sum_of_squares = cpu::sum_of_squares;
-    ops.adamw = cpu::adamw;
-    ops.lion = cpu::lion;
-    ops.sgd = cpu::sgd;
-    ops.factored_moments = cpu::factored_moments;
-    ops.adafactor_norm = cpu::adafactor_norm;
-    ops.adafactor = cpu::adafactor;
-    ops.lerp = cpu::lerp;
-    ops.stochastic_round = cpu::stochastic_round;
+    ops.sum_of_squares = cpu::kWithHalf<cpu::sum_of_squares>;
+    ops.adamw = cpu::kWithHalf<cpu::adamw>;
+    ops.lion = cpu::kWithHalf<cpu::lion>;
+    ops.sgd = cpu::kWithHalf<cpu::sgd>;
+    ops.factored_moments = cpu::kWithHalf<cpu::factored_moments>;
+    ops.adafactor_norm = cpu::kWithHalf<cpu::adafactor_norm>;
+    ops.adafactor = cpu::kWithHalf<cpu::adafactor>;
+    ops.lerp = cpu::kWithHalf<cpu::lerp>;
+    ops.stochastic_round = cpu::kWithHalf<cpu::stochastic_round>;
     return ops;
   }();
   return kTable;

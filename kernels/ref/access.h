@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 #include "kernels/view.h"
 
 namespace tera::kernels::ref {
@@ -19,6 +20,10 @@ inline double load(Bf16 v) {
   return static_cast<double>(static_cast<float>(v));
 }
 
+inline double load(F16 v) {
+  return static_cast<double>(static_cast<float>(v));
+}
+
 inline void store(double& to, double v) {
   to = v;
 }
@@ -27,6 +32,9 @@ inline void store(float& to, double v) {
 }
 inline void store(Bf16& to, double v) {
   to = Bf16(static_cast<float>(v));
+}
+inline void store(F16& to, double v) {
+  to = F16(static_cast<float>(v));
 }
 
 // Row i of a view whose first dim has any stride.
@@ -53,6 +61,8 @@ void with_compute_type(DType dtype, Body&& body) {
       return body.template operator()<double, double>();
     case DType::bf16:
       return body.template operator()<Bf16, float>();
+    case DType::f16:
+      return body.template operator()<F16, float>();
     default:
       return body.template operator()<float, float>();
   }

@@ -19,6 +19,7 @@ namespace {
 double spacing(DType dtype) {
   if (dtype == DType::f64) return 0x1p-52;
   if (dtype == DType::bf16) return 0x1p-7;
+  if (dtype == DType::f16) return 0x1p-10;
   return dtype == DType::f32 ? 0x1p-23 : 0.0;
 }
 
@@ -128,12 +129,12 @@ TEST_P(CpuOps, WriteTheirOutputsAndNothingElse) {
 
 INSTANTIATE_TEST_SUITE_P(,
                          CpuOps,
-                         testing::Values(DType::f32, DType::bf16, DType::f64),
+                         testing::Values(DType::f32, DType::bf16, DType::f16, DType::f64),
                          [](const auto& row) { return std::string(dtype_name(row.param)); });
 
 INSTANTIATE_TEST_SUITE_P(,
                          CpuTargets,
-                         testing::Values(DType::f32, DType::bf16),
+                         testing::Values(DType::f32, DType::bf16, DType::f16),
                          [](const auto& row) { return std::string(dtype_name(row.param)); });
 
 // OpTable is a name and function pointers, nothing else.

@@ -34,6 +34,13 @@ TEST(MemoryModel, OneRankEqualsTheEngineToTheByte) {
   const std::vector<std::pair<std::string, std::function<void(spec::RunSpec&)>>> variations = {
       {"as it is", [](spec::RunSpec&) {}},
       {"bf16", [](spec::RunSpec& s) { s.training.precision = spec::Precision::bf16; }},
+      {"bf16 without masters",
+       [](spec::RunSpec& s) { s.training.precision = spec::Precision::bf16_stochastic; }},
+      {"fp16 with a mean",
+       [](spec::RunSpec& s) {
+         s.training.precision = spec::Precision::fp16;
+         s.training.ema_decay = 0.99;
+       }},
       {"muon", [](spec::RunSpec& s) { s.training.optimizer = spec::OptimizerKind::muon; }},
       {"adafactor",
        [](spec::RunSpec& s) { s.training.optimizer = spec::OptimizerKind::adafactor; }},

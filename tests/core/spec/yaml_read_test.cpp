@@ -69,7 +69,7 @@ TEST(ParseRunSpec, CollectsAllProblemsInTheOrderOfTheText) {
   const ParsedSpec parsed = parse_run_spec(
       "model: {preset: tiny-moe, hidden_size: x}\n"
       "layot: {}\n"
-      "training: {num_steps: -1, precision: fp16}\n");
+      "training: {num_steps: -1, precision: fp8}\n");
   EXPECT_EQ(
       findings_text(parsed.diagnostics),
       "1:40: error: model.hidden_size: got 'x', expected a whole number from 1 to 16777216\n"
@@ -78,7 +78,7 @@ TEST(ParseRunSpec, CollectsAllProblemsInTheOrderOfTheText) {
       "  hint: did you mean layout?\n"
       "3:23: error: training.num_steps: got '-1', expected a whole number from 1 to 1000000000000\n"
       "  hint: use at least 1\n"
-      "3:38: error: training.precision: got 'fp16', expected fp32 or bf16\n"
+      "3:38: error: training.precision: got 'fp8', expected fp32, bf16, bf16_stochastic or fp16\n"
       "  hint: did you mean fp32?\n");
 }
 
@@ -134,7 +134,8 @@ TEST_F(LoadRunSpec, OverridesAreAppliedBeforeValidation) {
   const ParsedSpec bad =
       load_and_validate(path, {"training.num_stps=50", "novalue", "model.router_top_k=9"});
   EXPECT_THAT(findings_text(bad.diagnostics), HasSubstr("did you mean training.num_steps?"));
-  EXPECT_THAT(findings_text(bad.diagnostics), HasSubstr("--set: got 'novalue', expected PATH=VALUE"));
+  EXPECT_THAT(findings_text(bad.diagnostics),
+              HasSubstr("--set: got 'novalue', expected PATH=VALUE"));
 }
 
 }  // namespace

@@ -109,6 +109,8 @@ TEST(CpuBackend, ScratchIsPerWorkerAndSlotAndGrows) {
   std::memset(executor.scratch(1, 2, 1 << 22), 1, 1 << 22);
   EXPECT_THROW(executor.scratch(2, 0, 1), ContractError);
   EXPECT_THROW(executor.scratch(0, 4, 1), ContractError);
+  EXPECT_TRUE(areas.insert(executor.scratch(-1, 15, 100)).second);
+  EXPECT_THROW(executor.scratch(-1, 16, 1), ContractError);
 }
 
 TEST(CpuBackend, MemoryBeyondTheMachineIsAnErrorAndNotTheEnd) {

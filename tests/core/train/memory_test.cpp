@@ -38,9 +38,11 @@ void expect_plan_equals_engine(const spec::RunSpec& spec) {
 TEST(PlanEqualsEngine, TinyMoe) {
   const auto preset = spec::run_preset("tiny-moe");
   ASSERT_TRUE(preset.has_value());
-  for (const spec::Precision precision : {spec::Precision::fp32, spec::Precision::bf16}) {
+  for (std::size_t precision = 0; precision < EnumNames<spec::Precision>::value.size();
+       ++precision) {
     spec::RunSpec spec = preset->spec;
-    spec.training.precision = precision;
+    spec.training.precision = static_cast<spec::Precision>(precision);
+    spec.training.ema_decay = precision % 2 == 0 ? 0 : 0.9;
     spec.training.seq_length = 64;  // the sizes scale with it; the test is about the bytes
     expect_plan_equals_engine(spec);
   }
@@ -146,7 +148,8 @@ spec::RunSpec random_spec(std::mt19937& random) {
     }
   }
   spec.data.datasets.emplace_back().path = "unused";  // tokens are synthetic
-  spec.training.precision = pick({0, 1}) == 0 ? spec::Precision::fp32 : spec::Precision::bf16;
+  spec.training.precision = static_cast<spec::Precision>(pick({0, 1, 2, 3}));
+  spec.training.ema_decay = pick({0, 1}) * 0.9;
   spec.training.optimizer = static_cast<spec::OptimizerKind>(pick({0, 1, 2, 3, 4}));
   spec.training.seq_length = pick({7, 16, 33});
   spec.layout.micro_batch_size = pick({1, 2, 3});

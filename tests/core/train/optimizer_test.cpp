@@ -14,6 +14,7 @@
 
 #include "core/plan/optimizer_state.h"
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 #include "tests/core/nn/tiny_model.h"
 
 namespace tera::train {
@@ -109,9 +110,22 @@ void fill(Tensor& tensor, std::uint64_t stream) {
     const float value = rng.uniform(0, static_cast<std::uint64_t>(i)) - 0.5F;
     if (tensor.dtype() == DType::bf16) {
       tensor.data<kernels::Bf16>()[i] = kernels::Bf16(value);
+    } else if (tensor.dtype() == DType::f16) {
+      tensor.data<kernels::F16>()[i] = kernels::F16(value);
     } else {
       tensor.data<float>()[i] = value;
     }
+  }
+}
+
+double value_at(const Tensor& tensor, std::int64_t i) {
+  switch (tensor.dtype()) {
+    case DType::bf16:
+      return static_cast<double>(static_cast<float>(tensor.data<kernels::Bf16>()[i]));
+    case DType::f16:
+      return static_cast<double>(static_cast<float>(tensor.data<kernels::F16>()[i]));
+    default:
+      return static_cast<double>(tensor.data<float>()[i]);
   }
 }
 
@@ -136,10 +150,7 @@ struct Trained {
     std::vector<double> values;
     for (const nn::Param& param : params.params()) {
       for (std::int64_t i = 0; i < param.value.num_elements(); ++i) {
-        values.push_back(
-            param.value.dtype() == DType::bf16
-                ? static_cast<double>(static_cast<float>(param.value.data<kernels::Bf16>()[i]))
-                : static_cast<double>(param.value.data<float>()[i]));
+        values.push_back(value_at(param.value, i));
       }
     }
     return values;
@@ -164,8 +175,9 @@ std::vector<spec::RunSpec> every_optimizer(spec::Precision precision) {
 TEST_F(Optimizers, GiveTheSameBitsForEveryNumberOfThreads) {
   ThreadPool one(1);
   const auto alone = make_cpu_backend(one);
-  for (const spec::Precision precision : {spec::Precision::fp32, spec::Precision::bf16}) {
-    for (const spec::RunSpec& spec : every_optimizer(precision)) {
+  for (std::size_t precision = 0; precision < EnumNames<spec::Precision>::value.size();
+       ++precision) {
+    for (const spec::RunSpec& spec : every_optimizer(static_cast<spec::Precision>(precision))) {
       EXPECT_EQ(Trained(*backend_, spec).weights(), Trained(*alone, spec).weights())
           << enum_name(spec.training.optimizer);
     }
@@ -191,6 +203,70 @@ TEST_F(Optimizers, KeepAMasterWhoseRoundingIsTheWeight) {
     EXPECT_GT(masters, 0);
     EXPECT_EQ(trained.optimizer->steps_done(), 3);
   }
+}
+
+TEST_F(Optimizers, HoldNoMasterWhereRoundingIsByChance) {
+  for (const spec::RunSpec& spec : every_optimizer(spec::Precision::bf16_stochastic)) {
+    Trained trained(*backend_, spec);
+    trained.optimizer->visit_state(
+        [](const std::string&, std::string_view role, Tensor&) { EXPECT_NE(role, "master"); });
+  }
+}
+
+// Steps far below the spacing of bf16 move the weights on average, where rounding to the nearest
+// would leave each where it is.
+TEST_F(Optimizers, RoundingByChanceKeepsSmallStepsOnAverage) {
+  spec::RunSpec spec;
+  spec.training.optimizer = OptimizerKind::sgd;
+  spec.training.sgd_momentum = 0;
+  spec.training.weight_decay = 0;
+  spec.training.precision = spec::Precision::bf16_stochastic;
+  plan::ParamSpec row;
+  row.name = "vector";
+  row.shape = {20000};
+  row.kind = plan::ParamKind::norm;
+  nn::ParamStore params(*backend_, {row}, {.compute = DType::bf16});
+  nn::Param& param = params.params().front();
+  for (std::int64_t i = 0; i < 20000; ++i) {
+    param.value.data<kernels::Bf16>()[i] = kernels::Bf16(1.0F);
+    param.grad.data<float>()[i] = -1.0F;
+  }
+  Optimizer optimizer(params, spec);
+  constexpr int kSteps = 20;
+  constexpr double kRate = 0x1p-7 / 50;  // a fiftieth of the spacing at 1
+  for (int step = 0; step < kSteps; ++step)
+    optimizer.step(kRate, 1);
+  double mean = 0;
+  for (std::int64_t i = 0; i < 20000; ++i)
+    mean += value_at(param.value, i) / 20000;
+  // A step is p = 1/50 of a spacing on average with variance p (1 - p): 20 of them, 20,000 weights.
+  const double deviation = 0x1p-7 * std::sqrt(kSteps * 0.02 * 0.98 / 20000);
+  EXPECT_NEAR(mean - 1, kSteps * kRate, 5 * deviation);
+}
+
+// The pieces a tensor is updated in are nothing the result depends on.
+TEST_F(Optimizers, TheChanceDependsOnTheElementNotOnThePiece) {
+  plan::ParamSpec row;
+  row.name = "long";
+  row.shape = {600001};
+  row.kind = plan::ParamKind::norm;
+  spec::RunSpec spec;
+  spec.training.precision = spec::Precision::bf16_stochastic;
+  std::vector<std::vector<std::uint16_t>> results;
+  for (const std::int64_t unit : {1, 99991}) {
+    nn::ParamStore params(*backend_, {row}, {.compute = DType::bf16});
+    nn::Param& param = params.params().front();
+    fill(param.value, 1);
+    TrainedTensor tensor(*backend_, param, spec);
+    tensor.step = 3;
+    const auto grow = [&](const UpdatedView& at) {
+      backend_->ops().scale(backend_->context(), at.target, 1.001, at.target);
+    };
+    update_weight(tensor, 3, 600001 - 3, unit, grow);
+    const auto* bits = param.value.data<std::uint16_t>();
+    results.emplace_back(bits, bits + 600001);
+  }
+  EXPECT_EQ(results[0], results[1]);
 }
 
 TEST_F(Optimizers, AGroupOfRateZeroStands) {

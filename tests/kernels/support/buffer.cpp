@@ -53,6 +53,8 @@ double Buffer::get(std::int64_t i) const {
       return static_cast<double>(read<float>(at));
     case DType::bf16:
       return static_cast<double>(static_cast<float>(read<Bf16>(at)));
+    case DType::f16:
+      return static_cast<double>(static_cast<float>(read<F16>(at)));
     case DType::i64:
       return static_cast<double>(read<std::int64_t>(at));
     case DType::u16:
@@ -71,6 +73,8 @@ void Buffer::set(std::int64_t i, double value) {
       return write(at, static_cast<float>(value));
     case DType::bf16:
       return write(at, Bf16(static_cast<float>(value)));
+    case DType::f16:
+      return write(at, F16(static_cast<float>(value)));
     case DType::i64:
       return write(at, static_cast<std::int64_t>(value));
     case DType::u16:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 #include "kernels/view.h"
 
 namespace tera::kernels::test {
