@@ -72,7 +72,9 @@ function(tera_add_test name)
     math(EXPR arg_TIMEOUT "5 * ${arg_TIMEOUT}")  # instrumented code is that much slower
   endif()
   add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_test_main GTest::gmock GTest::gtest)
+  # tera_base for all: the headers they share are read with its definitions.
+  target_link_libraries(${name} PRIVATE tera_options ${arg_DEPENDS} tera_base tera_test_main GTest::gmock
+                                        GTest::gtest)
   target_compile_options(${name} PRIVATE -O0)  # what is tested is optimised; the test itself need not be
   tera_share_headers(${name} ${arg_DEPENDS})
   set(properties TIMEOUT ${arg_TIMEOUT})
