@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/bench_device.h"
+#include "app/teragpt/contest.h"
 #include "app/teragpt/torch_peer.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
@@ -21,16 +22,13 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct BenchGenerateArguments {
+struct BenchGenerateArguments : ContestArguments {
+  BenchGenerateArguments() { rounds = 5; }
   std::vector<std::string> models = {"gpt2-124m"};
   std::vector<std::string> precisions = {"fp32", "bf16"};
   std::vector<int> batches = {1, 8};
   int prompt = 64;
   int tokens = 64;
-  int rounds = 5;
-  int threads = 0;
-  std::string versus;
-  std::string python = "python3";
 };
 
 // One row of the table.
@@ -39,19 +37,6 @@ struct Case {
   spec::ModelConfig model;
   spec::Precision precision = spec::Precision::fp32;
   int batch = 1;
-};
-
-// Seconds of one text's tokens but the first, round by round.
-struct Contestant {
-  std::string name;
-  std::string note;
-  std::vector<double> decode_s = {};
-
-  double median_s() const {
-    std::vector<double> sorted = decode_s;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
 };
 
 class Ours {
@@ -183,8 +168,7 @@ Result<ordered_json> measure(const Case& c,
                              const BenchGenerateArguments& args,
                              const kernels::Peaks& peaks) {
   Ours engine(c, args);
-  std::vector<Contestant> contestants = {
-      {.name = "teragpt", .note = fmt::format("{} threads", engine.threads())}};
+  std::vector<Contestant> contestants = {{.name = "teragpt"}};
   TERA_TRY(std::vector<TorchPeer> peers, start_peers(c, args, engine.threads()));
   for (const TorchPeer& peer : peers)
     contestants.push_back(
@@ -192,12 +176,12 @@ Result<ordered_json> measure(const Case& c,
   for (int round = 0; round <= args.rounds; ++round) {  // round 0 warms up
     TERA_TRY(const double own_s, engine.run());
     TERA_TRY_VOID(check_stop("bench generate", "the rows printed before are complete"));
-    if (round > 0) contestants[0].decode_s.push_back(own_s);
+    if (round > 0) contestants[0].seconds.push_back(own_s);
     for (std::size_t p = 0; p < peers.size(); ++p) {
       TERA_TRY(const std::vector<double> decode_s, peers[p].ask("run 1", "decode_s"));
       if (round > 0)
-        contestants[p + 1].decode_s.insert(contestants[p + 1].decode_s.end(), decode_s.begin(),
-                                           decode_s.end());
+        contestants[p + 1].seconds.insert(contestants[p + 1].seconds.end(), decode_s.begin(),
+                                          decode_s.end());
     }
   }
   const double steps = args.tokens - 1;  // the first token comes from the prompt
@@ -219,11 +203,7 @@ Result<ordered_json> measure(const Case& c,
   ordered_json others = ordered_json::array();
   for (std::size_t i = 1; i < contestants.size(); ++i) {
     const double peer_s = contestants[i].median_s() / steps;
-    others.push_back({{"name", contestants[i].name},
-                      {"note", contestants[i].note},
-                      {"step_s", peer_s},
-                      {"tokens_per_s", c.batch / peer_s},
-                      {"ratio", peer_s / step_s}});
+    others.push_back(peer_row(contestants[i], peer_s, c.batch, step_s));
   }
   row["peers"] = others;
   return row;
@@ -237,12 +217,7 @@ void print_row(const ordered_json& row) {
              format_percent(row["share_of_peak"].get<double>()),
              format_count(row["ceiling_tokens_per_s"].get<double>()),
              format_rate(row["peak_bytes_per_s"].get<double>(), "B/s"));
-  for (const auto& peer : row["peers"]) {
-    fmt::print("  {:<16} {:>9} tok/s  {:>9}/step  teragpt is {:.2f} x  ({})\n",
-               peer["name"].get<std::string>(), format_count(peer["tokens_per_s"].get<double>()),
-               format_seconds(peer["step_s"].get<double>()), peer["ratio"].get<double>(),
-               peer["note"].get<std::string>());
-  }
+  print_peers(row);
   std::fflush(stdout);
 }
 
@@ -288,15 +263,7 @@ void add_generate_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--tokens", args->tokens, "New tokens of each text")
       ->check(at_least(2))
       ->capture_default_str();
-  verb->add_option("--rounds", args->rounds, "Rounds in turn with the peers")
-      ->check(at_least(1))
-      ->capture_default_str();
-  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
-      ->check(at_least(0, 4096));
-  verb->add_option("--vs", args->versus,
-                   "Measure beside: torch (its default and its tuned settings)")
-      ->check(one_of({"torch"}));
-  verb->add_option("--python", args->python, "Interpreter that has PyTorch")->capture_default_str();
+  add_contest_options(*verb, *args);
   verb->footer(
       "Example:\n  teragpt bench generate --precision bf16 --batch 1 --vs torch --python "
       "venv/bin/python");

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/bench_device.h"
+#include "app/teragpt/contest.h"
 #include "app/teragpt/peak_memory.h"
 #include "app/teragpt/stoppable_backend.h"
 #include "app/teragpt/torch_peer.h"
@@ -17,7 +18,6 @@
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
 #include "core/spec/presets.h"
-#include "core/spec/validate.h"
 #include "core/train/synthetic.h"
 
 namespace tera::app {
@@ -25,29 +25,12 @@ namespace {
 
 using nlohmann::ordered_json;
 
-struct BenchTrainArguments {
+struct BenchTrainArguments : ContestArguments {
   std::vector<std::string> models = {"gpt2-124m", "tiny-moe"};
   std::vector<std::string> precisions = {"fp32", "bf16"};
   int batch = 4;
   int seq = 256;
-  int rounds = 3;
   int steps = 2;
-  int threads = 0;
-  std::string versus;
-  std::string python = "python3";
-};
-
-// Steps of one contestant, round by round.
-struct Contestant {
-  std::string name;
-  std::vector<double> steps_s;
-  std::string note;
-  std::int64_t peak_bytes = 0;  // resident, after the warm-up; 0 where the system does not tell
-  double median_s() const {
-    std::vector<double> sorted = steps_s;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted.empty() ? 0 : sorted[sorted.size() / 2];
-  }
 };
 
 double now_s() {
@@ -139,13 +122,13 @@ Result<Peer> start_peer(const BenchTrainArguments& args,
                                               .threads = threads,
                                               .verb = "bench train"}));
   const std::string note = torch.note();
-  return Peer{std::move(torch), {.name = "torch " + variant, .steps_s = {}, .note = note}};
+  return Peer{std::move(torch), {.name = "torch " + variant, .note = note}};
 }
 
 Result<void> run_peer(Peer& peer, int steps, bool count) {
   TERA_TRY(const std::vector<double> steps_s,
            peer.torch.ask(fmt::format("run {}", steps), "steps_s"));
-  if (count) peer.result.steps_s.insert(peer.result.steps_s.end(), steps_s.begin(), steps_s.end());
+  if (count) peer.result.seconds.insert(peer.result.seconds.end(), steps_s.begin(), steps_s.end());
   return {};
 }
 
@@ -157,7 +140,7 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
   ThreadPool pool(args.threads);
   const std::unique_ptr<Backend> backend = make_stoppable_backend(pool);
   train::SyntheticTrainer trainer(spec, *backend);
-  Contestant ours{.name = "teragpt", .steps_s = {}, .note = fmt::format("{} threads", pool.size())};
+  Contestant ours{.name = "teragpt"};
   std::vector<Peer> peers;
   if (args.versus == "torch") {
     for (const char* variant : {"default", "tuned"}) {
@@ -175,14 +158,11 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
     for (int i = 0; i < steps; ++i) {
       const double start = now_s();
       trainer.step();
-      if (round > 0) ours.steps_s.push_back(now_s() - start);
+      if (round > 0) ours.seconds.push_back(now_s() - start);
     }
     for (Peer& peer : peers)
       TERA_TRY_VOID(run_peer(peer, steps, round > 0));
   }
-  ours.peak_bytes = peak_memory_bytes(::getpid()).value_or(0);
-  for (Peer& peer : peers)
-    peer.result.peak_bytes = peak_memory_bytes(peer.torch.pid()).value_or(0);
   const double tokens = static_cast<double>(spec.tokens_per_step());
   const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
   const double peak = spec.training.precision == spec::Precision::bf16 ? peaks.bf16_flops_per_s
@@ -193,20 +173,16 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
                       {"sequence", spec.training.seq_length},
                       {"threads", pool.size()},
                       {"step_s", ours.median_s()},
-                      {"min_step_s", *std::min_element(ours.steps_s.begin(), ours.steps_s.end())},
+                      {"min_step_s", *std::min_element(ours.seconds.begin(), ours.seconds.end())},
                       {"tokens_per_s", tokens / ours.median_s()},
                       {"model_flops_per_s", flops},
                       {"peak_flops_per_s", peak},
                       {"share_of_peak", flops / peak},
-                      {"peak_memory_bytes", ours.peak_bytes}};
+                      {"peak_memory_bytes", peak_memory_bytes(::getpid()).value_or(0)}};
   ordered_json others = ordered_json::array();
   for (const Peer& peer : peers) {
-    others.push_back({{"name", peer.result.name},
-                      {"note", peer.result.note},
-                      {"step_s", peer.result.median_s()},
-                      {"tokens_per_s", tokens / peer.result.median_s()},
-                      {"ratio", peer.result.median_s() / ours.median_s()},
-                      {"peak_memory_bytes", peer.result.peak_bytes}});
+    others.push_back(peer_row(peer.result, peer.result.median_s(), tokens, ours.median_s()));
+    others.back()["peak_memory_bytes"] = peak_memory_bytes(peer.torch.pid()).value_or(0);
   }
   row["peers"] = others;
   return row;
@@ -230,13 +206,7 @@ void print_row(const ordered_json& row) {
              format_bytes(row["peak_memory_bytes"].get<double>()),
              format_rate(row["model_flops_per_s"].get<double>(), "FLOP/s"),
              format_percent(row["share_of_peak"].get<double>()));
-  for (const auto& peer : row["peers"]) {
-    fmt::print("  {:<16} {:>9} tok/s  {:>9}/step  {:>9}  teragpt is {:.2f} x  ({})\n",
-               peer["name"].get<std::string>(), format_count(peer["tokens_per_s"].get<double>()),
-               format_seconds(peer["step_s"].get<double>()),
-               format_bytes(peer["peak_memory_bytes"].get<double>()), peer["ratio"].get<double>(),
-               peer["note"].get<std::string>());
-  }
+  print_peers(row);
   std::fflush(stdout);
 }
 
@@ -276,18 +246,10 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--seq", args->seq, "Tokens per sequence")
       ->check(at_least(1))
       ->capture_default_str();
-  verb->add_option("--rounds", args->rounds, "Rounds in turn with the peers")
-      ->check(at_least(1))
-      ->capture_default_str();
   verb->add_option("--steps", args->steps, "Steps per round")
       ->check(at_least(1))
       ->capture_default_str();
-  verb->add_option("--threads", args->threads, "Threads; 0 = all processors")
-      ->check(at_least(0, 4096));
-  verb->add_option("--vs", args->versus,
-                   "Measure beside: torch (its default and its tuned settings)")
-      ->check(one_of({"torch"}));
-  verb->add_option("--python", args->python, "Interpreter that has PyTorch")->capture_default_str();
+  add_contest_options(*verb, *args);
   verb->footer(
       "Example:\n  teragpt bench train --model gpt2-124m --precision fp32 --vs torch --python "
       "venv/bin/python");
