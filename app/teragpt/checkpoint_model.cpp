@@ -13,7 +13,7 @@
 #include "core/infer/convert.h"
 #include "core/infer/generate.h"
 #include "core/infer/load_model.h"
-#include "core/plan/param_table.h"
+#include "core/plan/adapter_table.h"
 #include "core/run/run_directory.h"
 #include "core/tensor/cpu_backend.h"
 
@@ -75,7 +75,7 @@ CheckpointModel::CheckpointModel(const spec::RunSpec& spec, int num_threads)
       pool_(num_threads > 0 ? num_threads : spec.launch.num_threads),
       backend_(make_cpu_backend(pool_)) {
   params_ = std::make_unique<nn::ParamStore>(
-      *backend_, plan::make_param_table(spec.model),
+      *backend_, plan::make_param_table(spec),
       nn::ParamStoreOptions{.compute = plan::compute_dtype(spec.training.precision),
                             .gradients = false});
   model_ = std::make_unique<nn::Model>(spec.model, *params_);

@@ -1,4 +1,4 @@
-// teragpt ckpt list|verify|show|prune|upcycle: the checkpoints of a run.
+// teragpt ckpt list|verify|show|prune|upcycle|merge: the checkpoints of a run.
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
@@ -209,7 +209,7 @@ void add_step_option(CLI::App& verb, CkptArguments& args, const char* help) {
 
 void add_ckpt_command(CLI::App& root, Cli& cli) {
   auto* group = root.add_subcommand(
-      "ckpt", "List, verify, show and prune the checkpoints of a run; upcycle one");
+      "ckpt", "List, verify, show and prune the checkpoints of a run; upcycle or merge one");
   group->require_subcommand(1);
   group->footer("Example:\n  teragpt ckpt verify 20260101-120000-0a1b2c3d");
   const auto add = [&](const char* name, const char* help, const char* example, auto function) {
@@ -235,6 +235,7 @@ void add_ckpt_command(CLI::App& root, Cli& cli) {
                    "Newest checkpoints to keep, at least 2 (default: training.keep_checkpoints)")
       ->check(at_least(2, 1000000));
   add_upcycle_command(*group, cli);
+  add_merge_command(*group, cli);
 }
 
 }  // namespace tera::app

@@ -94,6 +94,7 @@ void add_data_command(CLI::App& root, Cli& cli);
 void add_tok_command(CLI::App& root, Cli& cli);
 void add_train_command(CLI::App& root, Cli& cli);
 void add_ckpt_command(CLI::App& root, Cli& cli);
+void add_merge_command(CLI::App& group, Cli& cli);    // merge_command.cpp, among those of ckpt
 void add_upcycle_command(CLI::App& group, Cli& cli);  // upcycle_command.cpp, among those of ckpt
 void add_generate_command(CLI::App& root, Cli& cli);
 void add_eval_command(CLI::App& root, Cli& cli);

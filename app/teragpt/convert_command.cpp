@@ -61,6 +61,8 @@ Result<infer::Converted> convert(const ConvertArguments& args) {
   }
   TERA_TRY(const std::uint64_t shard_bytes, shard_bytes_of(args.max_shard));
   TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.input));
+  if (args.to == "peft")
+    return infer::export_peft(posix_vfs(), reader, args.output, options_of(args));
   infer::ExportOptions options{.convert = options_of(args),
                                .fused_experts = args.fused_experts,
                                .max_shard_bytes = shard_bytes,
@@ -113,9 +115,10 @@ void print_json(Cli& cli, const ConvertArguments& args, const infer::Converted& 
 
 void run(Cli& cli, const ConvertArguments& args) {
   if (args.from.empty() == args.to.empty()) {
-    return cli.fail({ErrorCode::invalid_input,
-                     "convert: expected one of --from hugging-face and --to hugging-face",
-                     "teragpt convert --help shows examples"});
+    return cli.fail(
+        {ErrorCode::invalid_input,
+         "convert: expected one of --from hugging-face, --to hugging-face and --to peft",
+         "teragpt convert --help shows examples"});
   }
   catch_stop_signals();
   const Result<infer::Converted> converted = convert(args);
@@ -138,7 +141,9 @@ void add_convert_command(CLI::App& root, Cli& cli) {
                    "With --from a model directory; with --to a checkpoint, run directory or run id")
       ->required();
   auto* from = verb->add_option("--from", args->from, "Import from")->check(projects);
-  verb->add_option("--to", args->to, "Export to")->check(projects)->excludes(from);
+  verb->add_option("--to", args->to, "Export to; peft: the adapters of a run")
+      ->check(CLI::IsMember({"hugging-face", "peft"}))
+      ->excludes(from);
   verb->add_option("-o,--output", args->output, "Directory to make; must not exist")
       ->type_name("DIR")
       ->required();
@@ -160,6 +165,7 @@ void add_convert_command(CLI::App& root, Cli& cli) {
   verb->footer(
       "Examples:\n  teragpt convert OLMoE-1B-7B --from hugging-face -o olmoe\n"
       "  teragpt convert 20260101-120000-0a1b2c3d --to hugging-face -o my-model --dtype bf16\n"
+      "  teragpt convert 20260101-120000-0a1b2c3d --to peft -o my-adapters\n"
       "The directory appears when it is complete; Ctrl-C leaves nothing behind.");
   verb->callback([&cli, args] { run(cli, *args); });
 }

@@ -29,6 +29,7 @@ nlohmann::ordered_json plan_json(const spec::RunSpec& spec,
   document["name"] = spec.name;
   document["model"] = {{"total_params", e.params.total},
                        {"active_params", e.params.active},
+                       {"trainable_params", e.trainable_params},
                        {"flops_per_token", e.train_flops_per_token}};
   nlohmann::ordered_json stages = nlohmann::ordered_json::array();
   for (const plan::StageMemory& stage : e.stages) {

@@ -132,6 +132,8 @@ plan::Term model_terms(const plan::Estimate& e) {
   plan::Term total = plan::sum_term("total parameters", "parameters", std::move(parts));
   plan::Term active = count_term("active parameters", p.active);
   active.formula = "of the routed experts only the top-k a token is sent to";
+  plan::Term trainable = count_term("trainable parameters", e.trainable_params);
+  trainable.formula = e.trainable_params == p.total ? "all" : "adapters; the weights are frozen";
   plan::Term flops{
       .label = "flops per token",
       .value = e.train_flops_per_token,
@@ -140,12 +142,13 @@ plan::Term model_terms(const plan::Estimate& e) {
           "6 x parameters in products + 6 x layers x heads x head dim x sequence length (causal)",
       .source = "Chowdhery et al. 2022, PaLM, appendix B, with causal attention halved",
       .children = {}};
-  return {.label = "model",
-          .value = 0,
-          .unit = {},
-          .formula = {},
-          .source = {},
-          .children = {std::move(total), std::move(active), std::move(flops)}};
+  return {
+      .label = "model",
+      .value = 0,
+      .unit = {},
+      .formula = {},
+      .source = {},
+      .children = {std::move(total), std::move(active), std::move(trainable), std::move(flops)}};
 }
 
 }  // namespace
@@ -157,6 +160,12 @@ std::string plan_text(const spec::RunSpec& spec, const plan::Estimate& e) {
                       format_count(static_cast<double>(e.params.total)),
                       format_count(static_cast<double>(e.params.active)),
                       format_quantity(e.train_flops_per_token, "flop"));
+  if (spec.lora.enabled()) {
+    const auto trained = static_cast<double>(e.trainable_params);
+    text += fmt::format("Adapters  {} parameters trained of rank {}, {:.3g} % of the model's\n",
+                        format_count(trained), spec.lora.rank,
+                        100 * trained / static_cast<double>(e.params.total));
+  }
   text += fmt::format(
       "Machine   {} rank{} on {} x {}\n", format_integer(ranks), ranks == 1 ? "" : "s",
       format_integer(std::min(ranks, spec.cluster.num_devices())), spec.cluster.device.name);

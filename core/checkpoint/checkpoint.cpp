@@ -293,6 +293,13 @@ Result<void> Reader::read(const TensorInfo& wanted, void* dst) const {
   return {};
 }
 
+std::string Reader::content_hash() const {
+  std::string hashes;
+  for (const FileEntry& file : manifest_->files)
+    hashes += file.whole_hex;
+  return to_hex(xxh3_128(hashes));
+}
+
 Result<void> Reader::verify() const {
   for (std::size_t i = 0; i < manifest_->files.size(); ++i) {
     const FileEntry& file = manifest_->files[i];

@@ -74,6 +74,10 @@ class Reader {
   Result<void> verify() const;
   std::uint64_t num_bytes() const { return num_bytes_; }  // of all files
   const std::filesystem::path& path() const { return dir_; }
+  Vfs& vfs() const { return *vfs_; }
+  // XXH3-128 over the hashes of all files, 32 hex digits: equal for equal tensors and state of the
+  // same step, however often they are saved.
+  std::string content_hash() const;
 
  private:
   Vfs* vfs_ = nullptr;

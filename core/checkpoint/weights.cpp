@@ -1,6 +1,7 @@
 #include "core/checkpoint/weights.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "core/checkpoint/manifest.h"
 
@@ -15,6 +16,45 @@ Result<Reader> open_weights(Vfs& vfs, const fs::path& path, std::vector<std::str
   if (has_checkpoints) return open_latest_valid(vfs, path / "ckpt", skipped);
   return fail(ErrorCode::not_found, fmt::format("{} is not a checkpoint", path.string()),
               "name a step-... directory, a run directory, or a model `teragpt convert` made");
+}
+
+std::optional<BaseReference> base_of(const Reader& reader) {
+  const nlohmann::json state = nlohmann::json::parse(reader.state().json, nullptr, false);
+  if (!state.is_object() || !state.contains("base")) return std::nullopt;
+  const nlohmann::json& base = state["base"];
+  const auto text = [&base](const char* key) {
+    return base.is_object() && base.contains(key) && base[key].is_string()
+               ? base[key].get<std::string>()
+               : std::string();
+  };
+  return BaseReference{.path = text("path"), .content_hash = text("content_hash")};
+}
+
+Result<Reader> open_base(const Reader& adapters) {
+  const BaseReference base = base_of(adapters).value_or(BaseReference{});
+  Result<Reader> reader = Reader::open(adapters.vfs(), base.path);
+  if (!reader) {
+    return fail(reader.error().code,
+                fmt::format("{} holds adapters of {}, which cannot be read: {}",
+                            adapters.path().string(), base.path, reader.error().message),
+                "put the checkpoint it was trained on back");
+  }
+  if (reader->content_hash() != base.content_hash) {
+    return fail(
+        ErrorCode::invalid_input,
+        fmt::format("{} holds adapters of {}, which has changed since: content {} then, {} "
+                    "now",
+                    adapters.path().string(), base.path, base.content_hash, reader->content_hash()),
+        "put the checkpoint it was trained on back");
+  }
+  return reader;
+}
+
+Result<void> refuse_adapters(const Reader& reader) {
+  if (!base_of(reader)) return {};
+  return fail(ErrorCode::invalid_input,
+              fmt::format("{} holds adapters, not a whole model", reader.path().string()),
+              "merge them first: teragpt ckpt merge RUN -o DIR");
 }
 
 std::vector<TensorInfo> stored_weights(const Reader& reader) {

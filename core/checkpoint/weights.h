@@ -1,6 +1,7 @@
 // The weights of a checkpoint, whatever it was trained in.
 #pragma once
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,19 @@ namespace tera::checkpoint {
 Result<Reader> open_weights(Vfs& vfs,
                             const std::filesystem::path& path,
                             std::vector<std::string>& skipped);
+
+// What a checkpoint of adapters is of.
+struct BaseReference {
+  std::string path;          // of a checkpoint
+  std::string content_hash;  // Reader::content_hash
+};
+// None when the checkpoint holds a whole model.
+std::optional<BaseReference> base_of(const Reader& reader);
+// The checkpoint that the adapters in `adapters` are of. One that is gone or has other content is
+// an error that names both.
+Result<Reader> open_base(const Reader& adapters);
+// An error when the checkpoint holds adapters alone, with the way to a whole model as its hint.
+Result<void> refuse_adapters(const Reader& reader);
 
 // Parameter name -> what the checkpoint holds of it: the f32 master where there is one, else the
 // weight itself.

@@ -60,6 +60,14 @@ Result<Converted> export_hugging_face(Vfs& vfs,
                                       const std::filesystem::path& out,
                                       const ExportOptions& options);
 
+// The adapters of a checkpoint -> a directory of the PEFT library: adapter_config.json and
+// adapter_model.safetensors, f32. Exact: a projection that the library's model holds together with
+// others gets the sum of their ranks.
+Result<Converted> export_peft(Vfs& vfs,
+                              const checkpoint::Reader& reader,
+                              const std::filesystem::path& out,
+                              const ConvertOptions& options);
+
 // tokenizer.json of a checkpoint: in the directory that holds its ckpt/, else the one its spec
 // names; empty when there is none.
 Result<std::filesystem::path> tokenizer_of(Vfs& vfs, const checkpoint::Reader& reader);

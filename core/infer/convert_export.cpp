@@ -28,14 +28,6 @@ using checkpoint::HuggingFaceModel;
 using checkpoint::Reader;
 using checkpoint::TensorInfo;
 
-std::string source_config(const Reader& reader) {
-  const nlohmann::json state = nlohmann::json::parse(reader.state().json, nullptr, false);
-  const auto config = state.is_object() ? state.find("hugging_face_config") : state.end();
-  return state.is_object() && config != state.end() && config->is_string()
-             ? config->get<std::string>()
-             : std::string();
-}
-
 Result<int> end_token(const fs::path& tokenizer) {
   if (tokenizer.empty()) return -1;
   TERA_TRY(const data::Tokenizer loaded, data::Tokenizer::load(tokenizer));
@@ -106,6 +98,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
                                       const Reader& reader,
                                       const fs::path& out,
                                       const ExportOptions& options) {
+  TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
   fs::path tokenizer = options.tokenizer;
   if (tokenizer.empty()) {

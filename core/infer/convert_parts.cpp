@@ -1,6 +1,7 @@
 #include "core/infer/convert_parts.h"
 
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 namespace tera::infer {
 
@@ -19,6 +20,14 @@ Result<std::map<std::string, std::uint64_t>> files_below(Vfs& vfs, const fs::pat
     }
   }
   return files;
+}
+
+std::string source_config(const checkpoint::Reader& reader) {
+  const nlohmann::json state = nlohmann::json::parse(reader.state().json, nullptr, false);
+  const auto config = state.is_object() ? state.find("hugging_face_config") : state.end();
+  return state.is_object() && config != state.end() && config->is_string()
+             ? config->get<std::string>()
+             : std::string();
 }
 
 Result<void> expect_same_logits(const Converted& converted) {

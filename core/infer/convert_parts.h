@@ -17,6 +17,9 @@ inline constexpr const char* kTokenizerName = "tokenizer.json";
 Result<std::map<std::string, std::uint64_t>> files_below(Vfs& vfs,
                                                          const std::filesystem::path& dir);
 
+// config.json of the model a checkpoint was imported from; empty when it was not.
+std::string source_config(const checkpoint::Reader& reader);
+
 // An error when logits were compared and differ at all.
 Result<void> expect_same_logits(const Converted& converted);
 

@@ -1,5 +1,6 @@
 #include "core/infer/load_model.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <string>
@@ -11,10 +12,42 @@
 
 namespace tera::infer {
 
-Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params, WeightSet set) {
-  std::map<std::string, checkpoint::TensorInfo> stored;
+namespace {
+
+using Stored = std::map<std::string, checkpoint::TensorInfo>;
+
+Stored stored_in(const checkpoint::Reader& reader) {
+  Stored stored;
   for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
     stored.emplace(info.name, info);
+  return stored;
+}
+
+bool is_adapter(const nn::Param& param) {
+  return param.spec.adapts.has_value();
+}
+
+// The adapters of the store, or everything else.
+Result<void> fill(const checkpoint::Reader& reader,
+                  const Stored& stored,
+                  nn::ParamStore& params,
+                  bool adapters) {
+  for (nn::Param& param : params.params()) {
+    if (is_adapter(param) != adapters) continue;
+    const auto found = stored.find(param.spec.name);
+    if (found == stored.end()) {
+      return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {} lacks tensor {}",
+                                                  reader.state().step, param.spec.name));
+    }
+    TERA_TRY_VOID(checkpoint::read_weight(reader, found->second, param.value));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params, WeightSet set) {
+  Stored stored = stored_in(reader);
   if (set == WeightSet::ema) {  // a tensor that no gradient trains has no mean
     bool any = false;
     for (const checkpoint::TensorInfo& info : reader.tensors()) {
@@ -30,15 +63,15 @@ Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& para
           "train with training.ema_decay, for example 0.999, or take the weights as trained");
     }
   }
-  for (nn::Param& param : params.params()) {
-    const auto found = stored.find(param.spec.name);
-    if (found == stored.end()) {
-      return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {} lacks tensor {}",
-                                                  reader.state().step, param.spec.name));
-    }
-    TERA_TRY_VOID(checkpoint::read_weight(reader, found->second, param.value));
+  const bool with_adapters =
+      std::any_of(params.params().begin(), params.params().end(), is_adapter);
+  if (!with_adapters) {
+    TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
+    return fill(reader, stored, params, false);
   }
-  return {};
+  TERA_TRY(const checkpoint::Reader base, checkpoint::open_base(reader));
+  TERA_TRY_VOID(fill(base, stored_in(base), params, false));
+  return fill(reader, stored, params, true);
 }
 
 Result<void> load_weights(const checkpoint::HuggingFaceModel& model, nn::ParamStore& params) {

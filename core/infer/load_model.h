@@ -13,8 +13,9 @@ namespace tera::infer {
 enum class WeightSet : std::uint8_t { trained, ema };
 
 // Fills every parameter of the store, from the f32 master where the checkpoint has one, rounded to
-// the store's dtype. A missing tensor or another shape is an error that names it, and so is a
-// checkpoint without a running mean where that is asked for.
+// the store's dtype; with adapters (make_param_table(spec)) the frozen ones from the checkpoint
+// they are of. A missing tensor or another shape is an error that names it, and so is a checkpoint
+// without a running mean where that is asked for.
 Result<void> load_weights(const checkpoint::Reader& reader,
                           nn::ParamStore& params,
                           WeightSet set = WeightSet::trained);

@@ -30,13 +30,14 @@ Tensor Embedding::words(const Tensor& ids) const {
 
 void Embedding::backward_weight(const Tensor& dx, const Pass& pass) {
   const Batch& batch = pass.batch;
-  if (positions_ != nullptr) {
+  if (positions_ != nullptr && positions_->is_trained()) {
     backend_->ops().embedding_backward(backend_->context(), batch.positions, dx, positions_->grad);
   }
   backward_words(dx, batch.tokens);
 }
 
 void Embedding::backward_words(const Tensor& dx, const Tensor& ids) {
+  if (!tokens_->is_trained()) return;
   const kernels::OpTable& ops = backend_->ops();
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
   ops.embedding_backward(backend_->context(), ids, dx, tokens_->grad);

@@ -18,13 +18,19 @@ Tensor workspace(const Experts::Rows& rows, std::int64_t width) {
                 rows);
 }
 
+Adapters::Groups groups_of(const Experts::Rows& rows) {
+  return {.offsets = rows.offsets, .buffer_rows = rows.buffer_rows};
+}
+
 }  // namespace
 
 Experts::Experts(ParamStore& store, const spec::ModelConfig& config, std::string prefix)
     : activation_(activation_type(config.activation)),
       prefix_(std::move(prefix)),
       in_(&store.get(prefix_ + ".experts.in.weight")),
-      out_(&store.get(prefix_ + ".experts.out.weight")) {}
+      out_(&store.get(prefix_ + ".experts.out.weight")),
+      in_adapters_(store, in_->spec.name),
+      out_adapters_(store, out_->spec.name) {}
 
 Tensor Experts::forward(const Rows& rows, Pass& pass) {
   Backend& backend = rows.permuted.backend();
@@ -36,9 +42,11 @@ Tensor Experts::forward(const Rows& rows, Pass& pass) {
   const Tensor inner = keep(".inner", in_->value.dim(1));
   const Tensor act = keep(".act", out_->value.dim(2));
   ops.grouped_matmul(backend.context(), rows.permuted, in_->value, rows.offsets, inner, true);
+  in_adapters_.forward(rows.permuted, groups_of(rows), inner);
   ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);
   Tensor y = workspace(rows, out_->value.dim(1));
   ops.grouped_matmul(backend.context(), act, out_->value, rows.offsets, y, true);
+  out_adapters_.forward(act, groups_of(rows), y);
   return y;
 }
 
@@ -49,6 +57,7 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   const Tensor inner = in_use(stash.get(prefix_ + ".inner"), rows);
   const Tensor d_act = workspace(rows, out_->value.dim(2));
   ops.grouped_matmul(backend.context(), dy, out_->value, rows.offsets, d_act, false);
+  out_adapters_.backward_input(dy, groups_of(rows), d_act);
 
   InputGradient gradient;
   gradient.row_gates = in_use(
@@ -61,6 +70,7 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   gradient.permuted = workspace(rows, in_->value.dim(2));
   ops.grouped_matmul(backend.context(), d_inner, in_->value, rows.offsets, gradient.permuted,
                      false);
+  in_adapters_.backward_input(d_inner, groups_of(rows), gradient.permuted);
   stash.put_gradient(prefix_ + ".d_out", dy);
   return gradient;
 }
@@ -69,10 +79,17 @@ void Experts::backward_weight(const Rows& rows, Pass& pass) {
   Backend& backend = rows.permuted.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  ops.grouped_matmul_weight(backend.context(), stash.take(prefix_ + ".d_out"),
-                            in_use(stash.take(prefix_ + ".act"), rows), rows.offsets, out_->grad);
-  ops.grouped_matmul_weight(backend.context(), stash.take(prefix_ + ".d_inner"), rows.permuted,
-                            rows.offsets, in_->grad);
+  {
+    const Tensor d_out = stash.take(prefix_ + ".d_out");
+    const Tensor act = in_use(stash.take(prefix_ + ".act"), rows);
+    out_adapters_.backward_weight(d_out, act, groups_of(rows));
+    if (out_->is_trained())
+      ops.grouped_matmul_weight(backend.context(), d_out, act, rows.offsets, out_->grad);
+  }
+  const Tensor d_inner = stash.take(prefix_ + ".d_inner");
+  in_adapters_.backward_weight(d_inner, rows.permuted, groups_of(rows));
+  if (in_->is_trained())
+    ops.grouped_matmul_weight(backend.context(), d_inner, rows.permuted, rows.offsets, in_->grad);
   stash.release(prefix_ + ".inner");
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <string>
 
+#include "core/nn/adapters.h"
 #include "core/nn/module.h"
 #include "core/spec/model_config.h"
 
@@ -39,6 +40,8 @@ class Experts {
   std::string prefix_;
   Param* in_;
   Param* out_;
+  Adapters in_adapters_;
+  Adapters out_adapters_;
 };
 
 }  // namespace tera::nn

@@ -178,14 +178,11 @@ Tensor LatentAttention::attend_to_latents(Pass& pass, const LayerCache& cache) c
   const auto workspace = [&](std::int64_t width) {
     return Tensor::empty(backend, {tokens, heads_, width}, q.dtype(), MemoryKind::workspace);
   };
-  const auto rows_of = [&](std::int64_t head, std::int64_t first, std::int64_t count) {
-    const std::int64_t begin = head * (nope_dim_ + value_dim_) + first;
-    return kv_latent_.up_weight().slice(0, begin, begin + count);  // [count, rkv]
-  };
+  const auto first_row = [&](std::int64_t head) { return head * (nope_dim_ + value_dim_); };
   const Tensor queries = workspace(rank + rope_dim_);
   for (std::int64_t a = 0; a < heads_; ++a) {
-    ops.matmul(context, head_rows(q, a, 0, nope_dim_), rows_of(a, 0, nope_dim_),
-               head_rows(queries, a, 0, rank), {});
+    kv_latent_.up().backward_input_rows(head_rows(q, a, 0, nope_dim_), first_row(a),
+                                        head_rows(queries, a, 0, rank));
   }
   ops.copy(context, rope_part(q), queries.slice(2, rank, rank + rope_dim_));
   const Tensor mixed = workspace(rank);
@@ -200,8 +197,8 @@ Tensor LatentAttention::attend_to_latents(Pass& pass, const LayerCache& cache) c
                         options, as_sequences(mixed, batch), lse);
   const Tensor out = workspace(value_dim_);
   for (std::int64_t a = 0; a < heads_; ++a) {
-    ops.matmul(context, head_rows(mixed, a, 0, rank), rows_of(a, nope_dim_, value_dim_),
-               head_rows(out, a, 0, value_dim_), {.transpose_b = true});
+    kv_latent_.up().forward_rows(head_rows(mixed, a, 0, rank), first_row(a) + nope_dim_,
+                                 head_rows(out, a, 0, value_dim_));
   }
   return out_.forward(flat(out));
 }

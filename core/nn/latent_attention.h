@@ -29,7 +29,7 @@ class LatentProjection {
   void backward_weight(Pass& pass);                                    // releases what was kept
 
   std::int64_t rank() const { return up_.in_features(); }
-  const Tensor& up_weight() const { return up_.weight(); }  // [N, r]
+  const Linear& up() const { return up_; }
 
  private:
   Norm::Statistics statistics(const Stash& stash) const;

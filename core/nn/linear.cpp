@@ -3,7 +3,9 @@
 namespace tera::nn {
 
 Linear::Linear(ParamStore& store, const std::string& name)
-    : backend_(&store.backend()), weight_(&store.get(name + ".weight")) {
+    : backend_(&store.backend()),
+      weight_(&store.get(name + ".weight")),
+      adapters_(store, name + ".weight") {
   weight_->overwritten_first = true;
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
 }
@@ -17,19 +19,41 @@ Tensor Linear::forward(const Tensor& x) const {
 void Linear::forward(const Tensor& x, const Tensor& y) const {
   backend_->ops().matmul(backend_->context(), x, weight_->value, y, {.transpose_b = true});
   if (bias_ != nullptr) backend_->ops().add_bias(backend_->context(), y, bias_->value);
+  adapters_.forward(x, y);
 }
 
 Tensor Linear::backward_input(const Tensor& dy) const {
   Tensor dx =
       Tensor::empty(*backend_, {dy.dim(0), in_features()}, dy.dtype(), MemoryKind::workspace);
   backend_->ops().matmul(backend_->context(), dy, weight_->value, dx, {});
+  adapters_.backward_input(dy, dx);
   return dx;
 }
 
 void Linear::backward_weight(const Tensor& dy, const Tensor& x) {
-  backend_->ops().matmul(backend_->context(), dy, x, weight_->grad,
-                         {.transpose_a = true, .accumulate = weight_->adds()});
-  if (bias_ != nullptr) backend_->ops().bias_backward(backend_->context(), dy, bias_->grad);
+  adapters_.backward_weight(dy, x);
+  if (weight_->is_trained()) {
+    backend_->ops().matmul(backend_->context(), dy, x, weight_->grad,
+                           {.transpose_a = true, .accumulate = weight_->adds()});
+  }
+  if (bias_ != nullptr && bias_->is_trained())
+    backend_->ops().bias_backward(backend_->context(), dy, bias_->grad);
+}
+
+void Linear::forward_rows(const kernels::View& x,
+                          std::int64_t first,
+                          const kernels::View& y) const {
+  backend_->ops().matmul(backend_->context(), x, weight_->value.slice(0, first, first + y.shape[1]),
+                         y, {.transpose_b = true});
+  adapters_.forward_rows(x, first, y);
+}
+
+void Linear::backward_input_rows(const kernels::View& dy,
+                                 std::int64_t first,
+                                 const kernels::View& dx) const {
+  backend_->ops().matmul(backend_->context(), dy,
+                         weight_->value.slice(0, first, first + dy.shape[1]), dx, {});
+  adapters_.backward_input_rows(dy, first, dx);
 }
 
 }  // namespace tera::nn

@@ -29,7 +29,8 @@ LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place pla
       backend_(&store.backend()),
       multiplier_(config.output_multiplier()),
       norm_(store, place_.norm, norm_type(config.norm), config.norm_eps),
-      weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")) {
+      weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")),
+      adapters_(store, weight_->spec.name) {
   weight_->overwritten_first = true;  // tied too: the head comes before the embedding in backward
 }
 
@@ -87,6 +88,7 @@ void LossHead::chunk_logits(const Chunk& chunk) const {
   }
   backend_->ops().matmul(backend_->context(), chunk.scaled, weight_->value, chunk.logits,
                          {.transpose_b = true});
+  adapters_.forward(chunk.scaled, chunk.logits);
 }
 
 void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
@@ -95,7 +97,10 @@ void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
     ops.copy(backend_->context(), chunk.logits, chunk.gradient);  // products in one dtype
   }
   ops.matmul(backend_->context(), chunk.gradient, weight_->value, dx, {});
+  adapters_.backward_input(chunk.gradient, dx);
+  adapters_.backward_weight(chunk.gradient, chunk.scaled);
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
+  if (!weight_->is_trained()) return;
   ops.matmul(backend_->context(), chunk.gradient, chunk.scaled, weight_->grad,
              {.transpose_a = true, .accumulate = weight_->adds()});
 }

@@ -5,6 +5,7 @@
 #pragma once
 #include <string>
 
+#include "core/nn/adapters.h"
 #include "core/nn/module.h"
 #include "core/nn/norm.h"
 
@@ -54,6 +55,7 @@ class LossHead {
   double multiplier_;  // of the logits, applied to the product's input
   Norm norm_;
   Param* weight_;
+  Adapters adapters_;
 };
 
 }  // namespace tera::nn

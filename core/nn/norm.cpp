@@ -24,6 +24,7 @@ void Norm::backward_input(const Tensor& dy,
 }
 
 void Norm::backward_weight(const Tensor& dy, const Tensor& x, const Statistics& statistics) {
+  if (!weight_->is_trained()) return;
   backend_->ops().norm_backward_weight(backend_->context(), type_, dy, x, statistics.rstd,
                                        statistics.mean, weight_->grad,
                                        bias_ != nullptr ? bias_->grad.view() : kernels::View{});

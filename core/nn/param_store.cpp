@@ -1,6 +1,7 @@
 #include "core/nn/param_store.h"
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "core/base/check.h"
@@ -49,6 +50,18 @@ Fill normal(double std, const Philox& random) {
   return [std, random](std::int64_t begin, std::int64_t end, float* to) {
     random.normals(0, static_cast<std::uint64_t>(begin / 2), std,
                    std::span(to, static_cast<std::size_t>(end - begin)));
+  };
+}
+
+// Word i % 4 of counter i / 4, as 24 bits in [0, 1), spread over [-bound, bound).
+Fill uniform(double bound, const Philox& random) {
+  return [bound, random](std::int64_t begin, std::int64_t end, float* to) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const std::uint32_t word =
+          random.words(0, static_cast<std::uint64_t>(i / 4))[static_cast<std::size_t>(i % 4)];
+      const double unit = static_cast<double>(word >> 8) * 0x1.0p-24;
+      to[i - begin] = static_cast<float>(bound * (2.0 * unit - 1.0));
+    }
   };
 }
 
@@ -112,6 +125,9 @@ void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_
       case plan::ParamInit::normal:
       case plan::ParamInit::scaled_normal:
         fill = normal(plan::init_std(param.spec, model), random);
+        break;
+      case plan::ParamInit::kaiming_uniform:
+        fill = uniform(1.0 / std::sqrt(static_cast<double>(param.spec.shape.back())), random);
         break;
       case plan::ParamInit::ones:
         fill = constant(1.0F);

@@ -19,6 +19,7 @@ struct Param {
   bool overwritten_first = false;
   bool counts_as_zero = false;  // whatever its memory holds; until the first product
 
+  bool is_trained() const { return grad.present(); }
   // Whether the next product adds to the gradient or overwrites it.
   bool adds() { return !std::exchange(counts_as_zero, false); }
 };
@@ -53,8 +54,8 @@ class ParamStore {
 };
 
 // Initial values as functions of (seed, tensor name, element index): normal of deviation
-// plan::init_std, ones, zeros. Rounded to the storage dtype from f32, so that precisions and
-// layouts start from the same model.
+// plan::init_std, uniform, ones, zeros. Rounded to the storage dtype from f32, so that precisions
+// and layouts start from the same model.
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
 
 }  // namespace tera::nn

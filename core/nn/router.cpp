@@ -104,8 +104,11 @@ void Router::backward_input(const Tensor& d_gates, const Tensor& dx, Pass& pass)
 }
 
 void Router::backward_weight(const Tensor& x, Pass& pass) {
-  backend_->ops().matmul(backend_->context(), pass.stash.take(prefix_ + ".d_logits"),
-                         input(x, pass), weight_->grad, {.transpose_a = true, .accumulate = true});
+  const Tensor d_logits = pass.stash.take(prefix_ + ".d_logits");
+  if (weight_->is_trained()) {
+    backend_->ops().matmul(backend_->context(), d_logits, input(x, pass), weight_->grad,
+                           {.transpose_a = true, .accumulate = true});
+  }
   for (const char* name :
        {".logits", ".scores", ".logsumexp", ".indices", ".gates", ".balance", ".noise"})
     pass.stash.release(prefix_ + name);

@@ -61,8 +61,11 @@ void SharedExperts::backward_weight(Pass& pass) {
   mlp_.backward_weight(pass);
   if (gate_ == nullptr) return;
   const Tensor& x = pass.stash.get(input_);
-  x.backend().ops().matmul(x.backend().context(), pass.stash.take(prefix_ + ".d_gate"), x,
-                           gate_->grad, {.transpose_a = true, .accumulate = true});
+  const Tensor d_gate = pass.stash.take(prefix_ + ".d_gate");
+  if (gate_->is_trained()) {
+    x.backend().ops().matmul(x.backend().context(), d_gate, x, gate_->grad,
+                             {.transpose_a = true, .accumulate = true});
+  }
   pass.stash.release(prefix_ + ".gate");
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/adapter_table.h"
 #include "core/plan/cost_model.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/optimizer_state.h"
@@ -66,20 +67,45 @@ void add_memory(const RunSpec& spec, Estimate& result) {
 
 }  // namespace
 
-double train_flops_per_token(const spec::ModelConfig& model, int seq_length) {
+namespace {
+
+// Parameters that a token meets in products, in training.
+double params_in_products(const spec::ModelConfig& model) {
   const ParamCounts counts = count_params(model);
   // Each layer of multi-token prediction uses the head once more.
   const int more_heads = model.num_mtp_layers + (model.tie_embeddings ? 1 : 0);
   const double head = double{1} * model.vocab_size * model.hidden_size;
-  const double in_products =
-      static_cast<double>(counts.active_in_training - counts.embedding) + more_heads * head;
+  return static_cast<double>(counts.active_in_training - counts.embedding) + more_heads * head;
+}
+
+// Of adapters, those a token uses.
+double adapters_in_products(const RunSpec& spec) {
+  double params = 0;
+  for (const ParamSpec& param : make_param_table(spec)) {
+    if (!param.adapts) continue;
+    const double share =
+        param.is_expert() ? spec.model.experts_per_token() / double{1} / spec.model.num_experts : 1;
+    params += share * static_cast<double>(param.num_elements());
+  }
+  return params;
+}
+
+}  // namespace
+
+double train_flops_per_token(const spec::ModelConfig& model, int seq_length) {
   // Scores and values: 2 flops x (dqk + dv) per head and token seen, three passes.
   const double dims =
       model.attention == spec::AttentionKind::latent
           ? double{1} * model.qk_nope_head_dim + model.qk_rope_head_dim + model.v_head_dim
           : 2.0 * model.head_dim;
-  return 6 * in_products + 6.0 * model.num_all_layers() * model.num_attention_heads * dims *
-                               mean_tokens_seen(model, seq_length);
+  return 6 * params_in_products(model) + 6.0 * model.num_all_layers() * model.num_attention_heads *
+                                             dims * mean_tokens_seen(model, seq_length);
+}
+
+double train_flops_per_token(const RunSpec& spec) {
+  const double all = train_flops_per_token(spec.model, spec.training.seq_length);
+  if (!spec.lora.enabled()) return all;
+  return all - 2 * params_in_products(spec.model) + 6 * adapters_in_products(spec);
 }
 
 Result<Estimate> estimate(const RunSpec& spec) {
@@ -93,7 +119,8 @@ Result<Estimate> estimate(const RunSpec& spec) {
   Estimate result;
   result.diagnostics = std::move(found);
   result.params = count_params(spec.model);
-  result.train_flops_per_token = train_flops_per_token(spec.model, spec.training.seq_length);
+  result.trainable_params = count_trainable(spec);
+  result.train_flops_per_token = train_flops_per_token(spec);
 
   StepPlan step = plan_step(spec, mesh);
   result.step_time = std::move(step.step_time);
@@ -133,7 +160,7 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
   const bool first = pipeline_rank == 0;
   const bool last = pipeline_rank == num_stages - 1;
   EngineBytes bytes;
-  for (const ParamSpec& param : make_param_table(spec.model)) {
+  for (const ParamSpec& param : make_param_table(spec)) {
     const bool is_embedding = param.kind == ParamKind::embedding;
     const bool copy =
         last && !first && shares_embedding(spec.model) && param.name == "embedding.tokens";

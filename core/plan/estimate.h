@@ -13,7 +13,8 @@ namespace tera::plan {
 
 struct Estimate {
   ParamCounts params;
-  double train_flops_per_token = 0;  // forward and backward, model FLOPs, causal attention halved
+  std::int64_t trainable_params = 0;  // those of adapters where there are any
+  double train_flops_per_token = 0;   // forward and backward, model FLOPs, causal attention halved
 
   std::vector<StageMemory> stages;  // one per pipeline rank
   int worst_stage = 0;
@@ -47,6 +48,8 @@ Result<Estimate> estimate(const spec::RunSpec& spec);
 // Model FLOPs of one token, forward and backward: 6 per parameter in a product, and causal
 // attention.
 double train_flops_per_token(const spec::ModelConfig& model, int seq_length);
+// The same for a run: with adapters 4 per frozen parameter and 6 per trained one.
+double train_flops_per_token(const spec::RunSpec& spec);
 
 // Exact bytes the engine allocates on one rank, by kind; equals its counters (tested).
 struct EngineBytes {

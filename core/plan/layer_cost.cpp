@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/plan/adapter_table.h"
 #include "core/plan/placement.h"
 
 namespace tera::plan {
@@ -56,8 +57,8 @@ LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
 }
 
 // y [rows, columns] = x [rows, depth] w: one product forward; two backward, the second of which
-// adds to f32 weight gradients in memory. copies: weights of that size (experts) that share the
-// rows.
+// adds to f32 weight gradients in memory and is left out where adapters freeze the weights. copies:
+// weights of that size (experts) that share the rows.
 void LayerCost::product(
     Work& work, double rows, double columns, double depth, double copies) const {
   const double rate = peak_ * spec_.cluster.device.matmul_efficiency;
@@ -67,9 +68,30 @@ void LayerCost::product(
   const double forward_bytes = (moved + weights) * element_;
   const double weight_grad_bytes = moved * element_ + 8 * weights;
   work.forward_s += std::max(flops_s, forward_bytes / memory_);
-  work.backward_s +=
-      std::max(flops_s, forward_bytes / memory_) + std::max(flops_s, weight_grad_bytes / memory_);
+  work.backward_s += std::max(flops_s, forward_bytes / memory_);
+  if (!spec_.lora.enabled()) work.backward_s += std::max(flops_s, weight_grad_bytes / memory_);
   work.num_ops += 1;
+}
+
+// One product per factor of each adapter; three backward: the gradients of its input and of the
+// factor, and the inner vector (A x, or B^T dy) once more. Factors are f32.
+void LayerCost::adapter_products(Work& work,
+                                 const ParamTable& table,
+                                 double tokens,
+                                 double expert_rows) const {
+  const double rate = peak_ * spec_.cluster.device.matmul_efficiency;
+  for (const ParamSpec& param : table) {
+    if (!param.adapts) continue;
+    const double rows = param.is_expert() ? expert_rows : tokens;
+    const double local = local_elements(param, spec_);
+    const double copies = param.is_expert() ? static_cast<double>(param.shape.front()) : 1;
+    const double wide = static_cast<double>(param.num_elements()) / copies / spec_.lora.rank;
+    const double flops_s = 2 * rows * wide * spec_.lora.rank / rate;
+    const double once_s = std::max(flops_s, (rows * wide * element_ + 4 * local) / memory_);
+    work.forward_s += once_s;
+    work.backward_s += 3 * once_s;
+    work.num_ops += 1;
+  }
 }
 
 void LayerCost::attention_products(Work& work) const {
@@ -217,6 +239,11 @@ PassCost LayerCost::layer(bool moe) const {
     product(dense, tokens_, in_rows * m.ffn_hidden_size / size, hidden);
     product(dense, tokens_, hidden, m.ffn_hidden_size / size);
   }
+  if (spec_.lora.enabled()) {
+    const int layer = layer_of_kind(m, moe);
+    adapter_products(dense, with_adapters(make_part_table(m, ModelPart::layer, layer), spec_.lora),
+                     tokens_, residual_tokens_ * m.experts_per_token());
+  }
   PassCost cost;
   cost.forward.dense = dense.forward_s;
   cost.backward.dense = dense.backward_s;
@@ -245,7 +272,8 @@ PassCost LayerCost::embedding() const {
   PassCost cost;
   const double passes = spec_.model.embedding_multiplier == 1 ? 1 : 2;  // gather; multiply
   cost.forward.streaming = 2 * bytes * passes * element_ / memory_;
-  cost.backward.streaming = bytes * (element_ + 8) / memory_;  // read, add to f32 gradients
+  if (!spec_.lora.enabled())
+    cost.backward.streaming = bytes * (element_ + 8) / memory_;  // read, add to f32 gradients
   cost.forward.overhead = cost.backward.overhead = spec_.cluster.device.op_overhead_s;
   return cost;
 }
@@ -256,6 +284,10 @@ PassCost LayerCost::head() const {
   const double vocab = double{1} * spec_.model.vocab_size / spec_.layout.tensor_parallel_size;
   Work work;
   product(work, tokens_, vocab, spec_.model.hidden_size);
+  if (spec_.lora.enabled()) {
+    adapter_products(work, with_adapters(make_part_table(spec_.model, ModelPart::head), spec_.lora),
+                     tokens_, 0);
+  }
   PassCost cost;
   cost.forward.head = work.forward_s + work.backward_s + 4 * tokens_ * vocab * 4 / memory_;
   if (spec_.model.output_multiplier() != 1) {  // on the product's input, and on its gradient

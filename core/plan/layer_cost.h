@@ -58,6 +58,10 @@ class LayerCost {
  private:
   struct Work;
   void product(Work& work, double rows, double columns, double depth, double copies = 1) const;
+  void adapter_products(Work& work,
+                        const ParamTable& table,
+                        double tokens,
+                        double expert_rows) const;
   void attention_products(Work& work) const;
   double attention_flops() const;
   double streamed_bytes(bool moe) const;

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/adapter_table.h"
 #include "core/plan/optimizer_state.h"
 #include "core/plan/param_table.h"
 #include "core/plan/placement.h"
@@ -83,8 +84,12 @@ void add_rows(Groups& groups,
   }
 }
 
-ParamTable layer_rows(const spec::ModelConfig& model, bool moe) {
-  return make_part_table(model, ModelPart::layer, layer_of_kind(model, moe));
+ParamTable part_rows(const RunSpec& spec, ModelPart part, int layer = 0) {
+  return with_adapters(make_part_table(spec.model, part, layer), spec.lora);
+}
+
+ParamTable layer_rows(const RunSpec& spec, bool moe) {
+  return part_rows(spec, ModelPart::layer, layer_of_kind(spec.model, moe));
 }
 
 Groups stage_groups(const RunSpec& spec, const RankMesh& mesh, int stage) {
@@ -92,15 +97,15 @@ Groups stage_groups(const RunSpec& spec, const RankMesh& mesh, int stage) {
   const int num_stages = spec.layout.pipeline_parallel_size;
   const LayerMix mix = layer_mix(model, stage_layers(model.num_layers, num_stages, stage));
   Groups groups{};
-  if (stage == 0) add_rows(groups, make_part_table(model, ModelPart::embedding), 1, spec, mesh);
-  if (mix.dense > 0) add_rows(groups, layer_rows(model, false), mix.dense, spec, mesh);
-  if (mix.moe > 0) add_rows(groups, layer_rows(model, true), mix.moe, spec, mesh);
+  if (stage == 0) add_rows(groups, part_rows(spec, ModelPart::embedding), 1, spec, mesh);
+  if (mix.dense > 0) add_rows(groups, layer_rows(spec, false), mix.dense, spec, mesh);
+  if (mix.moe > 0) add_rows(groups, layer_rows(spec, true), mix.moe, spec, mesh);
   if (stage == num_stages - 1) {
-    add_rows(groups, make_part_table(model, ModelPart::head), 1, spec, mesh);
+    add_rows(groups, part_rows(spec, ModelPart::head), 1, spec, mesh);
     for (int layer = model.num_layers; layer < model.num_all_layers(); ++layer)
-      add_rows(groups, make_part_table(model, ModelPart::prediction, layer), 1, spec, mesh);
+      add_rows(groups, part_rows(spec, ModelPart::prediction, layer), 1, spec, mesh);
     if (stage > 0 && shares_embedding(model)) {  // the last stage's own copy
-      ParamTable tied = make_part_table(model, ModelPart::embedding);
+      ParamTable tied = part_rows(spec, ModelPart::embedding);
       tied.resize(1);
       add_rows(groups, tied, 1, spec, mesh);
     }

@@ -38,9 +38,19 @@
 
 namespace tera::plan {
 
-// scaled_normal: of matrices that write into the residual stream; the spread is in parametrization.h.
-enum class ParamInit : std::uint8_t { normal, scaled_normal, ones, zeros };
+// scaled_normal: of matrices that write into the residual stream; the spread is in
+// parametrization.h. kaiming_uniform: within 1 / sqrt(columns), as PyTorch starts linear layers and
+// adapters.
+enum class ParamInit : std::uint8_t { normal, scaled_normal, kaiming_uniform, ones, zeros };
 enum class ParamKind : std::uint8_t { embedding, matrix, norm, bias, router, expert, router_bias };
+
+// Of an adapter: rows [first, first + count) of a weight, to which scale B A is added.
+struct AdaptedRows {
+  std::string weight;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+  double scale = 1;
+};
 
 struct ParamSpec {
   std::string name;
@@ -51,9 +61,10 @@ struct ParamSpec {
   std::optional<int> shard_dim;  // dim split over shard_axis
   Axis shard_axis = Axis::tensor;
   bool always_f32 = false;  // router: f32 in every precision
-  bool trainable = true;    // router_bias is not
+  bool trainable = true;    // router_bias is not, nor are weights with adapters beside them
   // Rows of the matrices stacked along dim -2 (q, k, v; gate, up); empty for vectors.
   std::vector<std::int64_t> row_parts;
+  std::optional<AdaptedRows> adapts = {};  // of the two factors of an adapter (adapter_table.h)
   std::int64_t num_elements() const;
   bool is_expert() const { return kind == ParamKind::expert; }
 };

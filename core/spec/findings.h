@@ -41,6 +41,7 @@ std::string nearest_divisors(std::int64_t whole, std::int64_t size);
 void check_model(const RunSpec& spec, Findings& findings);
 void check_experts(const ModelConfig& model, Findings& findings);
 void check_training(const RunSpec& spec, Findings& findings);
+void check_lora(const RunSpec& spec, Findings& findings);
 void check_layout(const RunSpec& spec, Findings& findings);
 void check_cluster(const RunSpec& spec, Findings& findings);
 

@@ -7,6 +7,7 @@
 #include "core/base/fields.h"
 #include "core/spec/cluster.h"
 #include "core/spec/data_config.h"
+#include "core/spec/lora_config.h"
 #include "core/spec/model_config.h"
 #include "core/spec/parallel_layout.h"
 #include "core/spec/training_config.h"
@@ -39,6 +40,7 @@ struct RunSpec {
   ParallelLayout layout;
   Cluster cluster;
   TrainingConfig training;
+  LoraConfig lora;
   DataConfig data;
   LaunchConfig launch;
   bool operator==(const RunSpec&) const = default;
@@ -74,6 +76,8 @@ struct RunSpec {
     visit(Field{.name = "cluster", .help = "Machines."}, self.cluster);
     visit(Field{.name = "training", .help = "Batch, optimizer, schedule, precision."},
           self.training);
+    visit(Field{.name = "lora", .help = "Adapters on trained weights; rank 0 trains the weights."},
+          self.lora);
     visit(Field{.name = "data", .help = "Token files."}, self.data);
     visit(Field{.name = "launch", .help = "How it is started."}, self.launch);
   }

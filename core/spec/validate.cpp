@@ -144,6 +144,7 @@ std::vector<Diagnostic> validate(const RunSpec& spec) {
   check_layout(spec, findings);
   check_cluster(spec, findings);
   check_training(spec, findings);
+  check_lora(spec, findings);
   check_data(spec, findings);
   const std::vector<Diagnostic> rest = findings.take();
   found.insert(found.end(), rest.begin(), rest.end());

@@ -4,7 +4,7 @@
 
 #include "core/base/rng.h"
 #include "core/nn/model.h"
-#include "core/plan/param_table.h"
+#include "core/plan/adapter_table.h"
 #include "core/plan/pipeline_schedule.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
@@ -46,7 +46,7 @@ struct SyntheticTrainer::Parts {
   Parts(const spec::RunSpec& run_spec, Backend& backend)
       : spec(run_spec),
         params(backend,
-               plan::make_param_table(spec.model),
+               plan::make_param_table(spec),
                {.compute = plan::compute_dtype(spec.training.precision)}),
         model(spec.model, params),
         executor(model, backend),

@@ -24,6 +24,42 @@ checkpoint::TensorInfo info_of(const std::string& name,
       .name = name, .role = std::string(role), .dtype = tensor.dtype(), .shape = tensor.shape()};
 }
 
+using Stored = std::map<std::string, checkpoint::TensorInfo>;
+
+Stored stored_in(const checkpoint::Reader& reader) {
+  Stored stored;
+  for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
+    stored.emplace(info.name, info);
+  return stored;
+}
+
+checkpoint::BaseReference reference_to(const checkpoint::Reader& reader) {
+  return {.path = std::filesystem::absolute(reader.path()).lexically_normal().string(),
+          .content_hash = reader.content_hash()};
+}
+
+// Every parameter but adapters. `what` begins the error when the sets of tensors differ.
+Result<void> read_weights(const checkpoint::Reader& reader,
+                          nn::ParamStore& params,
+                          std::string_view what) {
+  const Stored stored = stored_in(reader);
+  const auto refuse = [&](std::string message) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{} {} {}", what, reader.path().string(), message),
+                "use the model section of the checkpoint's own spec");
+  };
+  for (const auto& [name, info] : stored) {
+    if (!params.has(name)) return refuse(fmt::format("has {}, which the model lacks", name));
+  }
+  for (nn::Param& param : params.params()) {
+    if (param.spec.adapts) continue;
+    const auto at = stored.find(param.spec.name);
+    if (at == stored.end()) return refuse(fmt::format("has no {}", param.spec.name));
+    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, param.value));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::filesystem::path> save_state(Vfs& vfs,
@@ -34,6 +70,7 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          Optimizer& optimizer) {
   std::vector<checkpoint::TensorSource> tensors;
   for (nn::Param& param : params.params()) {
+    if (spec.lora.enabled() && !param.spec.adapts) continue;  // frozen: kept where it came from
     if (!plan::has_master(param.spec, spec.training)) {
       tensors.push_back({info_of(param.spec.name, "weight", param.value), param.value.view().data});
     }
@@ -41,7 +78,7 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
   optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
     tensors.push_back({info_of(name, role, tensor), tensor.view().data});
   });
-  const json document = {
+  json document = {
       {"data_chain", state.data_chain},
       {"data_plan", state.data_plan},
       {"loss_scale",
@@ -55,6 +92,9 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
       {"spec", spec::to_yaml(spec)},
       {"step", state.step},
       {"tokens", state.tokens}};
+  if (spec.lora.enabled()) {
+    document["base"] = {{"content_hash", state.base.content_hash}, {"path", state.base.path}};
+  }
   return checkpoint::save(vfs, checkpoints_dir, {.step = state.step, .json = document.dump()},
                           tensors);
 }
@@ -65,11 +105,11 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
                               Optimizer& optimizer) {
   TERA_TRY(const spec::RunSpec saved, checkpoint::saved_spec(reader));
   if (saved.model != spec.model || saved.training.precision != spec.training.precision ||
-      saved.training.optimizer != spec.training.optimizer) {
+      saved.training.optimizer != spec.training.optimizer || saved.lora != spec.lora) {
     return fail(
         ErrorCode::invalid_input,
-        fmt::format("checkpoint of step {} is of another model, precision or optimizer than the "
-                    "run's spec",
+        fmt::format("checkpoint of step {} is of another model, precision, optimizer or lora "
+                    "section than the run's spec",
                     reader.state().step),
         "resume with the spec the run was started with");
   }
@@ -93,8 +133,14 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     return fail(ErrorCode::corrupt, fmt::format("checkpoint of step {}: state is incomplete: {}",
                                                 reader.state().step, error.what()));
   }
+  if (spec.lora.enabled()) {
+    TERA_TRY(const checkpoint::Reader base, checkpoint::open_base(reader));
+    TERA_TRY_VOID(read_weights(base, params, "the checkpoint of the frozen weights,"));
+    state.base = reference_to(base);
+  }
   Result<void> status;
   for (nn::Param& param : params.params()) {
+    if (spec.lora.enabled() && !param.spec.adapts) continue;
     if (plan::has_master(param.spec, spec.training)) continue;
     TERA_TRY_VOID(
         reader.read(info_of(param.spec.name, "weight", param.value), param.value.view().data));
@@ -111,37 +157,26 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
   return state;
 }
 
-Result<void> load_initial_weights(Vfs& vfs,
-                                  const std::filesystem::path& path,
-                                  nn::ParamStore& params,
-                                  Optimizer& optimizer) {
+Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
+                                                       const std::filesystem::path& path,
+                                                       nn::ParamStore& params,
+                                                       Optimizer& optimizer) {
   std::vector<std::string> skipped;
   TERA_TRY(const checkpoint::Reader reader, checkpoint::open_weights(vfs, path, skipped));
   for (const std::string& reason : skipped)
     spdlog::warn("passed over a checkpoint: {}", reason);
-  std::map<std::string, checkpoint::TensorInfo> stored;
-  for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
-    stored.emplace(info.name, info);
-  const auto refuse = [&](std::string message) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("training.init_from: {} {}", reader.path().string(), message),
-                "use the model section of the checkpoint's own spec");
-  };
-  for (const auto& [name, info] : stored) {
-    if (!params.has(name)) return refuse(fmt::format("has {}, which the model lacks", name));
-  }
-  for (nn::Param& param : params.params()) {
-    const auto at = stored.find(param.spec.name);
-    if (at == stored.end()) return refuse(fmt::format("has no {}", param.spec.name));
-    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, param.value));
-  }
+  TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
+  TERA_TRY_VOID(read_weights(reader, params, "training.init_from:"));
+  const Stored stored = stored_in(reader);
   // Copies in f32 keep what rounding took from the weights.
   Result<void> copies;
   optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    if (copies && (role == "master" || role == "ema"))
+    if (!copies || (role != "master" && role != "ema")) return;
+    if (!params.get(name).spec.adapts)
       copies = checkpoint::read_weight(reader, stored.at(name), tensor);
   });
-  return copies;
+  TERA_TRY_VOID(copies);
+  return reference_to(reader);
 }
 
 }  // namespace tera::train

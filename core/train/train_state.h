@@ -5,7 +5,7 @@
 #include <string>
 
 #include "core/base/vfs.h"
-#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/weights.h"
 #include "core/nn/param_store.h"
 #include "core/spec/run_spec.h"
 #include "core/train/loss_scaler.h"
@@ -21,9 +21,11 @@ struct TrainState {       // besides tensors
   std::string data_plan;    // hash of everything the order depends on
   OutlierGuard::State outliers;
   LossScaler::State loss_scale;
+  checkpoint::BaseReference base;  // of a run that trains adapters
 };
 
-// Writes weights (the f32 master where there is one), moments and state.
+// Writes weights (the f32 master where there is one), moments and state; of a run that trains
+// adapters those alone, and which weights they are of.
 Result<std::filesystem::path> save_state(Vfs& vfs,
                                          const std::filesystem::path& checkpoints_dir,
                                          const spec::RunSpec& spec,
@@ -31,18 +33,19 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          nn::ParamStore& params,
                                          Optimizer& optimizer);
 
-// Fills params and optimizer; refuses a checkpoint of another model or precision by name.
+// Fills params and optimizer, with adapters the frozen weights from where they were; refuses a
+// checkpoint of another model or precision by name.
 Result<TrainState> load_state(const checkpoint::Reader& reader,
                               const spec::RunSpec& spec,
                               nn::ParamStore& params,
                               Optimizer& optimizer);
 
-// Fills every parameter and the optimizer's copies of it from the checkpoint at `path` (or the
-// newest in a directory of them), converted to the store's types. Another set of tensors is an
-// error that names one.
-Result<void> load_initial_weights(Vfs& vfs,
-                                  const std::filesystem::path& path,
-                                  nn::ParamStore& params,
-                                  Optimizer& optimizer);
+// Fills every parameter but adapters, and the optimizer's copies of it, from the checkpoint at
+// `path` (or the newest in a directory of them), converted to the store's types; returns which
+// checkpoint that was. Another set of tensors is an error that names one.
+Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
+                                                       const std::filesystem::path& path,
+                                                       nn::ParamStore& params,
+                                                       Optimizer& optimizer);
 
 }  // namespace tera::train

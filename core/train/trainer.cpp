@@ -12,8 +12,8 @@
 #include "core/checkpoint/checkpoint.h"
 #include "core/data/batch_loader.h"
 #include "core/nn/model.h"
+#include "core/plan/adapter_table.h"
 #include "core/plan/estimate.h"
-#include "core/plan/param_table.h"
 #include "core/plan/pipeline_schedule.h"
 #include "core/run/run_state.h"
 #include "core/run/telemetry.h"
@@ -53,7 +53,7 @@ class RankTrainer {
         backend_(backend),
         options_(options),
         params_(backend,
-                plan::make_param_table(spec.model),
+                plan::make_param_table(spec),
                 {.compute = plan::compute_dtype(spec.training.precision)}),
         model_(spec.model, params_),
         executor_(model_, backend),
@@ -78,6 +78,10 @@ class RankTrainer {
 
  private:
   bool leader() const { return world_.rank() == 0; }
+  // Part of the frozen weights where adapters are trained.
+  bool moves_expert_bias() const {
+    return spec_.model.expert_bias_update_rate > 0 && !spec_.lora.enabled();
+  }
   bool due(std::int64_t interval) const { return interval > 0 && state_.step % interval == 0; }
 
   Result<void> start() {
@@ -86,8 +90,8 @@ class RankTrainer {
     if (options_.resume) {
       TERA_TRY_VOID(resume());
     } else if (!spec_.training.init_from.empty()) {
-      TERA_TRY_VOID(
-          load_initial_weights(dir_.vfs(), spec_.training.init_from, params_, *optimizer_));
+      TERA_TRY(state_.base,
+               load_initial_weights(dir_.vfs(), spec_.training.init_from, params_, *optimizer_));
     }
     TERA_TRY(loader_,
              data::BatchLoader::open(spec_, world_.rank(), state_.step, state_.data_chain));
@@ -104,11 +108,11 @@ class RankTrainer {
                             : Result<std::vector<data::HostBatch>>(std::vector<data::HostBatch>{}));
     if (leader()) {
       TERA_TRY(metrics_, run::MetricWriter::open(dir_.vfs(), dir_.metrics_file(options_.attempt)));
-      flops_per_token_ = plan::train_flops_per_token(spec_.model, spec_.training.seq_length);
-      spdlog::info("{}: step {} of {}, {} parameters, {} ranks", spec_.name, state_.step,
-                   spec_.training.num_steps,
+      flops_per_token_ = plan::train_flops_per_token(spec_);
+      spdlog::info("{}: step {} of {}, {} parameters, {} trained, {} ranks", spec_.name,
+                   state_.step, spec_.training.num_steps,
                    format_count(static_cast<double>(plan::count_params(spec_.model).total)),
-                   world_.size());
+                   format_count(static_cast<double>(plan::count_trainable(spec_))), world_.size());
     }
     return {};
   }
@@ -161,7 +165,7 @@ class RankTrainer {
     TERA_TRY(const Judgement judgement, judge(loss, norm));
     if (!judgement.skipped) {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
-      if (spec_.model.expert_bias_update_rate > 0) model_.update_expert_bias(expert_counts(result));
+      if (moves_expert_bias()) model_.update_expert_bias(expert_counts(result));
     }
     const double optimizer_s = seconds_since(update_begin);
 

@@ -126,6 +126,57 @@ TEST_F(ConvertCommand, ImportsTrainsAndExports) {
   EXPECT_EQ(json::parse(trained.out).at("architecture"), "mixtral");
 }
 
+// Adapters of an imported model: trained, merged, exported whole and alone.
+TEST_F(ConvertCommand, AdaptersAreTrainedMergedAndExported) {
+  ASSERT_EQ(import().exit_code, 0);
+  test::write_toy_dataset(root_ / "toy", {.vocab_size = 40, .tokens_per_document = 60});
+  const std::vector<std::string> settings = {
+      "data.datasets=[{path: " + path("toy") + "}]",
+      "training.seq_length=16",
+      "training.global_batch_size=4",
+      "training.num_steps=2",
+      "training.warmup_steps=0",
+      "training.learning_rate=0.01",
+      "training.eval_interval=0",
+      "lora={rank: 4, alpha: 8, target_modules: [attention.q, attention.v, experts.in]}"};
+  std::vector<std::string> train = {"train", path("ours/spec.yaml"), "--json"};
+  std::vector<std::string> plan = {"plan", path("ours/spec.yaml")};
+  for (const std::string& setting : settings) {
+    train.insert(train.end(), {"--set", setting});
+    plan.insert(plan.end(), {"--set", setting});
+  }
+  EXPECT_THAT(run_teragpt(plan).out, HasSubstr("parameters trained of rank 4"));
+  const ProgramResult trained = run_teragpt(train);
+  ASSERT_EQ(trained.exit_code, 0) << trained.err;
+  const std::string run = fs::directory_iterator(root_ / "runs")->path().string();
+
+  const ProgramResult whole =
+      run_teragpt({"convert", run, "--to", "hugging-face", "-o", path("theirs")});
+  EXPECT_EQ(whole.exit_code, 2);
+  EXPECT_THAT(whole.err, testing::AllOf(HasSubstr("holds adapters, not a whole model"),
+                                        HasSubstr("teragpt ckpt merge")));
+  const ProgramResult merged = run_teragpt({"ckpt", "merge", run, "-o", path("merged"), "--json"});
+  ASSERT_EQ(merged.exit_code, 0) << merged.err;
+  EXPECT_GT(json::parse(merged.out).at("adapters"), 0);
+  const ProgramResult theirs =
+      run_teragpt({"convert", path("merged"), "--to", "hugging-face", "-o", path("theirs")});
+  ASSERT_EQ(theirs.exit_code, 0) << theirs.err;
+  EXPECT_THAT(theirs.out, HasSubstr("verified: the logits of 8 prompts differ by at most 0"));
+
+  const ProgramResult peft = run_teragpt({"convert", run, "--to", "peft", "-o", path("peft")});
+  ASSERT_EQ(peft.exit_code, 0) << peft.err;
+  std::ifstream stream(root_ / "peft/adapter_config.json");
+  const json config = json::parse(stream);
+  EXPECT_EQ(config.at("peft_type"), "LORA");
+  EXPECT_EQ(config.at("r"), 4);
+  EXPECT_EQ(config.at("lora_alpha"), 8.0);
+  EXPECT_THAT(config.at("target_modules").get<std::vector<std::string>>(),
+              testing::Contains("model.layers.0.self_attn.q_proj"));
+  EXPECT_TRUE(fs::exists(root_ / "peft/adapter_model.safetensors"));
+  EXPECT_EQ(run_teragpt({"convert", path("ours"), "--to", "peft", "-o", path("none")}).exit_code,
+            2);
+}
+
 TEST_F(ConvertCommand, BadInputIsNamedAndNothingIsLeft) {
   edit_config("model_type", "mamba");
   EXPECT_THAT(refused(2), testing::AllOf(HasSubstr("\"mamba\" is not an architecture"),
@@ -150,7 +201,7 @@ TEST_F(ConvertCommand, UsageIsChecked) {
     return result.err;
   };
   EXPECT_THAT(error({"convert", path("mixtral"), "-o", path("x")}),
-              HasSubstr("expected one of --from hugging-face and --to"));
+              HasSubstr("expected one of --from hugging-face, --to"));
   EXPECT_THAT(error({"convert", path("mixtral"), "--from", "pickle", "-o", path("x")}),
               HasSubstr("hugging-face"));
   EXPECT_THAT(error({"convert", path("nowhere"), "--to", "hugging-face", "-o", path("x")}),

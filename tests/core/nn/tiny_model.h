@@ -9,6 +9,7 @@
 #include "core/base/rng.h"
 #include "core/base/thread_pool.h"
 #include "core/nn/model.h"
+#include "core/plan/adapter_table.h"
 #include "core/tensor/cpu_backend.h"
 
 namespace tera::nn::test {
@@ -324,11 +325,14 @@ struct TinyModel {
   explicit TinyModel(const spec::ModelConfig& model_config,
                      DType compute = DType::f64,
                      CpuOps ops = CpuOps::reference,
-                     int num_threads = 1)
+                     int num_threads = 1,
+                     const spec::LoraConfig& lora = {})
       : config(model_config),
         pool(num_threads),
         backend(make_cpu_backend(pool, ops)),
-        params(*backend, plan::make_param_table(config), {.compute = compute}),
+        params(*backend,
+               plan::with_adapters(plan::make_param_table(config), lora),
+               {.compute = compute}),
         model(config, params) {
     init_params(params, config, 7);
     for (const Param& param : params.params()) {

@@ -379,5 +379,40 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   EXPECT_EQ(validate_for_engine(spec).size(), 2U);
 }
 
+TEST(Validate, AdapterRules) {
+  RunSpec good = tiny_spec();
+  good.training.init_from = "base";
+  good.lora.rank = 8;
+  good.lora.target_modules = {"attention.q", "experts.in"};
+  expect_cases(
+      good,
+      {{"lora.rank", "0, but lora.target_modules names 2 projections", "use 8",
+        [](RunSpec& s) { s.lora.rank = 0; }},
+       {"lora.target_modules", "nothing would be trained", "[attention.q, attention.v]",
+        [](RunSpec& s) { s.lora.target_modules.clear(); }},
+       {"lora.alpha", "0 switches", "twice", [](RunSpec& s) { s.lora.alpha = 0; }},
+       {"lora.target_modules[0]", "no projection is called 'attention.qq'",
+        "did you mean attention.q?", [](RunSpec& s) { s.lora.target_modules[0] += "q"; }},
+       {"lora.target_modules[1]", "attention.q is named twice", "once",
+        [](RunSpec& s) { s.lora.target_modules[1] = "attention.q"; }},
+       {"lora.target_modules[1]", "the model has no attention.kv_up", "use attention.q",
+        [](RunSpec& s) { s.lora.target_modules[1] = "attention.kv_up"; }},
+       {"lora.target_modules[1]", "the model has no experts.in: model.num_experts is 0", "ffn.in",
+        [](RunSpec& s) {
+          s.model.num_experts = s.model.router_top_k = s.model.moe_ffn_hidden_size = 0;
+          s.model.ffn_hidden_size = 512;
+        }},
+       {"lora.target_modules[0]", "every layer of the model has experts", "experts.in",
+        [](RunSpec& s) { s.lora.target_modules[0] = "ffn.out"; }},
+       {"lora.target_modules[0]", "the model has no head: model.tie_embeddings", "experts.in",
+        [](RunSpec& s) {
+          s.model.tie_embeddings = true;
+          s.lora.target_modules[0] = "head";
+        }},
+       {"training.init_from", "empty, but adapters", "teragpt convert",
+        [](RunSpec& s) { s.training.init_from.clear(); }}},
+      Severity::error);
+}
+
 }  // namespace
 }  // namespace tera::spec

@@ -7,6 +7,7 @@
 #include "core/plan/estimate.h"
 #include "core/spec/presets.h"
 #include "core/spec/validate.h"
+#include "core/spec/yaml.h"
 #include "core/tensor/cpu_backend.h"
 #include "core/train/synthetic.h"
 
@@ -155,6 +156,36 @@ spec::RunSpec random_spec(std::mt19937& random) {
   spec.layout.micro_batch_size = pick({1, 2, 3});
   spec.training.global_batch_size = spec.layout.micro_batch_size * pick({1, 2});
   return spec;
+}
+
+// Adapters on everything the model has, or on some of it.
+void add_adapters(spec::RunSpec& spec, std::mt19937& random) {
+  spec.lora.rank = 1 + static_cast<int>(random() % 4);
+  spec.training.init_from = "unused";  // weights are random
+  for (const std::string_view target : spec::kLoraTargets) {
+    if (random() % 3 == 0) continue;
+    spec.lora.target_modules.emplace_back(target);
+    for (const Diagnostic& found : spec::validate(spec)) {
+      if (found.field.starts_with("lora.target_modules[")) {  // the model lacks it
+        spec.lora.target_modules.pop_back();
+        break;
+      }
+    }
+  }
+  if (!spec.lora.enabled()) spec.lora.target_modules = {"attention.out"};
+}
+
+TEST(PlanEqualsEngine, RandomAdapters) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int drawn = 0; drawn < 8; ++drawn) {
+    spec::RunSpec spec = random_spec(random);
+    add_adapters(spec, random);
+    SCOPED_TRACE("spec " + std::to_string(drawn) + ": " +
+                 spec::get_field(spec, "lora.target_modules").value());
+    expect_plan_equals_engine(spec);
+  }
 }
 
 TEST(PlanEqualsEngine, RandomSmallSpecs) {
