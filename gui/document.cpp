@@ -3,6 +3,7 @@
 #include <QElapsedTimer>
 #include <QUndoCommand>
 
+#include "core/spec/scalars.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
 #include "gui/text.h"
@@ -67,16 +68,28 @@ Result<void> Document::setField(const std::string& path, const std::string& valu
   spec::RunSpec wanted = m_spec;
   TERA_TRY_VOID(spec::set_field(wanted, path, value));
   if (wanted == m_spec) return {};
-  // Patch the author's text; where that does not say exactly what was asked, write the spec anew.
-  TERA_TRY(const std::string scalar, spec::get_field(wanted, path));
-  std::optional<std::string> text = patchYamlScalar(ss(m_text), path, scalar);
-  if (text) {
-    const spec::ParsedSpec parsed = spec::parse_run_spec(*text);
-    if (!parsed.ok() || !(parsed.spec == wanted)) text.reset();
-  }
-  if (!text) text = spec::to_template_yaml(wanted);
-  push(qs(*text), tr("change of %1").arg(qs(path)), qs(path), kFieldMergeMs);
+  TERA_TRY(const std::string text, textWith(path, wanted));
+  push(qs(text), tr("change of %1").arg(qs(path)), qs(path), kFieldMergeMs);
   return {};
+}
+
+// The author's text patched in one place; where that does not say exactly what was asked, with the
+// section written anew; at last the whole spec.
+Result<std::string> Document::textWith(const std::string& path, const spec::RunSpec& wanted) const {
+  const auto says = [&](const std::string& text) {
+    const spec::ParsedSpec parsed = spec::parse_run_spec(text);
+    return parsed.ok() && parsed.spec == wanted;
+  };
+  TERA_TRY(const std::string scalar, spec::get_field(wanted, path));
+  for (const std::string& value : {scalar, spec::yaml_quoted(scalar)}) {
+    const std::optional<std::string> patched = patchYamlScalar(ss(m_text), path, value);
+    if (patched && says(*patched)) return *patched;
+  }
+  const std::string whole = spec::to_template_yaml(wanted);
+  const std::string section = path.substr(0, path.find('.'));
+  const std::string rewritten =
+      replaceYamlSection(ss(m_text), section, yamlSection(whole, section));
+  return says(rewritten) ? rewritten : whole;
 }
 
 void Document::setText(const QString& text) {

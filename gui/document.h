@@ -45,6 +45,7 @@ class Document : public QObject {
   void push(const QString& text, const QString& what, const QString& mergeKey, int mergeMs);
   void show(const QString& text);
   void applyPreset(const char* section, const QString& name);
+  Result<std::string> textWith(const std::string& path, const spec::RunSpec& wanted) const;
 
   QString m_text;
   spec::RunSpec m_spec;

@@ -66,7 +66,7 @@ class MainWindow : public QMainWindow {
     QString name, title, icon;
     std::function<Page*()> make;
     Page* page = nullptr;                 // null until the first visit
-    QScrollArea* frame = nullptr;           // around it: what does not fit scrolls, and is never cut
+    QScrollArea* frame = nullptr;         // around it: what does not fit scrolls, and is never cut
     QMap<QString, QByteArray> made = {};  // its splitters as they were made, for Reset layout
   };
   void makePages();

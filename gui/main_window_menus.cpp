@@ -14,6 +14,7 @@
 #include "gui/main_window.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/text.h"
+#include "gui/undo_keys.h"
 #include "gui/widgets/banner.h"
 #include "gui/widgets/command_palette.h"
 #include "gui/widgets/docks.h"
@@ -23,6 +24,7 @@
 namespace tera::gui {
 
 // Every action is also one of the window: shortcuts work everywhere, and the palette lists them.
+// Its name is that of its icon.
 QAction* MainWindow::action(QMenu* menu,
                             const QString& text,
                             const QKeySequence& keys,
@@ -31,6 +33,7 @@ QAction* MainWindow::action(QMenu* menu,
   auto* made = new QAction(text, this);
   made->setShortcut(keys);
   if (!icon.isEmpty()) made->setIcon(themedIcon(icon));
+  made->setObjectName(icon);
   if (run) connect(made, &QAction::triggered, this, run);
   menu->addAction(made);
   addAction(made);
@@ -69,11 +72,13 @@ void MainWindow::makeEditMenu() {
   QMenu* menu = menuBar()->addMenu(tr("&Edit"));
   QUndoStack* stack = m_session.document().undoStack();
   QAction* undo = stack->createUndoAction(this, tr("Undo"));
-  undo->setShortcut(QKeySequence::Undo);
+  undo->setShortcuts(undoKeys());
   undo->setIcon(themedIcon(QStringLiteral("undo")));
+  undo->setObjectName(QStringLiteral("undo"));
   QAction* redo = stack->createRedoAction(this, tr("Redo"));
-  redo->setShortcut(QKeySequence::Redo);
+  redo->setShortcuts(redoKeys());
   redo->setIcon(themedIcon(QStringLiteral("redo")));
+  redo->setObjectName(QStringLiteral("redo"));
   for (QAction* one : {undo, redo}) {
     menu->addAction(one);
     addAction(one);
@@ -162,13 +167,10 @@ void MainWindow::makeToolBar(QAction* run) {
   bar->setMovable(false);
   bar->setIconSize({18, 18});
   bar->setToolButtonStyle(Qt::ToolButtonTextBesideIcon);
-  for (QAction* one : actions()) {
-    const QKeySequence keys = one->shortcut();
-    if (keys == QKeySequence(QKeySequence::Open) || keys == QKeySequence(QKeySequence::Save) ||
-        keys == QKeySequence(QKeySequence::Undo) || keys == QKeySequence(QKeySequence::Redo)) {
-      one->setPriority(QAction::LowPriority);  // icon only
-      bar->addAction(one);
-    }
+  for (const char* name : {"open", "save", "undo", "redo"}) {
+    auto* one = findChild<QAction*>(QLatin1String(name));
+    one->setPriority(QAction::LowPriority);  // icon only
+    bar->addAction(one);
   }
   bar->addSeparator();
   bar->addAction(run);
@@ -180,10 +182,7 @@ void MainWindow::makeToolBar(QAction* run) {
   auto* spacer = new QWidget;
   spacer->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Preferred);
   bar->addWidget(spacer);
-  QAction* find = nullptr;
-  for (QAction* one : actions()) {
-    if (one->shortcut() == QKeySequence(Qt::CTRL | Qt::Key_K)) find = one;
-  }
+  auto* find = findChild<QAction*>(QStringLiteral("search"));
   find->setIconText(tr("Search  Ctrl+K"));
   bar->addAction(find);
   QAction* light = bar->addAction(themedIcon(QStringLiteral("theme")), tr("Light or dark"), this,

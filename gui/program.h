@@ -4,8 +4,8 @@
 
 namespace tera::gui {
 
-// Beside this program (installed), in the folder beside (build tree), or on PATH; empty when
-// nowhere.
-QString findTeragpt();
+// In the folder of this program (installed), in the folder beside (build tree), or on PATH; empty
+// when nowhere.
+QString findTeragpt(const QString& programFolder);
 
 }  // namespace tera::gui

@@ -1,5 +1,6 @@
 #include "gui/session.h"
 
+#include <QCoreApplication>
 #include <QDir>
 #include <QFile>
 #include <QFileInfo>
@@ -19,7 +20,7 @@ constexpr qint64 kMaxSpecBytes = 1 << 20;  // as spec::YamlLimits
 Session::Session(Settings& settings, QObject* parent)
     : QObject(parent),
       m_settings(settings),
-      m_program(findTeragpt()),
+      m_program(findTeragpt(QCoreApplication::applicationDirPath())),
       m_estimator([this](Result<plan::Estimate>& result) { takeEstimate(result); },
                   [this](const QString& problem) {
                     m_estimate.reset();

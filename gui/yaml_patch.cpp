@@ -20,10 +20,25 @@ Lines splitLines(std::string_view text) {
   return lines;
 }
 
-std::string joinLines(const Lines& lines) {
+// How the lines of a text end: edits keep it.
+struct LineEnds {
+  explicit LineEnds(std::string_view text)
+      : last(text.empty() || text.ends_with('\n')), windows(text.find('\n') != text.npos) {
+    for (std::size_t at = text.find('\n'); at != text.npos; at = text.find('\n', at + 1))
+      windows = windows && at > 0 && text[at - 1] == '\r';
+  }
+  bool last;     // the last line has one too
+  bool windows;  // every one is "\r\n"
+};
+
+std::string joinLines(const Lines& lines, const LineEnds& ends) {
   std::string text;
-  for (const std::string& line : lines)
-    text.append(line).push_back('\n');
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    text += lines[i];
+    if (i + 1 == lines.size() && !ends.last) break;
+    if (ends.windows && !lines[i].ends_with('\r')) text += '\r';  // a new line
+    text += '\n';
+  }
   return text;
 }
 
@@ -37,16 +52,23 @@ bool isBlank(std::string_view line) {
 }
 
 // End of the value that starts at `begin`: before the trailing comment and spaces. Quotes are
-// respected; with `inFlow` a ',' or closing brace of this level ends it too.
+// respected where a scalar begins (the one in "it's" is a letter); with `inFlow` a ',' or closing
+// brace of this level ends it too.
 std::size_t valueEnd(std::string_view line, std::size_t begin, bool inFlow) {
-  char quote = 0;
+  char quote = 0, before = ':';  // the last character that is no space
   int depth = 0;
   std::size_t end = begin;
   for (std::size_t i = begin; i < line.size(); ++i) {
     const char c = line[i];
+    const bool starts = std::string_view("{[,:").find(before) != std::string_view::npos;
+    if (c != ' ') before = c;
     if (quote != 0) {
-      if (c == quote) quote = 0;
-    } else if (c == '"' || c == '\'') {
+      if (c == '\\' && quote == '"') {
+        ++i;
+      } else if (c == quote) {
+        quote = 0;
+      }
+    } else if (starts && (c == '"' || c == '\'')) {
       quote = c;
     } else if (c == '#' && (i == 0 || line[i - 1] == ' ')) {
       break;
@@ -58,7 +80,7 @@ std::size_t valueEnd(std::string_view line, std::size_t begin, bool inFlow) {
     } else if (c == ',' && inFlow && depth == 0) {
       break;
     }
-    if (c != ' ' && c != '\t' && c != '\r') end = i + 1;
+    if (c != ' ' && c != '\t' && c != '\r') end = std::min(i + 1, line.size());
   }
   return end;
 }
@@ -168,20 +190,8 @@ bool patchBlock(Lines& lines,
   return true;
 }
 
-}  // namespace
-
-std::optional<std::string> patchYamlScalar(std::string_view text,
-                                           std::string_view path,
-                                           std::string_view value) {
-  Lines lines = splitLines(text);
-  if (!patchBlock(lines, 0, lines.size(), 0, path, value)) return std::nullopt;
-  return joinLines(lines);
-}
-
-std::string replaceYamlSection(std::string_view text,
-                               std::string_view name,
-                               std::string_view body) {
-  Lines lines = splitLines(text);
+// Lines [first, second) of a top-level section; both the number of lines when there is none.
+std::pair<std::size_t, std::size_t> findSection(const Lines& lines, std::string_view name) {
   std::size_t begin = lines.size(), end = lines.size();
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (isBlank(lines[i]) || indentOf(lines[i]) != 0) continue;
@@ -193,11 +203,38 @@ std::string replaceYamlSection(std::string_view text,
   }
   while (end > begin + 1 && isBlank(lines[end - 1]))
     --end;  // comments before the next section belong to it
+  return {begin, end};
+}
+
+}  // namespace
+
+std::optional<std::string> patchYamlScalar(std::string_view text,
+                                           std::string_view path,
+                                           std::string_view value) {
+  Lines lines = splitLines(text);
+  if (!patchBlock(lines, 0, lines.size(), 0, path, value)) return std::nullopt;
+  return joinLines(lines, LineEnds(text));
+}
+
+std::string yamlSection(std::string_view text, std::string_view name) {
+  const Lines lines = splitLines(text);
+  const auto [begin, end] = findSection(lines, name);
+  std::string section;
+  for (std::size_t i = begin; i < end; ++i)
+    section += lines[i] + "\n";
+  return section;
+}
+
+std::string replaceYamlSection(std::string_view text,
+                               std::string_view name,
+                               std::string_view body) {
+  Lines lines = splitLines(text);
+  const auto [begin, end] = findSection(lines, name);
   const Lines fresh = splitLines(body);
   lines.erase(lines.begin() + static_cast<std::ptrdiff_t>(begin),
               lines.begin() + static_cast<std::ptrdiff_t>(end));
   lines.insert(lines.begin() + static_cast<std::ptrdiff_t>(begin), fresh.begin(), fresh.end());
-  return joinLines(lines);
+  return joinLines(lines, LineEnds(text));
 }
 
 }  // namespace tera::gui

@@ -90,6 +90,7 @@ QWidget* DesignPage::makeForms() {
   auto* card = new Card(tr("Spec"));
   card->setMinimumWidth(300);
   m_presets = new QPushButton(tr("Presets"));
+  m_presets->setObjectName(QStringLiteral("presets"));
   m_presets->setAutoDefault(true);
   m_presets->setToolTip(tr("Replace the model or the cluster by one of resources"));
   auto* menu = new QMenu(m_presets);

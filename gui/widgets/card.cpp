@@ -74,7 +74,7 @@ void ToneLabel::setTone(Tone tone) {
 }
 
 void ToneLabel::changeEvent(QEvent* event) {
-  if (event->type() == QEvent::ApplicationPaletteChange) recolor();
+  if (event->type() == QEvent::PaletteChange) recolor();
   QLabel::changeEvent(event);
 }
 

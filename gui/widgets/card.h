@@ -25,8 +25,9 @@ class Card : public QFrame {
   QVBoxLayout* m_body;
 };
 
-// A label in the muted or in a status colour that follows the theme. With word wrap its least height
-// is what its text needs at the width it has, so that no layout cuts it (QLabel's is one line).
+// A label in the muted or in a status colour that follows the theme. With word wrap its least
+// height is what its text needs at the width it has, so that no layout cuts it (QLabel's is one
+// line).
 class ToneLabel : public QLabel {
   Q_OBJECT
  public:

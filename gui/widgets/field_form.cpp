@@ -13,6 +13,7 @@
 #include "gui/document.h"
 #include "gui/models/diagnostic_model.h"
 #include "gui/text.h"
+#include "gui/undo_keys.h"
 #include "gui/widgets/card.h"
 #include "gui/widgets/field_text.h"
 #include "gui/widgets/quantity_box.h"
@@ -248,7 +249,7 @@ QWidget* FieldForm::editor(const std::string& path) const {
 bool FieldForm::eventFilter(QObject* watched, QEvent* event) {
   if (event->type() == QEvent::ShortcutOverride) {
     const auto* key = static_cast<QKeyEvent*>(event);
-    if (key->matches(QKeySequence::Undo) || key->matches(QKeySequence::Redo)) {
+    if (isUndoOrRedo(*key)) {
       event->ignore();
       return true;
     }

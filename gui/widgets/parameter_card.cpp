@@ -80,7 +80,7 @@ void ParameterCard::showBars() {
 }
 
 void ParameterCard::changeEvent(QEvent* event) {
-  if (event->type() == QEvent::ApplicationPaletteChange) showBars();
+  if (event->type() == QEvent::PaletteChange) showBars();
   Card::changeEvent(event);
 }
 

@@ -195,8 +195,10 @@ void PlotView::setLogY(bool on) {
   chart()->removeAxis(from);
   from->setParent(this);
   chart()->addAxis(to, Qt::AlignLeft);
-  for (QAbstractSeries* series : chart()->series())
+  for (QAbstractSeries* series : chart()->series()) {
+    static_cast<QLineSeries*>(series)->clear();  // a log axis complains of every zero it is given
     series->attachAxis(to);
+  }
   schedule();
 }
 

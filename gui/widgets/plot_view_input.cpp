@@ -126,7 +126,7 @@ void PlotView::leaveEvent(QEvent* event) {
 }
 
 void PlotView::changeEvent(QEvent* event) {
-  if (event->type() == QEvent::ApplicationPaletteChange) recolor();
+  if (event->type() == QEvent::PaletteChange) recolor();
   QChartView::changeEvent(event);
 }
 

@@ -16,7 +16,7 @@ namespace tera::gui {
 TemplateList::TemplateList(QWidget* parent)
     : QScrollArea(parent), m_job([this](Result<std::vector<Template>>& templates) {
         m_known = true;
-        templates ? show(*templates) : emit failed(qs(templates.error().message));
+        templates ? fill(*templates) : emit failed(qs(templates.error().message));
       }) {
   setWidgetResizable(true);
   setFrameShape(QFrame::NoFrame);
@@ -48,7 +48,7 @@ Result<std::vector<TemplateList::Template>> TemplateList::readTemplates() {
   return templates;
 }
 
-void TemplateList::show(const std::vector<Template>& templates) {
+void TemplateList::fill(const std::vector<Template>& templates) {
   for (const Template& entry : templates) {
     auto* button = new QPushButton;
     button->setAutoDefault(true);

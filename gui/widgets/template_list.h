@@ -29,7 +29,7 @@ class TemplateList : public QScrollArea {
     double params = 0;
   };
   static Result<std::vector<Template>> readTemplates();
-  void show(const std::vector<Template>& templates);
+  void fill(const std::vector<Template>& templates);
 
   QVBoxLayout* m_buttons;
   bool m_known = false;

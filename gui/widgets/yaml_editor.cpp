@@ -12,6 +12,7 @@
 #include "gui/document.h"
 #include "gui/text.h"
 #include "gui/theme.h"
+#include "gui/undo_keys.h"
 
 namespace tera::gui {
 
@@ -75,7 +76,11 @@ YamlEditor::YamlEditor(Document& document, QWidget* parent)
   connect(this, &QPlainTextEdit::blockCountChanged, this,
           [this] { setViewportMargins(gutterWidth(), 0, 0, 0); });
   connect(this, &QPlainTextEdit::textChanged, this, [this] {
-    if (!m_showing) m_document.setText(toPlainText());
+    if (m_showing) return;
+    QString text = toPlainText();
+    if (m_document.text().contains(QLatin1String("\r\n")))  // which the widget does not keep
+      text.replace(QLatin1Char('\n'), QLatin1String("\r\n"));
+    m_document.setText(text);
   });
   connect(&document, &Document::textChanged, this, &YamlEditor::showText);
   connect(&document, &Document::diagnosticsChanged, this, &YamlEditor::showMarks);
@@ -86,7 +91,8 @@ YamlEditor::YamlEditor(Document& document, QWidget* parent)
 // Replaces only what differs, so that cursor, selection and scroll position stay where they are.
 void YamlEditor::showText() {
   const QString now = toPlainText();
-  const QString& wanted = m_document.text();
+  QString wanted = m_document.text();
+  wanted.remove(QLatin1Char('\r'));
   if (now == wanted) return;
   qsizetype head = 0;
   const qsizetype common = std::min(now.size(), wanted.size());
@@ -139,7 +145,7 @@ int YamlEditor::markedLine(Severity severity) const {
 bool YamlEditor::event(QEvent* event) {
   if (event->type() == QEvent::ShortcutOverride) {
     const auto* key = static_cast<QKeyEvent*>(event);
-    if (key->matches(QKeySequence::Undo) || key->matches(QKeySequence::Redo)) {
+    if (isUndoOrRedo(*key)) {
       event->ignore();
       return true;
     }
@@ -165,7 +171,7 @@ void YamlEditor::resizeEvent(QResizeEvent* event) {
 }
 
 void YamlEditor::changeEvent(QEvent* event) {
-  if (event->type() == QEvent::ApplicationPaletteChange) {
+  if (event->type() == QEvent::PaletteChange) {
     for (auto* highlighter : QPlainTextEdit::document()->findChildren<QSyntaxHighlighter*>())
       highlighter->rehighlight();
     showMarks();
