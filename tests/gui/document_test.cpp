@@ -140,5 +140,105 @@ TEST(Document, EveryFieldOfTheFormCanBeSetToItsOwnValue) {
   EXPECT_EQ(document.text(), QString(kText));
 }
 
+// What YAML would read as a number, a list, a comment or nothing is written in quotes, and the
+// comments of the author stay.
+TEST(Document, TextsThatYamlReadsOtherwiseAreQuoted) {
+  for (const char* value : {"a: b", "true", "1.0", "0x10",  "# x",   "",          "null",  "~",
+                            "- x",  "[x",   "{a",  "it's",  "\"q\"", "two words", " lead", "café",
+                            "*a",   "&a",   "!t",  "a # b", "a\\b",  "%x",        "@x",    "`x"}) {
+    Document document;
+    document.reset(QString("# mine\n") + kText + "data:\n  tokenizer: words.json  # small\n");
+    ASSERT_TRUE(document.setField("data.tokenizer", value)) << value;
+    EXPECT_EQ(document.spec().data.tokenizer, value);
+    EXPECT_TRUE(document.isGood()) << value;
+    EXPECT_TRUE(document.text().startsWith("# mine\n")) << value;
+    EXPECT_TRUE(document.text().contains("# the name")) << value;
+    EXPECT_TRUE(document.text().contains("# small")) << value;
+  }
+}
+
+// A section in a shape that is not patched is written anew alone; the rest stays as it is.
+TEST(Document, AnUnusualSectionIsRewrittenAlone) {
+  Document document;
+  document.reset(
+      "name: toy  # the name\nmodel: {preset: tiny-moe,\n  num_experts: 4}\n# machines\ncluster:\n"
+      "  preset: this-machine\n");
+  ASSERT_TRUE(document.isGood());
+  const spec::RunSpec before = document.spec();
+  ASSERT_TRUE(document.setField("model.num_experts", "16"));
+  spec::RunSpec wanted = before;
+  wanted.model.num_experts = 16;
+  EXPECT_EQ(document.spec(), wanted);
+  EXPECT_TRUE(document.text().startsWith("name: toy  # the name\nmodel: "))
+      << document.text().toStdString();
+  EXPECT_TRUE(document.text().endsWith("# machines\ncluster:\n  preset: this-machine\n"))
+      << document.text().toStdString();
+}
+
+// With every field and a comment in the text, an edit changes one line and keeps its comment.
+TEST(Document, AnEditOfAFullTextChangesOneLine) {
+  Document document;
+  document.reset(kText);
+  const QString full = qs(spec::to_yaml(document.spec(), true));
+  for (const auto& [path, value] :
+       {std::pair{"model.num_experts", "16"}, std::pair{"training.learning_rate", "0.25"},
+        std::pair{"layout.recompute", "full"}, std::pair{"model.tie_embeddings", "true"},
+        std::pair{"seed", "99"}, std::pair{"cluster.device.peak_power_w", "55"}}) {
+    document.reset(full);
+    ASSERT_TRUE(document.setField(path, value)) << path;
+    const QStringList before = full.split('\n'), after = document.text().split('\n');
+    ASSERT_EQ(before.size(), after.size()) << path;
+    int changed = 0;
+    for (qsizetype i = 0; i < before.size(); ++i) {
+      if (before[i] == after[i]) continue;
+      ++changed;
+      EXPECT_EQ(before[i].section('#', 1), after[i].section('#', 1)) << path;
+    }
+    EXPECT_EQ(changed, 1) << path;
+  }
+}
+
+TEST(Document, WindowsLineEndsSurviveAnEdit) {
+  Document document;
+  document.reset(QString(kText).replace("\n", "\r\n"));
+  ASSERT_TRUE(document.isGood());
+  ASSERT_TRUE(document.setField("model.num_experts", "8"));
+  EXPECT_EQ(document.text(),
+            QString(kText).replace("\n", "\r\n").replace("num_experts: 4", "num_experts: 8"));
+}
+
+TEST(Document, SignalsComeOnceAndAfterTheState) {
+  Document document;
+  document.reset(kText);
+  int experts = 0;
+  bool good = false;
+  QObject::connect(&document, &Document::specChanged, &document,
+                   [&] { experts = document.spec().model.num_experts; });
+  QObject::connect(&document, &Document::diagnosticsChanged, &document,
+                   [&] { good = document.isGood(); });
+  const QSignalSpy texts(&document, &Document::textChanged);
+  const QSignalSpy specs(&document, &Document::specChanged);
+  ASSERT_TRUE(document.setField("model.num_experts", "8"));
+  EXPECT_EQ(texts.count(), 1);
+  EXPECT_EQ(specs.count(), 1);
+  EXPECT_EQ(experts, 8);
+  EXPECT_TRUE(good);
+  document.setText(document.text() + "# a comment changes no value\n");
+  EXPECT_EQ(specs.count(), 1);
+  ASSERT_TRUE(document.setField("model.num_experts", "8"));  // as it is
+  EXPECT_EQ(texts.count(), 2);
+}
+
+TEST(Document, UndoNamesWhatItTakesBack) {
+  Document document;
+  document.reset(kText);
+  ASSERT_TRUE(document.setField("model.num_experts", "8"));
+  EXPECT_EQ(document.undoStack()->undoText(), "change of model.num_experts");
+  document.applyClusterPreset("h100-ib");
+  EXPECT_EQ(document.undoStack()->undoText(), "cluster preset h100-ib");
+  document.setText(document.text() + "seed: 5\n");
+  EXPECT_EQ(document.undoStack()->undoText(), "typing in YAML");
+}
+
 }  // namespace
 }  // namespace tera::gui

@@ -39,6 +39,10 @@ inline spec::RunSpec specOf(const std::string& preset, const std::string& name) 
   return spec;
 }
 
+inline std::vector<std::string> presets() {
+  return spec::model_preset_names().value();
+}
+
 struct SyntheticRun {
   std::string preset = "tiny-moe";
   int steps = 120;
@@ -48,6 +52,7 @@ struct SyntheticRun {
   int deadExpert = -1;  // gets none
   int spikeStep = -1;   // loss + 4
   bool ends = true;     // a "completed" event at the end
+  double ageS = 0;      // of the newest record, in seconds
 };
 
 // loss = 4 + 4 exp(-step / 60) + noise of 0.05; eval_loss every 40 steps; a checkpoint event
@@ -59,7 +64,8 @@ inline std::string makeRun(const std::string& root, const SyntheticRun& wanted) 
   run::MetricWriter writer = run::MetricWriter::open(posix_vfs(), dir.metrics_file(1)).value();
   std::mt19937 random(7);
   std::normal_distribution<double> noise(0, 0.05);
-  const double start = static_cast<double>(QDateTime::currentSecsSinceEpoch()) - wanted.steps;
+  const double start =
+      static_cast<double>(QDateTime::currentSecsSinceEpoch()) - wanted.steps - wanted.ageS;
   const auto event = [&](double time, const char* state, int step, const std::string& detail) {
     EXPECT_TRUE(run::append_event(
         dir, {.time_s = time, .attempt = 1, .state = state, .detail = detail, .step = step}));

@@ -82,5 +82,33 @@ TEST(YamlPatch, ReplacesAWholeSection) {
             "name: a\nmodel:\n  preset: x\n");
 }
 
+TEST(YamlPatch, KeepsTheKindOfLineEnds) {
+  EXPECT_EQ(patchYamlScalar("name: a  # b\r\nseed: 1\r\n", "name", "c").value(),
+            "name: c  # b\r\nseed: 1\r\n");
+  EXPECT_EQ(patchYamlScalar("model:\r\n  preset: x\r\n", "model.num_layers", "2").value(),
+            "model:\r\n  preset: x\r\n  num_layers: 2\r\n");
+}
+
+TEST(YamlPatch, ATextWithoutItsLastNewlineStaysSo) {
+  EXPECT_EQ(patchYamlScalar("name: a\nseed: 1", "name", "c").value(), "name: c\nseed: 1");
+}
+
+TEST(YamlPatch, AKeyWithOnlyACommentTakesTheValueBeforeIt) {
+  EXPECT_EQ(patchYamlScalar("name: # soon\n", "name", "a").value(), "name: a # soon\n");
+}
+
+TEST(YamlPatch, FindsKeysAtTheIndentOfTheirSection) {
+  const char* text = "model:\n    attention: latent\n    num_layers: 2\nlayout:\n  num_layers: 9\n";
+  EXPECT_EQ(patchYamlScalar(text, "model.num_layers", "3").value(),
+            "model:\n    attention: latent\n    num_layers: 3\nlayout:\n  num_layers: 9\n");
+}
+
+TEST(YamlPatch, FindsASectionByName) {
+  const char* text = "name: a\nmodel:\n  num_layers: 2\n\n# next\ntraining:\n  num_steps: 1\n";
+  EXPECT_EQ(yamlSection(text, "model"), "model:\n  num_layers: 2\n");
+  EXPECT_EQ(yamlSection(text, "training"), "training:\n  num_steps: 1\n");
+  EXPECT_EQ(yamlSection(text, "cluster"), "");
+}
+
 }  // namespace
 }  // namespace tera::gui
