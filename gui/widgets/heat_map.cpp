@@ -39,11 +39,11 @@ QRgb expertColor(double ratio) {
 }
 
 HeatMap::HeatMap(ExpertLoadModel& model, QWidget* parent) : QWidget(parent), m_model(model) {
+  HeatMapAccessible::install();  // first: setAccessibleName makes the interface, once for all
   setFocusPolicy(Qt::StrongFocus);
   setMouseTracking(true);
   setAccessibleName(tr("Expert load map"));
   setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Expanding);
-  HeatMapAccessible::install();
   connect(&model, &QAbstractItemModel::dataChanged, this, [this] {
     summarise();
     update();

@@ -30,13 +30,6 @@ QString toyRun() {
   return qs(resource_path("runs/tiny-moe.yaml").value().string());
 }
 
-// Of the whole picture, 0 to 255: text is a small part of it.
-int lightness(const QImage& image) {
-  const QColor mean =
-      image.scaled(1, 1, Qt::IgnoreAspectRatio, Qt::SmoothTransformation).pixelColor(0, 0);
-  return mean.lightness();
-}
-
 TEST(Grab, WritesAPictureOfEachPageInBothThemes) {
   const QTemporaryDir folder;
   QImage dark;
@@ -49,7 +42,7 @@ TEST(Grab, WritesAPictureOfEachPageInBothThemes) {
     ASSERT_EQ(image.size(), QSize(1100, 700));
     if (dark.isNull()) dark = image;
     if (theme == "light") {
-      EXPECT_GT(lightness(image), lightness(dark) + 100);
+      EXPECT_GT(test::lightness(image), test::lightness(dark) + 100);
     }
   }
 }

@@ -8,6 +8,8 @@
 
 #include <QApplication>
 #include <QElapsedTimer>
+#include <QFile>
+#include <QImage>
 #include <QTemporaryDir>
 #include <QTest>
 #include <fmt/format.h>
@@ -24,6 +26,9 @@
 namespace tera::gui::test {
 
 constexpr int kWaitMs = 10'000;
+
+inline constexpr const char* kToy =
+    "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";
 
 inline bool waitFor(const std::function<bool()>& condition, int ms = kWaitMs) {
   return QTest::qWaitFor(condition, ms);
@@ -102,6 +107,37 @@ inline std::string makeRun(const std::string& root, const SyntheticRun& wanted) 
   EXPECT_TRUE(writer.sync());
   if (wanted.ends) event(start + wanted.steps, "completed", wanted.steps, "all steps done");
   return dir.path().string();
+}
+
+// Of a run at step 50 of 200, a hundred seconds after its start.
+inline run::RunStatus livingStatus() {
+  run::RunStatus status;
+  status.name = "toy";
+  status.state = run::RunState::running;
+  status.alive = true;
+  status.step = 50;
+  status.num_steps = 200;
+  status.last_loss = 4.25;
+  status.created_s = 1000;
+  status.last_record_s = 1100;
+  return status;
+}
+
+// To the log of rank 0.
+inline void appendLog(const QString& run, int attempt, const QByteArray& text) {
+  const run::RunDirectory dir = run::RunDirectory::open(posix_vfs(), ss(run)).value();
+  const std::filesystem::path path = dir.log_file(attempt, 0);
+  std::filesystem::create_directories(path.parent_path());
+  QFile file(qs(path.string()));
+  ASSERT_TRUE(file.open(QIODevice::Append));
+  file.write(text);
+}
+
+// Mean of a picture, 0 to 255: text is a small part of it.
+inline int lightness(const QImage& image) {
+  return image.scaled(1, 1, Qt::IgnoreAspectRatio, Qt::SmoothTransformation)
+      .pixelColor(0, 0)
+      .lightness();
 }
 
 }  // namespace tera::gui::test

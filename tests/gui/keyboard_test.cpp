@@ -2,7 +2,6 @@
 #include <QAction>
 #include <QDockWidget>
 #include <QLineEdit>
-#include <QPushButton>
 #include <QTabBar>
 #include <QUndoStack>
 
@@ -12,6 +11,7 @@
 #include "gui/widgets/docks.h"
 #include "gui/widgets/estimate_strip.h"
 #include "gui/widgets/yaml_editor.h"
+#include "tests/gui/find_widget.h"
 #include "tests/gui/test_window.h"
 
 namespace tera::gui {
@@ -207,9 +207,7 @@ TEST(Keyboard, CtrlKOpensThePalette) {
 TEST(Keyboard, ReturnPressesTheButtonInFocus) {
   Window w;
   w.window.showPage("monitor");
-  QPushButton* choose = nullptr;
-  for (auto* button : w.window.findChildren<QPushButton*>())
-    if (button->text() == "Choose a run") choose = button;
+  QAbstractButton* choose = test::buttonSaying(w.window, "Choose a run");
   ASSERT_NE(choose, nullptr);
   choose->setFocus();
   QTest::keyClick(choose, Qt::Key_Return);

@@ -11,6 +11,7 @@
 #include "gui/pages/monitor_page.h"
 #include "gui/widgets/banner.h"
 #include "gui/widgets/chart_view.h"
+#include "tests/gui/find_widget.h"
 #include "tests/gui/layout_audit.h"
 #include "tests/gui/test_window.h"
 
@@ -162,9 +163,7 @@ TEST(Layout, ChartsAsTablesFit) {
 
 TEST(Layout, TheRailShowsWordsWhereThereIsRoom) {
   Window w;
-  QListWidget* rail = nullptr;
-  for (auto* list : w.window.findChildren<QListWidget*>())
-    if (list->accessibleName() == "Pages") rail = list;
+  auto* rail = test::called<QListWidget>(w.window, "Pages");
   ASSERT_NE(rail, nullptr);
   w.window.resize(MainWindow::kWideRail, 700);
   EXPECT_EQ(rail->item(1)->text(), "Design");

@@ -13,6 +13,7 @@
 #include "gui/widgets/estimate_strip.h"
 #include "gui/widgets/quantity_box.h"
 #include "gui/widgets/yaml_editor.h"
+#include "tests/gui/find_widget.h"
 #include "tests/gui/test_window.h"
 
 namespace tera::gui {
@@ -125,9 +126,7 @@ TEST(MainWindow, AnUnknownPageIsNoPage) {
 
 TEST(MainWindow, TheRailFollowsAndLeads) {
   Window w;
-  QListWidget* rail = nullptr;
-  for (auto* list : w.window.findChildren<QListWidget*>())
-    if (list->accessibleName() == "Pages") rail = list;
+  auto* rail = test::called<QListWidget>(w.window, "Pages");
   ASSERT_NE(rail, nullptr);
   w.window.showPage("monitor");
   EXPECT_EQ(rail->currentRow(), 3);

@@ -8,6 +8,7 @@
 #include "gui/pages/launch_page.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/widgets/banner.h"
+#include "tests/gui/find_widget.h"
 #include "tests/gui/test_window.h"
 #include "tests/support/toy_dataset.h"
 
@@ -100,10 +101,7 @@ TEST_F(RunControl, StopOnTheMonitorPageEndsTheRunWithACheckpoint) {
   test::Window w;
   ASSERT_NO_FATAL_FAILURE(launchAndWatch(w));
   auto* monitor = qobject_cast<MonitorPage*>(w.window.currentPage());
-  QPushButton* stop = nullptr;
-  for (auto* button : monitor->findChildren<QPushButton*>()) {
-    if (button->text() == QLatin1String("Stop")) stop = button;
-  }
+  QAbstractButton* stop = test::buttonSaying(*monitor, "Stop");
   ASSERT_NE(stop, nullptr);
   ASSERT_TRUE(stop->isEnabled());
   stop->click();

@@ -34,15 +34,6 @@ struct Listener {
   RunFeed feed;
 };
 
-void appendLog(const QString& run, int attempt, const QByteArray& text) {
-  const run::RunDirectory dir = run::RunDirectory::open(posix_vfs(), ss(run)).value();
-  const std::filesystem::path path = dir.log_file(attempt, 0);
-  std::filesystem::create_directories(path.parent_path());
-  QFile file(qs(path.string()));
-  ASSERT_TRUE(file.open(QIODevice::Append));
-  file.write(text);
-}
-
 TEST(RunFeed, FirstLookBringsAllThenOnlyWhatIsNew) {
   const QTemporaryDir folder;
   const QString run = qs(test::makeRun(ss(folder.path()), {.steps = 30}));
@@ -67,22 +58,22 @@ TEST(RunFeed, ThePlanIsTheEstimateOfTheRunsOwnSpec) {
 TEST(RunFeed, ALineIsWholeOnlyWithItsEnd) {
   const QTemporaryDir folder;
   const QString run = qs(test::makeRun(ss(folder.path()), {.steps = 5}));
-  appendLog(run, 1, "first\nsec");
+  test::appendLog(run, 1, "first\nsec");
   Listener listener;
   listener.attach(run);
   EXPECT_EQ(listener.updates.front()->logLines, QStringList{"first"});
-  appendLog(run, 1, "ond\nthird\n");
+  test::appendLog(run, 1, "ond\nthird\n");
   EXPECT_EQ(listener.look()->logLines, (QStringList{"second", "third"}));
 }
 
 TEST(RunFeed, AnotherAttemptHasALogOfItsOwn) {
   const QTemporaryDir folder;
   const QString run = qs(test::makeRun(ss(folder.path()), {.steps = 5}));
-  appendLog(run, 1, "old\n");
+  test::appendLog(run, 1, "old\n");
   Listener listener;
   listener.attach(run);
   EXPECT_FALSE(listener.look()->logRestarted);
-  appendLog(run, 2, "new\n");
+  test::appendLog(run, 2, "new\n");
   const Update update = listener.look();
   EXPECT_TRUE(update->logRestarted);
   EXPECT_EQ(update->logLines, QStringList{"new"});
@@ -96,7 +87,7 @@ TEST(RunFeed, ALongLogStartsNearItsEnd) {
   for (int i = 0; i < 50'000; ++i)
     text += "line " + QByteArray::number(i) + "\n";
   ASSERT_GT(text.size(), 300 << 10);
-  appendLog(run, 1, text);
+  test::appendLog(run, 1, text);
   Listener listener;
   listener.attach(run);
   const QStringList lines = listener.updates.front()->logLines;

@@ -9,9 +9,6 @@
 
 namespace tera::gui::test {
 
-inline constexpr const char* kToy =
-    "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";
-
 struct Window {
   Window() : settings(folder.filePath("settings.ini")), session(settings), window(session) {
     window.resize(1366, 768);

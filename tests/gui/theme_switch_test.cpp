@@ -36,12 +36,6 @@ void fill(Window& w, const QString& run) {
   w.session.attachRun(run);
 }
 
-int lightness(const QImage& image) {
-  return image.scaled(1, 1, Qt::IgnoreAspectRatio, Qt::SmoothTransformation)
-      .pixelColor(0, 0)
-      .lightness();
-}
-
 TEST_F(ThemeSwitch, APageLooksAsIfOpenedInTheNewTheme) {
   const QTemporaryDir folder;
   const QString run = qs(test::makeRun(ss(folder.path()), {.hotExpert = 2, .deadExpert = 3}));
@@ -63,7 +57,8 @@ TEST_F(ThemeSwitch, APageLooksAsIfOpenedInTheNewTheme) {
     applyTheme(to);
     after = pictures(w);
     for (const QString& page : MainWindow::pageNames()) {
-      EXPECT_GT(std::abs(lightness(after[page]) - lightness(before[page])), 100) << ss(page);
+      EXPECT_GT(std::abs(test::lightness(after[page]) - test::lightness(before[page])), 100)
+          << ss(page);
       if (page == "start") continue;  // it lists the projects of each window by their path
       int different = 0;
       const QImage& a = fresh[page];

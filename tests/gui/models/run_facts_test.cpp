@@ -9,19 +9,8 @@ namespace {
 
 using test::text;
 
-run::RunStatus living() {
-  run::RunStatus status;
-  status.alive = true;
-  status.step = 50;
-  status.num_steps = 200;
-  status.last_loss = 4.25;
-  status.created_s = 1000;
-  status.last_record_s = 1100;
-  return status;
-}
-
 TEST(RunFacts, AreEvidence) {
-  const QString facts = runFacts(living(), 1134);
+  const QString facts = runFacts(test::livingStatus(), 1134);
   EXPECT_TRUE(facts.contains("step 50 of 200"));
   EXPECT_TRUE(facts.contains("loss 4.2500"));
   EXPECT_TRUE(facts.contains("34 s old")) << ss(facts);
@@ -29,7 +18,7 @@ TEST(RunFacts, AreEvidence) {
 }
 
 TEST(RunFacts, LeaveOutWhatIsNotKnown) {
-  run::RunStatus status = living();
+  run::RunStatus status = test::livingStatus();
   status.last_loss = std::nan("");
   EXPECT_FALSE(runFacts(status, 1134).contains("loss"));
   status.step = 0;
@@ -38,7 +27,7 @@ TEST(RunFacts, LeaveOutWhatIsNotKnown) {
 }
 
 TEST(RunFacts, AnEndedRunHasNoAgeAndNoTimeLeft) {
-  run::RunStatus status = living();
+  run::RunStatus status = test::livingStatus();
   status.alive = false;
   const QString facts = runFacts(status, 5000);
   EXPECT_FALSE(facts.contains("old"));
@@ -47,13 +36,14 @@ TEST(RunFacts, AnEndedRunHasNoAgeAndNoTimeLeft) {
 }
 
 TEST(RunFacts, NothingIsLeftOfARunPastItsPlan) {
-  run::RunStatus status = living();
+  run::RunStatus status = test::livingStatus();
   status.step = 260;  // resumed with more steps than the spec says
   EXPECT_TRUE(runFacts(status, 1134).contains("about 0 s left")) << ss(runFacts(status, 1134));
 }
 
 TEST(RunFacts, AClockThatIsBehindGivesNoNegativeAge) {
-  EXPECT_TRUE(runFacts(living(), 1000).contains("0 s old")) << ss(runFacts(living(), 1000));
+  EXPECT_TRUE(runFacts(test::livingStatus(), 1000).contains("0 s old"))
+      << ss(runFacts(test::livingStatus(), 1000));
 }
 
 TEST(RunFacts, EveryStateHasAShapeAndAWord) {

@@ -4,23 +4,11 @@
 #include <QPushButton>
 #include <QSignalSpy>
 
+#include "tests/gui/find_widget.h"
 #include "tests/gui/gui_test_support.h"
 
 namespace tera::gui {
 namespace {
-
-run::RunStatus living() {
-  run::RunStatus status;
-  status.name = "toy";
-  status.state = run::RunState::running;
-  status.alive = true;
-  status.step = 50;
-  status.num_steps = 200;
-  status.last_loss = 4.25;
-  status.created_s = 1000;
-  status.last_record_s = 1100;
-  return status;
-}
 
 QPushButton& stopOf(const MonitorHeader& header) {
   return *header.findChild<QPushButton*>();
@@ -37,7 +25,7 @@ TEST(MonitorHeader, ReadingSaysSoAndOffersNothing) {
 TEST(MonitorHeader, ALivingRunCanBeStopped) {
   MonitorHeader header;
   const QSignalSpy asked(&header, &MonitorHeader::stopRequested);
-  header.showStatus(living(), 1103, 10);
+  header.showStatus(test::livingStatus(), 1103, 10);
   EXPECT_EQ(header.stateText(), "● running");
   EXPECT_TRUE(header.factsText().contains("step 50 of 200"));
   ASSERT_TRUE(stopOf(header).isEnabled());
@@ -47,12 +35,12 @@ TEST(MonitorHeader, ALivingRunCanBeStopped) {
 
 TEST(MonitorHeader, SilenceIsSaidInWordsFromTheLimitOn) {
   MonitorHeader header;
-  header.showStatus(living(), 1110, 10);
+  header.showStatus(test::livingStatus(), 1110, 10);
   EXPECT_EQ(header.stateText(), "● running") << "ten seconds are not silence yet";
-  header.showStatus(living(), 1134.9, 10);
+  header.showStatus(test::livingStatus(), 1134.9, 10);
   EXPECT_EQ(header.stateText(), "▲ no record for 34 s");
   EXPECT_TRUE(stopOf(header).isEnabled());
-  run::RunStatus fresh = living();
+  run::RunStatus fresh = test::livingStatus();
   fresh.last_record_s = 0;
   fresh.state = run::RunState::starting;
   header.showStatus(fresh, 1134, 10);
@@ -61,13 +49,13 @@ TEST(MonitorHeader, SilenceIsSaidInWordsFromTheLimitOn) {
 
 TEST(MonitorHeader, StoppingLastsUntilTheRunHasEnded) {
   MonitorHeader header;
-  header.showStatus(living(), 1103, 10);
+  header.showStatus(test::livingStatus(), 1103, 10);
   header.setStopping(true);
   EXPECT_EQ(header.stateText(), "▲ stopping");
   EXPECT_FALSE(stopOf(header).isEnabled()) << "once is enough";
-  header.showStatus(living(), 1104, 10);
+  header.showStatus(test::livingStatus(), 1104, 10);
   EXPECT_EQ(header.stateText(), "▲ stopping");
-  run::RunStatus ended = living();
+  run::RunStatus ended = test::livingStatus();
   ended.alive = false;
   ended.state = run::RunState::stopped;
   header.showStatus(ended, 1105, 10);
@@ -87,14 +75,13 @@ TEST(MonitorHeader, ChoicesAreSignalsWithTheirValues) {
   for (int i = 0; i < 4; ++i)
     header.cycleSmoothing();
   EXPECT_EQ(betas, (std::vector<double>{0.99, 0.9, 0, 0.95}));
-  for (auto* box : header.findChildren<QComboBox*>())
-    if (box->accessibleName() == "Horizontal axis") box->setCurrentIndex(2);
+  test::called<QComboBox>(header, "Horizontal axis")->setCurrentIndex(2);
   EXPECT_EQ(axes, std::vector<XAxis>{XAxis::Hours});
 }
 
 TEST(MonitorHeader, AnUnreadableRunHasNoStop) {
   MonitorHeader header;
-  header.showStatus(living(), 1103, 10);
+  header.showStatus(test::livingStatus(), 1103, 10);
   header.showUnreadable();
   EXPECT_EQ(header.stateText(), "■ cannot be read");
   EXPECT_FALSE(stopOf(header).isEnabled());

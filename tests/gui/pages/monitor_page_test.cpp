@@ -2,61 +2,20 @@
 
 #include <QChart>
 #include <QComboBox>
-#include <QFile>
-#include <QLabel>
 #include <QPushButton>
-#include <QTabWidget>
 #include <QTableView>
 #include <QValueAxis>
 
-#include "gui/models/diagnostic_model.h"
 #include "gui/models/log_model.h"
 #include "gui/widgets/chart_view.h"
 #include "gui/widgets/records_panel.h"
-#include "tests/gui/test_window.h"
+#include "tests/gui/find_widget.h"
+#include "tests/gui/pages/monitor_fixture.h"
 
 namespace tera::gui {
 namespace {
 
-using test::SyntheticRun;
-using test::Window;
-
-struct Monitor {
-  Monitor() { page = w.page<MonitorPage>("monitor"); }
-  // Makes a run and shows it.
-  QString open(const SyntheticRun& wanted) {
-    path = qs(test::makeRun(ss(w.folder.path()), wanted));
-    show();
-    return path;
-  }
-  void show() {
-    const Result<void> opened = w.window.openArgument(path);
-    EXPECT_TRUE(opened) << (opened ? "" : opened.error().message);
-    EXPECT_TRUE(w.ready());
-  }
-  run::RunDirectory dir() const { return run::RunDirectory::open(posix_vfs(), ss(path)).value(); }
-  bool attends(const std::string& words) const {
-    for (const Diagnostic& found : page->attentionModel().rows())
-      if (found.message.find(words) != std::string::npos) return true;
-    return false;
-  }
-  QComboBox* box(const QString& name) const {
-    for (auto* one : page->findChildren<QComboBox*>())
-      if (one->accessibleName() == name) return one;
-    return nullptr;
-  }
-  Window w;
-  MonitorPage* page;
-  QString path;
-};
-
-void writeLog(const run::RunDirectory& dir, int attempt, const QByteArray& text) {
-  const std::filesystem::path path = dir.log_file(attempt, 0);
-  std::filesystem::create_directories(path.parent_path());
-  QFile file(qs(path.string()));
-  ASSERT_TRUE(file.open(QIODevice::Append));
-  file.write(text);
-}
+using test::Monitor;
 
 TEST(Monitor, WithoutARunItLeadsToLaunchAndStart) {
   Monitor m;
@@ -65,8 +24,7 @@ TEST(Monitor, WithoutARunItLeadsToLaunchAndStart) {
   for (auto* button : m.page->findChildren<QPushButton*>())
     if (button->isVisible()) seen << button->text();
   EXPECT_EQ(seen, (QStringList{"Launch", "Choose a run"}));
-  for (auto* button : m.page->findChildren<QPushButton*>())
-    if (button->text() == "Choose a run") button->click();
+  test::buttonSaying(*m.page, "Choose a run")->click();
   EXPECT_EQ(m.w.window.currentPageName(), "start");
 }
 
@@ -125,113 +83,6 @@ TEST(Monitor, AttachingToAnotherRunStartsAfresh) {
   EXPECT_FALSE(m.attends("spike"));
 }
 
-// State by evidence: the lock of a living process, the age of the last record, the last event.
-TEST(Monitor, ALivingRunIsRunning) {
-  Monitor m;
-  m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 20, .ends = false}));
-  const auto lock = run::RunLock::acquire(m.dir(), 1);
-  ASSERT_TRUE(lock);
-  m.show();
-  EXPECT_EQ(m.page->stateText(), "● running");
-  EXPECT_TRUE(m.w.session.runIsAlive());
-  EXPECT_TRUE(m.w.window.windowTitle().contains("step 20 of 20")) << ss(m.w.window.windowTitle());
-}
-
-TEST(Monitor, ALivingRunWithoutNewsIsStaleNotDead) {
-  Monitor m;
-  m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 20, .ends = false, .ageS = 200}));
-  const auto lock = run::RunLock::acquire(m.dir(), 1);
-  ASSERT_TRUE(lock);
-  m.show();
-  EXPECT_TRUE(m.page->stateText().startsWith("▲ no record for 3 min")) << ss(m.page->stateText());
-  EXPECT_TRUE(m.attends("no record for"));
-  // A record comes: it runs again.
-  run::MetricWriter writer = run::MetricWriter::open(posix_vfs(), m.dir().metrics_file(1)).value();
-  run::MetricRecord record;
-  record.step = 21;
-  record.time_s = static_cast<double>(QDateTime::currentSecsSinceEpoch());
-  record.values = {{"loss", 4.0}};
-  ASSERT_TRUE(writer.write(record));
-  EXPECT_TRUE(test::waitFor([&] { return m.page->stateText() == "● running"; }));
-}
-
-TEST(Monitor, ARunWhoseProcessIsGoneHasDied) {
-  Monitor m;
-  m.open({.steps = 20, .ends = false});
-  EXPECT_EQ(m.page->stateText(), "■ died");
-  EXPECT_FALSE(m.w.session.runIsAlive());
-  EXPECT_TRUE(m.attends("gone"));
-}
-
-TEST(Monitor, TheEndOfARunThatWasAliveHereIsToldOnce) {
-  Monitor m;
-  m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 20, .ends = false}));
-  auto lock = std::make_unique<run::RunLock>(run::RunLock::acquire(m.dir(), 1).value());
-  m.show();
-  EXPECT_EQ(m.page->banner()->message(), "");
-  ASSERT_TRUE(run::append_event(
-      m.dir(), {.time_s = 1, .attempt = 1, .state = "completed", .detail = "done", .step = 20}));
-  lock.reset();
-  ASSERT_TRUE(test::waitFor([&] { return m.page->stateText() == "✓ completed"; }));
-  const QString told = m.page->banner()->message();
-  EXPECT_TRUE(told.contains("Done: loss")) << ss(told);
-  EXPECT_TRUE(told.contains(QString::number(m.page->lossModel().raw(0).y(0), 'f', 2))) << ss(told);
-  m.page->banner()->hide();
-  for (int i = 0; i < 3; ++i)
-    m.w.session.feed().pollNow();
-  QCoreApplication::processEvents();
-  EXPECT_EQ(m.page->banner()->message(), "");
-}
-
-TEST(Monitor, AFailureBringsTheLogToTheFront) {
-  Monitor m;
-  m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 5, .ends = false}));
-  writeLog(m.dir(), 1, "cannot read train.bin\n");
-  auto lock = std::make_unique<run::RunLock>(run::RunLock::acquire(m.dir(), 1).value());
-  m.show();
-  ASSERT_TRUE(run::append_event(m.dir(), {.time_s = 1,
-                                          .attempt = 1,
-                                          .state = "failed",
-                                          .detail = "cannot read train.bin",
-                                          .step = 5}));
-  lock.reset();
-  ASSERT_TRUE(test::waitFor([&] { return m.page->stateText() == "■ failed"; }));
-  EXPECT_TRUE(m.page->banner()->message().contains("cannot read train.bin"));
-  auto* records = m.page->findChild<RecordsPanel*>();
-  EXPECT_EQ(records->tabText(records->currentIndex()), "Log");
-}
-
-TEST(Monitor, ARunThatCannotBeReadSaysWhyAndComesBack) {
-  Monitor m;
-  m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 5}));
-  const QString hidden = m.path + ".away";
-  ASSERT_TRUE(QDir().rename(m.path, hidden));
-  m.w.session.attachRun(m.path);
-  ASSERT_TRUE(m.w.ready()) << "there is something to show: why not";
-  EXPECT_EQ(m.page->stateText(), "■ cannot be read");
-  EXPECT_FALSE(m.page->banner()->message().isEmpty());
-  ASSERT_TRUE(QDir().rename(hidden, m.path));
-  ASSERT_TRUE(test::waitFor([&] { return m.page->stateText() == "✓ completed"; }));
-  EXPECT_EQ(m.page->banner()->message(), "");
-}
-
-TEST(Monitor, BeforeTheFirstRecordItWaits) {
-  Monitor m;
-  m.path = qs(run::RunDirectory::create(posix_vfs(), ss(m.w.folder.path()),
-                                        test::specOf("tiny-moe", "fresh"))
-                  .value()
-                  .path()
-                  .string());
-  m.show();
-  EXPECT_EQ(m.page->stateText(), "○ created");
-  bool waits = false;
-  for (const auto* label : m.page->findChildren<QLabel*>())
-    waits =
-        waits || (label->isVisible() && label->text().startsWith("Waiting for the first record"));
-  EXPECT_TRUE(waits);
-  EXPECT_FALSE(m.w.window.grab().isNull());
-}
-
 TEST(Monitor, TheSpeedChartShowsThePlan) {
   Monitor m;
   m.open({.steps = 30});
@@ -250,14 +101,14 @@ TEST(Monitor, TheSpeedChartShowsThePlan) {
 TEST(Monitor, ChoicesOfAxisAndAverageReachEveryChart) {
   Monitor m;
   m.open({.steps = 60});
-  m.box("Horizontal axis")->setCurrentIndex(1);
+  test::called<QComboBox>(*m.page, "Horizontal axis")->setCurrentIndex(1);
   EXPECT_EQ(m.page->lossModel().xAxis(), XAxis::Tokens);
   EXPECT_DOUBLE_EQ(m.page->lossModel().xRange().second, 2048.0 * 60);
-  m.box("Smoothing")->setCurrentIndex(3);
+  test::called<QComboBox>(*m.page, "Smoothing")->setCurrentIndex(3);
   EXPECT_EQ(m.page->lossModel().smoothing(), 0);
   m.page->charts()[1]->plot().setFocus();
   QTest::keyClick(&m.page->charts()[1]->plot(), Qt::Key_E);
-  EXPECT_EQ(m.box("Smoothing")->currentIndex(), 0) << "E goes round";
+  EXPECT_EQ(test::called<QComboBox>(*m.page, "Smoothing")->currentIndex(), 0) << "E goes round";
   EXPECT_EQ(m.page->lossModel().smoothing(), 0.95);
   for (ChartView* chart : m.page->charts()) {
     chart->plot().refreshNow();
@@ -273,7 +124,7 @@ TEST(Monitor, ChoicesOfAxisAndAverageReachEveryChart) {
 TEST(Monitor, TheLogIsShownAndFollowed) {
   Monitor m;
   m.path = qs(test::makeRun(ss(m.w.folder.path()), {.steps = 5, .ends = false}));
-  writeLog(m.dir(), 1, "first line\nsecond");
+  test::appendLog(m.path, 1, "first line\nsecond");
   m.show();
   ASSERT_EQ(m.page->logModel().rowCount(), 1);
   EXPECT_EQ(m.page->logModel().row(0), "first line");
@@ -281,12 +132,10 @@ TEST(Monitor, TheLogIsShownAndFollowed) {
   for (int i = 0; i < 300; ++i)
     many += "line " + QByteArray::number(i) + "\n";
   m.page->findChild<RecordsPanel*>()->showLog();
-  writeLog(m.dir(), 1, many);
+  test::appendLog(m.path, 1, many);
   ASSERT_TRUE(test::waitFor([&] { return m.page->logModel().rowCount() == 302; }));
   EXPECT_EQ(m.page->logModel().row(1), "second line");
-  QTableView* table = nullptr;
-  for (auto* one : m.page->findChildren<QTableView*>())
-    if (one->accessibleName() == "Log") table = one;
+  const auto* table = test::called<QTableView>(*m.page, "Log");
   EXPECT_EQ(table->rowAt(table->viewport()->height() - 1), 301) << "the newest line is in view";
 }
 
@@ -298,18 +147,6 @@ TEST(Monitor, CheckpointsAreEventsAndMarks) {
   for (const run::RunEvent& event : events.rows())
     if (event.state == "checkpoint") checkpoints << QString::number(event.step);
   EXPECT_EQ(checkpoints, (QStringList{"50", "100"}));
-}
-
-TEST(Monitor, StopIsOnlyForALivingRun) {
-  Monitor m;
-  m.open({.steps = 5});
-  QPushButton* stop = nullptr;
-  for (auto* button : m.page->findChildren<QPushButton*>())
-    if (button->text() == "Stop") stop = button;
-  ASSERT_NE(stop, nullptr);
-  EXPECT_FALSE(stop->isEnabled());
-  m.page->stopRun();
-  EXPECT_EQ(m.page->stateText(), "✓ completed");
 }
 
 }  // namespace

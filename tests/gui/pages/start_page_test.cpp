@@ -8,6 +8,7 @@
 #include <QTableView>
 
 #include "gui/widgets/template_list.h"
+#include "tests/gui/find_widget.h"
 #include "tests/gui/test_program.h"
 #include "tests/gui/test_window.h"
 
@@ -21,9 +22,7 @@ struct Start {
   Start() {
     page = w.page<StartPage>("start");
     EXPECT_TRUE(w.ready());
-    recent = nullptr;
-    for (auto* list : page->findChildren<QListWidget*>())
-      if (list->accessibleName() == "Recent projects") recent = list;
+    recent = test::called<QListWidget>(*page, "Recent projects");
   }
   QString bannerText() { return page->findChild<Banner*>()->message(); }
   QPushButton* button(const QString& end) {

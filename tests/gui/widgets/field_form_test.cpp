@@ -35,7 +35,7 @@ TEST(FieldForm, UndoKeysBelongToTheDocument) {
 
 TEST(FieldForm, FollowsTheTextAndStopsWhileItIsBroken) {
   Form form;
-  form.document.setText(QString(Form::kText) + "training:\n  num_steps: 5\n");
+  form.document.setText(QString(test::kToy) + "training:\n  num_steps: 5\n");
   form.document.setText("model: [");
   EXPECT_FALSE(form.form->widget()->isEnabled());
   form.document.setText("model:\n  preset: tiny-moe\n  num_layers: 9\n  norm: layer\n");
@@ -153,7 +153,7 @@ TEST(FieldForm, EveryEditorHasANameAHelpAndALabelThatLeadsToIt) {
 
 TEST(FieldForm, ARefusedTextSaysWhyAndLeavesTheSpec) {
   Document document;
-  document.reset(Form::kText);
+  document.reset(test::kToy);
   FieldForm form(document, trainingSections());
   form.show();
   ASSERT_TRUE(QTest::qWaitForWindowExposed(&form));

@@ -11,10 +11,8 @@
 namespace tera::gui::test {
 
 struct Form {
-  static constexpr const char* kText =
-      "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";
   Form() {
-    document.reset(kText);
+    document.reset(kToy);
     form = std::make_unique<FieldForm>(document, modelSections());
     form->resize(360, 700);
     form->show();

@@ -12,14 +12,13 @@
 namespace tera::gui {
 namespace {
 
-constexpr const char* kText =
-    "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";
+using test::kToy;
 
 TEST(YamlEditor, TypesIntoTheDocumentAndMarksErrors) {
   Document document;
-  document.reset(kText);
+  document.reset(kToy);
   YamlEditor editor(document);
-  EXPECT_EQ(editor.toPlainText(), QString(kText));
+  EXPECT_EQ(editor.toPlainText(), QString(kToy));
   editor.moveCursor(QTextCursor::End);
   editor.insertPlainText("training:\n  num_steps: 9\n");
   EXPECT_EQ(document.spec().training.num_steps, 9);
@@ -77,10 +76,10 @@ TEST(YamlEditor, PaneAndFormStayInSyncAndKeepComments) {
 
 TEST(YamlEditor, WindowsLineEndsSurviveTyping) {
   Document document;
-  const QString text = QString(kText).replace("\n", "\r\n");
+  const QString text = QString(kToy).replace("\n", "\r\n");
   document.reset(text);
   YamlEditor editor(document);
-  EXPECT_EQ(editor.toPlainText(), QString(kText));
+  EXPECT_EQ(editor.toPlainText(), QString(kToy));
   editor.goToLine(1);
   editor.moveCursor(QTextCursor::EndOfLine);
   QTest::keyClicks(&editor, "s");
@@ -104,7 +103,7 @@ TEST(YamlEditor, IsEditableWhileTheTextIsBroken) {
 
 TEST(YamlEditor, MarksHaveAShapeAndAWordBesideTheColour) {
   Document document;
-  document.reset(QString(kText) + "seeds: 1\n");
+  document.reset(QString(kToy) + "seeds: 1\n");
   YamlEditor editor(document);
   editor.resize(500, 300);
   editor.show();
@@ -113,14 +112,14 @@ TEST(YamlEditor, MarksHaveAShapeAndAWordBesideTheColour) {
   ASSERT_EQ(editor.extraSelections().size(), 1);
   EXPECT_EQ(editor.extraSelections()[0].cursor.blockNumber(), 5);
   const QImage marked = editor.grab().toImage();
-  document.setText(QString(kText) + "seed: 1\n");
+  document.setText(QString(kToy) + "seed: 1\n");
   EXPECT_TRUE(editor.extraSelections().isEmpty());
   EXPECT_NE(editor.grab().toImage(), marked);
 }
 
 TEST(YamlEditor, TabLeavesIt) {
   Document document;
-  document.reset(kText);
+  document.reset(kToy);
   QWidget window;
   YamlEditor editor(document, &window);
   QLineEdit next(&window);
@@ -129,13 +128,13 @@ TEST(YamlEditor, TabLeavesIt) {
   editor.setFocus();
   QTest::keyClick(&editor, Qt::Key_Tab);
   EXPECT_TRUE(next.hasFocus());
-  EXPECT_EQ(document.text(), QString(kText));
+  EXPECT_EQ(document.text(), QString(kToy));
 }
 
 // A line of a text that ends with it exists, and one past it does not crash.
 TEST(YamlEditor, GoesToTheFirstAndPastTheLastLine) {
   Document document;
-  document.reset(kText);
+  document.reset(kToy);
   YamlEditor editor(document);
   editor.goToLine(1);
   EXPECT_EQ(editor.textCursor().block().text(), "name: toy");
