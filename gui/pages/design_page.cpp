@@ -88,7 +88,6 @@ QWidget* DesignPage::makeEmpty() {
 
 QWidget* DesignPage::makeForms() {
   auto* card = new Card(tr("Spec"));
-  card->setMinimumWidth(300);
   m_presets = new QPushButton(tr("Presets"));
   m_presets->setObjectName(QStringLiteral("presets"));
   m_presets->setAutoDefault(true);

@@ -76,6 +76,7 @@ std::vector<FormSection> trainingSections() {
         "training.loss_scale_backoff"},
        false},
       {tr("Tensor groups"), {"training.param_groups.*"}, false},
+      {tr("Adapters (LoRA)"), {"lora.*"}, false},
       {tr("Saving and evaluation"),
        {"training.eval_interval", "training.eval_sequences", "training.checkpoint_interval",
         "training.keep_checkpoints"},
@@ -93,7 +94,9 @@ std::vector<FormSection> layoutSections() {
         "layout.virtual_stages"}},
       {tr("More"), {"layout.*"}, false},
       {tr("Cluster"), {"cluster.num_nodes", "cluster.devices_per_node"}},
-      {tr("Device and links"), {"cluster.*"}, false}};
+      {tr("Device"), {"cluster.device.*"}, false},
+      {tr("Links"), {"cluster.intra_node.*", "cluster.inter_node.*"}, false},
+      {tr("Energy"), {"cluster.*"}, false}};
 }
 
 }  // namespace tera::gui

@@ -8,6 +8,8 @@
 #include <QEvent>
 #include <QKeyEvent>
 #include <QLineEdit>
+#include <QScrollBar>
+#include <QStyle>
 
 #include "core/base/units.h"
 #include "gui/document.h"
@@ -82,6 +84,7 @@ void FieldForm::addSection(QVBoxLayout* layout, const FormSection& section) {
   grid->setHorizontalSpacing(8);
   grid->setVerticalSpacing(4);
   grid->setColumnStretch(0, 1);
+  m_grids.push_back(grid);
   layout->addWidget(body);
   body->setVisible(section.expanded);
   connect(toggle, &QAbstractButton::toggled, body, &QWidget::setVisible);
@@ -148,7 +151,9 @@ void FieldForm::makeEditor(Row& row) {
     connect(edit, &QLineEdit::textEdited, this,
             [this, path](const QString& text) { commit(path, text); });
     row.show = [edit](const std::optional<QString>& scalar) {
-      if (edit->text() != scalar.value_or(QString())) edit->setText(scalar.value_or(QString()));
+      if (edit->text() == scalar.value_or(QString())) return;
+      edit->setText(scalar.value_or(QString()));
+      edit->setCursorPosition(0);  // of a long text the beginning is seen
     };
     row.editor = edit;
   } else {
@@ -243,6 +248,16 @@ bool FieldForm::focusField(const std::string& path) {
 QWidget* FieldForm::editor(const std::string& path) const {
   const auto row = m_rows.find(path);
   return row == m_rows.end() ? nullptr : row->second.editor;
+}
+
+QSize FieldForm::minimumSizeHint() const {
+  const QMargins margins = widget()->layout()->contentsMargins();
+  int width = 0;
+  for (const QGridLayout* grid : m_grids)
+    width = std::max(width, grid->totalMinimumSize().width());
+  width += margins.left() + margins.right() +
+           style()->pixelMetric(QStyle::PM_ScrollBarExtent, nullptr, verticalScrollBar());
+  return {width, QScrollArea::minimumSizeHint().height()};
 }
 
 // Undo and redo in a form field belong to the document, not to the text of one line edit.

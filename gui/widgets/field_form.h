@@ -34,6 +34,8 @@ class FieldForm : public QScrollArea {
   // Opens the field's section, scrolls to it and gives it the focus. False: not in this form.
   bool focusField(const std::string& path);
   QWidget* editor(const std::string& path) const;
+  // As wide as the widest section, also while that is closed: opening one moves nothing sideways.
+  QSize minimumSizeHint() const override;
 
  protected:
   bool eventFilter(QObject* watched, QEvent* event) override;
@@ -60,6 +62,7 @@ class FieldForm : public QScrollArea {
   Document& m_document;
   std::vector<std::string> m_taken;  // paths that already have a row
   std::map<std::string, Row> m_rows;
+  std::vector<QGridLayout*> m_grids;  // of the sections
   bool m_showing = false;  // values are being put into editors; their signals are not edits
 };
 

@@ -1,5 +1,6 @@
 #include "gui/widgets/field_text.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -16,16 +17,42 @@ QString tr(const char* text) {
   return QCoreApplication::translate("Field", text);
 }
 
+// "training.param_groups.head.lr_multiplier" -> "training.param_groups.head"; empty at the top.
+std::string_view structOf(std::string_view path) {
+  const std::size_t dot = path.rfind('.');
+  return dot == path.npos ? std::string_view() : path.substr(0, dot);
+}
+
 }  // namespace
 
 QString fieldLabel(std::string_view name) {
-  static const std::map<QString, QString> kWords = {{"moe", "MoE"},     {"ffn", "FFN"},
-                                                    {"qk", "QK"},       {"q", "Q"},
-                                                    {"kv", "KV"},       {"v", "V"},
-                                                    {"lr", "LR"},       {"lora", "LoRA"},
-                                                    {"std", "std"},     {"coeff", "coefficient"},
-                                                    {"dim", "dim"},     {"norm", "norm"},
-                                                    {"nope", "no-pos."}};
+  static const std::map<QString, QString> kWords = {{"coeff", "coefficient"},
+                                                    {"cpu", "CPU"},
+                                                    {"ema", "EMA"},
+                                                    {"ffn", "FFN"},
+                                                    {"flops", "FLOPs"},
+                                                    {"gco2", "gCO2"},
+                                                    {"kv", "KV"},
+                                                    {"kwh", "kWh"},
+                                                    {"lora", "LoRA"},
+                                                    {"lr", "LR"},
+                                                    {"moe", "MoE"},
+                                                    {"mtp", "MTP"},
+                                                    {"mup", "muP"},
+                                                    {"nope", "no-pos."},
+                                                    {"nesterov", "Nesterov"},
+                                                    {"ns", "NS"},
+                                                    {"q", "Q"},
+                                                    {"qk", "QK"},
+                                                    {"rms", "RMS"},
+                                                    {"rope", "RoPE"},
+                                                    {"rslora", "rsLoRA"},
+                                                    {"sgd", "SGD"},
+                                                    {"usd", "USD"},
+                                                    {"v", "V"},
+                                                    {"w", "W"},
+                                                    {"wsd", "WSD"},
+                                                    {"zero", "ZeRO"}};
   QStringList words = qs(name).split(QLatin1Char('_'));
   if (words.size() > 1 && words.first() == QLatin1String("num")) words.removeFirst();
   for (QString& word : words) {
@@ -37,10 +64,18 @@ QString fieldLabel(std::string_view name) {
 }
 
 QString fieldLabel(const spec::FieldInfo& info) {
-  const QStringList path = qs(info.path).split(QLatin1Char('.'));
   const QString name = fieldLabel(info.field.name);
-  if (path.size() < 4) return name;
-  return tr("%1: %2").arg(fieldLabel(path[path.size() - 2].toStdString()), name);
+  const std::string_view of = structOf(info.path), outer = structOf(of);
+  const std::vector<spec::FieldInfo>& all = spec::all_fields();
+  const bool has_twin = std::any_of(all.begin(), all.end(), [&](const spec::FieldInfo& other) {
+    const std::string_view others = structOf(other.path);
+    return other.field.name == info.field.name && others != of && !outer.empty() &&
+           structOf(others) == outer;
+  });
+  if (!has_twin) return name;
+  const bool isWord = name.size() > 1 && name[1].isLower();  // not "LR"
+  return tr("%1: %2").arg(fieldLabel(of.substr(outer.size() + 1)),
+                          isWord ? name[0].toLower() + name.mid(1) : name);
 }
 
 QString rangeText(const spec::FieldInfo& info) {

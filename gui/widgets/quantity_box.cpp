@@ -15,15 +15,40 @@ namespace {
 
 constexpr double kGrouped = 10'000;  // integers from here on are shown with separators
 
+constexpr int kFrame = 36;  // pixels: arrows and margins
+
+// "steps" -> "step"; units that are no English plural stay as they are.
+QString singular(const QString& unit) {
+  const bool plural =
+      unit.size() > 2 && unit.endsWith(QLatin1Char('s')) && !unit.contains(QLatin1Char('/'));
+  return plural ? unit.chopped(1) : unit;
+}
+
 // Separators of thousands and the unit are for reading; what is left is for parse_quantity.
 QString plainText(QString text, const QString& unit) {
   text = text.trimmed();
-  if (!unit.isEmpty() && text.endsWith(QLatin1Char(' ') + unit)) text.chop(unit.size() + 1);
+  for (const QString& shown : {unit, singular(unit)}) {
+    if (!shown.isEmpty() && text.endsWith(QLatin1Char(' ') + shown)) text.chop(shown.size() + 1);
+  }
   return text.remove(QLatin1Char(',')).trimmed();
 }
 
-bool shownUnit(std::string_view unit) {
+bool isShownUnit(std::string_view unit) {
   return !unit.empty() && unit.size() <= 10;
+}
+
+// Of quantities that are always large: "23.4993 GiB", "989.4 TFLOP/s". parse_quantity reads it.
+QString withPrefix(double value, const QString& unit) {
+  static constexpr std::string_view kBinary[] = {"", "Ki", "Mi", "Gi", "Ti", "Pi"};
+  static constexpr std::string_view kDecimal[] = {"", "k", "M", "G", "T", "P"};
+  const bool isMemory = unit == QLatin1String("B");
+  const auto& prefixes = isMemory ? kBinary : kDecimal;
+  std::size_t prefix = 0;
+  for (const double base = isMemory ? 1024 : 1000;
+       std::abs(value) >= base && prefix + 1 < std::size(prefixes); ++prefix)
+    value /= base;
+  const QString symbol = unit == QLatin1String("flop/s") ? QStringLiteral("FLOP/s") : unit;
+  return QString::number(value, 'g', 6) + QLatin1Char(' ') + qs(prefixes[prefix]) + symbol;
 }
 
 }  // namespace
@@ -38,10 +63,21 @@ QuantityBox::QuantityBox(const spec::FieldInfo& info, QWidget* parent)
 
 QSize QuantityBox::sizeHint() const {
   const QSize hint = QAbstractSpinBox::sizeHint();
-  return {fontMetrics().horizontalAdvance(QStringLiteral("1,000,000 tokens")) + 36, hint.height()};
+  return {fontMetrics().horizontalAdvance(QStringLiteral("1,000,000 tokens")) + kFrame,
+          hint.height()};
+}
+
+// Room for a usual number of the field and its unit.
+QSize QuantityBox::minimumSizeHint() const {
+  QString usual = QStringLiteral("100,000");
+  if (isShownUnit(m_info.field.unit)) usual += QLatin1Char(' ') + qs(m_info.field.unit);
+  return {fontMetrics().horizontalAdvance(usual) + kFrame, sizeHint().height()};
 }
 
 QString QuantityBox::textOf(double value) const {
+  const QString unit = qs(m_info.field.unit);
+  if (unit == QLatin1String("B") || unit == QLatin1String("B/s") || unit == QLatin1String("flop/s"))
+    return withPrefix(value, unit);
   QString text;
   if (m_info.kind == spec::FieldInfo::Kind::integer) {
     text = std::abs(value) >= kGrouped ? qs(format_integer(static_cast<std::int64_t>(value)))
@@ -49,7 +85,8 @@ QString QuantityBox::textOf(double value) const {
   } else {
     text = QString::number(value, 'g', 9);
   }
-  return shownUnit(m_info.field.unit) ? text + QLatin1Char(' ') + qs(m_info.field.unit) : text;
+  if (!isShownUnit(m_info.field.unit)) return text;
+  return text + QLatin1Char(' ') + (value == 1 ? singular(unit) : unit);
 }
 
 QString QuantityBox::scalar() const {

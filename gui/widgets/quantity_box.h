@@ -23,6 +23,7 @@ class QuantityBox : public QAbstractSpinBox {
   const QString& problem() const { return m_problem; }
 
   QSize sizeHint() const override;
+  QSize minimumSizeHint() const override;
   void stepBy(int steps) override;
   QValidator::State validate(QString& input, int& position) const override;
 

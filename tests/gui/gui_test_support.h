@@ -25,7 +25,7 @@
 
 namespace tera::gui::test {
 
-constexpr int kWaitMs = 10'000;
+constexpr int kWaitMs = 30'000;  // a busy machine; what is awaited takes a blink
 
 inline constexpr const char* kToy =
     "name: toy\nmodel:\n  preset: tiny-moe\ncluster:\n  preset: this-machine\n";

@@ -105,6 +105,11 @@ QString tableProblem(const QTableView& table) {
   return {};
 }
 
+bool hidesItsRight(const QScrollArea& area) {
+  return area.horizontalScrollBarPolicy() == Qt::ScrollBarAlwaysOff && area.widget() != nullptr &&
+         area.widget()->width() > area.viewport()->width();
+}
+
 QString problemOf(const QWidget& widget) {
   if (const auto* label = qobject_cast<const QLabel*>(&widget)) {
     if (labelIsCut(*label)) return QStringLiteral("has less room than its text needs");
@@ -114,6 +119,8 @@ QString problemOf(const QWidget& widget) {
     if (spinIsCut(*spin)) return QStringLiteral("cuts \"%1\"").arg(spin->text());
   } else if (const auto* table = qobject_cast<const QTableView*>(&widget)) {
     return tableProblem(*table);
+  } else if (const auto* area = qobject_cast<const QScrollArea*>(&widget)) {
+    if (hidesItsRight(*area)) return QStringLiteral("hides the right of what it scrolls");
   } else if (const auto* tabs = qobject_cast<const QTabBar*>(&widget)) {
     if (tabs->count() > 0 && tabs->tabRect(tabs->count() - 1).right() > tabs->width())
       return QStringLiteral("hides tabs");

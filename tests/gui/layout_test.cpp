@@ -7,10 +7,13 @@
 #include <QListWidget>
 #include <QPushButton>
 #include <QScreen>
+#include <QScrollArea>
 
+#include "gui/pages/design_page.h"
 #include "gui/pages/monitor_page.h"
 #include "gui/widgets/banner.h"
 #include "gui/widgets/chart_view.h"
+#include "gui/widgets/section_button.h"
 #include "tests/gui/find_widget.h"
 #include "tests/gui/layout_audit.h"
 #include "tests/gui/test_window.h"
@@ -49,7 +52,7 @@ void showDock(Window& w, const char* name) {
 }
 
 // The audit itself must see what it is for.
-TEST(LayoutAudit, FindsACutLabelAnOverlapAndAHiddenRow) {
+TEST(LayoutAudit, FindsACutLabelAnOverlapAndWhatIsHidden) {
   QWidget root;
   root.resize(300, 200);
   auto* parent = new QWidget(&root);
@@ -60,11 +63,18 @@ TEST(LayoutAudit, FindsACutLabelAnOverlapAndAHiddenRow) {
   button->setGeometry(30, 10, 200, 40);
   auto* outside = new QPushButton("Outside", parent);
   outside->setGeometry(250, 100, 200, 40);
+  auto* area = new QScrollArea(parent);
+  area->setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+  area->setGeometry(0, 150, 100, 40);
+  auto* wide = new QWidget;
+  wide->setFixedSize(200, 20);
+  area->setWidget(wide);
   root.show();
   ASSERT_TRUE(QTest::qWaitForWindowExposed(&root));
   const QString found = test::auditLayout(root).join("\n");
   EXPECT_TRUE(found.contains("less room than its text needs")) << ss(found);
   EXPECT_TRUE(found.contains("overlaps QPushButton \"Overlapping\"")) << ss(found);
+  EXPECT_TRUE(found.contains("hides the right of what it scrolls")) << ss(found);
   EXPECT_TRUE(found.contains("\"Outside\" stands outside its QWidget")) << ss(found);
 }
 
@@ -118,6 +128,21 @@ TEST(Layout, EveryFieldWithAMessageFits) {
          "  tensor_parallel_size: 3\n  expert_parallel_size: 5\n");
   ASSERT_GT(w.session.document().diagnostics().size(), 1U);
   expectFits(w, "problems");
+}
+
+TEST(Layout, EveryFieldOfTheOpenSectionsFits) {
+  Window w;
+  w.open(QString(kToy).replace("this-machine", "b200-nvl72"));
+  auto* design = w.page<DesignPage>("design");
+  for (auto* section : design->findChildren<SectionButton*>())
+    section->setChecked(true);
+  for (const QSize& size : kSizes) {
+    w.window.resize(size);
+    for (const char* field : {"model.num_layers", "training.num_steps", "cluster.num_nodes"}) {
+      ASSERT_TRUE(design->focusField(field));
+      EXPECT_EQ(audit(w), "") << field << " at " << size.width();
+    }
+  }
 }
 
 TEST(Layout, OpenDocksMakeThePageScrollInsteadOfSqueezingIt) {

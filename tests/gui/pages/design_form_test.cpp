@@ -129,6 +129,7 @@ TEST(DesignForm, EveryFieldChangesItsOwnLineOnly) {
     forms.document.reset(text);
     ASSERT_TRUE(forms.document.isGood());
     FieldForm* form = forms.formOf(info.path);
+    ASSERT_NE(form, nullptr);
     form->focusField(info.path);
     edit(form->editor(info.path), info, spec::get_field(forms.document.spec(), info.path).value());
     const QStringList before = text.split('\n'), after = forms.document.text().split('\n');
@@ -150,7 +151,9 @@ TEST(DesignForm, EveryEditorShowsWhatTheTextSays) {
   for (const spec::FieldInfo& info : editable()) {
     SCOPED_TRACE(info.path);
     const std::string value = spec::get_field(forms.document.spec(), info.path).value();
-    const QWidget* editor = forms.formOf(info.path)->editor(info.path);
+    const FieldForm* form = forms.formOf(info.path);
+    ASSERT_NE(form, nullptr);
+    const QWidget* editor = form->editor(info.path);
     if (const auto* check = qobject_cast<const QCheckBox*>(editor)) {
       EXPECT_EQ(check->isChecked(), value == "true");
     } else if (const auto* combo = qobject_cast<const QComboBox*>(editor)) {

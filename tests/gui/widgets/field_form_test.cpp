@@ -132,6 +132,35 @@ TEST(FieldForm, AFieldInAClosedSectionOpensWhenItIsAskedFor) {
   EXPECT_FALSE(form.form->focusField("training.num_steps")) << "not in this form";
 }
 
+// All sections open, from the first editor: Tab never goes up.
+TEST(FieldForm, TabGoesDownTheForm) {
+  Document document;
+  document.reset(test::kToy);
+  for (const auto& sections : {modelSections(), trainingSections(), layoutSections()}) {
+    FieldForm form(document, sections);
+    form.show();
+    for (auto* section : form.findChildren<SectionButton*>())
+      section->setChecked(true);
+    ASSERT_TRUE(QTest::qWaitForWindowActive(&form));
+    ASSERT_TRUE(form.focusField(sections.front().paths.front()));
+    int last = -1, stops = 0;
+    while (true) {
+      const QWidget* at = QApplication::focusWidget();
+      const int y = at->mapTo(form.widget(), QPoint(0, 0)).y();
+      if (y <= last) break;  // round to the first again
+      last = y;
+      ++stops;
+      QTest::keyClick(QApplication::focusWidget(), Qt::Key_Tab);
+    }
+    const auto editors = form.findChildren<QWidget*>();
+    const auto takesTab = std::count_if(editors.begin(), editors.end(), [](const QWidget* widget) {
+      return (widget->focusPolicy() & Qt::TabFocus) != 0 && widget->focusProxy() == nullptr &&
+             widget->isVisible();
+    });
+    EXPECT_EQ(stops, takesTab - 1) << "all but the title of the first section";
+  }
+}
+
 TEST(FieldForm, EveryEditorHasANameAHelpAndALabelThatLeadsToIt) {
   Form form;
   for (const spec::FieldInfo& info : spec::all_fields()) {

@@ -21,10 +21,15 @@ const spec::FieldInfo& field(const std::string& path) {
   throw std::out_of_range(path);
 }
 
-TEST(FieldText, AFieldOfAStructInAnotherSaysWhichStruct) {
+TEST(FieldText, AFieldThatTwoStructsHaveSaysWhose) {
   EXPECT_EQ(fieldLabel(field("training.param_groups.embedding.lr_multiplier")),
             "Embedding: LR multiplier");
+  EXPECT_EQ(fieldLabel(field("training.param_groups.norm.weight_decay_multiplier")),
+            "Norm: weight decay multiplier");
+  EXPECT_EQ(fieldLabel(field("cluster.inter_node.latency_s")), "Inter node: latency s");
+  EXPECT_EQ(fieldLabel(field("cluster.device.is_cpu")), "Is CPU") << "no other has such a field";
   EXPECT_EQ(fieldLabel(field("training.seq_length")), "Seq length");
+  EXPECT_EQ(fieldLabel(field("name")), "Name");
 }
 
 TEST(FieldText, EveryFieldHasALabelAndAHelp) {

@@ -139,6 +139,39 @@ TEST(QuantityBox, LargeNumbersHaveSeparatorsAndUnits) {
   EXPECT_EQ(power.scalar(), "700.5");
 }
 
+TEST(QuantityBox, BytesAndRatesHaveAPrefix) {
+  QuantityBox memory(number(0, 1e15, 1, "B"));
+  memory.setValue(80.0 * (1 << 30));
+  EXPECT_EQ(memory.text(), "80 GiB");
+  memory.setValue(96);
+  EXPECT_EQ(memory.text(), "96 B");
+  QuantityBox link(number(0, 1e15, 1, "B/s"));
+  link.setValue(3.35e12);
+  EXPECT_EQ(link.text(), "3.35 TB/s");
+  QuantityBox peak(number(0, 1e18, 1, "flop/s"));
+  peak.setValue(989.4e12);
+  EXPECT_EQ(peak.text(), "989.4 TFLOP/s");
+  peak.show();
+  ASSERT_TRUE(QTest::qWaitForWindowActive(&peak));
+  type(peak, "2 PFLOP/s");
+  EXPECT_EQ(peak.value(), 2e15);
+  type(memory, "96 B");
+  EXPECT_EQ(memory.value(), 96) << "bytes here, not billions";
+}
+
+TEST(QuantityBox, OneOfAUnitIsSingular) {
+  QuantityBox steps(number(0, 1e9, 1, "steps"));
+  steps.setValue(1);
+  EXPECT_EQ(steps.text(), "1 step");
+  steps.show();
+  ASSERT_TRUE(QTest::qWaitForWindowActive(&steps));
+  type(steps, "12 step");
+  EXPECT_EQ(steps.value(), 12);
+  QuantityBox rate(number(0, 1e9, 1, "s"));
+  rate.setValue(1);
+  EXPECT_EQ(rate.text(), "1 s");
+}
+
 // Shown with nine digits, a number must not lose the others by Enter or by leaving the field.
 TEST(QuantityBox, MoreDigitsThanAreShownSurviveEnter) {
   QuantityBox box(number(0, 1, 0.1));
