@@ -67,12 +67,12 @@ QString fieldLabel(const spec::FieldInfo& info) {
   const QString name = fieldLabel(info.field.name);
   const std::string_view of = structOf(info.path), outer = structOf(of);
   const std::vector<spec::FieldInfo>& all = spec::all_fields();
-  const bool has_twin = std::any_of(all.begin(), all.end(), [&](const spec::FieldInfo& other) {
+  const bool hasTwin = std::any_of(all.begin(), all.end(), [&](const spec::FieldInfo& other) {
     const std::string_view others = structOf(other.path);
     return other.field.name == info.field.name && others != of && !outer.empty() &&
            structOf(others) == outer;
   });
-  if (!has_twin) return name;
+  if (!hasTwin) return name;
   const bool isWord = name.size() > 1 && name[1].isLower();  // not "LR"
   return tr("%1: %2").arg(fieldLabel(of.substr(outer.size() + 1)),
                           isWord ? name[0].toLower() + name.mid(1) : name);

@@ -63,7 +63,7 @@ QuantityBox::QuantityBox(const spec::FieldInfo& info, QWidget* parent)
 
 QSize QuantityBox::sizeHint() const {
   const QSize hint = QAbstractSpinBox::sizeHint();
-  return {fontMetrics().horizontalAdvance(QStringLiteral("1,000,000 tokens")) + kFrame,
+  return {fontMetrics().horizontalAdvance(QStringLiteral("100,000 gCO2e/kWh")) + kFrame,
           hint.height()};
 }
 
