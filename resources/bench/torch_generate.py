@@ -146,6 +146,7 @@ def choose(c, prompt):
 
 
 def main():
+    torch_train.end_with_parent()
     c = json.loads(sys.argv[1])
     torch.manual_seed(0)
     if c["num_threads"] > 0:

@@ -13,9 +13,6 @@ import signal
 import sys
 import time
 
-# The one that measures may be killed: this process does not outlive it (PR_SET_PDEATHSIG is 1).
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -183,7 +180,13 @@ class Model(nn.Module):
         return loss
 
 
+def end_with_parent():
+    """The one that measures may be killed: this process does not outlive it (PR_SET_PDEATHSIG is 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 def main():
+    end_with_parent()
     c = json.loads(sys.argv[1])
     torch.manual_seed(0)
     if c["num_threads"] > 0:
