@@ -23,8 +23,8 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;  // "ref", "cpu"
-  // 64-byte aligned, uninitialised. Freed memory is kept for the next allocation of the same size:
-  // shapes repeat every step. Counted exactly as asked for, without rounding.
+  // 64-byte aligned, uninitialised. Freed memory is kept for allocations to come, of any shape.
+  // Counted exactly as asked for, without rounding.
   virtual std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) = 0;
   virtual const kernels::OpTable& ops() const = 0;
   virtual const kernels::Context& context() const = 0;

@@ -2,56 +2,24 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdlib>
-#include <map>
 #include <new>
 #include <vector>
 
 #include <sys/mman.h>
 
 #include "core/base/check.h"
+#include "core/tensor/arena.h"
 
 namespace tera {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-constexpr std::size_t kHugePage = std::size_t{2} << 20U;
-// From this size on a block starts on a huge page: fewer page faults and TLB misses.
-constexpr std::size_t kHugeBlock = 2 * kHugePage;
-
-std::size_t round_up(std::size_t bytes, std::size_t to) {
-  return (bytes + to - 1) / to * to;
-}
-
-std::byte* new_block(std::size_t bytes) {
-  const std::size_t alignment = bytes >= kHugeBlock ? kHugePage : kAlignment;
-  void* block = std::aligned_alloc(alignment, round_up(bytes, alignment));
-  if (block == nullptr) throw std::bad_alloc();
-  // Advice: without huge pages the block works all the same.
-  if (bytes >= kHugeBlock)
-    static_cast<void>(madvise(block, round_up(bytes, alignment), MADV_HUGEPAGE));
-  return static_cast<std::byte*>(block);
-}
-
-// Size of the block that serves a request: eight sizes per power of two, so that nearly equal
-// requests (a shorter batch, a longer prompt) share blocks and at most an eighth is unused.
-std::size_t block_size(std::int64_t bytes) {
-  const auto wanted = std::max(static_cast<std::size_t>(bytes), kAlignment);
-  return round_up(wanted, std::max(kAlignment, std::bit_floor(wanted) / 8));
-}
-
-// Blocks in use and free, and the counters. Shared by the backend and every tensor, so that a
-// tensor that dies after its backend still finds where to return its block.
-class Blocks {
+// The arena and the counters. Shared by the backend and every tensor, so that a tensor that dies
+// after its backend still finds where to return its block.
+class Memory {
  public:
-  Blocks() = default;
-  Blocks(const Blocks&) = delete;
-  Blocks& operator=(const Blocks&) = delete;
-  ~Blocks() { release_free(); }
-
   std::byte* take(std::int64_t bytes, MemoryKind kind) {
-    std::byte* block = take_block(block_size(bytes));
+    std::byte* block = arena_.take(static_cast<std::size_t>(bytes));
     MemoryCounter& c = counters_[static_cast<std::size_t>(kind)];
     c.live_bytes += bytes;
     c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
@@ -60,11 +28,7 @@ class Blocks {
 
   void give_back(std::byte* block, std::int64_t bytes, MemoryKind kind) noexcept {
     counters_[static_cast<std::size_t>(kind)].live_bytes -= bytes;
-    try {
-      free_[block_size(bytes)].push_back(block);
-    } catch (const std::bad_alloc&) {
-      std::free(block);
-    }
+    arena_.give_back(block, static_cast<std::size_t>(bytes));
   }
 
   MemoryCounter counter(MemoryKind kind) const { return counters_[static_cast<std::size_t>(kind)]; }
@@ -75,30 +39,7 @@ class Blocks {
   }
 
  private:
-  std::byte* take_block(std::size_t size) {
-    const auto found = free_.find(size);
-    if (found != free_.end() && !found->second.empty()) {
-      std::byte* block = found->second.back();
-      found->second.pop_back();
-      return block;
-    }
-    try {
-      return new_block(size);
-    } catch (const std::bad_alloc&) {
-      release_free();  // free blocks of other sizes may be what is missing
-      return new_block(size);
-    }
-  }
-
-  void release_free() {
-    for (const auto& [size, blocks] : free_) {
-      for (std::byte* block : blocks)
-        std::free(block);
-    }
-    free_.clear();
-  }
-
-  std::map<std::size_t, std::vector<std::byte*>> free_;  // by block size
+  Arena arena_;
   std::array<MemoryCounter, kNumMemoryKinds> counters_;
 };
 
@@ -123,13 +64,15 @@ class PoolExecutor final : public kernels::Executor {
     Area& area = areas_[static_cast<std::size_t>(worker + 1)].slots[static_cast<std::size_t>(slot)];
     if (area.bytes < bytes || area.memory == nullptr) {
       area.memory.reset();
-      area.bytes = block_size(static_cast<std::int64_t>(bytes));
-      area.memory.reset(new_block(area.bytes));
+      area.bytes = 0;
+      area.memory.reset(new_block(bytes));
+      area.bytes = bytes;
     }
     return area.memory.get();
   }
 
  private:
+  static constexpr std::size_t kHugePage = std::size_t{2} << 20U;
   static constexpr int kWorkerSlots = 4;
   static constexpr int kCallerSlots = 16;
   struct Free {
@@ -139,7 +82,18 @@ class PoolExecutor final : public kernels::Executor {
     std::unique_ptr<std::byte, Free> memory;
     std::size_t bytes = 0;
   };
-  struct alignas(kAlignment) WorkerAreas {  // one cache line apart: workers grow them at once
+  // Its own, as the arena is the calling thread's.
+  static std::byte* new_block(std::size_t bytes) {
+    const std::size_t alignment = bytes >= kHugePage ? kHugePage : Arena::kAlignment;
+    const std::size_t size =
+        (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+    void* const block = std::aligned_alloc(alignment, size);
+    if (block == nullptr) throw std::bad_alloc();
+    if (alignment == kHugePage) static_cast<void>(madvise(block, size, MADV_HUGEPAGE));
+    return static_cast<std::byte*>(block);
+  }
+  struct alignas(Arena::kAlignment)
+      WorkerAreas {  // one cache line apart: workers grow them at once
     std::array<Area, kCallerSlots> slots;
   };
 
@@ -154,28 +108,28 @@ class CpuBackend final : public Backend {
         name_(ops == CpuOps::fast ? "cpu" : "ref"),
         executor_(pool),
         context_{.executor = &executor_},
-        blocks_(std::make_shared<Blocks>()) {}
+        memory_(std::make_shared<Memory>()) {}
 
   std::string_view name() const override { return name_; }
 
   std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) override {
     TERA_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
-    return {blocks_->take(bytes, kind), [blocks = blocks_, bytes, kind](std::byte* block) {
-              blocks->give_back(block, bytes, kind);
+    return {memory_->take(bytes, kind), [memory = memory_, bytes, kind](std::byte* block) {
+              memory->give_back(block, bytes, kind);
             }};
   }
 
   const kernels::OpTable& ops() const override { return ops_; }
   const kernels::Context& context() const override { return context_; }
-  MemoryCounter counter(MemoryKind kind) const override { return blocks_->counter(kind); }
-  void reset_peaks() override { blocks_->reset_peaks(); }
+  MemoryCounter counter(MemoryKind kind) const override { return memory_->counter(kind); }
+  void reset_peaks() override { memory_->reset_peaks(); }
 
  private:
   const kernels::OpTable& ops_;
   std::string_view name_;
   PoolExecutor executor_;
   kernels::Context context_;
-  std::shared_ptr<Blocks> blocks_;
+  std::shared_ptr<Memory> memory_;
 };
 
 }  // namespace

@@ -36,27 +36,13 @@ TEST(CpuBackend, CountsExactBytesPerKind) {
   EXPECT_THROW(backend->allocate(-1, MemoryKind::weights), ContractError);
 }
 
-TEST(CpuBackend, AlignsEveryBlockAndLargeOnesToHugePages) {
-  ThreadPool pool(1);
-  const auto backend = make_cpu_backend(pool, CpuOps::reference);
-  std::vector<std::shared_ptr<std::byte>> held;
-  for (const std::int64_t bytes : {0, 1, 63, 64, 65, 1000, 4097, 100001, 3 << 20}) {
-    held.push_back(backend->allocate(bytes, MemoryKind::workspace));
-    ASSERT_NE(held.back(), nullptr);
-    EXPECT_EQ(address(held.back()) % 64, 0U) << bytes;
-    std::memset(held.back().get(), 1, static_cast<std::size_t>(bytes));
-  }
-  const auto large = backend->allocate(9 << 20, MemoryKind::workspace);
-  EXPECT_EQ(address(large) % (2U << 20U), 0U);
-}
-
-TEST(CpuBackend, ReusesFreedMemoryOfTheSameSize) {
+TEST(CpuBackend, ReusesFreedMemory) {
   ThreadPool pool(1);
   const auto backend = make_cpu_backend(pool, CpuOps::reference);
   std::set<std::uintptr_t> seen;
   for (int step = 0; step < 50; ++step) {
     const auto a = backend->allocate(10000, MemoryKind::workspace);
-    const auto b = backend->allocate(9999, MemoryKind::activations);  // nearly equal sizes share
+    const auto b = backend->allocate(9999, MemoryKind::activations);
     seen.insert({address(a), address(b)});
     EXPECT_NE(address(a), address(b));
   }
@@ -114,9 +100,6 @@ TEST(CpuBackend, ScratchIsPerWorkerAndSlotAndGrows) {
 }
 
 TEST(CpuBackend, MemoryBeyondTheMachineIsAnErrorAndNotTheEnd) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-  GTEST_SKIP() << "sanitizers end the program at such a request";
-#endif
   ThreadPool pool(1);
   const auto backend = make_cpu_backend(pool, CpuOps::reference);
   EXPECT_THROW(backend->allocate(std::int64_t{1} << 60, MemoryKind::weights), std::bad_alloc);
