@@ -5,11 +5,11 @@
 // Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
 // G key-value heads, D head dim, Dv that of values, V vocabulary, E experts, K top-k, R routed rows
 // (at most T K), M, N, K of products.
-// Dtypes: "c" is the compute dtype of activations and weights: f32, bf16, f16 or f64 (gradient checks).
-// "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm statistics,
-// softmax, router and losses are a. Math is done in a.
-// Views are contiguous unless a comment says "rows strided" (the last dim always has stride 1).
-// A View that may be absent is marked "or empty".
+// Dtypes: "c" is the compute dtype of activations and weights: f32, bf16, f16 or f64 (gradient
+// checks). "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm
+// statistics, softmax, router and losses are a. Math is done in a. Views are contiguous unless a
+// comment says "rows strided" (the last dim always has stride 1). A View that may be absent is
+// marked "or empty".
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -82,8 +82,8 @@ struct AdamWOptions {
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0;
-  double grad_scale = 1;       // clipping factor, applied to the gradient as it is read
-  std::int64_t step = 1;       // 1-based, for bias correction
+  double grad_scale = 1;  // clipping factor, applied to the gradient as it is read
+  std::int64_t step = 1;  // 1-based, for bias correction
 };
 
 struct LionOptions {
@@ -120,8 +120,9 @@ struct OpTable {
   // For each expert e, rows [offsets[e], offsets[e+1]): y = x w[e]^T, or x w[e] when !transpose_w.
   // x [R,K], w [E,N,K] (transpose_w) or [E,K,N], offsets [E+1] i64, y [R,N].
   void (*grouped_matmul)(const Context&, View x, View w, View offsets, View y, bool transpose_w);
-  // dw[e] += dy_e^T x_e: dy [R,N], x [R,K], dw [E,N,K] a.
-  void (*grouped_matmul_weight)(const Context&, View dy, View x, View offsets, View dw);
+  // dw[e] (+)= dy_e^T x_e: dy [R,N], x [R,K], dw [E,N,K] a.
+  void (*grouped_matmul_weight)(
+      const Context&, View dy, View x, View offsets, View dw, bool accumulate);
 
   // ---- embedding
   // y[t] (+)= table[ids[t]]: ids [T] i32, table [V,H] c, y [T,H] c.
@@ -132,11 +133,21 @@ struct OpTable {
   // ---- norms. Source: Zhang and Sennrich 2019 (rms), Ba et al. 2016 (layer)
   // y = (x - mean) rstd w + b over the last dim; rms has mean 0 and no b. x, y [T,H] c, w, b [H] c
   // (b or empty), rstd, mean [T] a (mean or empty).
-  void (*norm_forward)(const Context&, NormType, View x, View w, View b, double eps, View y, View rstd, View mean);
+  void (*norm_forward)(
+      const Context&, NormType, View x, View w, View b, double eps, View y, View rstd, View mean);
   // dx (+)= gradient at x.
-  void (*norm_backward_input)(const Context&, NormType, View dy, View x, View w, View rstd, View mean, View dx, bool accumulate);
+  void (*norm_backward_input)(const Context&,
+                              NormType,
+                              View dy,
+                              View x,
+                              View w,
+                              View rstd,
+                              View mean,
+                              View dx,
+                              bool accumulate);
   // dw += sum_t dy xhat, db += sum_t dy: dw, db [H] a (db or empty).
-  void (*norm_backward_weight)(const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);
+  void (*norm_backward_weight)(
+      const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);
 
   // ---- positions. Source: Su et al. 2021; pairs are (i, i + P) as in Llama checkpoints
   // The first 2 P dims of each head, turned by positions [T] i32 x frequencies [P] f64 (radians per
@@ -146,11 +157,23 @@ struct OpTable {
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
   // q [B,Sq,A,D] c, k [B,Sk,G,D] c, v [B,Sk,G,Dv] c, out [B,Sq,A,Dv] c (strides free but the last);
-  // first_key [B,Sq] i32: query i of a sequence sees keys first_key[i] .. query_offset + i, and what
-  // it does not see never reaches it, NaN included. lse [B,Sq,A] a.
-  void (*attention_forward)(const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
+  // first_key [B,Sq] i32: query i of a sequence sees keys first_key[i] .. query_offset + i, and
+  // what it does not see never reaches it, NaN included. lse [B,Sq,A] a.
+  void (*attention_forward)(
+      const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
   // Writes dq, dk, dv. delta = sum_d dout out is computed inside. Sq == Sk, query_offset == 0.
-  void (*attention_backward)(const Context&, View dout, View q, View k, View v, View first_key, View out, View lse, AttentionOptions, View dq, View dk, View dv);
+  void (*attention_backward)(const Context&,
+                             View dout,
+                             View q,
+                             View k,
+                             View v,
+                             View first_key,
+                             View out,
+                             View lse,
+                             AttentionOptions,
+                             View dq,
+                             View dk,
+                             View dv);
   // y[t] = sum_a x[t,a], a in order, in a: x [T,A,D] c, y [T,D] c, rows of both strided.
   void (*sum_heads)(const Context&, View x, View y);
 
@@ -159,34 +182,55 @@ struct OpTable {
   // row_scale [T] a or empty.
   void (*activation_forward)(const Context&, Activation, View x, View row_scale, View y);
   // dx, and drow_scale [T] a (or empty) = sum_f dy act(x).
-  void (*activation_backward)(const Context&, Activation, View dy, View x, View row_scale, View dx, View drow_scale);
+  void (*activation_backward)(
+      const Context&, Activation, View dy, View x, View row_scale, View dx, View drow_scale);
   // y[t] += b: y [T,N] c rows strided, b [N] c.
   void (*add_bias)(const Context&, View y, View b);
   // db[n] += sum_t dy[t,n]: dy [T,N] c rows strided, db [N] a.
   void (*bias_backward)(const Context&, View dy, View db);
 
   // ---- router and dispatch
-  // scores [T,E] a from logits [T,E] a; selection by scores + bias ([E] a or empty) among the experts
-  // of the top_groups best groups, a group being as good as the sum of its group_best best; ties to
-  // the lowest expert or group. indices [T,K] i32 in order of falling selection score; gates [T,K] a
-  // = scaling * score (/ sum of the chosen when renormalize); logsumexp [T] a of the logits or empty.
-  // Needs K <= top_groups E / num_groups. Source of groups: DeepSeek-V3, 2024, section 2.1.2.
-  void (*router_forward)(const Context&, View logits, View bias, RouterOptions, View scores, View indices, View gates, View logsumexp);
+  // scores [T,E] a from logits [T,E] a; selection by scores + bias ([E] a or empty) among the
+  // experts of the top_groups best groups, a group being as good as the sum of its group_best best;
+  // ties to the lowest expert or group. indices [T,K] i32 in order of falling selection score;
+  // gates [T,K] a = scaling * score (/ sum of the chosen when renormalize); logsumexp [T] a of the
+  // logits or empty. Needs K <= top_groups E / num_groups. Source of groups: DeepSeek-V3, 2024,
+  // section 2.1.2.
+  void (*router_forward)(const Context&,
+                         View logits,
+                         View bias,
+                         RouterOptions,
+                         View scores,
+                         View indices,
+                         View gates,
+                         View logsumexp);
   // dlogits [T,E] a from dgates [T,K] a, plus the balance loss sum_e balance[t / (T/N), e] share_te
   // (balance [N,E] a or empty, N divides T; the share is the score, normalised over experts for
   // sigmoid), plus z_coeff * lse^2 (needs logsumexp when z_coeff != 0, and logits [T,E] a, else
   // empty, for sigmoid).
-  void (*router_backward)(const Context&, View logits, View scores, View indices, View gates, View logsumexp, View dgates, View balance, double z_coeff, RouterOptions, View dlogits);
+  void (*router_backward)(const Context&,
+                          View logits,
+                          View scores,
+                          View indices,
+                          View gates,
+                          View logsumexp,
+                          View dgates,
+                          View balance,
+                          double z_coeff,
+                          RouterOptions,
+                          View dlogits);
   // Counting sort of the T K slots by (expert, token, k): offsets [E+1] i64, rows [T,K] i32. With
-  // capacity > 0 an expert keeps that many slots at most, those of the highest priority ([T,K] a, ties
-  // to the first slot; NaN is lowest) or, without priority, the first; the rows of the others are -1.
-  void (*moe_dispatch)(const Context&, View indices, View priority, std::int64_t capacity, View offsets, View rows);
+  // capacity > 0 an expert keeps that many slots at most, those of the highest priority ([T,K] a,
+  // ties to the first slot; NaN is lowest) or, without priority, the first; the rows of the others
+  // are -1.
+  void (*moe_dispatch)(
+      const Context&, View indices, View priority, std::int64_t capacity, View offsets, View rows);
   // For rows[t,k] >= 0: y[rows[t,k]] = x[t]: x [T,H] c, y [R,H] c.
   void (*moe_permute)(const Context&, View x, View rows, View y);
   // x[t] (+)= sum_k y[rows[t,k]] over rows[t,k] >= 0, k in order, in a.
   void (*moe_unpermute)(const Context&, View y, View rows, View x, bool accumulate);
-  // y[rows[t,k]] = gates[t,k], and back: gates[t,k] = y[rows[t,k]]; where rows[t,k] is -1 nothing is
-  // written, and back 0. gates [T,K] a, y [R] a.
+  // y[rows[t,k]] = gates[t,k], and back: gates[t,k] = y[rows[t,k]]; where rows[t,k] is -1 nothing
+  // is written, and back 0. gates [T,K] a, y [R] a.
   void (*moe_scatter_gates)(const Context&, View gates, View rows, View y);
   void (*moe_gather_gates)(const Context&, View y, View rows, View gates);
 
@@ -197,30 +241,36 @@ struct OpTable {
   void (*cross_entropy)(const Context&, View logits, View targets, double grad_scale, View loss);
 
   // ---- elementwise and optimizer
-  void (*add)(const Context&, View a, View b, View y);         // y = a + b, same shape, c; may alias
-  void (*scale)(const Context&, View x, double factor, View y);  // y = factor x, same shape, c; may alias
+  void (*add)(const Context&, View a, View b, View y);  // y = a + b, same shape, c; may alias
+  void (*scale)(const Context&,
+                View x,
+                double factor,
+                View y);  // y = factor x, same shape, c; may alias
   // y (+)= x * factors, elementwise in a: x, y any shape, each c or a; factors of that shape, a.
   void (*multiply)(const Context&, View x, View factors, View y, bool accumulate);
-  void (*copy)(const Context&, View x, View y);                // y = x, converting dtype; rows strided
+  void (*copy)(const Context&, View x, View y);  // y = x, converting dtype; rows strided
   void (*zero)(const Context&, View x);
-  double (*sum_of_squares)(const Context&, View x);            // f64, fixed order; NaN and inf pass through
+  double (*sum_of_squares)(const Context&, View x);  // f64, fixed order; NaN and inf pass through
   // AdamW on one tensor, all contiguous [n]. master a; weight c written from master (or empty when
   // master is the weight); grad a; m, v a. Source: Loshchilov and Hutter 2019.
   void (*adamw)(const Context&, View master, View weight, View grad, View m, View v, AdamWOptions);
   // c = beta1 m + (1 - beta1) g; p -= learning_rate (sign(c) + weight_decay p); m = beta2 m +
   // (1 - beta2) g. Arguments as of adamw. Source: Chen et al. 2023, Lion, algorithm 2.
   void (*lion)(const Context&, View master, View weight, View grad, View m, LionOptions);
-  // m = momentum m + g; p -= learning_rate (m + weight_decay p), with nesterov g + momentum m for m.
-  // m a, or empty for plain descent. Source: Sutskever et al. 2013.
+  // m = momentum m + g; p -= learning_rate (m + weight_decay p), with nesterov g + momentum m for
+  // m. m a, or empty for plain descent. Source: Sutskever et al. 2013.
   void (*sgd)(const Context&, View master, View weight, View grad, View m, SgdOptions);
   // Second moments of a matrix by rows and columns: rows[i] += take (mean_j g_ij^2 - rows[i]), cols
-  // alike; returns the mean of rows. grad [M,N] a, rows [M] a, or empty for a vector (M = 1; returns
-  // 1), cols [N] a. Source: Shazeer and Stern 2018, Adafactor, algorithm 4.
-  double (*factored_moments)(const Context&, View grad, View rows, View cols, double grad_scale, double take);
+  // alike; returns the mean of rows. grad [M,N] a, rows [M] a, or empty for a vector (M = 1;
+  // returns 1), cols [N] a. Source: Shazeer and Stern 2018, Adafactor, algorithm 4.
+  double (*factored_moments)(
+      const Context&, View grad, View rows, View cols, double grad_scale, double take);
   // Sum of squares of the update u_ij = g_ij / sqrt(max(rows_i cols_j / row_mean, eps^2)), f64.
   double (*adafactor_norm)(const Context&, View grad, View rows, View cols, AdafactorOptions);
-  // p -= learning_rate u + decay p, for rows of the matrix: master, grad [M,N] a, weight [M,N] c or empty.
-  void (*adafactor)(const Context&, View master, View weight, View grad, View rows, View cols, AdafactorOptions);
+  // p -= learning_rate u + decay p, for rows of the matrix: master, grad [M,N] a, weight [M,N] c or
+  // empty.
+  void (*adafactor)(
+      const Context&, View master, View weight, View grad, View rows, View cols, AdafactorOptions);
   // y += t (x - y): x c, y a, same shape.
   void (*lerp)(const Context&, View x, double t, View y);
   // y = x rounded up with the probability of how near that is, else down: x [n] f32, noise [n] u16

@@ -31,6 +31,7 @@ struct BenchTrainArguments : ContestArguments {
   int batch = 4;
   int seq = 256;
   int steps = 2;
+  std::string recompute = "selective";
 };
 
 double now_s() {
@@ -91,6 +92,7 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
   spec.model = preset.model;
   spec.training.precision = *parsed;
   spec.training.seq_length = args.seq;
+  spec.layout.recompute = *enum_from_name<spec::RecomputeKind>(args.recompute);
   spec.training.learning_rate = 1e-4;
   spec.training.min_learning_rate = 1e-5;
   TERA_TRY_VOID(check_memory(spec));
@@ -172,6 +174,7 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
                       {"batch", spec.training.global_batch_size},
                       {"sequence", spec.training.seq_length},
                       {"threads", pool.size()},
+                      {"recompute", args.recompute},
                       {"step_s", ours.median_s()},
                       {"min_step_s", *std::min_element(ours.seconds.begin(), ours.seconds.end())},
                       {"tokens_per_s", tokens / ours.median_s()},
@@ -245,6 +248,11 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
       ->capture_default_str();
   verb->add_option("--seq", args->seq, "Tokens per sequence")
       ->check(at_least(1))
+      ->capture_default_str();
+  verb->add_option("--recompute", args->recompute,
+                   "Activations computed again in backward: none, selective (norms and "
+                   "activation functions) or full")
+      ->check(CLI::IsMember({"none", "selective", "full"}))
       ->capture_default_str();
   verb->add_option("--steps", args->steps, "Steps per round")
       ->check(at_least(1))

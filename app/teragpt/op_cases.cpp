@@ -106,7 +106,7 @@ void add_experts(
                        const Tensor x = random(b, dtype, {total, k});
                        const Tensor dw = zeros(b, DType::f32, {experts, n, k});
                        return [=, &b] {
-                         b.ops().grouped_matmul_weight(b.context(), dy, x, offsets, dw);
+                         b.ops().grouped_matmul_weight(b.context(), dy, x, offsets, dw, true);
                        };
                      }});
   }

@@ -81,8 +81,8 @@ void Adapters::backward_weight(const Tensor& dy, const Tensor& x) {
   };
   for (const Pair& pair : pairs_) {
     const Tensor part = columns(dy, pair.rows);
-    add(part, down(x, pair.a->value, pair.rows.scale), pair.b->grad);
-    add(up_backward(part, pair.b->value, pair.rows.scale), x, pair.a->grad);
+    add(part, down(x, pair.a->value, pair.rows.scale), pair.b->gradient());
+    add(up_backward(part, pair.b->value, pair.rows.scale), x, pair.a->gradient());
   }
 }
 
@@ -126,13 +126,13 @@ void Adapters::backward_input(const Tensor& dy, const Groups& groups, const Tens
 
 void Adapters::backward_weight(const Tensor& dy, const Tensor& x, const Groups& groups) {
   const auto add = [&](const Tensor& a, const Tensor& b, const Tensor& grad) {
-    backend_->ops().grouped_matmul_weight(backend_->context(), a, b, groups.offsets, grad);
+    backend_->ops().grouped_matmul_weight(backend_->context(), a, b, groups.offsets, grad, true);
   };
   for (const Pair& pair : pairs_) {
     add(dy, grouped(x, groups, pair.a->value, {true, pair.rows.scale, pair.a->value.dtype()}),
-        pair.b->grad);
+        pair.b->gradient());
     add(grouped(dy, groups, pair.b->value, {false, pair.rows.scale, pair.b->value.dtype()}), x,
-        pair.a->grad);
+        pair.a->gradient());
   }
 }
 

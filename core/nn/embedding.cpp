@@ -30,17 +30,18 @@ Tensor Embedding::words(const Tensor& ids) const {
 
 void Embedding::backward_weight(const Tensor& dx, const Pass& pass) {
   const Batch& batch = pass.batch;
-  if (positions_ != nullptr && positions_->is_trained()) {
-    backend_->ops().embedding_backward(backend_->context(), batch.positions, dx, positions_->grad);
+  if (positions_ != nullptr && positions_->trained) {
+    backend_->ops().embedding_backward(backend_->context(), batch.positions, dx,
+                                       positions_->gradient());
   }
   backward_words(dx, batch.tokens);
 }
 
 void Embedding::backward_words(const Tensor& dx, const Tensor& ids) {
-  if (!tokens_->is_trained()) return;
+  if (!tokens_->trained) return;
   const kernels::OpTable& ops = backend_->ops();
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
-  ops.embedding_backward(backend_->context(), ids, dx, tokens_->grad);
+  ops.embedding_backward(backend_->context(), ids, dx, tokens_->gradient());
 }
 
 }  // namespace tera::nn

@@ -18,6 +18,13 @@ Tensor workspace(const Experts::Rows& rows, std::int64_t width) {
                 rows);
 }
 
+void add_gradient(Param& weight, const Tensor& dy, const Tensor& x, const Tensor& offsets) {
+  if (!weight.trained) return;
+  const Param::Target target = weight.product_target();
+  dy.backend().ops().grouped_matmul_weight(dy.backend().context(), dy, x, offsets, target.grad,
+                                           target.accumulate);
+}
+
 Adapters::Groups groups_of(const Experts::Rows& rows) {
   return {.offsets = rows.offsets, .buffer_rows = rows.buffer_rows};
 }
@@ -40,7 +47,8 @@ Tensor Experts::forward(const Rows& rows, Pass& pass) {
     return in_use(pass.stash.put(prefix_ + name, {rows.buffer_rows, width}, dtype), rows);
   };
   const Tensor inner = keep(".inner", in_->value.dim(1));
-  const Tensor act = keep(".act", out_->value.dim(2));
+  const Tensor act =
+      pass.keeps_cheap() ? keep(".act", out_->value.dim(2)) : workspace(rows, out_->value.dim(2));
   ops.grouped_matmul(backend.context(), rows.permuted, in_->value, rows.offsets, inner, true);
   in_adapters_.forward(rows.permuted, groups_of(rows), inner);
   ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);
@@ -55,6 +63,11 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
   const Tensor inner = in_use(stash.get(prefix_ + ".inner"), rows);
+  if (!pass.keeps_cheap()) {
+    const Tensor act = workspace(rows, out_->value.dim(2));
+    stash.put_gradient(prefix_ + ".act", act);
+    ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);
+  }
   const Tensor d_act = workspace(rows, out_->value.dim(2));
   ops.grouped_matmul(backend.context(), dy, out_->value, rows.offsets, d_act, false);
   out_adapters_.backward_input(dy, groups_of(rows), d_act);
@@ -76,20 +89,16 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
 }
 
 void Experts::backward_weight(const Rows& rows, Pass& pass) {
-  Backend& backend = rows.permuted.backend();
-  const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
   {
     const Tensor d_out = stash.take(prefix_ + ".d_out");
     const Tensor act = in_use(stash.take(prefix_ + ".act"), rows);
     out_adapters_.backward_weight(d_out, act, groups_of(rows));
-    if (out_->is_trained())
-      ops.grouped_matmul_weight(backend.context(), d_out, act, rows.offsets, out_->grad);
+    add_gradient(*out_, d_out, act, rows.offsets);
   }
   const Tensor d_inner = stash.take(prefix_ + ".d_inner");
   in_adapters_.backward_weight(d_inner, rows.permuted, groups_of(rows));
-  if (in_->is_trained())
-    ops.grouped_matmul_weight(backend.context(), d_inner, rows.permuted, rows.offsets, in_->grad);
+  add_gradient(*in_, d_inner, rows.permuted, rows.offsets);
   stash.release(prefix_ + ".inner");
 }
 

@@ -24,11 +24,18 @@ Tensor LatentProjection::put(std::int64_t num_tokens, DType dtype, Pass& pass) c
   return pass.stash.put(name_, {num_tokens, rank()}, dtype);
 }
 
-Tensor LatentProjection::normalise(Pass& pass) const {
-  const Tensor z = pass.stash.get(name_);
-  const Tensor out = pass.stash.put(name_ + "_norm_out", {z.dim(0), z.dim(1)}, z.dtype());
-  norm_.forward(z, out, statistics(pass.stash));
-  return out;
+void LatentProjection::normalise(Pass& pass) const {
+  Stash& stash = pass.stash;
+  const Tensor z = stash.get(name_);
+  const std::string out = name_ + "_norm_out";
+  norm_.forward(z,
+                pass.keeps_cheap() ? stash.put(out, {z.dim(0), z.dim(1)}, z.dtype())
+                                   : stash.put_gradient(out, {z.dim(0), z.dim(1)}, z.dtype()),
+                statistics(stash));
+}
+
+void LatentProjection::end_forward(Pass& pass) const {
+  if (!pass.keeps_cheap()) pass.stash.release(name_ + "_norm_out");
 }
 
 void LatentProjection::forward(Pass& pass, const Tensor& y) const {
@@ -48,6 +55,7 @@ Tensor LatentProjection::backward_input(const Tensor& dy, Pass& pass) const {
 
 void LatentProjection::backward_weight(Pass& pass) {
   Stash& stash = pass.stash;
+  if (!pass.keeps_cheap()) normalise(pass);
   up_.backward_weight(stash.take(name_ + "_d_up"), stash.take(name_ + "_norm_out"));
   norm_.backward_weight(stash.take(name_ + "_d_norm"), stash.get(name_), statistics(stash));
   stash.release(name_);
@@ -80,7 +88,10 @@ LatentAttention::LatentAttention(ParamStore& store,
 
 Tensor LatentAttention::forward(const Tensor& x, Pass& pass) {
   project_queries(x, pass);
-  return attend(project_latent(x, pass), pass);
+  const Tensor y = attend(project_latent(x, pass), pass);
+  if (query_latent_) query_latent_->end_forward(pass);
+  kv_latent_.end_forward(pass);
+  return y;
 }
 
 LayerCache LatentAttention::make_cache(int sequences, int capacity) const {

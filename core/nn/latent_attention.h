@@ -16,15 +16,16 @@
 namespace tera::nn {
 
 // y [T, N] = up(norm(z)) of a latent vector z [T, r]. Keeps <prefix>_latent [T, r], _latent_rstd
-// and _latent_norm_out.
+// and, unless it is computed again, _latent_norm_out.
 class LatentProjection {
  public:
   // prefix: "layers.3.attention.kv"; parameters <prefix>_down_norm and <prefix>_up.
   LatentProjection(ParamStore& store, const std::string& prefix);
 
   Tensor put(std::int64_t num_tokens, DType dtype, Pass& pass) const;  // z, for the caller to fill
-  Tensor normalise(Pass& pass) const;                                  // norm(z)
+  void normalise(Pass& pass) const;                                    // norm(z)
   void forward(Pass& pass, const Tensor& y) const;                     // after normalise
+  void end_forward(Pass& pass) const;                                  // norm(z) was read
   Tensor backward_input(const Tensor& dy, Pass& pass) const;           // dz
   void backward_weight(Pass& pass);                                    // releases what was kept
 

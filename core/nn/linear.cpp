@@ -6,7 +6,6 @@ Linear::Linear(ParamStore& store, const std::string& name)
     : backend_(&store.backend()),
       weight_(&store.get(name + ".weight")),
       adapters_(store, name + ".weight") {
-  weight_->overwritten_first = true;
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
 }
 
@@ -32,12 +31,13 @@ Tensor Linear::backward_input(const Tensor& dy) const {
 
 void Linear::backward_weight(const Tensor& dy, const Tensor& x) {
   adapters_.backward_weight(dy, x);
-  if (weight_->is_trained()) {
-    backend_->ops().matmul(backend_->context(), dy, x, weight_->grad,
-                           {.transpose_a = true, .accumulate = weight_->adds()});
+  if (weight_->trained) {
+    const Param::Target target = weight_->product_target();
+    backend_->ops().matmul(backend_->context(), dy, x, target.grad,
+                           {.transpose_a = true, .accumulate = target.accumulate});
   }
-  if (bias_ != nullptr && bias_->is_trained())
-    backend_->ops().bias_backward(backend_->context(), dy, bias_->grad);
+  if (bias_ != nullptr && bias_->trained)
+    backend_->ops().bias_backward(backend_->context(), dy, bias_->gradient());
 }
 
 void Linear::forward_rows(const kernels::View& x,

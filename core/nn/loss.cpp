@@ -30,9 +30,7 @@ LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place pla
       multiplier_(config.output_multiplier()),
       norm_(store, place_.norm, norm_type(config.norm), config.norm_eps),
       weight_(&store.get(config.tie_embeddings ? "embedding.tokens" : "head.weight")),
-      adapters_(store, weight_->spec.name) {
-  weight_->overwritten_first = true;  // tied too: the head comes before the embedding in backward
-}
+      adapters_(store, weight_->spec.name) {}
 
 double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward) {
   TERA_CHECK(!with_backward || loss.scale != 0, "the scale of the loss is 0: no gradients");
@@ -100,9 +98,10 @@ void LossHead::chunk_backward(const Chunk& chunk, const Tensor& dx) {
   adapters_.backward_input(chunk.gradient, dx);
   adapters_.backward_weight(chunk.gradient, chunk.scaled);
   if (multiplier_ != 1) ops.scale(backend_->context(), dx, multiplier_, dx);
-  if (!weight_->is_trained()) return;
-  ops.matmul(backend_->context(), chunk.gradient, chunk.scaled, weight_->grad,
-             {.transpose_a = true, .accumulate = weight_->adds()});
+  if (!weight_->trained) return;
+  const Param::Target target = weight_->product_target();
+  ops.matmul(backend_->context(), chunk.gradient, chunk.scaled, target.grad,
+             {.transpose_a = true, .accumulate = target.accumulate});
 }
 
 Tensor LossHead::backward_input(const Tensor& d_norm_out, Pass& pass) {

@@ -32,7 +32,10 @@ Mlp::Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix,
 Tensor Mlp::forward(const Tensor& x, const Tensor& row_scale, Pass& pass) {
   const Tensor inner =
       pass.stash.put(prefix_ + ".inner", {x.dim(0), in_.out_features()}, x.dtype());
-  const Tensor act = pass.stash.put(prefix_ + ".act", {x.dim(0), out_.in_features()}, x.dtype());
+  const Tensor act = pass.keeps_cheap() ? pass.stash.put(prefix_ + ".act",
+                                                         {x.dim(0), out_.in_features()}, x.dtype())
+                                        : Tensor::empty(x.backend(), {x.dim(0), out_.in_features()},
+                                                        x.dtype(), MemoryKind::workspace);
   in_.forward(x, inner);
   x.backend().ops().activation_forward(x.backend().context(), activation_, inner, row_scale, act);
   return out_.forward(act);
@@ -45,6 +48,11 @@ Tensor Mlp::backward_input(const Tensor& dy,
   Stash& stash = pass.stash;
   Backend& backend = dy.backend();
   const Tensor& inner = stash.get(prefix_ + ".inner");
+  if (!pass.keeps_cheap()) {
+    const Tensor act =
+        stash.put_gradient(prefix_ + ".act", {inner.dim(0), out_.in_features()}, inner.dtype());
+    backend.ops().activation_forward(backend.context(), activation_, inner, row_scale, act);
+  }
   const Tensor d_act = out_.backward_input(dy);  // [T, F]
   const Tensor d_inner =
       stash.put_gradient(prefix_ + ".d_inner", {inner.dim(0), inner.dim(1)}, inner.dtype());

@@ -10,7 +10,8 @@ namespace tera::nn {
 
 kernels::Activation activation_type(spec::ActivationKind kind);
 
-// Keeps <prefix>.inner [T, F or 2F] and <prefix>.act [T, F]; releases them in backward_weight.
+// Keeps <prefix>.inner [T, F or 2F] and, unless it is computed again, <prefix>.act [T, F]; releases
+// them in backward_weight.
 class Mlp final : public Module {
  public:
   // prefix: "layers.3.ffn", parameters <prefix>.in and <prefix>.out; input: the stash entry that

@@ -14,6 +14,7 @@
 #include "core/comm/communicator.h"
 #include "core/nn/param_store.h"
 #include "core/nn/stash.h"
+#include "core/spec/parallel_layout.h"
 #include "core/tensor/tensor.h"
 
 namespace tera::nn {
@@ -64,6 +65,11 @@ struct Pass {  // what one micro-batch carries through the modules
   PredictionStats* prediction_stats = nullptr;       // null: evaluation leaves these layers out
   // Absent: evaluation, which has no noise and drops nothing.
   std::optional<TrainingPlace> training = {};
+  // What backward computes again instead of finding it in the stash.
+  spec::RecomputeKind recompute = spec::RecomputeKind::none;
+
+  // Norm outputs and activations, which are cheap to compute again.
+  bool keeps_cheap() const { return recompute != spec::RecomputeKind::selective; }
 
   // The statistics of a layer; null when nobody wants them.
   RouterStats* stats_of(int layer) const {

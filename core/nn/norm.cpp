@@ -24,10 +24,10 @@ void Norm::backward_input(const Tensor& dy,
 }
 
 void Norm::backward_weight(const Tensor& dy, const Tensor& x, const Statistics& statistics) {
-  if (!weight_->is_trained()) return;
-  backend_->ops().norm_backward_weight(backend_->context(), type_, dy, x, statistics.rstd,
-                                       statistics.mean, weight_->grad,
-                                       bias_ != nullptr ? bias_->grad.view() : kernels::View{});
+  if (!weight_->trained) return;
+  backend_->ops().norm_backward_weight(
+      backend_->context(), type_, dy, x, statistics.rstd, statistics.mean, weight_->gradient(),
+      bias_ != nullptr ? bias_->gradient().view() : kernels::View{});
 }
 
 kernels::NormType norm_type(spec::NormKind kind) {
@@ -50,9 +50,10 @@ Tensor ResidualNorm::forward(const Tensor& x, Pass& pass) {
   Norm::Statistics made;
   made.rstd = stash.put(name_ + "_rstd", {x.dim(0)}, accumulate);
   if (norm_.has_mean()) made.mean = stash.put(name_ + "_mean", {x.dim(0)}, accumulate);
-  Tensor y = output_ == Output::kept ? stash.put(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
-                                     : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(),
-                                                     MemoryKind::workspace);
+  Tensor y =
+      output_ == Output::kept && pass.keeps_cheap()
+          ? stash.put(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
+          : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
   norm_.forward(x, y, made);
   return y;
 }
@@ -70,6 +71,14 @@ void ResidualNorm::backward_weight(Pass& pass) {
   norm_.backward_weight(stash.take(name_ + ".d_out"), stash.get(input_), statistics(stash));
   for (const char* kept : {"_rstd", "_mean", "_out"})
     stash.release(name_ + kept);
+}
+
+void ResidualNorm::restore_output(Pass& pass) const {
+  Stash& stash = pass.stash;
+  if (stash.has(name_ + "_out")) return;
+  const Tensor& x = stash.get(input_);
+  norm_.forward(x, stash.put_gradient(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype()),
+                statistics(stash));
 }
 
 Norm::Statistics ResidualNorm::statistics(const Stash& stash) const {

@@ -38,8 +38,8 @@ class Norm {
 
 kernels::NormType norm_type(spec::NormKind kind);
 
-// Keeps <name>_rstd (and _mean) and, when the branch behind it reads its output, <name>_out; reads
-// its input from the stash in both halves of backward.
+// Keeps <name>_rstd (and _mean) and, when the branch behind it reads its output, <name>_out, unless
+// that is computed again; reads its input from the stash in both halves of backward.
 class ResidualNorm final : public Module {
  public:
   enum class Output : std::uint8_t { kept, passed_on };
@@ -54,6 +54,8 @@ class ResidualNorm final : public Module {
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
   void backward_weight(Pass& pass) override;
+  // Before the branch behind it reads its output in backward: makes it again if it was not kept.
+  void restore_output(Pass& pass) const;
 
  private:
   Norm::Statistics statistics(const Stash& stash) const;

@@ -67,6 +67,22 @@ Fill uniform(double bound, const Philox& random) {
 
 }  // namespace
 
+const Tensor& Param::gradient() {
+  const Target target = product_target();
+  if (!target.accumulate) value.backend().ops().zero(value.backend().context(), grad);
+  return grad;
+}
+
+Param::Target Param::product_target() {
+  TERA_CHECK(trained, "gradient of '{}', which is not trained", spec.name);
+  const bool accumulate = grad.present();
+  if (!accumulate) {
+    grad = Tensor::empty(value.backend(), spec.shape, kernels::accumulate_dtype(value.dtype()),
+                         MemoryKind::gradients);
+  }
+  return {grad, accumulate};
+}
+
 ParamStore::ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options)
     : backend_(&backend), options_(options) {
   TERA_CHECK(options.compute == DType::f32 || options.compute == DType::bf16 ||
@@ -78,10 +94,7 @@ ParamStore::ParamStore(Backend& backend, const plan::ParamTable& table, ParamSto
     param.spec = spec;
     param.value =
         Tensor::zeros(backend, spec.shape, value_dtype(spec, options.compute), MemoryKind::weights);
-    if (options.gradients && spec.trainable) {
-      param.grad = Tensor::zeros(backend, spec.shape, kernels::accumulate_dtype(options.compute),
-                                 MemoryKind::gradients);
-    }
+    param.trained = options.gradients && spec.trainable;
     params_.push_back(std::move(param));
   }
 }
@@ -99,21 +112,13 @@ bool ParamStore::has(const std::string& name) const {
 }
 
 void ParamStore::zero_grads() {
-  for (Param& param : params_) {
-    param.counts_as_zero = param.grad.present();
-  }
-  settle(false);
+  for (Param& param : params_)
+    param.grad = {};
 }
 
 void ParamStore::settle_grads() {
-  settle(true);
-}
-
-void ParamStore::settle(bool overwritten_too) {
   for (Param& param : params_) {
-    if (!param.counts_as_zero || (param.overwritten_first && !overwritten_too)) continue;
-    backend_->ops().zero(backend_->context(), param.grad);
-    param.counts_as_zero = false;
+    if (param.trained) param.gradient();
   }
 }
 

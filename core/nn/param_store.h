@@ -13,15 +13,20 @@ namespace tera::nn {
 struct Param {
   plan::ParamSpec spec;
   Tensor value;  // MemoryKind::weights, in weight_dtype (f64 in gradient checks)
-  Tensor grad;  // MemoryKind::gradients, accumulation dtype; absent when not trainable or inference
-  // A gradient whose first product of a step overwrites it need not be zeroed before: zeroing it
-  // and adding to it would move its bytes three times instead of once.
-  bool overwritten_first = false;
-  bool counts_as_zero = false;  // whatever its memory holds; until the first product
+  // MemoryKind::gradients, accumulation dtype: the sum of the step so far, absent while nothing was
+  // added, so that its memory serves activations until backward comes to it.
+  Tensor grad;
+  bool trained = false;  // not so: frozen, or a store for inference
 
-  bool is_trained() const { return grad.present(); }
-  // Whether the next product adds to the gradient or overwrites it.
-  bool adds() { return !std::exchange(counts_as_zero, false); }
+  // The gradient to add to.
+  const Tensor& gradient();
+  // The gradient for a product: the first of a step overwrites it instead of adding to zeros, which
+  // would move its bytes three times instead of once.
+  struct Target {
+    const Tensor& grad;
+    bool accumulate;
+  };
+  Target product_target();
 };
 
 struct ParamStoreOptions {
@@ -37,7 +42,7 @@ class ParamStore {
   bool has(const std::string& name) const;
   std::vector<Param>& params() { return params_; }
   const std::vector<Param>& params() const { return params_; }
-  // Gradients count as zero; modules write the rest of a step through Param::adds().
+  // Gradients count as zero, and their memory is free until something is added.
   void zero_grads();
   // Makes zeros of the gradients that nothing was added to. Before anybody else reads them.
   void settle_grads();
@@ -46,8 +51,6 @@ class ParamStore {
   Backend& backend() const { return *backend_; }
 
  private:
-  void settle(bool overwritten_too);
-
   Backend* backend_;
   ParamStoreOptions options_;
   std::vector<Param> params_;  // never resized after construction: modules keep references

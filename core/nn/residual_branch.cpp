@@ -39,6 +39,7 @@ Tensor ResidualBranch::backward_input(const Tensor& dy, Pass& pass, Module& body
 void ResidualBranch::backward_weight(Pass& pass, Module& body) {
   if (post_norm_) post_norm_->backward_weight(pass);
   pass.stash.release(branch_out_);
+  if (norm_) norm_->restore_output(pass);
   body.backward_weight(pass);  // before the norm, which releases the body's input
   if (norm_) norm_->backward_weight(pass);
   if (owns_input_) pass.stash.release(input_);

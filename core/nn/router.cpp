@@ -1,6 +1,7 @@
 #include "core/nn/router.h"
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <type_traits>
 #include <utility>
@@ -11,6 +12,10 @@
 
 namespace tera::nn {
 namespace {
+
+// Of the stash.
+constexpr std::array kEntries = {".logits", ".scores",  ".logsumexp", ".indices",
+                                 ".gates",  ".balance", ".noise"};
 
 kernels::RouterOptions options_of(const spec::ModelConfig& config) {
   return {.type = config.router_score == spec::RouterScore::softmax ? kernels::RouterType::softmax
@@ -40,9 +45,10 @@ Router::Router(ParamStore& store, const spec::ModelConfig& config, int layer, st
 }
 
 void Router::forward(const Tensor& x, Pass& pass, RouterStats* stats) const {
+  Stash& stash = pass.stash;
+  if (stash.has(prefix_ + ".indices")) return;  // a second forward: the choice stands
   const kernels::OpTable& ops = backend_->ops();
   const kernels::Context& context = backend_->context();
-  Stash& stash = pass.stash;
   const std::int64_t tokens = x.dim(0);
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
   const bool softmax = options_.type == kernels::RouterType::softmax;
@@ -50,20 +56,21 @@ void Router::forward(const Tensor& x, Pass& pass, RouterStats* stats) const {
   if (jitter_ > 0 && pass.training) put_noise(x, pass);
   const Tensor logits =
       z_loss && !softmax
-          ? stash.put(prefix_ + ".logits", {tokens, num_experts_}, accumulate)
+          ? stash.put_lasting(prefix_ + ".logits", {tokens, num_experts_}, accumulate)
           : Tensor::empty(*backend_, {tokens, num_experts_}, accumulate, MemoryKind::workspace);
   ops.matmul(context, input(x, pass), weight_->value, logits, {.transpose_b = true});
 
-  const Tensor scores = stash.put(prefix_ + ".scores", {tokens, num_experts_}, accumulate);
+  const Tensor scores = stash.put_lasting(prefix_ + ".scores", {tokens, num_experts_}, accumulate);
   Tensor normaliser;
-  if (softmax || z_loss) normaliser = stash.put(prefix_ + ".logsumexp", {tokens}, accumulate);
-  const Tensor chosen = stash.put(prefix_ + ".indices", {tokens, top_k_}, DType::i32);
-  const Tensor weights = stash.put(prefix_ + ".gates", {tokens, top_k_}, accumulate);
+  if (softmax || z_loss)
+    normaliser = stash.put_lasting(prefix_ + ".logsumexp", {tokens}, accumulate);
+  const Tensor chosen = stash.put_lasting(prefix_ + ".indices", {tokens, top_k_}, DType::i32);
+  const Tensor weights = stash.put_lasting(prefix_ + ".gates", {tokens, top_k_}, accumulate);
   ops.router_forward(context, logits, bias_ != nullptr ? bias_->value.view() : kernels::View{},
                      options_, scores, chosen, weights, normaliser);
   if (balance_.active()) {
-    const Tensor balance = stash.put(prefix_ + ".balance",
-                                     {balance_.num_blocks(pass.batch), num_experts_}, accumulate);
+    const Tensor balance = stash.put_lasting(
+        prefix_ + ".balance", {balance_.num_blocks(pass.batch), num_experts_}, accumulate);
     balance_.fill_weights(chosen, pass, stats, balance);
   }
   if (stats != nullptr) record(pass, *stats);
@@ -105,13 +112,17 @@ void Router::backward_input(const Tensor& d_gates, const Tensor& dx, Pass& pass)
 
 void Router::backward_weight(const Tensor& x, Pass& pass) {
   const Tensor d_logits = pass.stash.take(prefix_ + ".d_logits");
-  if (weight_->is_trained()) {
-    backend_->ops().matmul(backend_->context(), d_logits, input(x, pass), weight_->grad,
+  if (weight_->trained) {
+    backend_->ops().matmul(backend_->context(), d_logits, input(x, pass), weight_->gradient(),
                            {.transpose_a = true, .accumulate = true});
   }
-  for (const char* name :
-       {".logits", ".scores", ".logsumexp", ".indices", ".gates", ".balance", ".noise"})
+  for (const char* name : kEntries)
     pass.stash.release(prefix_ + name);
+}
+
+bool Router::keeps(std::string_view entry) const {
+  return std::any_of(kEntries.begin(), kEntries.end(),
+                     [&](const char* name) { return entry == prefix_ + name; });
 }
 
 void Router::update_bias(const std::vector<std::int64_t>& counts) {
@@ -149,8 +160,8 @@ Tensor Router::input(const Tensor& x, const Pass& pass) const {
 
 void Router::put_noise(const Tensor& x, Pass& pass) const {
   const std::int64_t width = x.dim(1);
-  const Tensor noise =
-      pass.stash.put(prefix_ + ".noise", {x.dim(0), width}, kernels::accumulate_dtype(x.dtype()));
+  const Tensor noise = pass.stash.put_lasting(prefix_ + ".noise", {x.dim(0), width},
+                                              kernels::accumulate_dtype(x.dtype()));
   const Philox random(pass.training->seed, RngPurpose::router_jitter,
                       static_cast<std::uint64_t>(layer_));
   const auto step = static_cast<std::uint64_t>(pass.training->step);

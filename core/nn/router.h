@@ -27,7 +27,8 @@ class Router {
   // balanced by bias, <prefix>.router.bias [E].
   Router(ParamStore& store, const spec::ModelConfig& config, int layer, std::string prefix);
 
-  // x [T, H]. Adds the auxiliary losses to `stats` (may be null).
+  // x [T, H]. Adds the auxiliary losses to `stats` (may be null). A second forward with the same
+  // stash changes nothing.
   void forward(const Tensor& x, Pass& pass, RouterStats* stats) const;
 
   // dx += gradient at the input, from d_gates [T, K] and the auxiliary losses.
@@ -38,6 +39,8 @@ class Router {
   // Nothing when the router has no bias.
   void update_bias(const std::vector<std::int64_t>& counts);
 
+  // Whether the stash entry is one of those above.
+  bool keeps(std::string_view entry) const;
   const Tensor& indices(const Pass& pass) const { return pass.stash.get(prefix_ + ".indices"); }
   const Tensor& gates(const Pass& pass) const { return pass.stash.get(prefix_ + ".gates"); }
 

@@ -62,8 +62,8 @@ void SharedExperts::backward_weight(Pass& pass) {
   if (gate_ == nullptr) return;
   const Tensor& x = pass.stash.get(input_);
   const Tensor d_gate = pass.stash.take(prefix_ + ".d_gate");
-  if (gate_->is_trained()) {
-    x.backend().ops().matmul(x.backend().context(), d_gate, x, gate_->grad,
+  if (gate_->trained) {
+    x.backend().ops().matmul(x.backend().context(), d_gate, x, gate_->gradient(),
                              {.transpose_a = true, .accumulate = true});
   }
   pass.stash.release(prefix_ + ".gate");

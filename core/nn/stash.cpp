@@ -7,6 +7,14 @@
 namespace tera::nn {
 
 Tensor Stash::put(const std::string& name, std::initializer_list<std::int64_t> shape, DType dtype) {
+  Tensor tensor = Tensor::empty(*backend_, shape, dtype, kind_);
+  insert(name, tensor);
+  return tensor;
+}
+
+Tensor Stash::put_lasting(const std::string& name,
+                          std::initializer_list<std::int64_t> shape,
+                          DType dtype) {
   Tensor tensor = Tensor::empty(*backend_, shape, dtype, MemoryKind::activations);
   insert(name, tensor);
   return tensor;
@@ -24,6 +32,13 @@ const Tensor& Stash::get(const std::string& name) const {
 
 void Stash::release(const std::string& name) {
   entries_.erase(name);
+}
+
+void Stash::release_all(std::string_view prefix,
+                        const std::function<bool(std::string_view)>& lasts) {
+  std::erase_if(entries_, [&](const auto& entry) {
+    return std::string_view(entry.first).substr(0, prefix.size()) == prefix && !lasts(entry.first);
+  });
 }
 
 Tensor Stash::put_gradient(const std::string& name,

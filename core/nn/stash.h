@@ -1,8 +1,10 @@
 // Stash: what forward keeps for backward, for one micro-batch of one model chunk. Its content is
 // the StashTable of core/plan, name by name; its bytes are what the planner predicts.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "core/tensor/tensor.h"
 
@@ -12,8 +14,12 @@ class Stash {
  public:
   explicit Stash(Backend& backend) : backend_(&backend) {}
 
-  // A new tensor of MemoryKind::activations under this name. Throws ContractError if it exists.
+  // A new tensor of kind() under this name. Throws ContractError if it exists.
   Tensor put(const std::string& name, std::initializer_list<std::int64_t> shape, DType dtype);
+  // One that no recompute gives up: MemoryKind::activations.
+  Tensor put_lasting(const std::string& name,
+                     std::initializer_list<std::int64_t> shape,
+                     DType dtype);
   // Keeps a tensor that another module made: the residual stream. The caller allocated it as
   // MemoryKind::activations; nothing is copied.
   void keep(const std::string& name, const Tensor& tensor);
@@ -21,8 +27,10 @@ class Stash {
   const Tensor& get(const std::string& name) const;
   bool has(const std::string& name) const { return entries_.count(name) != 0; }
   void release(const std::string& name);  // no error when absent
+  // All whose names begin so, but for those that `lasts` names.
+  void release_all(std::string_view prefix, const std::function<bool(std::string_view)>& lasts);
   void clear() { entries_.clear(); }
-  // Gradients held between backward_input and backward_weight: MemoryKind::workspace.
+  // What lives in backward alone, gradients and what is computed again: MemoryKind::workspace.
   Tensor put_gradient(const std::string& name,
                       std::initializer_list<std::int64_t> shape,
                       DType dtype);
@@ -33,11 +41,25 @@ class Stash {
 
   const std::map<std::string, Tensor>& entries() const { return entries_; }
   Backend& backend() const { return *backend_; }
+  MemoryKind kind() const { return kind_; }
+
+  // While it lives, what is put does not last: MemoryKind::workspace.
+  class Passing {
+   public:
+    explicit Passing(Stash& stash) : stash_(stash) { stash_.kind_ = MemoryKind::workspace; }
+    ~Passing() { stash_.kind_ = MemoryKind::activations; }
+    Passing(const Passing&) = delete;
+    Passing& operator=(const Passing&) = delete;
+
+   private:
+    Stash& stash_;
+  };
 
  private:
   void insert(const std::string& name, const Tensor& tensor);
 
   Backend* backend_;
+  MemoryKind kind_ = MemoryKind::activations;
   std::map<std::string, Tensor> entries_;
 };
 

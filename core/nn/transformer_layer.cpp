@@ -31,7 +31,8 @@ Tensor sum_of(const Tensor& x, const Tensor& y, MemoryKind kind) {
 }  // namespace
 
 TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& config, int layer)
-    : parallel_(config.parallel_residual),
+    : layer_(layer),
+      parallel_(config.parallel_residual),
       attention_branch_(store, config, part(layer, "attention"), part(layer, "attention.x")),
       attention_(make_attention(store, config, layer, attention_branch_.body_input())),
       ffn_branch_(
@@ -47,28 +48,54 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
 }
 
 Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
+  if (pass.recompute != spec::RecomputeKind::full) return run(x, pass, MemoryKind::activations);
+  const Stash::Passing passing(pass.stash);
+  Tensor y = run(x, pass, MemoryKind::activations);
+  forget(pass.stash);
+  return y;
+}
+
+// What a second forward needs stays.
+void TransformerLayer::forget(Stash& stash) const {
+  const std::string input = part(layer_, "attention.x");
+  for (const char* branch : {"attention.", "ffn.", "moe."}) {
+    stash.release_all(part(layer_, branch), [&](std::string_view entry) {
+      return entry == input || (moe_ != nullptr && moe_->router().keeps(entry));
+    });
+  }
+}
+
+Tensor TransformerLayer::run(const Tensor& x, Pass& pass, MemoryKind result) {
   const Tensor attended = attention_branch_.forward(
       x, pass, [&](const Tensor& h) { return attention_->forward(h, pass); });
-  return feed_forward(x, attended, pass);
+  return feed_forward(x, attended, pass, result);
 }
 
 Tensor TransformerLayer::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
   const Tensor attended = attention_branch_.forward(
       x, pass, [&](const Tensor& h) { return attention_->forward_cached(h, pass, cache); });
-  return feed_forward(x, attended, pass);
+  return feed_forward(x, attended, pass, MemoryKind::activations);
 }
 
-// What is kept is MemoryKind::activations: the sum by this layer's second branch, unless that reads
-// x, and the result by the next layer.
-Tensor TransformerLayer::feed_forward(const Tensor& x, const Tensor& attended, Pass& pass) {
-  const Tensor sum =
-      sum_of(x, attended, parallel_ ? MemoryKind::workspace : MemoryKind::activations);
+// The sum is kept by this layer's second branch, unless that reads x, and the result by the next
+// layer.
+Tensor TransformerLayer::feed_forward(const Tensor& x,
+                                      const Tensor& attended,
+                                      Pass& pass,
+                                      MemoryKind result) {
+  const Tensor sum = sum_of(x, attended, parallel_ ? MemoryKind::workspace : pass.stash.kind());
   const Tensor y = ffn_branch_.forward(parallel_ ? x : sum, pass,
                                        [&](const Tensor& h) { return ffn_->forward(h, pass); });
-  return sum_of(sum, y, MemoryKind::activations);
+  return sum_of(sum, y, result);
 }
 
 Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
+  if (pass.recompute == spec::RecomputeKind::full) {
+    const Stash::Passing passing(pass.stash);
+    Pass again = pass;
+    again.router_stats = nullptr;  // counted by the first forward
+    run(pass.stash.take(part(layer_, "attention.x")), again, MemoryKind::workspace);
+  }
   const kernels::OpTable& ops = dy.backend().ops();
   const kernels::Context& context = dy.backend().context();
   const Tensor d_sum = ffn_branch_.backward_input(dy, pass, *ffn_);

@@ -12,8 +12,9 @@
 
 namespace tera::nn {
 
-// Keeps every entry layers.N.* of the stash table. The residual stream it returns belongs to the
-// next module, which keeps it.
+// Keeps every entry layers.N.* of the stash table; with full recompute backward starts with a
+// second forward, for which attention.x and the router's entries stay. The residual stream it
+// returns belongs to the next module, which keeps it.
 class TransformerLayer final : public Module {
  public:
   TransformerLayer(ParamStore& store, const spec::ModelConfig& config, int layer);
@@ -29,8 +30,12 @@ class TransformerLayer final : public Module {
   Router* router() { return moe_ == nullptr ? nullptr : &moe_->router(); }  // null: dense
 
  private:
-  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass);
+  // `result` is the kind of memory of the tensor it returns.
+  Tensor run(const Tensor& x, Pass& pass, MemoryKind result);
+  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass, MemoryKind result);
+  void forget(Stash& stash) const;
 
+  int layer_;
   bool parallel_;
   ResidualBranch attention_branch_;
   std::unique_ptr<AttentionModule> attention_;

@@ -168,12 +168,6 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   only("layout.expert_parallel_size", layout.expert_parallel_size, 1);
   only("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size, 1);
   only("layout.zero_stage", layout.zero_stage, 0);
-  if (layout.recompute != RecomputeKind::none) {
-    findings.error("layout.recompute",
-                   fmt::format("{} can be planned, but this engine keeps every activation",
-                               enum_name(layout.recompute)),
-                   "use none to train here");
-  }
   if (!spec.cluster.device.is_cpu && !spec.cluster.preset.empty()) {
     findings.error(
         "cluster.device.is_cpu",

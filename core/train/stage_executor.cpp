@@ -56,7 +56,8 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
         .training = nn::TrainingPlace{.seed = step.seed,
                                       .step = step.number,
                                       .first_sequence = work.first_sequence,
-                                      .replicas = step.replicas}};
+                                      .replicas = step.replicas},
+        .recompute = step.recompute};
   };
   const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
   const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;

@@ -32,6 +32,7 @@ class StageExecutor {
     std::uint64_t seed = 0;
     std::int64_t number = 0;                 // optimizer steps before
     comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
+    spec::RecomputeKind recompute = spec::RecomputeKind::none;
   };
   // Runs all actions in order; gradients are added to the store. Forwards are in the order of the
   // micro-batches.

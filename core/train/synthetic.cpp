@@ -73,17 +73,18 @@ SyntheticTrainer::~SyntheticTrainer() = default;
 
 double SyntheticTrainer::step() {
   Parts& p = *parts_;
-  p.params.zero_grads();
   const std::int64_t targets = p.spec.tokens_per_step();
   const StageResult result = p.executor.run(p.schedule.front(), p.batches,
                                             {.global_targets = targets,
                                              .global_micro_batches = p.spec.num_micro_batches(),
                                              .seed = p.spec.seed,
-                                             .number = p.optimizer->steps_done()});
+                                             .number = p.optimizer->steps_done(),
+                                             .recompute = p.spec.layout.recompute});
   p.params.settle_grads();
   const double norm = gradient_norm(p.params);
   p.optimizer->step(learning_rate_at(p.spec.training, p.optimizer->steps_done()),
                     clip_factor(norm, p.spec.training.grad_clip));
+  p.params.zero_grads();
   return result.loss_sum / static_cast<double>(targets);
 }
 

@@ -136,7 +136,6 @@ class RankTrainer {
     TERA_TRY(const data::StepBatches batches, loader_->next());
     const double data_s = seconds_since(begin);
 
-    params_.zero_grads();
     const auto num_micro_batches = static_cast<int>(batches.micro_batches.size());
     const std::int64_t global_micro_batches =
         std::int64_t{num_micro_batches} * spec_.layout.data_parallel_size;
@@ -150,7 +149,8 @@ class RankTrainer {
                                         .gradient_scale = scaler_.scale(),
                                         .seed = spec_.seed,
                                         .number = state_.step,
-                                        .replicas = &world_});
+                                        .replicas = &world_,
+                                        .recompute = spec_.layout.recompute});
     params_.settle_grads();
 
     const Clock::time_point sync_begin = Clock::now();
@@ -167,6 +167,7 @@ class RankTrainer {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
       if (moves_expert_bias()) model_.update_expert_bias(expert_counts(result));
     }
+    params_.zero_grads();
     const double optimizer_s = seconds_since(update_begin);
 
     ++state_.step;

@@ -68,12 +68,16 @@ void grouped_matmul(
   });
 }
 
-void grouped_matmul_weight(const Context& context, View dy, View x, View offsets, View dw) {
+void grouped_matmul_weight(
+    const Context& context, View dy, View x, View offsets, View dw, bool accumulate) {
   const auto dims = contract::check_grouped_matmul_weight(dy, x, offsets, dw);
-  if (dw.dtype == DType::f64) return ref::grouped_matmul_weight(context, dy, x, offsets, dw);
+  if (dw.dtype == DType::f64)
+    return ref::grouped_matmul_weight(context, dy, x, offsets, dw, accumulate);
   const auto* o = offsets.as<const std::int64_t>();
-  const std::vector<ExpertTile> tiles =
-      tiles_of(dims.experts, dims.k, [&](std::int64_t e) { return o[e] == o[e + 1] ? 0 : dims.n; });
+  // An expert without rows adds nothing, but it may have to be zero.
+  const std::vector<ExpertTile> tiles = tiles_of(dims.experts, dims.k, [&](std::int64_t e) {
+    return accumulate && o[e] == o[e + 1] ? 0 : dims.n;
+  });
   const GemmKernel& kernel = gemm_kernel_for(dy.dtype, x.dtype);
   context.executor->parallel_for(std::ssize(tiles), [&](std::int64_t task, int worker) {
     const ExpertTile& tile = tiles[static_cast<std::size_t>(task)];
@@ -83,7 +87,7 @@ void grouped_matmul_weight(const Context& context, View dy, View x, View offsets
                           .c = dw.as<float>() + tile.expert * dims.n * dims.k,
                           .c_stride = dims.k,
                           .k = o[tile.expert + 1] - first,
-                          .accumulate = true};
+                          .accumulate = accumulate};
     run_tile(*context.executor, worker, kernel, product, tile.range);
   });
 }

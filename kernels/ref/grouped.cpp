@@ -37,13 +37,14 @@ void grouped_matmul(
   }
 }
 
-void grouped_matmul_weight(const Context& context, View dy, View x, View offsets, View dw) {
+void grouped_matmul_weight(
+    const Context& context, View dy, View x, View offsets, View dw, bool accumulate) {
   const auto dims = contract::check_grouped_matmul_weight(dy, x, offsets, dw);
   const auto* o = offsets.as<const std::int64_t>();
   for (std::int64_t e = 0; e < dims.experts; ++e) {
-    if (o[e] == o[e + 1]) continue;
+    if (accumulate && o[e] == o[e + 1]) continue;
     matmul(context, rows_of(dy, o[e], o[e + 1]), rows_of(x, o[e], o[e + 1]), matrix_of(dw, e),
-           {.transpose_a = true, .accumulate = true});
+           {.transpose_a = true, .accumulate = accumulate});
   }
 }
 

@@ -36,7 +36,7 @@ TEST(Gradient, GroupedMatmul) {
   Buffer dx = zeros({6, 4});
   Buffer dw = zeros({3, 5, 4});
   ops.grouped_matmul(kContext, dy, w, offsets, dx, false);
-  ops.grouped_matmul_weight(kContext, dy, x, offsets, dw);
+  ops.grouped_matmul_weight(kContext, dy, x, offsets, dw, false);
   expect_gradient(x, dx, loss);
   expect_gradient(w, dw, loss);
 }

@@ -59,16 +59,21 @@ OpCase grouped_case(DType compute,
                   });
 }
 
-OpCase grouped_weight_case(DType compute, const std::vector<std::int64_t>& load, Product p) {
+OpCase grouped_weight_case(DType compute,
+                           const std::vector<std::int64_t>& load,
+                           Product p,
+                           bool accumulate) {
   CaseBuilder b("grouped_matmul_weight",
-                fmt::format("load {} n {} k {}", fmt::join(load, " "), p.n, p.k), compute);
+                fmt::format("load {} n {} k {}{}", fmt::join(load, " "), p.n, p.k,
+                            accumulate ? " added" : ""),
+                compute);
   Buffer offsets = offsets_of(load);
   const auto rows = static_cast<std::int64_t>(offsets.get(offsets.size() - 1));
   b.in(b.normal_c({rows, p.n})).in(b.normal_c({rows, p.k})).in(std::move(offsets));
   b.out(b.normal_a({std::ssize(load), p.n, p.k}));
   return b.finish(static_cast<double>(rows + 1),
-                  [](const OpTable& ops, const Context& context, const Views& v) {
-                    ops.grouped_matmul_weight(context, v[0], v[1], v[2], v[3]);
+                  [accumulate](const OpTable& ops, const Context& context, const Views& v) {
+                    ops.grouped_matmul_weight(context, v[0], v[1], v[2], v[3], accumulate);
                   });
 }
 
@@ -106,7 +111,8 @@ std::vector<OpCase> product_cases(DType compute) {
     for (const Product& p : {Product{0, 48, 32}, Product{0, 37, 19}}) {
       cases.push_back(grouped_case(compute, load, p, true));
       cases.push_back(grouped_case(compute, load, p, false));
-      cases.push_back(grouped_weight_case(compute, load, p));
+      for (const bool accumulate : {false, true})
+        cases.push_back(grouped_weight_case(compute, load, p, accumulate));
     }
   }
   if (compute == DType::bf16) {  // f32 activations with bf16 weights, and the reverse

@@ -85,14 +85,14 @@ TEST_F(PreflightTest, AMissingTokenizerIsNamed) {
 
 TEST_F(PreflightTest, EveryProblemIsListedAtOnce) {
   spec_.layout.zero_stage = 1;
-  spec_.layout.recompute = spec::RecomputeKind::full;
+  spec_.layout.context_parallel_size = 2;
   spec_.data.datasets.front().path = (dir_ / "none").string();
   std::ofstream(dir_ / "new") << "a file where the folder of runs should be";
   std::string found;
   for (const Check& check : failures())
     found += check.name + ": " + check.detail + "\n";
   EXPECT_NE(found.find("spec: layout.zero_stage"), std::string::npos) << found;
-  EXPECT_NE(found.find("spec: layout.recompute"), std::string::npos) << found;
+  EXPECT_NE(found.find("spec: layout.context_parallel_size"), std::string::npos) << found;
   EXPECT_NE(found.find("data: "), std::string::npos) << found;
   EXPECT_NE(found.find("is not a folder"), std::string::npos) << found;
   EXPECT_FALSE(can_start(look()));

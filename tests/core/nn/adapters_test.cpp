@@ -52,7 +52,7 @@ TEST_P(AdapterGradient, IsThatOfDifferences) {
   EXPECT_DOUBLE_EQ(tiny.train(batch, scale), tiny.evaluate(batch, scale));
   int checked = 0;
   for (const Param& param : tiny.params.params()) {
-    EXPECT_EQ(param.grad.present(), param.spec.adapts.has_value()) << param.spec.name;
+    EXPECT_EQ(param.trained, param.spec.adapts.has_value()) << param.spec.name;
     if (!param.spec.adapts) continue;
     tera::test::expect_gradient(
         param.spec.name, elements(param.value), elements(param.grad),

@@ -61,6 +61,7 @@ inline void check_module(TinyModel& tiny,
   const Tensor dx = module.backward_input(c, pass);
   module.backward_weight(pass);
   if (input != nullptr) stash.release(input);
+  tiny.params.settle_grads();
   EXPECT_TRUE(stash.entries().empty()) << stash.entries().begin()->first << " was not released";
 
   tera::test::expect_gradient("input", elements(x), elements(dx), loss, 2 * num_single);

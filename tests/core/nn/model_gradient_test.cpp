@@ -20,7 +20,7 @@ TEST_P(ModelGradient, OfEveryParameterMatchesDifferences) {
   EXPECT_DOUBLE_EQ(loss, tiny.evaluate(batch, scale, kShare));
   for (const Param& param : tiny.params.params()) {
     if (!param.spec.trainable) {
-      EXPECT_FALSE(param.grad.present()) << param.spec.name;
+      EXPECT_FALSE(param.trained) << param.spec.name;
       continue;
     }
     const auto n = static_cast<std::size_t>(param.value.num_elements());

@@ -46,7 +46,7 @@ TEST_P(ModelOfKind, F32IsCloseToF64) {
   const double loss = exact.train(batch, scale_of(batch));
   EXPECT_NEAR(rounded.train(same, scale_of(batch)), loss, kF32Tolerance * loss);
   for (const Param& param : exact.params.params()) {
-    if (!param.grad.present()) continue;
+    if (!param.trained) continue;
     EXPECT_LT(gradient_distance(param.grad, rounded.params.get(param.spec.name).grad),
               kF32Tolerance)
         << param.spec.name;
@@ -61,7 +61,7 @@ TEST_P(ModelOfKind, FastOpsGiveTheReferenceGradients) {
   const double loss = reference.train(a, scale_of(a));
   EXPECT_NEAR(fast.train(b, scale_of(a)), loss, kF32Tolerance * loss);
   for (const Param& param : reference.params.params()) {
-    if (!param.grad.present()) continue;
+    if (!param.trained) continue;
     EXPECT_LT(gradient_distance(param.grad, fast.params.get(param.spec.name).grad), kF32Tolerance)
         << param.spec.name;
   }
@@ -85,7 +85,7 @@ TEST_P(ModelBits, AreTheSameForEveryThreadCountAndRun) {
       two.params.zero_grads();
       EXPECT_EQ(loss, two.train(b, scale_of(b)));
       for (const Param& param : one.params.params()) {
-        if (!param.grad.present()) continue;
+        if (!param.trained) continue;
         EXPECT_EQ(
             std::memcmp(param.grad.view().data, two.params.get(param.spec.name).grad.view().data,
                         static_cast<std::size_t>(param.grad.num_bytes())),
@@ -244,9 +244,36 @@ TEST_P(ModelOfKind, MicroBatchesAddUpToTheWholeBatch) {
   }
   EXPECT_NEAR(sum, loss, 1e-12 * loss);
   for (const Param& param : whole.params.params()) {
-    if (!param.grad.present()) continue;
+    if (!param.trained) continue;
     EXPECT_LT(gradient_distance(param.grad, parts.params.get(param.spec.name).grad), 1e-12)
         << param.spec.name;
+  }
+}
+
+// What is computed again is what was there before: the same bits, the losses of routers counted
+// once, and less kept.
+TEST_P(ModelOfKind, RecomputeChangesNothing) {
+  TinyModel kept(GetParam().config, DType::f32, CpuOps::fast);
+  const Batch batch = random_batch(*kept.backend, 2, 7, kept.config.vocab_size, 47);
+  const double loss = kept.train(batch, scale_of(batch));
+  const auto peak = [](const TinyModel& model) {
+    return model.backend->counter(MemoryKind::activations).peak_bytes;
+  };
+  std::int64_t least = peak(kept);
+  for (const auto kind : {spec::RecomputeKind::selective, spec::RecomputeKind::full}) {
+    TinyModel again(GetParam().config, DType::f32, CpuOps::fast);
+    again.recompute = kind;
+    EXPECT_EQ(again.train(batch, scale_of(batch)), loss);
+    for (const Param& param : kept.params.params()) {
+      if (!param.trained) continue;
+      EXPECT_EQ(
+          std::memcmp(param.grad.view().data, again.params.get(param.spec.name).grad.view().data,
+                      static_cast<std::size_t>(param.grad.num_bytes())),
+          0)
+          << param.spec.name << ", recompute " << enum_name(kind);
+    }
+    EXPECT_LT(peak(again), least) << enum_name(kind);
+    least = peak(again);
   }
 }
 
@@ -266,7 +293,7 @@ TEST_P(ModelOfKind, ForwardsMayRunBeforeTheirBackwards) {
   ahead.model.backward(first_pass);
   ahead.model.backward(second_pass);
   for (const Param& param : in_turn.params.params()) {
-    if (!param.grad.present()) continue;
+    if (!param.trained) continue;
     // With tied embeddings the head's part is added earlier: equal but for the order of a sum.
     EXPECT_LT(gradient_distance(param.grad, ahead.params.get(param.spec.name).grad), 1e-13)
         << param.spec.name;

@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "core/nn/linear.h"
 #include "kernels/bf16.h"
 #include "tests/core/nn/tiny_model.h"
 
@@ -40,6 +39,7 @@ TEST(ParamStore, HoldsTheTableInOrderAndItsBytes) {
   Store store(config, {.compute = DType::bf16});
   const plan::ParamTable table = plan::make_param_table(config);
   ASSERT_EQ(store.params.params().size(), table.size());
+  store.params.settle_grads();
   std::int64_t weights = 0;
   std::int64_t gradients = 0;
   for (std::size_t i = 0; i < table.size(); ++i) {
@@ -48,9 +48,9 @@ TEST(ParamStore, HoldsTheTableInOrderAndItsBytes) {
     EXPECT_EQ(param.value.shape(), table[i].shape);
     EXPECT_EQ(param.value.dtype(), plan::weight_dtype(table[i], spec::Precision::bf16))
         << table[i].name;
-    EXPECT_EQ(param.grad.present(), table[i].trainable) << table[i].name;
+    EXPECT_EQ(param.trained, table[i].trainable) << table[i].name;
     weights += param.value.num_bytes();
-    if (param.grad.present()) {
+    if (param.trained) {
       EXPECT_EQ(param.grad.dtype(), DType::f32);
       gradients += param.grad.num_bytes();
     }
@@ -79,27 +79,38 @@ TEST(ParamStore, WithoutGradientsForInference) {
   store.params.zero_grads();  // nothing to do, and no harm
 }
 
-TEST(ParamStore, AGradientIsOverwrittenOnceOrZeroed) {
+TEST(ParamStore, AGradientExistsFromWhatIsAddedFirst) {
   Store store(llama_config());
   Param& matrix = store.params.get("layers.0.ffn.out.weight");
   Param& norm = store.params.get("final_norm.weight");
-  const Linear uses_it(store.params, "layers.0.ffn.out");
-  const auto fill = [](Param& param) {
-    std::fill_n(param.grad.data<float>(), param.grad.num_elements(), 7.0F);
-  };
-  fill(matrix);
-  fill(norm);
+  const auto live = [&] { return store.backend->counter(MemoryKind::gradients).live_bytes; };
+  EXPECT_EQ(live(), 0);
+  EXPECT_EQ(norm.gradient().data<float>()[0], 0.0F);
+  EXPECT_EQ(live(), norm.value.num_bytes());
+  norm.gradient().data<float>()[0] = 7.0F;
+  EXPECT_EQ(norm.gradient().data<float>()[0], 7.0F) << "zeroed once";
+  EXPECT_FALSE(matrix.product_target().accumulate);
+  EXPECT_TRUE(matrix.product_target().accumulate);
   store.params.zero_grads();
-  EXPECT_EQ(norm.grad.data<float>()[0], 0.0F);
-  EXPECT_TRUE(norm.adds());
-  EXPECT_FALSE(matrix.adds());
-  EXPECT_TRUE(matrix.adds());
-  store.params.settle_grads();  // written since: stays
-  EXPECT_EQ(matrix.grad.data<float>()[0], 7.0F);
-  store.params.zero_grads();
-  store.params.settle_grads();  // nobody wrote
-  EXPECT_EQ(matrix.grad.data<float>()[0], 0.0F);
-  EXPECT_TRUE(matrix.adds());
+  EXPECT_EQ(live(), 0);
+  EXPECT_EQ(norm.gradient().data<float>()[0], 0.0F);
+}
+
+TEST(ParamStore, SettledGradientsAreZeroWhereNothingWasAdded) {
+  Store store(sigmoid_moe_config());
+  Param& norm = store.params.get("final_norm.weight");
+  norm.gradient().data<float>()[0] = 7.0F;
+  store.params.settle_grads();
+  for (const Param& param : store.params.params()) {
+    ASSERT_EQ(param.grad.present(), param.trained) << param.spec.name;
+    if (!param.trained) continue;
+    EXPECT_EQ(param.grad.data<float>()[0], &param == &norm ? 7.0F : 0.0F) << param.spec.name;
+  }
+}
+
+TEST(ParamStore, NoGradientOfWhatIsNotTrained) {
+  Store store(llama_config(), {.gradients = false});
+  EXPECT_THROW(store.params.params().front().gradient(), ContractError);
 }
 
 TEST(InitParams, FollowsTheTable) {

@@ -367,7 +367,8 @@ struct TinyModel {
               .batch_share = batch_share,
               .router_stats = &stats,
               .prediction_stats = &prediction,
-              .training = place};
+              .training = place,
+              .recompute = recompute};
     const double loss = loss_scale * model.forward(pass, true);
     model.backward(pass);
     return loss + loss_scale * weighted(prediction) + auxiliary(stats);
@@ -400,6 +401,7 @@ struct TinyModel {
 
   spec::ModelConfig config;
   TrainingPlace place = {};  // of train and evaluate
+  spec::RecomputeKind recompute = spec::RecomputeKind::none;
   ThreadPool pool;
   std::unique_ptr<Backend> backend;
   ParamStore params;

@@ -116,7 +116,7 @@ void compare(const json& expected, DType dtype, CpuOps ops, Tolerance tolerance)
 
   std::size_t compared = 0;
   for (const Param& param : tiny.params.params()) {
-    if (!param.grad.present()) continue;
+    if (!param.trained) continue;
     SCOPED_TRACE(param.spec.name);
     const json& theirs = expected["gradients"].at(param.spec.name);
     const double norm = theirs["norm"].get<double>();

@@ -375,6 +375,8 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
     EXPECT_EQ(validate_for_engine(other)[0].field, path);
   }
   spec.layout.recompute = RecomputeKind::full;
+  EXPECT_TRUE(validate_for_engine(spec).empty());
+  spec.layout.zero_stage = 2;
   spec.data.datasets.clear();
   EXPECT_EQ(validate_for_engine(spec).size(), 2U);
 }

@@ -15,7 +15,7 @@ TEST(GradSync, NormIsTheRootOfAllSquares) {
   ThreadPool pool(1);
   const auto backend = make_cpu_backend(pool);
   nn::ParamStore params(*backend, plan::make_param_table(nn::test::moe_config()), {});
-  params.zero_grads();
+  params.settle_grads();
   EXPECT_EQ(gradient_norm(params), 0.0);
   params.params().front().grad.data<float>()[3] = 3.0F;
   params.params().back().grad.data<float>()[0] = 4.0F;
@@ -36,6 +36,7 @@ TEST(GradSync, SumsOverRanks) {
     ThreadPool pool(1);
     const auto backend = make_cpu_backend(pool);
     nn::ParamStore params(*backend, plan::make_param_table(nn::test::moe_config()), {});
+    params.settle_grads();
     for (nn::Param& param : params.params()) {
       for (std::int64_t i = 0; i < param.grad.num_elements(); ++i) {
         param.grad.data<float>()[i] = static_cast<float>((world.rank() + 1) * (i % 7));

@@ -153,6 +153,7 @@ spec::RunSpec random_spec(std::mt19937& random) {
   spec.training.ema_decay = pick({0, 1}) * 0.9;
   spec.training.optimizer = static_cast<spec::OptimizerKind>(pick({0, 1, 2, 3, 4}));
   spec.training.seq_length = pick({7, 16, 33});
+  spec.layout.recompute = static_cast<spec::RecomputeKind>(pick({0, 1, 2}));
   spec.layout.micro_batch_size = pick({1, 2, 3});
   spec.training.global_batch_size = spec.layout.micro_batch_size * pick({1, 2});
   return spec;
@@ -192,7 +193,7 @@ TEST(PlanEqualsEngine, RandomSmallSpecs) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (int drawn = 0; drawn < 8; ++drawn) {
+  for (int drawn = 0; drawn < 16; ++drawn) {
     const spec::RunSpec spec = random_spec(random);
     const std::vector<Diagnostic> problems = spec::validate_for_engine(spec);
     ASSERT_FALSE(has_errors(problems))

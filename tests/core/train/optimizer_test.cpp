@@ -62,7 +62,7 @@ spec::RunSpec golden_spec(const std::string& result) {
   return spec;
 }
 
-void assign(Tensor& tensor, const json& numbers) {
+void assign(const Tensor& tensor, const json& numbers) {
   ASSERT_EQ(tensor.num_elements(), static_cast<std::int64_t>(numbers.size()));
   for (std::size_t i = 0; i < numbers.size(); ++i)
     tensor.data<float>()[i] = numbers[i].get<float>();
@@ -84,7 +84,7 @@ TEST_F(Optimizers, FollowTorch) {
     Optimizer optimizer(params, spec);
     for (const json& gradients : golden().at("gradients")) {
       for (nn::Param& param : params.params())
-        assign(param.grad, gradients.at(param.spec.name));
+        assign(param.gradient(), gradients.at(param.spec.name));
       optimizer.step(golden().at("learning_rate").get<double>(),
                      golden().at("grad_scale").get<double>());
     }
@@ -104,7 +104,7 @@ TEST_F(Optimizers, FollowTorch) {
   }
 }
 
-void fill(Tensor& tensor, std::uint64_t stream) {
+void fill(const Tensor& tensor, std::uint64_t stream) {
   const Philox rng(5, RngPurpose::test, stream);
   for (std::int64_t i = 0; i < tensor.num_elements(); ++i) {
     const float value = rng.uniform(0, static_cast<std::uint64_t>(i)) - 0.5F;
@@ -141,7 +141,7 @@ struct Trained {
     optimizer = std::make_unique<Optimizer>(params, spec);
     for (int step = 0; step < 3; ++step) {
       for (nn::Param& param : params.params()) {
-        if (param.grad.present()) fill(param.grad, ++stream);
+        if (param.trained) fill(param.gradient(), ++stream);
       }
       optimizer->step(0.01, 0.5);
     }
@@ -229,7 +229,7 @@ TEST_F(Optimizers, RoundingByChanceKeepsSmallStepsOnAverage) {
   nn::Param& param = params.params().front();
   for (std::int64_t i = 0; i < 20000; ++i) {
     param.value.data<kernels::Bf16>()[i] = kernels::Bf16(1.0F);
-    param.grad.data<float>()[i] = -1.0F;
+    param.gradient().data<float>()[i] = -1.0F;
   }
   Optimizer optimizer(params, spec);
   constexpr int kSteps = 20;
