@@ -49,6 +49,14 @@ Misfits misfits(const ModelConfig& model, HuggingFaceFamily family, const std::s
   return found;
 }
 
+std::string hint_for(const ModelConfig& model) {
+  if (model.mup_base_hidden_size == 0) return {};
+  return fmt::format(
+      "maximal update parametrization divides the logits by {:.4g} and the scores by the head dim, "
+      "which no model of transformers does: train with mup_base_hidden_size 0 to export",
+      model.mup_width_multiplier());
+}
+
 // Keys of the file the model came from that nobody here writes.
 json with_source(json config, const std::string& source) {
   const json original = json::parse(source, nullptr, false);
@@ -102,7 +110,8 @@ Result<HuggingFaceExport> export_hugging_face(const ModelConfig& model,
   return fail(
       ErrorCode::unsupported,
       fmt::format("no architecture of transformers is this model; the nearest is {}, but {}",
-                  enum_name(nearest->first), fields));
+                  enum_name(nearest->first), fields),
+      hint_for(model));
 }
 
 }  // namespace tera::spec

@@ -266,6 +266,21 @@ TEST(HuggingFaceExport, NamesTheFieldsThatFitNoFamily) {
   EXPECT_THAT(exported.error().message, HasSubstr("model.embedding_multiplier: 78.4"));
 }
 
+// Its multipliers change what the model computes, and no family has a place for them.
+TEST(HuggingFaceExport, RefusesMaximalUpdateParametrization) {
+  for (const json& source : {llama31(), qwen_moe()}) {
+    ModelConfig m = parse_hugging_face_config(source.dump()).model;
+    ASSERT_TRUE(export_hugging_face(m, {}));
+    m.mup_base_hidden_size = m.hidden_size / 4;
+    const auto exported = export_hugging_face(m, {.source_config = source.dump()});
+    ASSERT_FALSE(exported);
+    EXPECT_EQ(exported.error().code, ErrorCode::unsupported);
+    EXPECT_THAT(exported.error().message, HasSubstr("model.mup_base_hidden_size: "));
+    EXPECT_THAT(exported.error().message, HasSubstr("model.attention_scale: "));
+    EXPECT_THAT(exported.error().hint, HasSubstr("divides the logits by 4 and the scores by"));
+  }
+}
+
 TEST(HuggingFaceExport, KeepsKeysOfTheSource) {
   json source = with(llama31(), "my_key", {1, 2});
   source["torch_dtype"] = "float16";
