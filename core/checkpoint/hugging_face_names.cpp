@@ -8,66 +8,15 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
+#include "core/checkpoint/hugging_face_words.h"
 
 namespace tera::checkpoint {
 namespace {
 
 using spec::HuggingFaceFamily;
 using spec::ModelConfig;
+using Words = HuggingFaceWords;
 using Parts = std::vector<ForeignTensor>;
-
-// The words of one group of families; the rest is the same for all.
-struct Words {
-  std::string_view embedding, layer, final_norm, head;
-  std::string_view attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
-  std::string_view attention, out;  // "self_attn", "o_proj"
-  std::string_view ffn_in, ffn_out;
-};
-
-constexpr Words kDecoder = {.embedding = "model.embed_tokens",
-                            .layer = "model.layers",
-                            .final_norm = "model.norm",
-                            .head = "lm_head",
-                            .attention_norm = "input_layernorm",
-                            .attention_post_norm = "post_attention_layernorm",
-                            .ffn_norm = "post_attention_layernorm",
-                            .ffn_post_norm = "post_feedforward_layernorm",
-                            .attention = "self_attn",
-                            .out = "o_proj",
-                            .ffn_in = "",
-                            .ffn_out = "mlp.down_proj"};
-constexpr std::array<const char*, 2> kHeads = {"lm_head.weight", "embed_out.weight"};
-
-constexpr Words kGpt2 = {.embedding = "transformer.wte",
-                         .layer = "transformer.h",
-                         .final_norm = "transformer.ln_f",
-                         .head = "lm_head",
-                         .attention_norm = "ln_1",
-                         .attention_post_norm = "",
-                         .ffn_norm = "ln_2",
-                         .ffn_post_norm = "",
-                         .attention = "attn",
-                         .out = "c_proj",
-                         .ffn_in = "mlp.c_fc",
-                         .ffn_out = "mlp.c_proj"};
-constexpr Words kGptNeoX = {.embedding = "gpt_neox.embed_in",
-                            .layer = "gpt_neox.layers",
-                            .final_norm = "gpt_neox.final_layer_norm",
-                            .head = "embed_out",
-                            .attention_norm = "input_layernorm",
-                            .attention_post_norm = "",
-                            .ffn_norm = "post_attention_layernorm",
-                            .ffn_post_norm = "",
-                            .attention = "attention",
-                            .out = "dense",
-                            .ffn_in = "mlp.dense_h_to_4h",
-                            .ffn_out = "mlp.dense_4h_to_h"};
-
-const Words& words_of(HuggingFaceFamily family) {
-  if (family == HuggingFaceFamily::gpt2) return kGpt2;
-  if (family == HuggingFaceFamily::gpt_neox) return kGptNeoX;
-  return kDecoder;
-}
 
 // Row j of d rotary rows in halves, from rows in pairs: first the even ones, then the odd ones.
 std::int64_t row_in_pairs(std::int64_t j, std::int64_t d) {
@@ -78,7 +27,10 @@ std::int64_t row_in_pairs(std::int64_t j, std::int64_t d) {
 class Mapper {
  public:
   Mapper(const ModelConfig& model, HuggingFaceFamily family, bool rope_interleaved)
-      : m_(model), family_(family), words_(words_of(family)), interleaved_(rope_interleaved) {}
+      : m_(model),
+        family_(family),
+        words_(hugging_face_words(family)),
+        interleaved_(rope_interleaved) {}
 
   ForeignParam map(const plan::ParamSpec& spec) {
     shape_ = spec.shape;
@@ -143,7 +95,7 @@ class Mapper {
       return {whole(fmt::format("{}.{}", words_.final_norm, name.substr(11)))};
     if (name == "head.weight") {
       Arrangements found = {whole(fmt::format("{}.weight", words_.head))};
-      for (const char* other : kHeads) {
+      for (const char* other : kHuggingFaceHeads) {
         if (other != found[0][0].name) found.push_back(whole(other));
       }
       return found;
@@ -317,10 +269,10 @@ bool is_derived_tensor(std::string_view name) {
 }
 
 std::vector<TensorCopy> hugging_face_copies(const ModelConfig& model, HuggingFaceFamily family) {
-  const Words& words = words_of(family);
+  const Words& words = hugging_face_words(family);
   const std::string embedding = fmt::format("{}.weight", words.embedding);
   std::vector<TensorCopy> copies;
-  for (const char* head : kHeads) {
+  for (const char* head : kHuggingFaceHeads) {
     if (model.tie_embeddings) copies.push_back({head, embedding, false});
   }
   const std::string head = model.tie_embeddings ? embedding : fmt::format("{}.weight", words.head);
