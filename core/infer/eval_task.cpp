@@ -1,7 +1,6 @@
 #include "core/infer/eval_task.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <map>
 #include <numbers>
@@ -9,126 +8,15 @@
 
 #include <fmt/format.h>
 
-#include "core/base/json_read.h"
 #include "core/base/vfs.h"
-#include "core/data/line_reader.h"
 #include "core/data/unicode_class.h"
-#include "core/infer/python_random.h"
+#include "core/infer/encode_pair.h"
+#include "core/infer/few_shot.h"
+#include "core/infer/task_records.h"
 #include "core/spec/yaml_decode.h"
 
 namespace tera::infer {
 namespace {
-
-constexpr std::uint32_t kFewShotSeed = 1234;
-
-// A line of a file of records.
-struct Line {
-  nlohmann::json record;
-  int number = 0;
-};
-
-template <class T>
-tl::unexpected<Error> at_line(const std::string& file, int line, const Result<T>& result) {
-  return fail(result.error().code, fmt::format("{}:{}: {}", file, line, result.error().message),
-              result.error().hint);
-}
-
-Result<std::vector<Line>> read_lines(const std::string& file) {
-  TERA_TRY(data::LineReader reader, data::LineReader::open(file));
-  std::vector<Line> lines;
-  for (std::string_view text;;) {
-    TERA_TRY(const bool more, reader.next(text));
-    if (!more) break;
-    const int number = static_cast<int>(reader.line_number());
-    if (text.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    Result<nlohmann::json> record = tera::parse_json(text, {});
-    if (!record) return at_line(file, number, record);
-    lines.push_back({std::move(*record), number});
-  }
-  if (lines.empty())
-    return fail(ErrorCode::invalid_input, fmt::format("{} holds no record", file),
-                "it needs one JSON object a line");
-  return lines;
-}
-
-Result<std::vector<Question>> read_questions(const std::string& file, TaskFormat format) {
-  TERA_TRY(const std::vector<Line> lines, read_lines(file));
-  std::vector<Question> questions;
-  for (const Line& line : lines) {
-    Result<Question> question = parse_question(format, line.record);
-    if (!question) return at_line(file, line.number, question);
-    questions.push_back(std::move(*question));
-  }
-  return questions;
-}
-
-// The answered questions before each, and the description before them.
-class FewShot {
- public:
-  static Result<FewShot> open(const TaskConfig& task, const std::vector<Question>& questions) {
-    FewShot shots(task, questions);
-    if (!task.few_shot_data.empty() && task.few_shot > 0) {
-      TERA_TRY(shots.examples_, read_questions(task.few_shot_data, task.format));
-    }
-    const std::vector<Question>& pool = shots.own() ? questions : shots.examples_;
-    for (std::size_t i = 0; i < pool.size(); ++i)
-      shots.by_group_[pool[i].group].push_back(i);
-    for (const Question& question : questions) {
-      const std::int64_t others =
-          std::ssize(shots.by_group_[question.group]) - (shots.own() ? 1 : 0);
-      if (others >= task.few_shot) continue;
-      return fail(
-          ErrorCode::invalid_input,
-          fmt::format("{}: few_shot is {}, there are {} examples{}", task.name, task.few_shot,
-                      others, question.group.empty() ? "" : " of " + question.group),
-          "lower few_shot, or name a larger few_shot_data");
-    }
-    return shots;
-  }
-
-  // Call once for each question, in order.
-  std::string before(std::size_t number) {
-    const Question& question = (*questions_)[number];
-    std::string text = task_->description;
-    if (text.empty() && task_->format == TaskFormat::mmlu) text = mmlu_description(question.group);
-    const std::vector<Question>& pool = own() ? *questions_ : examples_;
-    for (const std::size_t i : choose(number, by_group_[question.group])) {
-      const Question& example = pool[i];
-      const auto gold = static_cast<std::size_t>(example.gold);
-      text += example.context(gold) + task_->delimiter + example.choices[gold] + "\n\n";
-    }
-    return text;
-  }
-
- private:
-  FewShot(const TaskConfig& task, const std::vector<Question>& questions)
-      : task_(&task), questions_(&questions) {}
-
-  bool own() const { return task_->few_shot_data.empty(); }
-
-  std::vector<std::size_t> choose(std::size_t number, const std::vector<std::size_t>& places) {
-    const auto wanted = static_cast<std::size_t>(task_->few_shot);
-    std::vector<std::size_t> drawn = places;
-    if (wanted == 0) return {};
-    if (task_->few_shot_order == FewShotOrder::random) {
-      PythonRandom& random =
-          random_.try_emplace((*questions_)[number].group, kFewShotSeed).first->second;
-      drawn.clear();
-      for (const std::int64_t i :
-           random.sample(std::ssize(places), task_->few_shot + (own() ? 1 : 0)))
-        drawn.push_back(places[static_cast<std::size_t>(i)]);
-    }
-    if (own()) std::erase(drawn, number);  // a question is no example of itself
-    drawn.resize(std::min(drawn.size(), wanted));
-    return drawn;
-  }
-
-  const TaskConfig* task_;
-  const std::vector<Question>* questions_;
-  std::vector<Question> examples_;
-  std::map<std::string, std::vector<std::size_t>> by_group_;
-  std::map<std::string, PythonRandom> random_;
-};
 
 using Answer = std::vector<Likelihood>;  // of each choice
 
@@ -269,7 +157,7 @@ Result<TaskResult> run_texts(LikelihoodScorer& scorer,
                              const data::Tokenizer& tokenizer,
                              const TaskConfig& task,
                              const TaskOptions& options) {
-  TERA_TRY(const std::vector<Line> lines, read_lines(task.data));
+  TERA_TRY(const std::vector<RecordLine> lines, read_records(task.data));
   if (tokenizer.eod_id() < 0) {
     return fail(ErrorCode::invalid_input,
                 "the tokenizer has no <|endoftext|> that the texts could begin after",
@@ -350,56 +238,6 @@ Result<TaskResult> run_task(LikelihoodScorer& scorer,
   result.format = task.format;
   result.few_shot = task.few_shot;
   return result;
-}
-
-Result<EncodedPair> encode_pair(const data::Tokenizer& tokenizer,
-                                std::string context,
-                                std::string continuation) {
-  std::size_t end = context.size();
-  while (end > 0 && std::isspace(static_cast<unsigned char>(context[end - 1])) != 0)
-    --end;
-  continuation.insert(0, context.substr(end));
-  context.resize(end);
-  EncodedPair pair;
-  if (context.empty()) {
-    if (tokenizer.eod_id() < 0) {
-      return fail(ErrorCode::invalid_input,
-                  "the context is empty, and the tokenizer has no <|endoftext|> to start from",
-                  "use a tokenizer that has it");
-    }
-    pair = {{tokenizer.eod_id()}, tokenizer.encode(continuation)};
-  } else {
-    pair.context = tokenizer.encode(context);
-    const std::vector<std::int32_t> whole = tokenizer.encode(context + continuation);
-    const std::size_t own = std::min(pair.context.size(), whole.size());
-    pair.continuation.assign(whole.begin() + static_cast<std::ptrdiff_t>(own), whole.end());
-  }
-  if (!pair.continuation.empty()) return pair;
-  return fail(ErrorCode::invalid_input,
-              fmt::format("\"{}\" adds no token to what stands before it", continuation),
-              "give it more text");
-}
-
-std::vector<EncodedPair> rolling_windows(std::span<const std::int32_t> tokens,
-                                         std::int32_t start,
-                                         int max_length) {
-  std::vector<EncodedPair> windows;
-  const auto most = static_cast<std::size_t>(max_length);
-  for (std::size_t begin = 0; begin < tokens.size(); begin += most) {
-    const std::size_t end = std::min(tokens.size(), begin + most);
-    EncodedPair window;
-    window.continuation.assign(tokens.begin() + static_cast<std::ptrdiff_t>(begin),
-                               tokens.begin() + static_cast<std::ptrdiff_t>(end));
-    if (begin == 0) {
-      window.context = {start};
-    } else {
-      const std::size_t first = end - most - 1;  // the whole window and the token before it
-      window.context.assign(tokens.begin() + static_cast<std::ptrdiff_t>(first),
-                            tokens.begin() + static_cast<std::ptrdiff_t>(begin));
-    }
-    windows.push_back(std::move(window));
-  }
-  return windows;
 }
 
 }  // namespace tera::infer

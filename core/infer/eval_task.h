@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -60,24 +59,6 @@ Result<TaskResult> run_task(LikelihoodScorer& scorer,
                             const data::Tokenizer& tokenizer,
                             const TaskConfig& task,
                             const TaskOptions& options);
-
-// Context and continuation as tokens: spaces at the end of the context go over to the continuation,
-// both are encoded together, and what is longer than the context alone is the continuation. An
-// empty context is the end of a document. Error (invalid_input): nothing to predict, or no such
-// token.
-struct EncodedPair {
-  std::vector<std::int32_t> context;
-  std::vector<std::int32_t> continuation;
-};
-Result<EncodedPair> encode_pair(const data::Tokenizer& tokenizer,
-                                std::string context,
-                                std::string continuation);
-
-// Parts of a long text, each predicted once: the first after `start`, the next after the last token
-// of the one before, the last one with as much before it as the model reads.
-std::vector<EncodedPair> rolling_windows(std::span<const std::int32_t> tokens,
-                                         std::int32_t start,
-                                         int max_length);
 
 template <class Self, class Visitor>
 void TaskConfig::visit_fields(Self& self, Visitor&& visit) {

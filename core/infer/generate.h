@@ -84,6 +84,8 @@ Result<Generation> generate(nn::Model& model,
 
 // An error (invalid_input) for models that cannot go on with a text token by token.
 Result<void> check_can_decode(const spec::ModelConfig& model);
+// Ids that texts may consist of: the tokenizer's, without one the model's.
+std::int32_t vocabulary_of(const nn::Model& model, const data::Tokenizer* tokenizer);
 // The tokenizer and the model belong together, as far as their sizes tell.
 Result<void> check_vocabulary(const spec::ModelConfig& model, const data::Tokenizer& tokenizer);
 

@@ -18,42 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using test::byte_tokenizer;
-using test::kEndOfDocument;
 using test::kNumTokens;
 using test::RandomModel;
-using testing::ElementsAre;
 using testing::HasSubstr;
-
-using Tokens = std::vector<std::int32_t>;
-
-Tokens ids(std::string_view text) {
-  return byte_tokenizer().encode(text);
-}
-
-TEST(EncodePair, SpacesGoOverToTheContinuation) {
-  const EncodedPair pair = encode_pair(byte_tokenizer(), "ab \n", "cd").value();
-  EXPECT_EQ(pair.context, ids("ab"));
-  EXPECT_EQ(pair.continuation, ids(" \ncd"));
-  const EncodedPair start = encode_pair(byte_tokenizer(), " ", "cd").value();
-  EXPECT_EQ(start.context, Tokens{kEndOfDocument});
-  EXPECT_EQ(start.continuation, ids(" cd"));
-  EXPECT_FALSE(encode_pair(byte_tokenizer(false), "", "cd").has_value());
-  EXPECT_FALSE(encode_pair(byte_tokenizer(), "ab", "").has_value());
-}
-
-TEST(RollingWindows, PredictEachTokenOnce) {
-  const Tokens tokens = {1, 2, 3, 4, 5, 6, 7, 8};
-  const std::vector<EncodedPair> windows = rolling_windows(tokens, 0, 3);
-  ASSERT_EQ(windows.size(), 3U);
-  EXPECT_EQ(windows[0].context, Tokens{0});
-  EXPECT_EQ(windows[0].continuation, (Tokens{1, 2, 3}));
-  EXPECT_EQ(windows[1].context, Tokens{3});
-  EXPECT_EQ(windows[1].continuation, (Tokens{4, 5, 6}));
-  EXPECT_EQ(windows[2].context, (Tokens{5, 6})) << "as much as the model reads";
-  EXPECT_EQ(windows[2].continuation, (Tokens{7, 8}));
-  EXPECT_EQ(rolling_windows(std::span(tokens).first(2), 0, 3).size(), 1U);
-  EXPECT_TRUE(rolling_windows({}, 0, 3).empty());
-}
 
 // A model without layers that matter: the next token depends on the last alone, by known logits.
 // After any byte, 'a' has twice the probability of 'b' and 'c', four times that of 'd'; the rest
