@@ -18,19 +18,24 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+// What a worker draws a token with.
+struct DrawMemory {
+  std::vector<float> penalised;  // [vocabulary]
+  std::vector<Candidate> candidates;
+};
+
 // One text in the making.
 struct Sequence {
   Sequence(const Prompt& of, const GenerateOptions& options, Generated& result)
       : prompt(&of), made(&result), stream(options.stops) {
     made->prompt_tokens = static_cast<int>(of.tokens.size());
-    history.add_prompt(of.tokens);
+    made->tokens.reserve(static_cast<std::size_t>(options.max_tokens));
   }
 
   const Prompt* prompt;
   Generated* made;
   TextStream stream;
-  TokenHistory history;
-  std::vector<float> penalised;  // [vocabulary]
+  TokenHistory history;  // empty where there are no penalties
   bool done = false;
 };
 
@@ -49,10 +54,13 @@ class BatchGenerator {
         penalties_(options.sampling.repetition_penalty != 1 ||
                    options.sampling.presence_penalty != 0 ||
                    options.sampling.frequency_penalty != 0),
-        cache_(make_cache(model, prompts, options.max_tokens)) {
+        cache_(make_cache(model, prompts, options.max_tokens)),
+        memory_(index(model.backend().context().executor->num_workers())) {
     generation_.texts.resize(prompts.size());
-    for (std::size_t i = 0; i < prompts.size(); ++i)
+    for (std::size_t i = 0; i < prompts.size(); ++i) {
       sequences_.emplace_back(prompts[i], options, generation_.texts[i]);
+      if (penalties_) sequences_.back().history.add_prompt(prompts[i].tokens);
+    }
     rows_.resize(prompts.size());
     std::iota(rows_.begin(), rows_.end(), 0);
   }
@@ -102,10 +110,10 @@ class BatchGenerator {
 
   // One token more for every row.
   Result<void> step() {
-    std::vector<std::int32_t> tokens;
+    last_tokens_.clear();
     for (const int s : rows_)
-      tokens.push_back(sequences_[index(s)].made->tokens.back().token);
-    const Tensor logits = decode(tokens, {0, static_cast<int>(rows_.size())});  // [rows, V]
+      last_tokens_.push_back(sequences_[index(s)].made->tokens.back().token);
+    const Tensor logits = decode(last_tokens_, {0, static_cast<int>(rows_.size())});  // [rows, V]
     if (options_.with_experts) {
       for (std::size_t row = 0; row < rows_.size(); ++row)
         record_experts(rows_[row], static_cast<std::int64_t>(row), 1);
@@ -132,22 +140,22 @@ class BatchGenerator {
   Result<void> take(const Tensor& logits, std::span<const int> sequences) {
     Backend& backend = logits.backend();
     const auto count = static_cast<std::int64_t>(sequences.size());
-    const Tensor chosen = Tensor::empty(backend, {count}, DType::i32, MemoryKind::workspace);
-    std::vector<std::optional<Error>> errors(sequences.size());
-    backend.context().executor->parallel_for(count, [&](std::int64_t row, int /*worker*/) {
-      Result<std::int32_t> token =
-          draw(sequences_[index(sequences[index(row)])], row_of(logits, row));
-      if (!token) errors[index(row)] = token.error();
-      chosen.data<std::int32_t>()[row] = token.value_or(0);
+    drawn_.resize(sequences.size());
+    backend.context().executor->parallel_for(count, [&](std::int64_t row, int worker) {
+      drawn_[index(row)] = draw(sequences_[index(sequences[index(row)])], row_of(logits, row),
+                                memory_[index(worker)]);
     });
-    for (std::size_t row = 0; row < errors.size(); ++row) {
-      if (errors[row]) return tl::unexpected<Error>(*errors[row]);
+    if (!chosen_.present() || chosen_.num_elements() != count) {
+      chosen_ = Tensor::empty(backend, {count}, DType::i32, MemoryKind::workspace);
+      losses_ = Tensor::empty(backend, {count}, DType::f32, MemoryKind::workspace);
     }
-    const Tensor losses = Tensor::empty(backend, {count}, DType::f32, MemoryKind::workspace);
-    backend.ops().cross_entropy(backend.context(), logits, chosen, 0.0, losses);
+    for (std::int64_t row = 0; row < count; ++row) {
+      TERA_TRY(chosen_.data<std::int32_t>()[row], drawn_[index(row)]);
+    }
+    backend.ops().cross_entropy(backend.context(), logits, chosen_, 0.0, losses_);
     for (std::int64_t row = 0; row < count; ++row) {
       accept(sequences[index(row)],
-             {chosen.data<std::int32_t>()[row], -double{losses.data<float>()[row]}},
+             {chosen_.data<std::int32_t>()[row], -double{losses_.data<float>()[row]}},
              row_of(logits, row));
     }
     return {};
@@ -157,14 +165,16 @@ class BatchGenerator {
     return {logits.data<const float>() + row * logits.dim(1), index(vocabulary_)};
   }
 
-  Result<std::int32_t> draw(Sequence& sequence, std::span<const float> logits) const {
+  Result<std::int32_t> draw(const Sequence& sequence,
+                            std::span<const float> logits,
+                            DrawMemory& memory) const {
     const std::int64_t position = sequence.made->prompt_tokens + std::ssize(sequence.made->tokens);
     if (penalties_) {
-      sequence.penalised.assign(logits.begin(), logits.end());
-      sequence.history.penalise(sequence.penalised, options_.sampling);
-      logits = sequence.penalised;
+      memory.penalised.assign(logits.begin(), logits.end());
+      sequence.history.penalise(memory.penalised, options_.sampling);
+      logits = memory.penalised;
     }
-    return sample(logits, options_.sampling, sequence.prompt->seed, position);
+    return sample(logits, options_.sampling, sequence.prompt->seed, position, memory.candidates);
   }
 
   void accept(int s, TokenLogprob next, std::span<const float> logits) {
@@ -174,27 +184,27 @@ class BatchGenerator {
       return end(s, Finish::end_of_document);
     made.tokens.push_back(next);
     if (options_.num_alternatives > 0) made.alternatives.push_back(most_likely(logits, next));
-    sequence.history.add(next.token);
+    if (penalties_) sequence.history.add(next.token);
     if (tokenizer_ != nullptr) pass_on(s, sequence.stream.add(tokenizer_->token_bytes(next.token)));
     if (sequence.stream.stopped()) return end(s, Finish::stop);
     if (std::ssize(made.tokens) == options_.max_tokens) end(s, Finish::max_tokens);
   }
 
-  std::vector<TokenLogprob> most_likely(std::span<const float> logits, TokenLogprob chosen) const {
-    std::vector<std::int32_t> ids(logits.size());
-    std::iota(ids.begin(), ids.end(), 0);
-    const std::size_t count = std::min(ids.size(), index(options_.num_alternatives));
+  std::vector<TokenLogprob> most_likely(std::span<const float> logits, TokenLogprob chosen) {
+    ids_.resize(logits.size());
+    std::iota(ids_.begin(), ids_.end(), 0);
+    const std::size_t count = std::min(ids_.size(), index(options_.num_alternatives));
     const auto more_likely = [&](std::int32_t a, std::int32_t b) {
       const float x = logits[index(a)];
       const float y = logits[index(b)];
       return x != y ? x > y : a < b;
     };
-    std::partial_sort(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count), ids.end(),
+    std::partial_sort(ids_.begin(), ids_.begin() + static_cast<std::ptrdiff_t>(count), ids_.end(),
                       more_likely);
     std::vector<TokenLogprob> best;
     for (std::size_t i = 0; i < count; ++i) {
-      const double above = double{logits[index(ids[i])]} - double{logits[index(chosen.token)]};
-      best.push_back({ids[i], chosen.logprob + above});
+      const double above = double{logits[index(ids_[i])]} - double{logits[index(chosen.token)]};
+      best.push_back({ids_[i], chosen.logprob + above});
     }
     return best;
   }
@@ -261,6 +271,14 @@ class BatchGenerator {
   std::vector<int> rows_;                   // of the cache: sequences that go on
   std::vector<nn::ExpertChoices> choices_;  // of the last forward, by layer
   Generation generation_;
+
+  // Memory that every token uses anew.
+  std::vector<DrawMemory> memory_;           // of each worker
+  std::vector<std::int32_t> last_tokens_;    // of each row
+  std::vector<Result<std::int32_t>> drawn_;  // of each row
+  Tensor chosen_;                            // [rows] i32
+  Tensor losses_;                            // [rows] f32
+  std::vector<std::int32_t> ids_;            // [vocabulary], some sorted by their logits
 };
 
 }  // namespace

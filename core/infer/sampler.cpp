@@ -6,7 +6,6 @@
 #include <limits>
 #include <numeric>
 #include <optional>
-#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,12 +13,6 @@
 
 namespace tera::infer {
 namespace {
-
-// A token that may still be drawn, with its weight exp((logit - largest) / temperature).
-struct Candidate {
-  std::int32_t token;
-  double weight;
-};
 
 // Most likely first; equal ones by id.
 bool before(const Candidate& a, const Candidate& b) {
@@ -57,7 +50,7 @@ void keep_min_p(std::vector<Candidate>& candidates, double min_p) {
   std::erase_if(candidates, [&](const Candidate& c) { return c.weight < min_p * most; });
 }
 
-std::int32_t draw(std::vector<Candidate> candidates, std::uint64_t seed, std::int64_t position) {
+std::int32_t draw(std::vector<Candidate>& candidates, std::uint64_t seed, std::int64_t position) {
   // Drawn in order of id: the same number picks the same token whatever the cuts did to the order.
   std::sort(candidates.begin(), candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
@@ -105,18 +98,18 @@ std::optional<float> largest_of(std::span<const float> logits) {
   return largest;
 }
 
-// Ids and distances from the largest of what top_k leaves.
-std::vector<Candidate> candidates_of(std::span<const float> logits,
-                                     float largest,
-                                     const SamplingOptions& options) {
-  std::vector<Candidate> candidates;
+// What top_k leaves.
+void find_candidates(std::span<const float> logits,
+                     float largest,
+                     const SamplingOptions& options,
+                     std::vector<Candidate>& candidates) {
+  candidates.clear();
   candidates.reserve(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i)  // the weight is still a distance
     candidates.push_back({static_cast<std::int32_t>(i), double{logits[i]} - double{largest}});
   keep_top_k(candidates, options.top_k);
   for (Candidate& c : candidates)
     c.weight = std::exp(c.weight / options.temperature);
-  return candidates;
 }
 
 Result<void> expect(bool holds, const char* name, double value, const char* range) {
@@ -170,7 +163,8 @@ void TokenHistory::penalise(std::span<float> logits, const SamplingOptions& opti
 Result<std::int32_t> sample(std::span<const float> logits,
                             const SamplingOptions& options,
                             std::uint64_t seed,
-                            std::int64_t position) {
+                            std::int64_t position,
+                            std::vector<Candidate>& candidates) {
   const std::optional<float> largest = largest_of(logits);
   if (!largest || !std::isfinite(*largest)) {
     return fail(ErrorCode::corrupt,
@@ -183,10 +177,10 @@ Result<std::int32_t> sample(std::span<const float> logits,
     return static_cast<std::int32_t>(std::find(logits.begin(), logits.end(), *largest) -
                                      logits.begin());
   }
-  std::vector<Candidate> candidates = candidates_of(logits, *largest, options);
+  find_candidates(logits, *largest, options, candidates);
   keep_top_p(candidates, options.top_p);
   keep_min_p(candidates, options.min_p);
-  return draw(std::move(candidates), seed, position);
+  return draw(candidates, seed, position);
 }
 
 }  // namespace tera::infer

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "core/base/result.h"
 
@@ -37,13 +38,21 @@ class TokenHistory {
   std::unordered_map<std::int32_t, int> times_;  // in the text; 0: in the prompt alone
 };
 
+// A token that may still be drawn, with its weight exp((logit - largest) / temperature).
+struct Candidate {
+  std::int32_t token;
+  double weight;
+};
+
 // temperature 0 takes the largest logit; ties, here and in the order of the cuts, go to the lowest
 // id. Otherwise: softmax(logits / temperature), cut to top_k, then top_p, then min_p, each of what
 // the one before left, drawn with Philox(seed) at `position`. Penalties are not applied here.
+// candidates: memory that one call may leave to the next; what is in it does not matter.
 // Error (corrupt): a logit is not a number, or the largest is not finite.
 Result<std::int32_t> sample(std::span<const float> logits,
                             const SamplingOptions& options,
                             std::uint64_t seed,
-                            std::int64_t position);
+                            std::int64_t position,
+                            std::vector<Candidate>& candidates);
 
 }  // namespace tera::infer

@@ -16,7 +16,8 @@ std::int32_t drawn(const std::vector<float>& logits,
                    const SamplingOptions& options,
                    std::int64_t position,
                    std::uint64_t seed = 0) {
-  const Result<std::int32_t> result = sample(logits, options, seed, position);
+  std::vector<Candidate> candidates;
+  const Result<std::int32_t> result = sample(logits, options, seed, position, candidates);
   EXPECT_TRUE(result.has_value());
   return result.value_or(-1);
 }
@@ -43,7 +44,8 @@ TEST(Sampler, FindsTheLargestWhereverItStands) {
     logits[place] = 2;
     EXPECT_EQ(drawn(logits, {.temperature = 0}, 0), static_cast<std::int32_t>(place));
     logits[(place + 1) % 50] = kNan;
-    EXPECT_FALSE(sample(logits, {.temperature = 0}, 0, 0).has_value()) << place;
+    std::vector<Candidate> candidates;
+    EXPECT_FALSE(infer::sample(logits, {.temperature = 0}, 0, 0, candidates).has_value()) << place;
   }
 }
 
@@ -151,9 +153,22 @@ TEST(Sampler, UnusableLogitsAreAnError) {
                                            {1, kNan},
                                            {1, std::numeric_limits<float>::infinity()},
                                            {}}) {
-    const Result<std::int32_t> result = sample(logits, {}, 0, 7);
+    std::vector<Candidate> candidates;
+    const Result<std::int32_t> result = infer::sample(logits, {}, 0, 7, candidates);
     ASSERT_FALSE(result.has_value());
     EXPECT_EQ(result.error().code, ErrorCode::corrupt);
+  }
+}
+
+// What the draw before left behind, from other logits and cuts, changes nothing.
+TEST(Sampler, MemoryIsOnlyMemory) {
+  std::vector<Candidate> candidates;
+  for (int i = 0; i < 100; ++i) {
+    std::vector<float> logits;
+    for (int token = 0; token < 3 + i * 7 % 40; ++token)
+      logits.push_back(static_cast<float>((i + token * token) % 5));
+    const SamplingOptions options{.temperature = 1, .top_k = i % 4, .top_p = i % 3 == 0 ? 0.5 : 1};
+    EXPECT_EQ(sample(logits, options, 9, i, candidates).value(), drawn(logits, options, i, 9)) << i;
   }
 }
 
