@@ -101,52 +101,58 @@ TEST(Gradient, RotaryTurnsBackAndPassesTheOtherDims) {
   });
 }
 
-TEST(Gradient, AttentionWithSharedHeadsAndDocuments) {
-  Buffer q = normal({2, 5, 4, 6}, 1);
-  Buffer k = normal({2, 5, 2, 6}, 2);
-  Buffer v = normal({2, 5, 2, 6}, 3);
-  const Buffer first_key = integers({2, 5}, {0, 0, 0, 3, 3, 0, 1, 1, 1, 4});
-  const Buffer dout = normal({2, 5, 4, 6}, 4);
-  const AttentionOptions options{.scale = 0.4};
-  Buffer out = zeros({2, 5, 4, 6});
-  Buffer lse = zeros({2, 5, 4});
+struct AttentionCase {
+  const char* name;
+  std::int64_t batch, heads, groups, value_dim;
+  std::vector<double> first_key;  // [batch, 5]
+  AttentionOptions options;
+};
+
+class AttentionGradient : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(AttentionGradient, QueriesKeysAndValues) {
+  const AttentionCase& c = GetParam();
+  constexpr std::int64_t kLength = 5;
+  constexpr std::int64_t kDim = 6;
+  Buffer q = normal({c.batch, kLength, c.heads, kDim}, 1);
+  Buffer k = normal({c.batch, kLength, c.groups, kDim}, 2);
+  Buffer v = normal({c.batch, kLength, c.groups, c.value_dim}, 3);
+  const Buffer first_key = integers({c.batch, kLength}, c.first_key);
+  const Buffer dout = normal({c.batch, kLength, c.heads, c.value_dim}, 4);
+  Buffer out = zeros({c.batch, kLength, c.heads, c.value_dim});
+  Buffer lse = zeros({c.batch, kLength, c.heads});
   const auto loss = [&] {
-    ops.attention_forward(kContext, q, k, v, first_key, options, out, lse);
+    ops.attention_forward(kContext, q, k, v, first_key, c.options, out, lse);
     return dot(out, dout);
   };
   loss();
-  Buffer dq = zeros({2, 5, 4, 6});
-  Buffer dk = zeros({2, 5, 2, 6});
-  Buffer dv = zeros({2, 5, 2, 6});
-  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, options, dq, dk, dv);
+  Buffer dq = zeros({c.batch, kLength, c.heads, kDim});
+  Buffer dk = zeros({c.batch, kLength, c.groups, kDim});
+  Buffer dv = zeros({c.batch, kLength, c.groups, c.value_dim});
+  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, c.options, dq, dk, dv);
   expect_gradient(q, dq, loss);
   expect_gradient(k, dk, loss);
   expect_gradient(v, dv, loss);
 }
 
-// Values narrower than keys, and a soft cap among the scores.
-TEST(Gradient, AttentionOfOtherValuesWithSoftCap) {
-  Buffer q = normal({1, 5, 2, 6}, 1);
-  Buffer k = normal({1, 5, 1, 6}, 2);
-  Buffer v = normal({1, 5, 1, 3}, 3);
-  const Buffer first_key = integers({1, 5}, {0, 0, 1, 1, 0});
-  const Buffer dout = normal({1, 5, 2, 3}, 4);
-  const AttentionOptions options{.scale = 0.7, .softcap = 1.5};
-  Buffer out = zeros({1, 5, 2, 3});
-  Buffer lse = zeros({1, 5, 2});
-  const auto loss = [&] {
-    ops.attention_forward(kContext, q, k, v, first_key, options, out, lse);
-    return dot(out, dout);
-  };
-  loss();
-  Buffer dq = zeros({1, 5, 2, 6});
-  Buffer dk = zeros({1, 5, 1, 6});
-  Buffer dv = zeros({1, 5, 1, 3});
-  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, options, dq, dk, dv);
-  expect_gradient(q, dq, loss);
-  expect_gradient(k, dk, loss);
-  expect_gradient(v, dv, loss);
-}
+INSTANTIATE_TEST_SUITE_P(
+    ,
+    AttentionGradient,
+    testing::Values(AttentionCase{.name = "SharedHeadsAndDocuments",
+                                  .batch = 2,
+                                  .heads = 4,
+                                  .groups = 2,
+                                  .value_dim = 6,
+                                  .first_key = {0, 0, 0, 3, 3, 0, 1, 1, 1, 4},
+                                  .options = {.scale = 0.4}},
+                    AttentionCase{.name = "NarrowValuesAndSoftCap",
+                                  .batch = 1,
+                                  .heads = 2,
+                                  .groups = 1,
+                                  .value_dim = 3,
+                                  .first_key = {0, 0, 1, 1, 0},
+                                  .options = {.scale = 0.7, .softcap = 1.5}}),
+    [](const auto& row) { return std::string(row.param.name); });
 
 class ActivationGradient : public testing::TestWithParam<Activation> {};
 
