@@ -1,9 +1,46 @@
 #include "core/train/optimizer.h"
 
+#include <utility>
+
 #include "core/plan/optimizer_state.h"
 #include "core/train/update_rules.h"
 
 namespace tera::train {
+namespace {
+
+// Weights are their running mean while it lives.
+class EmaInPlace {
+ public:
+  explicit EmaInPlace(std::vector<TrainedTensor>& tensors) {
+    for (TrainedTensor& tensor : tensors) {  // may throw: no weight has changed yet
+      const Tensor& value = tensor.param->value;
+      Tensor trained =
+          Tensor::empty(value.backend(), value.shape(), value.dtype(), MemoryKind::workspace);
+      replaced_.push_back({value, std::move(trained), tensor.state("ema")});
+    }
+    for (const Replaced& at : replaced_) {
+      copy(at.value, at.trained);
+      copy(at.ema, at.value);
+    }
+  }
+  ~EmaInPlace() {
+    for (const Replaced& at : replaced_)
+      copy(at.trained, at.value);
+  }
+  EmaInPlace(const EmaInPlace&) = delete;
+  EmaInPlace& operator=(const EmaInPlace&) = delete;
+
+ private:
+  struct Replaced {
+    Tensor value, trained, ema;
+  };
+  static void copy(const Tensor& from, const Tensor& to) {
+    to.backend().ops().copy(to.backend().context(), from, to);
+  }
+  std::vector<Replaced> replaced_;
+};
+
+}  // namespace
 
 Optimizer::Optimizer(nn::ParamStore& params, const spec::RunSpec& spec) : spec_(spec) {
   for (nn::Param& param : params.params()) {
@@ -52,20 +89,8 @@ void Optimizer::visit_state(
 }
 
 void Optimizer::with_ema(const std::function<void()>& body) {
-  std::vector<Tensor> trained;
-  for (TrainedTensor& tensor : tensors_) {
-    const Tensor& value = tensor.param->value;
-    Backend& backend = value.backend();
-    const Tensor& kept = trained.emplace_back(
-        Tensor::empty(backend, value.shape(), value.dtype(), MemoryKind::workspace));
-    backend.ops().copy(backend.context(), value, kept);
-    backend.ops().copy(backend.context(), tensor.state("ema"), value);
-  }
+  const EmaInPlace ema(tensors_);
   body();
-  for (std::size_t i = 0; i < tensors_.size(); ++i) {
-    const Tensor& value = tensors_[i].param->value;
-    value.backend().ops().copy(value.backend().context(), trained[i], value);
-  }
 }
 
 }  // namespace tera::train

@@ -23,7 +23,7 @@ class Optimizer {
       const std::function<void(const std::string& name, std::string_view role, Tensor& tensor)>&
           visit);
   // Calls body while the store holds the running mean of the weights (training.ema_decay > 0) in
-  // their place; needs a second copy of the weights for that time.
+  // their place, also when body throws; needs a second copy of the weights for that time.
   void with_ema(const std::function<void()>& body);
   std::int64_t steps_done() const { return steps_done_; }
   void set_steps_done(std::int64_t steps) { steps_done_ = steps; }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -267,6 +268,26 @@ TEST_F(Optimizers, TheChanceDependsOnTheElementNotOnThePiece) {
     results.emplace_back(bits, bits + 600001);
   }
   EXPECT_EQ(results[0], results[1]);
+}
+
+// What the body makes of the weights does not stay, however it ends.
+TEST_F(Optimizers, TheMeanStandsInForTheWeightsAndLeaves) {
+  for (std::size_t precision = 0; precision < EnumNames<spec::Precision>::value.size();
+       ++precision) {
+    spec::RunSpec spec;
+    spec.model = nn::test::moe_config();
+    spec.training.precision = static_cast<spec::Precision>(precision);
+    spec.training.ema_decay = 0.9;
+    Trained trained(*backend_, spec);
+    const std::vector<double> weights = trained.weights();
+    std::vector<double> mean;
+    trained.optimizer->with_ema([&] { mean = trained.weights(); });
+    EXPECT_NE(mean, weights);
+    EXPECT_EQ(trained.weights(), weights);
+    const auto stop = [] { throw std::runtime_error("stopped"); };
+    EXPECT_THROW(trained.optimizer->with_ema(stop), std::runtime_error);
+    EXPECT_EQ(trained.weights(), weights) << "after an exception";
+  }
 }
 
 TEST_F(Optimizers, AGroupOfRateZeroStands) {
