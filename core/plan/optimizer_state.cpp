@@ -139,4 +139,9 @@ UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& train
   return work;
 }
 
+std::int64_t update_piece(std::int64_t rows, std::int64_t cols) {
+  constexpr std::int64_t kPiece = 1 << 18;
+  return std::min(rows, std::max<std::int64_t>(1, kPiece / cols)) * cols;
+}
+
 }  // namespace tera::plan

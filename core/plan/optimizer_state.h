@@ -41,4 +41,8 @@ struct UpdateWork {
 };
 UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& training);
 
+// Elements at a time of a [rows, cols] weight that is rounded by chance, whole rows: 1 MiB of f32,
+// which stays in cache between the passes.
+std::int64_t update_piece(std::int64_t rows, std::int64_t cols);
+
 }  // namespace tera::plan

@@ -53,7 +53,6 @@ void Optimizer::step(double learning_rate, double grad_scale) {
   const spec::TrainingConfig& config = spec_.training;
   for (TrainedTensor& tensor : tensors_) {
     const plan::ParamSpec& param = tensor.param->spec;
-    tensor.step = steps_done_;
     const UpdateStep step{
         .learning_rate = learning_rate * plan::learning_rate_multiplier(param, spec_),
         .weight_decay = plan::weight_decay(param, config),

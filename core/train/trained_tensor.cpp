@@ -66,7 +66,10 @@ Tensor as_matrix(const Tensor& tensor, const MatrixPart& part) {
 namespace {
 
 // Noise of elements [begin, begin + n) of a tensor: eight 16-bit numbers from each counter.
-void fill_noise(const TrainedTensor& tensor, std::int64_t begin, const Tensor& noise) {
+void fill_noise(const Philox& rounding,
+                std::int64_t step,
+                std::int64_t begin,
+                const Tensor& noise) {
   constexpr std::int64_t kPerCounter = 8;
   constexpr std::int64_t kBlock = 4096;
   const std::int64_t end = begin + noise.num_elements();
@@ -76,8 +79,8 @@ void fill_noise(const TrainedTensor& tensor, std::int64_t begin, const Tensor& n
       (end - first + kBlock - 1) / kBlock, [&](std::int64_t block, int /*worker*/) {
         const std::int64_t from = first + block * kBlock;
         for (std::int64_t at = from; at < std::min(end, from + kBlock); at += kPerCounter) {
-          const auto words = tensor.rounding.words(static_cast<std::uint64_t>(tensor.step),
-                                                   static_cast<std::uint64_t>(at / kPerCounter));
+          const auto words = rounding.words(static_cast<std::uint64_t>(step),
+                                            static_cast<std::uint64_t>(at / kPerCounter));
           for (std::int64_t i = std::max(at, begin); i < std::min(end, at + kPerCounter); ++i) {
             const auto k = static_cast<std::size_t>(i - at);
             to[i - begin] = static_cast<std::uint16_t>(words[k / 2] >> (k % 2 == 0 ? 0U : 16U));
@@ -87,24 +90,23 @@ void fill_noise(const TrainedTensor& tensor, std::int64_t begin, const Tensor& n
 }
 
 void update_without_master(TrainedTensor& tensor,
-                           std::int64_t begin,
-                           std::int64_t end,
-                           std::int64_t piece,
+                           const MatrixPart& part,
+                           std::int64_t step,
                            const std::function<void(const UpdatedView&)>& update) {
   Backend& backend = tensor.param->value.backend();
   const kernels::OpTable& ops = backend.ops();
-  const Tensor wide =
-      Tensor::empty(backend, {std::min(piece, end - begin)}, DType::f32, MemoryKind::workspace);
-  const Tensor noise =
-      Tensor::empty(backend, {wide.num_elements()}, DType::u16, MemoryKind::workspace);
-  for (std::int64_t at = begin; at < end; at += piece) {
+  const std::int64_t end = part.begin + part.rows * part.cols;
+  const std::int64_t piece = plan::update_piece(part.rows, part.cols);
+  const Tensor wide = Tensor::empty(backend, {piece}, DType::f32, MemoryKind::workspace);
+  const Tensor noise = Tensor::empty(backend, {piece}, DType::u16, MemoryKind::workspace);
+  for (std::int64_t at = part.begin; at < end; at += piece) {
     const std::int64_t count = std::min(piece, end - at);
     const Tensor weight = as_row(tensor.param->value, at, count);
     const Tensor target = wide.slice(0, 0, count);
     const Tensor chance = noise.slice(0, 0, count);
     ops.copy(backend.context(), weight, target);
     update({.target = target, .weight = {}, .begin = at, .count = count});
-    fill_noise(tensor, at, chance);
+    fill_noise(tensor.rounding, step, at, chance);
     ops.stochastic_round(backend.context(), target, chance, weight);
   }
 }
@@ -112,20 +114,17 @@ void update_without_master(TrainedTensor& tensor,
 }  // namespace
 
 void update_weight(TrainedTensor& tensor,
-                   std::int64_t begin,
-                   std::int64_t count,
-                   std::int64_t unit,
+                   const MatrixPart& part,
+                   std::int64_t step,
                    const std::function<void(const UpdatedView&)>& update) {
-  constexpr std::int64_t kPiece = 1 << 18;  // 1 MiB of f32: stays in cache between the passes
   const Tensor* master = tensor.find("master");
-  if (master == nullptr && tensor.param->value.dtype() != DType::f32) {
-    const std::int64_t piece = std::max<std::int64_t>(1, kPiece / unit) * unit;
-    return update_without_master(tensor, begin, begin + count, piece, update);
-  }
-  const Tensor weight = as_row(tensor.param->value, begin, count);
-  update({.target = master != nullptr ? as_row(*master, begin, count) : weight,
+  if (master == nullptr && tensor.param->value.dtype() != DType::f32)
+    return update_without_master(tensor, part, step, update);
+  const std::int64_t count = part.rows * part.cols;
+  const Tensor weight = as_row(tensor.param->value, part.begin, count);
+  update({.target = master != nullptr ? as_row(*master, part.begin, count) : weight,
           .weight = master != nullptr ? weight : Tensor(),
-          .begin = begin,
+          .begin = part.begin,
           .count = count});
 }
 

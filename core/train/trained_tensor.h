@@ -23,8 +23,7 @@ struct TrainedTensor {
   };
   nn::Param* param;
   std::vector<State> states;
-  Philox rounding;        // of this tensor, for a weight that is rounded by chance
-  std::int64_t step = 0;  // of the update under way
+  Philox rounding;  // of this tensor, for a weight that is rounded by chance
 
   Tensor* find(std::string_view role);  // null when there is none
   Tensor& state(std::string_view role);
@@ -52,13 +51,12 @@ struct UpdatedView {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
-// Calls update for the elements [begin, begin + count) of the tensor. A weight of 16 bits without a
-// master is widened, updated and rounded by chance piece by piece, whole multiples of `unit`
-// elements; the chance depends on seed, tensor, step and element alone.
+// Calls update for the elements of the part. A weight of 16 bits without a master is widened,
+// updated and rounded by chance piece by piece, in whole rows; the chance depends on seed, tensor,
+// step and element alone.
 void update_weight(TrainedTensor& tensor,
-                   std::int64_t begin,
-                   std::int64_t count,
-                   std::int64_t unit,
+                   const MatrixPart& part,
+                   std::int64_t step,
                    const std::function<void(const UpdatedView&)>& update);
 
 }  // namespace tera::train

@@ -69,7 +69,7 @@ void update_muon(TrainedTensor& tensor,
     const kernels::SgdOptions options{.learning_rate = step.learning_rate,
                                       .weight_decay = step.weight_decay,
                                       .grad_scale = adjustment(config.muon_adjust_lr, part)};
-    update_weight(tensor, part.begin, part.rows * part.cols, 1, [&](const UpdatedView& at) {
+    update_weight(tensor, part, step.number, [&](const UpdatedView& at) {
       ops.sgd(context, at.target, at.weight, as_row(direction, at.begin - part.begin, at.count),
               kernels::View(), options);
     });

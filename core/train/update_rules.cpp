@@ -7,8 +7,11 @@ namespace tera::train {
 namespace {
 
 // Updates all elements of the tensor with an elementwise op.
-void update_all(TrainedTensor& tensor, const std::function<void(const UpdatedView&)>& update) {
-  update_weight(tensor, 0, tensor.param->value.num_elements(), 1, update);
+void update_all(TrainedTensor& tensor,
+                const UpdateStep& step,
+                const std::function<void(const UpdatedView&)>& update) {
+  update_weight(tensor, {.begin = 0, .rows = tensor.param->value.num_elements(), .cols = 1},
+                step.number, update);
 }
 
 }  // namespace
@@ -26,7 +29,7 @@ void update_adamw(TrainedTensor& tensor,
   const Backend& backend = tensor.param->value.backend();
   const Tensor& m = tensor.state("exp_avg");
   const Tensor& v = tensor.state("exp_avg_sq");
-  update_all(tensor, [&](const UpdatedView& at) {
+  update_all(tensor, step, [&](const UpdatedView& at) {
     backend.ops().adamw(backend.context(), at.target, at.weight,
                         as_row(tensor.param->grad, at.begin, at.count),
                         as_row(m, at.begin, at.count), as_row(v, at.begin, at.count), options);
@@ -43,7 +46,7 @@ void update_lion(TrainedTensor& tensor,
                                      .grad_scale = step.grad_scale};
   const Backend& backend = tensor.param->value.backend();
   const Tensor& m = tensor.state("exp_avg");
-  update_all(tensor, [&](const UpdatedView& at) {
+  update_all(tensor, step, [&](const UpdatedView& at) {
     backend.ops().lion(backend.context(), at.target, at.weight,
                        as_row(tensor.param->grad, at.begin, at.count),
                        as_row(m, at.begin, at.count), options);
@@ -58,7 +61,7 @@ void update_sgd(TrainedTensor& tensor, const spec::TrainingConfig& config, const
                                     .grad_scale = step.grad_scale};
   const Backend& backend = tensor.param->value.backend();
   const Tensor* m = tensor.find("momentum_buffer");
-  update_all(tensor, [&](const UpdatedView& at) {
+  update_all(tensor, step, [&](const UpdatedView& at) {
     backend.ops().sgd(backend.context(), at.target, at.weight,
                       as_row(tensor.param->grad, at.begin, at.count),
                       m != nullptr ? as_row(*m, at.begin, at.count) : Tensor(), options);
@@ -94,7 +97,7 @@ void update_adafactor(TrainedTensor& tensor,
     options.learning_rate = std::min(step.learning_rate, 1 / std::sqrt(number)) *
                             std::max(config.adafactor_min_rms, weight_rms) /
                             std::max(1.0, update_rms / config.adafactor_clip_threshold);
-    update_weight(tensor, part.begin, part.rows * part.cols, part.cols, [&](const UpdatedView& at) {
+    update_weight(tensor, part, step.number, [&](const UpdatedView& at) {
       const std::int64_t first = (at.begin - part.begin) / part.cols;
       const std::int64_t count = at.count / part.cols;
       const auto matrix = [&](const Tensor& row) {

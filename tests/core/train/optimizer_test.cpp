@@ -254,16 +254,16 @@ TEST_F(Optimizers, TheChanceDependsOnTheElementNotOnThePiece) {
   spec::RunSpec spec;
   spec.training.precision = spec::Precision::bf16_stochastic;
   std::vector<std::vector<std::uint16_t>> results;
-  for (const std::int64_t unit : {1, 99991}) {
+  constexpr std::int64_t kBegin = 3;
+  for (const std::int64_t rows : {599998, 2}) {
     nn::ParamStore params(*backend_, {row}, {.compute = DType::bf16});
     nn::Param& param = params.params().front();
     fill(param.value, 1);
     TrainedTensor tensor(*backend_, param, spec);
-    tensor.step = 3;
     const auto grow = [&](const UpdatedView& at) {
       backend_->ops().scale(backend_->context(), at.target, 1.001, at.target);
     };
-    update_weight(tensor, 3, 600001 - 3, unit, grow);
+    update_weight(tensor, {kBegin, rows, (600001 - kBegin) / rows}, 3, grow);
     const auto* bits = param.value.data<std::uint16_t>();
     results.emplace_back(bits, bits + 600001);
   }
