@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/plan/memory_model.h"
+#include "core/plan/working_memory.h"
 
 namespace tera::nn {
 namespace {

@@ -21,9 +21,6 @@ std::vector<StageMemory> plan_memory(const spec::RunSpec& spec,
                                      const RankMesh& mesh,
                                      const std::vector<int>& in_flight);
 
-// Tokens of the logits that exist at once: the head works through the micro-batch in chunks.
-inline constexpr std::int64_t kLogitsChunkTokens = 256;
-
 // Trainable elements one rank keeps gradients for, those it updates (its ZeRO shard), and the work
 // of the update.
 struct LocalParams {

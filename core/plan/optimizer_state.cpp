@@ -33,6 +33,12 @@ double newton_schulz_flops(std::int64_t rows, std::int64_t cols, int iterations)
   return iterations * (4 * m * m * n + 2 * m * m * m);
 }
 
+// Its buffers, f32: the matrix and its successor, and two squares of the smaller extent.
+std::int64_t newton_schulz_bytes(std::int64_t rows, std::int64_t cols) {
+  const std::int64_t m = std::min(rows, cols);
+  return 4 * (2 * rows * cols + 2 * m * m);
+}
+
 }  // namespace
 
 const spec::ParamGroup& param_group(const ParamSpec& param, const spec::TrainingConfig& training) {
@@ -142,6 +148,36 @@ UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& train
 std::int64_t update_piece(std::int64_t rows, std::int64_t cols) {
   constexpr std::int64_t kPiece = 1 << 18;
   return std::min(rows, std::max<std::int64_t>(1, kPiece / cols)) * cols;
+}
+
+std::int64_t update_workspace_bytes(const ParamSpec& param, const spec::TrainingConfig& training) {
+  if (!param.trainable) return 0;
+  const bool by_chance =
+      weight_dtype(param, training.precision) != DType::f32 && !has_master(param, training);
+  // A piece in f32, and 16 random bits for each element.
+  const auto rounding = [&](std::int64_t rows, std::int64_t cols) {
+    return by_chance ? 6 * update_piece(rows, cols) : 0;
+  };
+  const std::int64_t cols = param.shape.back();
+  switch (update_rule(param, training)) {
+    case OptimizerKind::muon: {
+      std::int64_t most = 0;
+      for (const std::int64_t rows : param.row_parts) {
+        const std::int64_t matrix = 4 * rows * cols;
+        most = std::max({most, newton_schulz_bytes(rows, cols), matrix + rounding(rows, cols)});
+      }
+      return most;
+    }
+    case OptimizerKind::adafactor: {  // each expert's matrix, stacks together
+      const bool vector = param.shape.size() == 1;
+      return rounding(vector ? 1 : param.shape[param.shape.size() - 2], cols);
+    }
+    case OptimizerKind::adamw:
+    case OptimizerKind::lion:
+    case OptimizerKind::sgd:
+      break;
+  }
+  return rounding(param.num_elements(), 1);
 }
 
 }  // namespace tera::plan

@@ -45,4 +45,9 @@ UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& train
 // which stays in cache between the passes.
 std::int64_t update_piece(std::int64_t rows, std::int64_t cols);
 
+// Bytes that one update of the tensor takes for its time, at most: what Muon makes a matrix
+// orthogonal in, and the piece of a weight that is rounded by chance. Equals what the engine
+// allocates (tested).
+std::int64_t update_workspace_bytes(const ParamSpec& param, const spec::TrainingConfig& training);
+
 }  // namespace tera::plan

@@ -120,6 +120,20 @@ TEST(MemoryModel, ZeroShardsWhatItsStageSays) {
   }
 }
 
+// The buffers of Newton-Schulz come after the passes: they count where they are the larger part.
+TEST(MemoryModel, WorkspaceHoldsTheUpdateOfMuon) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  const double passes = kind(memory_of(spec).front(), "workspace");
+  spec.training.optimizer = spec::OptimizerKind::muon;
+  EXPECT_EQ(kind(memory_of(spec).front(), "workspace"), passes) << "many tokens";
+  spec.training.seq_length = 64;
+  spec.layout.micro_batch_size = 1;
+  const StageMemory few_tokens = memory_of(spec).front();
+  EXPECT_EQ(kind(few_tokens, "workspace/update of the largest tensor"),
+            4.0 * (2 * 3072 * 768 + 2 * 768 * 768));
+  EXPECT_EQ(kind(few_tokens, "workspace"), 4.0 * (2 * 3072 * 768 + 2 * 768 * 768));
+}
+
 TEST(MemoryModel, FallsWithEveryAxisAndWithRecompute) {
   const spec::RunSpec base = run_spec("moe-1t");
   const auto worst = [](const spec::RunSpec& spec) { return estimate(spec)->worst_bytes; };

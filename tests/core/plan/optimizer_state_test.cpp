@@ -126,6 +126,18 @@ TEST(UpdateWork, MuonCountsThreeProductsPerIterationAndMatrix) {
                    count * 2 * 3 * (2 * m * m * n + 2 * m * m * m + 2 * m * m * n));
 }
 
+TEST(UpdateWorkspace, MuonNeedsTwoMatricesAndTwoSquares) {
+  const ParamSpec experts = tiny_rows().at("layers.0.moe.experts.in.weight");  // gate and up
+  EXPECT_EQ(update_workspace_bytes(experts, training(OptimizerKind::muon)),
+            4 * (2 * 384 * 256 + 2 * 256 * 256));
+  EXPECT_EQ(update_workspace_bytes(experts, training(OptimizerKind::adamw)), 0);
+  spec::TrainingConfig by_chance = training(OptimizerKind::adamw);
+  by_chance.precision = spec::Precision::bf16_stochastic;
+  EXPECT_EQ(update_workspace_bytes(experts, by_chance), (4 + 2) * (1 << 18)) << "a piece";
+  EXPECT_EQ(update_workspace_bytes(tiny_rows().at("final_norm.weight"), by_chance), 6 * 256);
+  EXPECT_EQ(update_workspace_bytes(tiny_rows().at("layers.0.moe.router.bias"), by_chance), 0);
+}
+
 TEST(UpdateWork, TheStepIsLongerWithMuonAndTheMemoryLess) {
   spec::RunSpec spec = run_spec("gpt2-124m");
   const auto adamw = estimate(spec);

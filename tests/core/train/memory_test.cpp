@@ -78,6 +78,30 @@ TEST(PlanEqualsEngine, DeepSeekV3MadeSmall) {
   }
 }
 
+// Few tokens and wide matrices: the workspace of a step is that of Newton-Schulz.
+TEST(PlanEqualsEngine, WorkspaceOfMuon) {
+  spec::RunSpec spec;
+  spec.model = spec::model_preset("tiny-moe")->model;
+  spec.cluster = spec::cluster_preset("this-machine")->cluster;
+  spec.model.num_layers = 1;
+  spec.model.vocab_size = 61;
+  spec.training.optimizer = spec::OptimizerKind::muon;
+  spec.training.seq_length = 7;
+  spec.training.global_batch_size = spec.layout.micro_batch_size = 1;
+  spec.data.datasets.emplace_back().path = "unused";
+  const auto planned = plan::estimate(spec);
+  ASSERT_TRUE(planned) << planned.error().message;
+  const plan::Term* workspace = plan::find_term(planned->stages.front().memory, "workspace");
+  ASSERT_EQ(workspace->children.front().label, "update of the largest tensor");
+  ThreadPool pool(2);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  SyntheticTrainer trainer(spec, *backend);
+  trainer.step();
+  const MemoryCounter counted = backend->counter(MemoryKind::workspace);
+  const std::int64_t kept = counted.live_bytes;  // by the model: rotary frequencies
+  EXPECT_EQ(static_cast<double>(counted.peak_bytes - kept), workspace->value);
+}
+
 // Small models of every shape the engine trains, drawn at random; the seed is printed on failure.
 spec::RunSpec random_spec(std::mt19937& random) {
   const auto pick = [&](std::initializer_list<int> choices) {

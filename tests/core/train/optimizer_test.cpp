@@ -2,6 +2,7 @@
 // for all of them.
 #include "core/train/optimizer.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
@@ -211,6 +212,21 @@ TEST_F(Optimizers, HoldNoMasterWhereRoundingIsByChance) {
     Trained trained(*backend_, spec);
     trained.optimizer->visit_state(
         [](const std::string&, std::string_view role, Tensor&) { EXPECT_NE(role, "master"); });
+  }
+}
+
+TEST_F(Optimizers, TakeTheWorkspaceThatIsPlanned) {
+  for (std::size_t precision = 0; precision < EnumNames<spec::Precision>::value.size();
+       ++precision) {
+    for (const spec::RunSpec& spec : every_optimizer(static_cast<spec::Precision>(precision))) {
+      std::int64_t planned = 0;
+      for (const plan::ParamSpec& param : plan::make_param_table(spec.model))
+        planned = std::max(planned, plan::update_workspace_bytes(param, spec.training));
+      const auto backend = make_cpu_backend(pool_);
+      const Trained trained(*backend, spec);
+      EXPECT_EQ(backend->counter(MemoryKind::workspace).peak_bytes, planned)
+          << enum_name(spec.training.precision) << " " << enum_name(spec.training.optimizer);
+    }
   }
 }
 
