@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -64,8 +65,6 @@ std::vector<Case> cases_of(const fs::path& file) {
 class BadInput : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-bad-input-" + std::to_string(getpid()));
-    fs::remove_all(root_);
     fs::create_directories(root_ / "folder");
     before_ = fs::current_path();
     fs::current_path(root_);
@@ -91,7 +90,6 @@ class BadInput : public testing::Test {
   void TearDown() override {
     unsetenv("TERA_RUNS");
     fs::current_path(before_);
-    fs::remove_all(root_);
   }
 
   static void write(const std::string& name, const std::string& text) {
@@ -115,7 +113,9 @@ class BadInput : public testing::Test {
     return text;
   }
 
-  fs::path root_, before_;
+  const test::TempDir dir_;
+  fs::path root_ = dir_.path();
+  fs::path before_;
 };
 
 // The answer of a verb that has one also then (check, data verify, the checks of launch), else the

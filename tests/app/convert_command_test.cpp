@@ -5,13 +5,12 @@
 #include <filesystem>
 #include <fstream>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
 namespace tera {
@@ -26,20 +25,12 @@ using testing::HasSubstr;
 class ConvertCommand : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) /
-            ("tera-convert-" + std::to_string(getpid()) + "-" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
     setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
     fs::copy(fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/hugging_face/mixtral",
              root_ / "mixtral");
     fs::remove(root_ / "mixtral/gradients.safetensors");
   }
-  void TearDown() override {
-    unsetenv("TERA_RUNS");
-    fs::remove_all(root_);
-  }
+  void TearDown() override { unsetenv("TERA_RUNS"); }
   std::string path(const std::string& name) const { return (root_ / name).string(); }
   ProgramResult import(const std::string& out = "ours") const {
     return run_teragpt(
@@ -60,7 +51,8 @@ class ConvertCommand : public testing::Test {
     config[key] = value;
     std::ofstream(root_ / "mixtral/config.json") << config.dump();
   }
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path root_ = dir_.path();
 };
 
 TEST_F(ConvertCommand, ImportsTrainsAndExports) {

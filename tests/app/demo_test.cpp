@@ -1,14 +1,14 @@
 // The whole job through the command line: text to tokens, plan, training, checkpoint, sample.
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-
-#include <unistd.h>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -18,15 +18,12 @@ namespace fs = std::filesystem;
 class Demo : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-demo-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
     setenv("XDG_DATA_HOME", (root_ / "data").c_str(), 1);
     setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
   }
-  void TearDown() override { fs::remove_all(root_); }
 
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path root_ = dir_.path();
 };
 
 TEST_F(Demo, TrainsOnRealTextFromNothing) {

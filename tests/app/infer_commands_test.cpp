@@ -6,13 +6,12 @@
 #include <fstream>
 #include <sstream>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -26,11 +25,6 @@ using testing::HasSubstr;
 class InferCommands : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) /
-            ("tera-infer-" + std::to_string(getpid()) + "-" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
     before_ = fs::current_path();
     fs::current_path(root_);
     setenv("TERA_RUNS", "runs", 1);
@@ -61,7 +55,6 @@ class InferCommands : public testing::Test {
   void TearDown() override {
     unsetenv("TERA_RUNS");
     fs::current_path(before_);
-    fs::remove_all(root_);
   }
 
   static void write(const std::string& name, const std::string& text) {
@@ -92,7 +85,9 @@ class InferCommands : public testing::Test {
     return result.err;
   }
 
-  fs::path root_, before_;
+  const test::TempDir dir_;
+  fs::path root_ = dir_.path();
+  fs::path before_;
   std::string run_;
 };
 

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -30,15 +31,7 @@ using testing::HasSubstr;
 
 class Interrupted : public testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) /
-            ("tera-interrupted-" + std::to_string(getpid()) + "-" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
-  }
-  void TearDown() override { fs::remove_all(root_); }
+  void SetUp() override { setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1); }
 
   std::string file(const std::string& name) const { return (root_ / name).string(); }
   std::set<std::string> names() const {
@@ -53,7 +46,8 @@ class Interrupted : public testing::Test {
     ASSERT_TRUE(fs::exists(path)) << path;
   }
 
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path root_ = dir_.path();
 };
 
 // Files of the programs that are started while it lives may not grow beyond `bytes`.

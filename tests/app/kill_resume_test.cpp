@@ -12,6 +12,7 @@
 #include "core/run/run_state.h"
 #include "core/spec/run_spec.h"
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
 namespace tera {
@@ -25,9 +26,6 @@ constexpr std::int64_t kSteps = 120;
 class KillResume : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-kill-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
     test::write_toy_dataset(root_ / "toy");
     spec_.name = "kill";
     spec_.model.num_layers = 2;
@@ -47,7 +45,6 @@ class KillResume : public testing::Test {
     spec_.layout.micro_batch_size = 4;
     spec_.data.datasets.emplace_back().path = (root_ / "toy").string();
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   run::RunDirectory create() const {
     auto dir = run::RunDirectory::create(posix_vfs(), root_ / "runs", spec_);
@@ -76,7 +73,8 @@ class KillResume : public testing::Test {
     return found;
   }
 
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path root_ = dir_.path();
   spec::RunSpec spec_;
 };
 

@@ -1,15 +1,15 @@
 // init, check and plan through the built program: text, JSON, exit codes.
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-
-#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -23,11 +23,8 @@ using testing::HasSubstr;
 class PlanCommands : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-plan-" + std::to_string(getpid()));
-    fs::create_directories(root_);
     setenv("XDG_CACHE_HOME", root_.c_str(), 1);  // no measured device profile
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   std::string file(const std::string& name) const { return (root_ / name).string(); }
   std::string write(const std::string& name, const std::string& text) const {
@@ -39,7 +36,8 @@ class PlanCommands : public testing::Test {
         .string();
   }
 
-  fs::path root_;
+  const test::TempDir dir_;
+  const fs::path root_ = dir_.path();
 };
 
 std::string text_of(const std::string& path) {

@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -16,6 +14,7 @@
 #include "core/run/run_state.h"
 #include "core/spec/yaml.h"
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
 namespace tera::test {
@@ -23,11 +22,6 @@ namespace tera::test {
 class ToyRun : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = std::filesystem::path(testing::TempDir()) /
-            ("tera-toy-run-" + std::to_string(getpid()) + "-" +
-             testing::UnitTest::GetInstance()->current_test_info()->name());
-    std::filesystem::remove_all(root_);
-    std::filesystem::create_directories(root_);
     setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
     write_toy_dataset(root_ / "toy");
     spec::RunSpec spec;
@@ -62,7 +56,6 @@ class ToyRun : public testing::Test {
       }
     }
     unsetenv("TERA_RUNS");
-    std::filesystem::remove_all(root_);
   }
   std::string spec_file() const { return (root_ / "toy.yaml").string(); }
 
@@ -82,7 +75,8 @@ class ToyRun : public testing::Test {
     return json_of(arguments).at("run").get<std::string>();
   }
 
-  std::filesystem::path root_;
+  const TempDir dir_;
+  const std::filesystem::path root_ = dir_.path();
 };
 
 }  // namespace tera::test

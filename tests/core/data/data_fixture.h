@@ -1,4 +1,4 @@
-// A folder of its own per test, and small datasets made on the spot.
+// Small datasets made on the spot.
 #pragma once
 #include <filesystem>
 #include <fstream>
@@ -6,42 +6,17 @@
 #include <string>
 #include <vector>
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
-#include "core/base/vfs.h"
 #include "core/base/hash.h"
+#include "core/base/vfs.h"
 #include "core/data/indexed_dataset.h"
 #include "core/data/manifest.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera::data::test {
 
-class TempDir {
- public:
-  TempDir() {
-    const auto* info = testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::temp_directory_path() /
-            (std::string("tera_data_") + info->test_suite_name() + "_" + info->name() + "_" +
-             std::to_string(::getpid()));
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~TempDir() { std::filesystem::remove_all(path_); }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-  std::vector<std::string> names() const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(path_)) {
-      names.push_back(entry.path().filename().string());
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-
- private:
-  std::filesystem::path path_;
-};
+using tera::test::TempDir;
 
 inline std::string read_all(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

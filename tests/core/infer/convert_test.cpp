@@ -5,8 +5,6 @@
 #include <cstring>
 #include <fstream>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -17,6 +15,7 @@
 #include "core/checkpoint/weights.h"
 #include "core/data/tokenizer_file.h"
 #include "core/spec/yaml.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera::infer {
 namespace {
@@ -37,17 +36,11 @@ std::string tokenizer_json() {
 class Convert : public testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::temp_directory_path() /
-           fmt::format("tera_convert_{}_{}", getpid(),
-                       testing::UnitTest::GetInstance()->current_test_info()->name());
-    fs::remove_all(dir_);
-    fs::create_directories(dir_);
     fs::copy(fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/hugging_face/olmoe",
              dir_ / "olmoe");
     std::ofstream(dir_ / "olmoe" / "tokenizer.json") << tokenizer_json();
     std::ofstream(dir_ / "olmoe" / "generation_config.json") << R"({"eos_token_id": 0})";
   }
-  void TearDown() override { fs::remove_all(dir_); }
 
   Result<Converted> import(const ConvertOptions& options = {}, Vfs& vfs = posix_vfs()) const {
     return import_hugging_face(vfs, dir_ / "olmoe", dir_ / "ours", options);
@@ -64,7 +57,8 @@ class Convert : public testing::Test {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  fs::path dir_;
+  const tera::test::TempDir own_;
+  const fs::path dir_ = own_.path();
 };
 
 TEST_F(Convert, ThereAndBackGivesTheSameFiles) {

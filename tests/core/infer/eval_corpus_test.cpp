@@ -4,13 +4,12 @@
 #include <filesystem>
 #include <numbers>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/data/data_plan.h"
 #include "tests/core/infer/test_models.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
 namespace tera::infer {
@@ -43,9 +42,6 @@ double loss_by_hand(RandomModel& random, const Tokens& tokens) {
 class Corpus : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-eval-corpus-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
     tera::test::write_toy_dataset(
         prefix(), {.vocab_size = 64, .num_documents = 20, .tokens_per_document = 9});
     const data::Manifest manifest =
@@ -56,13 +52,13 @@ class Corpus : public testing::Test {
       ASSERT_TRUE(files.read_tokens(files.sequence_start(d), tokens).has_value());
     }
   }
-  void TearDown() override { fs::remove_all(root_); }
   fs::path prefix() const { return root_ / "toy"; }
   CorpusOptions options(int seq_length) const {
     return {.prefix = prefix().string(), .seq_length = seq_length};
   }
 
-  fs::path root_;
+  const tera::test::TempDir dir_;
+  const fs::path root_ = dir_.path();
   std::vector<Tokens> documents_;  // of the valid split
 };
 

@@ -5,13 +5,12 @@
 #include <fstream>
 #include <numbers>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/infer/python_random.h"
 #include "tests/core/infer/test_models.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera::infer {
 namespace {
@@ -64,13 +63,6 @@ const double kD = std::log(1.0 / 9);
 
 class EvalTask : public testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-eval-task-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-  }
-  void TearDown() override { fs::remove_all(root_); }
-
   fs::path write(const std::string& name, const std::string& text) const {
     std::ofstream(root_ / name) << text;
     return root_ / name;
@@ -85,7 +77,8 @@ class EvalTask : public testing::Test {
     return result ? "none" : result.error().message;
   }
 
-  fs::path root_;
+  const tera::test::TempDir dir_;
+  const fs::path root_ = dir_.path();
   BigramModel bigram_;
 };
 

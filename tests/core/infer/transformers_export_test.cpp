@@ -4,8 +4,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include <unistd.h>
-
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -17,6 +15,7 @@
 #include "core/nn/model.h"
 #include "core/spec/yaml.h"
 #include "core/tensor/cpu_backend.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera::infer {
 namespace {
@@ -27,13 +26,6 @@ constexpr int kTokens = 12;
 
 class TransformersExport : public testing::Test {
  protected:
-  void SetUp() override {
-    dir_ = fs::temp_directory_path() / fmt::format("tera_export_{}", getpid());
-    fs::remove_all(dir_);
-    fs::create_directories(dir_);
-  }
-  void TearDown() override { fs::remove_all(dir_); }
-
   static fs::path source() { return std::getenv("TERA_SOURCE_DIR"); }
 
   // Random weights, norms and biases moved off their symmetric start.
@@ -115,7 +107,8 @@ class TransformersExport : public testing::Test {
 
   static fs::path golden() { return source() / "tests/golden/hugging_face"; }
 
-  fs::path dir_;
+  const tera::test::TempDir own_;
+  const fs::path dir_ = own_.path();
 };
 
 TEST_F(TransformersExport, EveryFamilyLoadsAndGivesTheSameLogits) {

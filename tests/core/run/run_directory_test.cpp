@@ -25,7 +25,6 @@ class RunDirectoryTest : public test::TempDirTest {
   void TearDown() override {
     for (const char* name : {"TERA_RUNS", kAttemptVariable})
       unsetenv(name);
-    TempDirTest::TearDown();
   }
   static spec::RunSpec make_spec() {
     spec::RunSpec spec;

@@ -19,7 +19,6 @@ namespace fs = std::filesystem;
 class RunStateTest : public test::TempDirTest {
  protected:
   void SetUp() override {
-    TempDirTest::SetUp();
     spec::RunSpec spec;
     spec.name = "toy";
     spec.training.num_steps = 200;

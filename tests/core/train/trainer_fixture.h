@@ -8,13 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include <unistd.h>
-
 #include <gtest/gtest.h>
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/run/metric_stream.h"
 #include "core/train/rank_main.h"
+#include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
 namespace tera::train::test {
@@ -23,13 +22,7 @@ namespace fs = std::filesystem;
 
 class TrainerTest : public testing::Test {
  protected:
-  void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-trainer-" + std::to_string(getpid()));
-    fs::remove_all(root_);
-    fs::create_directories(root_);
-    tera::test::write_toy_dataset(root_ / "toy");
-  }
-  void TearDown() override { fs::remove_all(root_); }
+  TrainerTest() { tera::test::write_toy_dataset(root_ / "toy"); }
 
   spec::RunSpec small_spec() const {
     spec::RunSpec spec;
@@ -104,7 +97,8 @@ class TrainerTest : public testing::Test {
     return *end;
   }
 
-  fs::path root_;
+  const tera::test::TempDir dir_;
+  const fs::path root_ = dir_.path();
 };
 
 }  // namespace tera::train::test
