@@ -21,6 +21,7 @@ struct ConvertArguments {
   std::string dtype = "as-trained";
   std::string tokenizer;
   std::string max_shard = "5GB";
+  bool ema = false;
   bool fused_experts = false;
   bool no_verify = false;
   int num_threads = 0;
@@ -61,9 +62,11 @@ Result<infer::Converted> convert(const ConvertArguments& args) {
   }
   TERA_TRY(const std::uint64_t shard_bytes, shard_bytes_of(args.max_shard));
   TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.input));
+  const auto weights = args.ema ? checkpoint::WeightSet::ema : checkpoint::WeightSet::trained;
   if (args.to == "peft")
-    return infer::export_peft(posix_vfs(), reader, args.output, options_of(args));
+    return infer::export_peft(posix_vfs(), reader, args.output, weights, options_of(args));
   infer::ExportOptions options{.convert = options_of(args),
+                               .weights = weights,
                                .fused_experts = args.fused_experts,
                                .max_shard_bytes = shard_bytes,
                                .tokenizer = args.tokenizer};
@@ -96,6 +99,7 @@ void print_json(Cli& cli, const ConvertArguments& args, const infer::Converted& 
                            {"output", args.output},
                            {"architecture", enum_name(converted.family)},
                            {"total_params", converted.num_params},
+                           {"ema", args.ema},
                            {"verified", converted.difference.has_value()}};
   if (converted.difference) {
     document["max_abs_diff"] = converted.difference->max_abs_diff;
@@ -150,6 +154,8 @@ void add_convert_command(CLI::App& root, Cli& cli) {
   verb->add_option("--dtype", args->dtype, "Export: element type of the weights")
       ->check(CLI::IsMember({"as-trained", "fp32", "bf16"}))
       ->capture_default_str();
+  verb->add_flag("--ema", args->ema, "Export: the running mean of the weights (training.ema_decay)")
+      ->excludes(from);
   verb->add_option("--max-shard-size", args->max_shard, "Export: largest file")
       ->type_name("BYTES")
       ->capture_default_str();

@@ -37,6 +37,7 @@ class Writer {
          const fs::path& dir,
          const Reader& reader,
          const HuggingFaceWriteOptions& options,
+         const std::vector<TensorInfo>& stored,
          std::vector<ForeignParam> params,
          std::vector<TensorCopy> copies)
       : vfs_(vfs),
@@ -45,9 +46,8 @@ class Writer {
         options_(options),
         params_(std::move(params)),
         copies_(std::move(copies)) {
-    for (const TensorInfo& info : reader.tensors()) {
-      if (info.role == "weight" || info.role == "master") stored_.emplace(info.name, info);
-    }
+    for (const TensorInfo& info : stored)
+      stored_.emplace(info.name, info);
   }
 
   Result<void> write(const std::string& config_json) {
@@ -179,7 +179,7 @@ class Writer {
   const HuggingFaceWriteOptions& options_;
   std::vector<ForeignParam> params_;
   std::vector<TensorCopy> copies_;
-  std::map<std::string, TensorInfo> stored_;  // weight or master of each parameter
+  std::map<std::string, TensorInfo> stored_;  // what is written of each parameter
   std::map<std::string, Source> sources_;     // by name in the files
   std::uint64_t total_bytes_ = 0;
   std::uint64_t done_bytes_ = 0;
@@ -196,8 +196,10 @@ Result<void> write_hugging_face(Vfs& vfs,
                                 const Reader& reader,
                                 const spec::HuggingFaceExport& config,
                                 const HuggingFaceWriteOptions& options) {
+  TERA_TRY(const std::vector<TensorInfo> stored, stored_weights(reader, options.weights));
   // Rotary rows of latent attention are written in pairs, as published models have them.
-  Writer writer(vfs, dir, reader, options, hugging_face_params(config.model, config.family, true),
+  Writer writer(vfs, dir, reader, options, stored,
+                hugging_face_params(config.model, config.family, true),
                 hugging_face_copies(config.model, config.family));
   return writer.write(config.config_json);
 }

@@ -7,12 +7,13 @@
 
 #include "core/base/result.h"
 #include "core/base/vfs.h"
-#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/weights.h"
 #include "core/spec/export.h"
 
 namespace tera::checkpoint {
 
 struct HuggingFaceWriteOptions {
+  WeightSet weights = WeightSet::trained;
   bool bf16 = false;           // else f32
   bool fused_experts = false;  // one tensor for all experts of a layer, as the library holds them
   // A file ends before it would grow past this. Default: as the library.

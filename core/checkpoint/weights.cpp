@@ -1,5 +1,7 @@
 #include "core/checkpoint/weights.h"
 
+#include <map>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -61,6 +63,26 @@ std::vector<TensorInfo> stored_weights(const Reader& reader) {
   std::vector<TensorInfo> weights;
   for (const TensorInfo& info : reader.tensors()) {
     if (info.role == "weight" || info.role == "master") weights.push_back(info);
+  }
+  return weights;
+}
+
+Result<std::vector<TensorInfo>> stored_weights(const Reader& reader, WeightSet set) {
+  std::vector<TensorInfo> weights = stored_weights(reader);
+  if (set == WeightSet::trained) return weights;
+  std::map<std::string, TensorInfo> means;
+  for (const TensorInfo& info : reader.tensors()) {
+    if (info.role == "ema") means.emplace(info.name, info);
+  }
+  if (means.empty()) {
+    return fail(ErrorCode::not_found,
+                fmt::format("checkpoint of step {} has no running mean of the weights",
+                            reader.state().step),
+                "train with training.ema_decay, for example 0.999, or take the weights as trained");
+  }
+  for (TensorInfo& weight : weights) {
+    const auto mean = means.find(weight.name);
+    if (mean != means.end()) weight = mean->second;
   }
   return weights;
 }

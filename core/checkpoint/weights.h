@@ -1,5 +1,6 @@
 // The weights of a checkpoint, whatever it was trained in.
 #pragma once
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -31,9 +32,15 @@ Result<Reader> open_base(const Reader& adapters);
 // An error when the checkpoint holds adapters alone, with the way to a whole model as its hint.
 Result<void> refuse_adapters(const Reader& reader);
 
-// Parameter name -> what the checkpoint holds of it: the f32 master where there is one, else the
-// weight itself.
+// The weights as trained, or their running mean (training.ema_decay).
+enum class WeightSet : std::uint8_t { trained, ema };
+
+// What the checkpoint holds of each parameter: the f32 master where there is one, else the weight
+// itself.
 std::vector<TensorInfo> stored_weights(const Reader& reader);
+// The running mean of each, the weight itself of what no gradient trains. Error (not_found): the
+// checkpoint has no mean.
+Result<std::vector<TensorInfo>> stored_weights(const Reader& reader, WeightSet set);
 
 // Fills `value` with a stored weight, converted to its element type. The shapes must agree.
 Result<void> read_weight(const Reader& reader, const TensorInfo& stored, const Tensor& value);

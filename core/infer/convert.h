@@ -13,7 +13,7 @@
 #include "core/base/error.h"
 #include "core/base/result.h"
 #include "core/base/vfs.h"
-#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/weights.h"
 #include "core/infer/compare_weights.h"
 #include "core/spec/import.h"
 
@@ -48,6 +48,7 @@ Result<Converted> import_hugging_face(Vfs& vfs,
 
 struct ExportOptions {
   ConvertOptions convert = {};
+  checkpoint::WeightSet weights = checkpoint::WeightSet::trained;
   std::optional<bool> bf16 = {};  // unset: as the checkpoint was trained
   bool fused_experts = false;
   std::uint64_t max_shard_bytes = 5'000'000'000;
@@ -66,6 +67,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
 Result<Converted> export_peft(Vfs& vfs,
                               const checkpoint::Reader& reader,
                               const std::filesystem::path& out,
+                              checkpoint::WeightSet weights,
                               const ConvertOptions& options);
 
 // tokenizer.json of a checkpoint: in the directory that holds its ckpt/, else the one its spec

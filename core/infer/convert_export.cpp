@@ -55,16 +55,16 @@ Result<void> export_tokenizer(Vfs& vfs,
 }
 
 // Whether writing bf16 rounds anything: biases of the router stay f32 in the files.
-bool holds_f32(const Reader& reader) {
-  const std::vector<TensorInfo> weights = checkpoint::stored_weights(reader);
+bool holds_f32(const std::vector<TensorInfo>& weights) {
   return std::any_of(weights.begin(), weights.end(), [](const TensorInfo& info) {
     return info.dtype == DType::f32 && !info.name.ends_with("router.bias");
   });
 }
 
 // Every tensor read back from the files is the checkpoint's, rounded as asked for: exact.
-Result<void> expect_same_weights(const Reader& reader, const HuggingFaceModel& written) {
-  const std::vector<TensorInfo> weights = checkpoint::stored_weights(reader);
+Result<void> expect_same_weights(const Reader& reader,
+                                 const std::vector<TensorInfo>& weights,
+                                 const HuggingFaceModel& written) {
   for (const TensorInfo& info : written.tensors()) {
     const auto stored = std::find_if(weights.begin(), weights.end(), [&](const TensorInfo& weight) {
       return weight.name == info.name;
@@ -100,6 +100,8 @@ Result<Converted> export_hugging_face(Vfs& vfs,
                                       const ExportOptions& options) {
   TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
+  TERA_TRY(const std::vector<TensorInfo> weights,
+           checkpoint::stored_weights(reader, options.weights));
   fs::path tokenizer = options.tokenizer;
   if (tokenizer.empty()) {
     TERA_TRY(tokenizer, tokenizer_of(vfs, reader));
@@ -115,6 +117,7 @@ Result<Converted> export_hugging_face(Vfs& vfs,
                       .notes = std::move(config.notes)};
   TERA_TRY(StagedDirectory staged, StagedDirectory::create(vfs, out));
   const checkpoint::HuggingFaceWriteOptions write{
+      .weights = options.weights,
       .bf16 = bf16,
       .fused_experts = options.fused_experts,
       .max_shard_bytes = options.max_shard_bytes,
@@ -125,16 +128,16 @@ Result<Converted> export_hugging_face(Vfs& vfs,
   TERA_TRY_VOID(export_tokenizer(vfs, tokenizer, staged.path(), spec.model, converted.notes));
   if (options.convert.verify) {
     TERA_TRY(const HuggingFaceModel written, HuggingFaceModel::open(vfs, staged.path()));
-    TERA_TRY_VOID(expect_same_weights(reader, written));
+    TERA_TRY_VOID(expect_same_weights(reader, weights, written));
     // Both in the type of the files, so that only what conversion changed can differ.
     TERA_TRY(
         converted.difference,
         compare_weights(
             config.model, bf16 ? DType::bf16 : DType::f32, options.convert.num_threads,
-            [&](nn::ParamStore& params) { return load_weights(reader, params); },
+            [&](nn::ParamStore& params) { return load_weights(reader, params, options.weights); },
             [&](nn::ParamStore& params) { return load_weights(written, params); },
             [&](auto done, auto total) { return options.convert.report("verify", done, total); }));
-    if (!bf16 || !holds_f32(reader)) TERA_TRY_VOID(expect_same_logits(converted));
+    if (!bf16 || !holds_f32(weights)) TERA_TRY_VOID(expect_same_logits(converted));
   }
   TERA_TRY(converted.files, files_below(vfs, staged.path()));
   TERA_TRY_VOID(staged.publish());

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -16,9 +17,9 @@ namespace {
 
 using Stored = std::map<std::string, checkpoint::TensorInfo>;
 
-Stored stored_in(const checkpoint::Reader& reader) {
+Stored by_name(const std::vector<checkpoint::TensorInfo>& weights) {
   Stored stored;
-  for (const checkpoint::TensorInfo& info : checkpoint::stored_weights(reader))
+  for (const checkpoint::TensorInfo& info : weights)
     stored.emplace(info.name, info);
   return stored;
 }
@@ -47,22 +48,9 @@ Result<void> fill(const checkpoint::Reader& reader,
 }  // namespace
 
 Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& params, WeightSet set) {
-  Stored stored = stored_in(reader);
-  if (set == WeightSet::ema) {  // a tensor that no gradient trains has no mean
-    bool any = false;
-    for (const checkpoint::TensorInfo& info : reader.tensors()) {
-      if (info.role != "ema") continue;
-      stored[info.name] = info;
-      any = true;
-    }
-    if (!any) {
-      return fail(
-          ErrorCode::not_found,
-          fmt::format("checkpoint of step {} has no running mean of the weights",
-                      reader.state().step),
-          "train with training.ema_decay, for example 0.999, or take the weights as trained");
-    }
-  }
+  TERA_TRY(const std::vector<checkpoint::TensorInfo> weights,
+           checkpoint::stored_weights(reader, set));
+  const Stored stored = by_name(weights);
   const bool with_adapters =
       std::any_of(params.params().begin(), params.params().end(), is_adapter);
   if (!with_adapters) {
@@ -70,7 +58,7 @@ Result<void> load_weights(const checkpoint::Reader& reader, nn::ParamStore& para
     return fill(reader, stored, params, false);
   }
   TERA_TRY(const checkpoint::Reader base, checkpoint::open_base(reader));
-  TERA_TRY_VOID(fill(base, stored_in(base), params, false));
+  TERA_TRY_VOID(fill(base, by_name(checkpoint::stored_weights(base)), params, false));
   return fill(reader, stored, params, true);
 }
 

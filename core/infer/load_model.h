@@ -1,16 +1,13 @@
 // Weights of a checkpoint or of a model directory of transformers, into the parameters of a model.
 #pragma once
-#include <cstdint>
-
 #include "core/base/result.h"
-#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/hugging_face.h"
+#include "core/checkpoint/weights.h"
 #include "core/nn/param_store.h"
 
 namespace tera::infer {
 
-// The weights as trained, or their running mean (training.ema_decay).
-enum class WeightSet : std::uint8_t { trained, ema };
+using checkpoint::WeightSet;
 
 // Fills every parameter of the store, from the f32 master where the checkpoint has one, rounded to
 // the store's dtype; with adapters (make_param_table(spec)) the frozen ones from the checkpoint

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "core/checkpoint/weights.h"
 #include "core/plan/adapter_table.h"
 
 namespace tera::infer {
@@ -22,17 +21,20 @@ std::string module_of(const plan::ParamSpec& param) {
 
 Result<std::vector<LoraPair>> read_adapters(const checkpoint::Reader& reader,
                                             const spec::RunSpec& spec,
-                                            Backend& backend) {
+                                            Backend& backend,
+                                            checkpoint::WeightSet weights) {
   if (!checkpoint::base_of(reader)) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("{} holds a whole model, no adapters", reader.path().string()),
                 "name a run that was trained with a lora section");
   }
+  TERA_TRY_VOID(checkpoint::stored_weights(reader, weights));
+  const char* role = weights == checkpoint::WeightSet::ema ? "ema" : "weight";
   const auto read = [&](const plan::ParamSpec& param) -> Result<Tensor> {
     Tensor value = Tensor::zeros(backend, param.shape, DType::f32, MemoryKind::workspace);
-    TERA_TRY_VOID(reader.read(
-        {.name = param.name, .role = "weight", .dtype = DType::f32, .shape = param.shape},
-        value.view().data));
+    TERA_TRY_VOID(
+        reader.read({.name = param.name, .role = role, .dtype = DType::f32, .shape = param.shape},
+                    value.view().data));
     return value;
   };
   std::vector<LoraPair> pairs;

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "core/base/result.h"
-#include "core/checkpoint/checkpoint.h"
+#include "core/checkpoint/weights.h"
 #include "core/plan/param_table.h"
 #include "core/spec/run_spec.h"
 #include "core/tensor/tensor.h"
@@ -19,9 +19,11 @@ struct LoraPair {
   Tensor b;  // [out, r], [E, out, r] f32
 };
 
-// In the order of the weights they adapt. Error (invalid_input): the checkpoint holds none.
+// In the order of the weights they adapt. Errors: the checkpoint holds none (invalid_input), or no
+// running mean of them (not_found).
 Result<std::vector<LoraPair>> read_adapters(const checkpoint::Reader& reader,
                                             const spec::RunSpec& spec,
-                                            Backend& backend);
+                                            Backend& backend,
+                                            checkpoint::WeightSet weights);
 
 }  // namespace tera::infer

@@ -126,7 +126,8 @@ Result<Merged> merge_adapters(Vfs& vfs,
   TERA_TRY(spec::RunSpec spec, checkpoint::saved_spec(adapters));
   ThreadPool pool(options.num_threads);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  TERA_TRY(std::vector<LoraPair> pairs, read_adapters(adapters, spec, *backend));
+  TERA_TRY(std::vector<LoraPair> pairs,
+           read_adapters(adapters, spec, *backend, checkpoint::WeightSet::trained));
   TERA_TRY(const Reader base, checkpoint::open_base(adapters));
   Merged merged{.base = base.path(), .num_adapters = static_cast<int>(pairs.size())};
   TERA_TRY(fs::path tokenizer, tokenizer_of(vfs, adapters));

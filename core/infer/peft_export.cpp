@@ -167,11 +167,12 @@ Result<void> write_factors(Vfs& vfs, const fs::path& path, const Modules& found)
 Result<Converted> export_peft(Vfs& vfs,
                               const Reader& reader,
                               const fs::path& out,
+                              checkpoint::WeightSet weights,
                               const ConvertOptions& options) {
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
   ThreadPool pool(options.num_threads);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  TERA_TRY(const std::vector<LoraPair> pairs, read_adapters(reader, spec, *backend));
+  TERA_TRY(const std::vector<LoraPair> pairs, read_adapters(reader, spec, *backend, weights));
   TERA_TRY(const Reader base, checkpoint::open_base(reader));
   TERA_TRY(spec::HuggingFaceExport config,
            spec::export_hugging_face(spec.model, {.source_config = source_config(base)}));

@@ -118,6 +118,59 @@ TEST_F(ConvertCommand, ImportsTrainsAndExports) {
   EXPECT_EQ(json::parse(trained.out).at("architecture"), "mixtral");
 }
 
+// The running mean of the weights goes out as eval --ema sees it.
+TEST_F(ConvertCommand, ExportsTheMeanOfTheWeights) {
+  ASSERT_EQ(import().exit_code, 0);
+  test::write_toy_dataset(root_ / "toy", {.vocab_size = 40, .tokens_per_document = 60});
+  const auto train = [&](const char* ema_decay) {
+    fs::remove_all(root_ / "runs");
+    std::vector<std::string> arguments = {"train", path("ours/spec.yaml")};
+    for (const std::string& setting :
+         {"data.datasets=[{path: " + path("toy") + "}]", std::string("training.seq_length=16"),
+          std::string("training.global_batch_size=4"), std::string("training.num_steps=3"),
+          std::string("training.warmup_steps=0"), std::string("training.learning_rate=0.05"),
+          std::string("training.eval_interval=0"), std::string("training.ema_decay=") + ema_decay})
+      arguments.insert(arguments.end(), {"--set", setting});
+    const ProgramResult trained = run_teragpt(arguments);
+    EXPECT_EQ(trained.exit_code, 0) << trained.err;
+    return fs::directory_iterator(root_ / "runs")->path().string();
+  };
+  std::ofstream(root_ / "ids.json") << "[[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]";
+  const auto loss = [&](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "eval");
+    arguments.insert(arguments.end(), {"--tokens", path("ids.json"), "--json"});
+    const ProgramResult result = run_teragpt(arguments);
+    EXPECT_EQ(result.exit_code, 0) << result.err;
+    const json row = json::parse(result.out).at("rows").at(0);
+    return row.at("metrics").at("loss").at("value").get<double>();
+  };
+  const std::string run = train("0.9");
+  for (const bool ema : {false, true}) {
+    const std::string name = ema ? "mean" : "trained";
+    std::vector<std::string> arguments = {"convert", run,  "--to",    "hugging-face",
+                                          "--json",  "-o", path(name)};
+    if (ema) arguments.emplace_back("--ema");
+    const ProgramResult exported = run_teragpt(arguments);
+    ASSERT_EQ(exported.exit_code, 0) << exported.err;
+    EXPECT_EQ(json::parse(exported.out).at("ema"), ema);
+    EXPECT_EQ(json::parse(exported.out).at("max_abs_diff"), 0.0);
+    ASSERT_EQ(
+        run_teragpt({"convert", path(name), "--from", "hugging-face", "-o", path(name + "-back")})
+            .exit_code,
+        0);
+  }
+  EXPECT_EQ(loss({path("trained-back")}), loss({run}));
+  EXPECT_EQ(loss({path("mean-back")}), loss({run, "--ema"}));
+  EXPECT_NE(loss({run, "--ema"}), loss({run}));
+
+  const ProgramResult none =
+      run_teragpt({"convert", train("0"), "--to", "hugging-face", "--ema", "-o", path("none")});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, testing::AllOf(HasSubstr("has no running mean of the weights"),
+                                       HasSubstr("training.ema_decay")));
+  EXPECT_FALSE(fs::exists(root_ / "none"));
+}
+
 // Adapters of an imported model: trained, merged, exported whole and alone.
 TEST_F(ConvertCommand, AdaptersAreTrainedMergedAndExported) {
   ASSERT_EQ(import().exit_code, 0);
