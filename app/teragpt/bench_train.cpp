@@ -17,7 +17,9 @@
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
+#include "core/plan/param_table.h"
 #include "core/spec/presets.h"
+#include "core/spec/suggest.h"
 #include "core/train/synthetic.h"
 
 namespace tera::app {
@@ -73,10 +75,17 @@ Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
                                  const std::string& precision) {
   TERA_TRY(const spec::ModelPreset preset, spec::model_preset(model));
   const auto parsed = enum_from_name<spec::Precision>(precision);
-  if (!parsed || (*parsed != spec::Precision::fp32 && *parsed != spec::Precision::bf16)) {
+  if (!parsed) {
+    const auto& names = EnumNames<spec::Precision>::value;
     return fail(ErrorCode::invalid_input,
-                fmt::format("--precision: got {}, expected fp32 or bf16", precision),
-                "name one or both: --precision fp32 bf16");
+                fmt::format("--precision: got {}, expected {}", precision,
+                            spec::one_of({names.begin(), names.end()})),
+                "name one or more: --precision fp32 bf16");
+  }
+  if (args.versus == "torch" && *parsed == spec::Precision::bf16_stochastic) {
+    return fail(ErrorCode::invalid_input,
+                "--vs torch: PyTorch has no optimizer that rounds bf16 weights by chance",
+                "compare --precision bf16, which keeps f32 master weights on both sides");
   }
   if (args.seq > preset.model.max_position_embeddings) {
     return fail(ErrorCode::invalid_input,
@@ -167,8 +176,10 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
   }
   const double tokens = static_cast<double>(spec.tokens_per_step());
   const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
-  const double peak = spec.training.precision == spec::Precision::bf16 ? peaks.bf16_flops_per_s
-                                                                       : peaks.f32_flops_per_s;
+  // Products of fp16 run in f32 here.
+  const double peak = plan::compute_dtype(spec.training.precision) == DType::bf16
+                          ? peaks.bf16_flops_per_s
+                          : peaks.f32_flops_per_s;
   ordered_json row = {{"model", spec.name},
                       {"precision", enum_name(spec.training.precision)},
                       {"batch", spec.training.global_batch_size},
@@ -202,7 +213,7 @@ Result<ordered_json> bench_one(const BenchTrainArguments& args,
 }
 
 void print_row(const ordered_json& row) {
-  fmt::print("{:<12} {:<5} {:>9} tok/s  {:>9}/step  {:>9}  {} = {} of peak\n",
+  fmt::print("{:<12} {:<15} {:>9} tok/s  {:>9}/step  {:>9}  {} = {} of peak\n",
              row["model"].get<std::string>(), row["precision"].get<std::string>(),
              format_count(row["tokens_per_s"].get<double>()),
              format_seconds(row["step_s"].get<double>()),
@@ -242,7 +253,8 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
       "train", "Training speed and memory of whole models, beside the ceiling and PyTorch");
   auto args = std::make_shared<BenchTrainArguments>();
   verb->add_option("--model", args->models, "Model presets")->capture_default_str();
-  verb->add_option("--precision", args->precisions, "fp32, bf16")->capture_default_str();
+  verb->add_option("--precision", args->precisions, "fp32, bf16, bf16_stochastic, fp16")
+      ->capture_default_str();
   verb->add_option("--batch", args->batch, "Sequences per step")
       ->check(at_least(1, 1 << 20))
       ->capture_default_str();

@@ -102,6 +102,7 @@ Result<TorchPeer> TorchPeer::start(const Options& options) {
   peer.note_ = fmt::format("torch {}, {} threads{}", greeting.value("torch", "?"),
                            greeting.value("threads", 0),
                            greeting.value("compiled", false) ? ", compiled" : "");
+  if (greeting.contains("computes")) peer.note_ += ", " + greeting.value("computes", "?");
   if (greeting.contains("model")) peer.note_ += ", " + greeting.value("model", "?");
   return peer;
 }

@@ -30,7 +30,7 @@ class TorchPeer {
   static Result<TorchPeer> start(const Options& options);
 
   int pid() const { return process_.pid(); }
-  // "torch 2.6, 2 threads, compiled".
+  // "torch 2.6, 2 threads, compiled, bf16 autocast, f32 weights".
   const std::string& note() const { return note_; }
   // Sends a line; the numbers its answer has under this key.
   Result<std::vector<double>> ask(const std::string& line, const std::string& key);

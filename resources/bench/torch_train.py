@@ -3,6 +3,7 @@ in PyTorch on the CPU, as a person would write it.
 
 Reads one JSON object as its argument (model and training sizes), prints {"ready": ...}, then answers
 each line "run N" on standard input with {"steps_s": [seconds of each of N steps], "loss": last loss}.
+"precision" is "fp32", or "bf16" or "fp16" for autocast over f32 weights, fp16 with a scaled loss.
 "variant" is "default" (what a plain script does) or "tuned" (fused AdamW, torch.compile when it works;
 the caller adds the environment: thread count, huge pages, malloc thresholds).
 """
@@ -196,15 +197,24 @@ def main():
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1, **({"fused": True} if tuned else {}))
     step_model, compiled = model, False
     tokens = torch.randint(0, c["vocab_size"], (c["batch_size"], c["seq_length"] + 1))
-    bf16 = c["precision"] == "bf16"
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(c["precision"])
+    scaler = torch.amp.GradScaler("cpu") if half is torch.float16 else None
 
     def step(run):
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
             loss = run(tokens[:, :-1], tokens[:, 1:])
-        loss.backward()
+        if scaler:
+            scaler.scale(loss).backward()
+            scaler.unscale_(optimizer)
+        else:
+            loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        if scaler:
+            scaler.step(optimizer)
+            scaler.update()
+        else:
+            optimizer.step()
         return loss
 
     if tuned and c["num_experts"] == 0:
@@ -215,7 +225,8 @@ def main():
         except Exception as error:  # no compiler on this machine: eager, and said so
             print(f"torch.compile is not available: {error}", file=sys.stderr)
     params = sum(p.numel() for p in model.parameters())
-    print(json.dumps({"ready": True, "torch": torch.__version__, "threads": torch.get_num_threads(), "params": params, "compiled": compiled}), flush=True)
+    computes = "f32" if half is None else f"{c['precision']} autocast, f32 weights" + (", scaled loss" if scaler else "")
+    print(json.dumps({"ready": True, "computes": computes, "torch": torch.__version__, "threads": torch.get_num_threads(), "params": params, "compiled": compiled}), flush=True)
     for line in sys.stdin:
         word = line.split()
         if not word or word[0] != "run":

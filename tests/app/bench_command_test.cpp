@@ -36,6 +36,19 @@ TEST(BenchCommand, TrainTellsSpeedAndMemory) {
   EXPECT_TRUE(row.at("peers").empty());
 }
 
+TEST(BenchCommand, TrainTakesEveryPrecisionOfTheSpec) {
+  const ProgramResult measured = run_teragpt(
+      {"bench", "train", "--model", "tiny-moe", "--precision", "fp32", "bf16", "bf16_stochastic",
+       "fp16", "--batch", "1", "--seq", "16", "--rounds", "1", "--steps", "1", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const json rows = json::parse(measured.out).at("rows");
+  ASSERT_EQ(rows.size(), 4U);
+  EXPECT_EQ(rows[2].at("precision"), "bf16_stochastic");
+  EXPECT_EQ(rows[3].at("precision"), "fp16");
+  EXPECT_EQ(rows[2].at("peak_flops_per_s"), rows[1].at("peak_flops_per_s"));
+  EXPECT_EQ(rows[3].at("peak_flops_per_s"), rows[0].at("peak_flops_per_s")) << "widened to f32";
+}
+
 TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
   const ProgramResult measured =
       run_teragpt({"bench", "ops", "--filter", "rms_norm/forward", "--seconds", "0", "--json"});
