@@ -106,7 +106,8 @@ Result<Converted> export_hugging_face(Vfs& vfs,
   if (tokenizer.empty()) {
     TERA_TRY(tokenizer, tokenizer_of(vfs, reader));
   }
-  const bool bf16 = options.bf16.value_or(spec.training.precision == spec::Precision::bf16);
+  const bool bf16 =
+      options.bf16.value_or(plan::compute_dtype(spec.training.precision) == DType::bf16);
   const std::string source = source_config(reader);
   TERA_TRY(const int end, source.empty() ? end_token(tokenizer) : Result<int>(-1));
   TERA_TRY(spec::HuggingFaceExport config,

@@ -116,6 +116,16 @@ TEST_F(ConvertCommand, ImportsTrainsAndExports) {
       {"convert", run.string(), "--to", "hugging-face", "-o", path("trained"), "--json"});
   ASSERT_EQ(trained.exit_code, 0) << trained.err;
   EXPECT_EQ(json::parse(trained.out).at("architecture"), "mixtral");
+
+  // Weights that were trained in bf16 alone go out in bf16.
+  fs::remove_all(root_ / "runs");
+  first_loss("training.precision=bf16_stochastic");
+  const fs::path rounded = fs::directory_iterator(root_ / "runs")->path();
+  const ProgramResult half =
+      run_teragpt({"convert", rounded.string(), "--to", "hugging-face", "-o", path("half")});
+  ASSERT_EQ(half.exit_code, 0) << half.err;
+  std::ifstream config(root_ / "half/config.json");
+  EXPECT_EQ(json::parse(config).at("torch_dtype"), "bfloat16");
 }
 
 // The running mean of the weights goes out as eval --ema sees it.
