@@ -63,6 +63,7 @@ FIXED = {
     },
     "training": {"optimizer": "adamw", "rampup_batch_size": 0, "skip_step_threshold": 0, "init_from": ""},
     "data": {"blend_stages": [], "cross_document_attention": True},
+    "lora": {"rank": 0},
 }
 # Our name of a tensor, part by part, and its name in torch_train.Model. Experts are stacked in ours.
 RENAMED = [
@@ -81,8 +82,9 @@ RENAMED = [
 def check(spec):
     for section, fields in FIXED.items():
         for name, value in fields.items():
-            if spec[section].get(name, value) != value:
-                sys.exit(f"the run has {section}.{name}={spec[section][name]}, this script needs {value}")
+            got = spec.get(section, {}).get(name, value)
+            if got != value:
+                sys.exit(f"the run has {section}.{name}={got}, this script needs {value}")
     for name, group in spec["training"].get("param_groups", {}).items():
         if group != {"lr_multiplier": 1, "weight_decay_multiplier": 0 if name == "norm" else 1}:
             sys.exit(f"the run has training.param_groups.{name}={group}, this script needs the default")
@@ -232,7 +234,8 @@ def main():
     for step in range(last):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(t, step)
-        optimizer.zero_grad(set_to_none=True)
+        for p in model.parameters():  # none would leave an expert without tokens out: no decay, no momentum
+            p.grad = torch.zeros_like(p)
         batch = tokens.step(step, t["global_batch_size"])
         record = ours[step + 1]
         if tokens.chain.hex() != record["data_chain"]:
