@@ -24,4 +24,19 @@ struct Bf16 {
 };
 static_assert(sizeof(Bf16) == 2);
 
+// An f32 in two halves: the bf16 nearest to it (of two that are equally near the larger one), and
+// its lower 16 bits, from which and the other the f32 comes back whole; NaN stays NaN.
+struct HalvesF32 {
+  std::uint16_t high, low;
+};
+constexpr HalvesF32 split_f32(std::uint32_t bits) {
+  const bool nan = (bits & 0x7fffffffU) > 0x7f800000U;
+  const std::uint32_t rounded = nan ? bits | 0x400000U : bits + 0x8000U;
+  return {static_cast<std::uint16_t>(rounded >> 16U), static_cast<std::uint16_t>(bits)};
+}
+constexpr std::uint32_t join_f32(HalvesF32 halves) {
+  // Lower halves from 0x8000 on were rounded up: as signed numbers they take it back.
+  return (std::uint32_t{halves.high} << 16U) + ((halves.low ^ 0x8000U) - 0x8000U);
+}
+
 }  // namespace tera::kernels

@@ -158,5 +158,6 @@ RowDims check_adafactor(
     const View& master, const View& weight, const View& grad, const View& rows, const View& cols);
 std::int64_t check_lerp(const View& x, const View& y);
 std::int64_t check_stochastic_round(const View& x, const View& noise, const View& y);
+std::int64_t check_halves(const char* op, const View& x, const View& high, const View& low);
 
 }  // namespace tera::kernels::contract

@@ -112,4 +112,13 @@ std::int64_t check_stochastic_round(const View& x, const View& noise, const View
   return n;
 }
 
+std::int64_t check_halves(const char* op, const View& x, const View& high, const View& low) {
+  const Checker check(op);
+  const std::int64_t n = x.num_elements();
+  check.dense("x", x, DType::f32, {n});
+  check.dense("high", high, DType::bf16, {n});
+  check.dense("low", low, DType::u16, {n});
+  return n;
+}
+
 }  // namespace tera::kernels::contract

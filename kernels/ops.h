@@ -276,6 +276,9 @@ struct OpTable {
   // y = x rounded up with the probability of how near that is, else down: x [n] f32, noise [n] u16
   // uniform, y [n] bf16. NaN stays NaN. Source: Gupta et al. 2015, section 3.
   void (*stochastic_round)(const Context&, View x, View noise, View y);
+  // x [n] f32 in two halves (bf16.h): high [n] bf16, rounded to nearest, and low [n] u16; and back.
+  void (*split_halves)(const Context&, View x, View high, View low);
+  void (*join_halves)(const Context&, View high, View low, View x);
 };
 
 // The type of an op as a function: `OpFunction<decltype(OpTable::add)> add;` declares one.

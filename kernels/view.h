@@ -21,7 +21,8 @@ struct View {
   }
   std::int64_t num_elements() const {
     std::int64_t n = 1;
-    for (int d = 0; d < rank; ++d) n *= shape[static_cast<std::size_t>(d)];
+    for (int d = 0; d < rank; ++d)
+      n *= shape[static_cast<std::size_t>(d)];
     return n;
   }
   bool contiguous() const {

@@ -73,9 +73,10 @@ Result<Upcycled> upcycle(const UpcycleArguments& args, const spec::RunSpec& spec
   for (nn::Param& param : params.params())
     copy(exact.get(param.spec.name).value, param.value);
   train::Optimizer optimizer(params, spec);
-  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    if (role == "master") copy(exact.get(name).value, tensor);
-  });
+  for (const train::Optimizer::StateName& state : optimizer.state_names()) {
+    if (state.role == "master")
+      optimizer.set_state(state.name, state.role, exact.get(state.name).value);
+  }
 
   const auto [root, id] = place_of(args);
   TERA_TRY(run::RunDirectory dir, run::RunDirectory::create(posix_vfs(), root, spec, id));

@@ -174,7 +174,7 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
     bytes.weights += elements * dtype_bytes(dtype);
     if (!param.trainable) continue;
     bytes.gradients += elements * dtype_bytes(DType::f32);
-    bytes.optimizer += optimizer_state_elements(param, spec.training) * dtype_bytes(DType::f32);
+    bytes.optimizer += optimizer_state_bytes(param, spec.training);
   }
   const SimulatedStep played =
       play_schedule(spec.layout.schedule, spec.num_micro_batches(),

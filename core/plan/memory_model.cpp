@@ -77,7 +77,7 @@ void add_rows(Groups& groups,
       const UpdateWork update = update_work(param, spec.training);
       group.trainable += local;
       group.optimizer_bytes +=
-          4 * share * static_cast<double>(optimizer_state_elements(param, spec.training));
+          share * static_cast<double>(optimizer_state_bytes(param, spec.training));
       group.update.bytes += share * update.bytes;
       group.update.flops += share * update.flops;
       group.update_workspace =
@@ -178,7 +178,10 @@ StageMemory stage_memory(const RunSpec& spec, const RankMesh& mesh, int stage, i
   const Groups groups = stage_groups(spec, mesh, stage);
   const spec::Precision precision = spec.training.precision;
   const bool half = precision != spec::Precision::fp32;
-  const bool master = half && precision != spec::Precision::bf16_stochastic;
+  const std::string_view master = precision == spec::Precision::bf16
+                                      ? "; lower halves of f32 master weights"
+                                  : precision == spec::Precision::fp16 ? "; f32 master weights"
+                                                                       : "";
   std::vector<Term> kinds;
   kinds.push_back(state_term(
       "weights", groups, spec, 3,
@@ -188,8 +191,7 @@ StageMemory stage_memory(const RunSpec& spec, const RankMesh& mesh, int stage, i
   kinds.push_back(state_term("gradients", groups, spec, 2, "gradients are summed in f32",
                              [](const Group& group) { return 4 * group.trainable; }));
   kinds.push_back(state_term("optimizer", groups, spec, 1,
-                             fmt::format("{}{}", optimizer_source(spec.training.optimizer),
-                                         master ? "; f32 master weights" : ""),
+                             fmt::format("{}{}", optimizer_source(spec.training.optimizer), master),
                              [](const Group& group) { return group.optimizer_bytes; }));
   kinds.push_back(activations(spec, stage, in_flight));
   double weight_bytes = 0;

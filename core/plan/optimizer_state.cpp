@@ -85,7 +85,10 @@ std::vector<StateTensor> optimizer_state(const ParamSpec& param,
                                          const spec::TrainingConfig& training) {
   std::vector<StateTensor> state;
   if (!param.trainable) return state;
-  if (has_master(param, training)) state.push_back({"master", param.shape});
+  if (has_master(param, training)) {
+    const bool halves = weight_dtype(param, training.precision) == DType::bf16;
+    state.push_back({"master", param.shape, halves ? DType::u16 : DType::f32});
+  }
   switch (update_rule(param, training)) {
     case OptimizerKind::adamw:
       state.push_back({"exp_avg", param.shape});
@@ -109,26 +112,28 @@ std::vector<StateTensor> optimizer_state(const ParamSpec& param,
   return state;
 }
 
-std::int64_t optimizer_state_elements(const ParamSpec& param,
-                                      const spec::TrainingConfig& training) {
-  std::int64_t elements = 0;
+std::int64_t optimizer_state_bytes(const ParamSpec& param, const spec::TrainingConfig& training) {
+  std::int64_t bytes = 0;
   for (const StateTensor& tensor : optimizer_state(param, training))
-    elements += elements_of(tensor.shape);
-  return elements;
+    bytes += elements_of(tensor.shape) * dtype_bytes(tensor.dtype);
+  return bytes;
 }
 
 UpdateWork update_work(const ParamSpec& param, const spec::TrainingConfig& training) {
   UpdateWork work;
   if (!param.trainable) return work;
   const auto elements = static_cast<double>(param.num_elements());
-  const bool master = has_master(param, training);
   const auto weight_bytes =
       static_cast<double>(dtype_bytes(weight_dtype(param, training.precision)));
   constexpr double kGradient = 4;
-  // Every state is read and written, and so is the weight; that of a master is only written.
-  const auto states = static_cast<double>(optimizer_state_elements(param, training));
-  work.bytes = 8 * states + elements * (kGradient + (master ? 1 : 2) * weight_bytes);
-  if (training.ema_decay > 0) work.bytes += elements * (master ? 4 : weight_bytes);
+  // Every state is read and written, and so is the weight, unless it is rounded from a whole
+  // master.
+  const bool whole_master =
+      has_master(param, training) && weight_dtype(param, training.precision) != DType::bf16;
+  const auto states = static_cast<double>(optimizer_state_bytes(param, training));
+  work.bytes = 2 * states + elements * (kGradient + (whole_master ? 1 : 2) * weight_bytes);
+  if (training.ema_decay > 0)
+    work.bytes += elements * (has_master(param, training) ? 4 : weight_bytes);
   const OptimizerKind rule = update_rule(param, training);
   // Adafactor reads the gradient for the moments, for the size of the update and for the update,
   // and the weight once more for its size.
@@ -152,16 +157,18 @@ std::int64_t update_piece(std::int64_t rows, std::int64_t cols) {
 
 std::int64_t update_workspace_bytes(const ParamSpec& param, const spec::TrainingConfig& training) {
   if (!param.trainable) return 0;
-  const bool by_chance =
-      weight_dtype(param, training.precision) != DType::f32 && !has_master(param, training);
-  // A piece in f32, and 16 random bits for each element.
+  const bool bf16 = weight_dtype(param, training.precision) == DType::bf16;
+  const bool master = has_master(param, training);
+  // A piece in f32, and without a master 16 random bits for each element.
   const auto rounding = [&](std::int64_t rows, std::int64_t cols) {
-    return by_chance ? 6 * update_piece(rows, cols) : 0;
+    return bf16 ? (master ? 4 : 6) * update_piece(rows, cols) : 0;
   };
+  const std::int64_t whole = rounding(param.num_elements(), 1);
+  const std::int64_t mean = master && training.ema_decay > 0 ? whole : 0;
   const std::int64_t cols = param.shape.back();
   switch (update_rule(param, training)) {
     case OptimizerKind::muon: {
-      std::int64_t most = 0;
+      std::int64_t most = mean;
       for (const std::int64_t rows : param.row_parts) {
         const std::int64_t matrix = 4 * rows * cols;
         most = std::max({most, newton_schulz_bytes(rows, cols), matrix + rounding(rows, cols)});
@@ -170,14 +177,14 @@ std::int64_t update_workspace_bytes(const ParamSpec& param, const spec::Training
     }
     case OptimizerKind::adafactor: {  // each expert's matrix, stacks together
       const bool vector = param.shape.size() == 1;
-      return rounding(vector ? 1 : param.shape[param.shape.size() - 2], cols);
+      return std::max(mean, rounding(vector ? 1 : param.shape[param.shape.size() - 2], cols));
     }
     case OptimizerKind::adamw:
     case OptimizerKind::lion:
     case OptimizerKind::sgd:
       break;
   }
-  return rounding(param.num_elements(), 1);
+  return whole;
 }
 
 }  // namespace tera::plan

@@ -76,9 +76,10 @@ Term update_workspace(const RunSpec& spec, double bytes) {
   const bool muon = spec.training.optimizer == spec::OptimizerKind::muon;
   return leaf("update of the largest tensor", bytes,
               muon ? "4 B x (2 x rows x columns + 2 x the smaller of both squared), largest matrix"
-                   : "6 B x elements rounded at a time",
-              muon ? "buffers of the Newton-Schulz iteration: Jordan et al. 2024, Muon"
-                   : "a piece of the weight in f32, and 16 random bits for each element");
+                   : "4 B x elements updated at a time, 6 B where they are rounded by chance",
+              muon
+                  ? "buffers of the Newton-Schulz iteration: Jordan et al. 2024, Muon"
+                  : "a piece of the weight in f32; by chance: and 16 random bits for each element");
 }
 
 Term pass_workspace(const RunSpec& spec, int stage, double weight_bytes) {

@@ -53,7 +53,8 @@ double learning_rate_at(const spec::TrainingConfig& config, std::int64_t step) {
     }
     case spec::LrScheduleKind::inverse_sqrt: {
       const auto warmup = static_cast<double>(std::max<std::int64_t>(1, config.warmup_steps));
-      return std::max(floor, peak * std::sqrt(warmup / std::max(warmup, static_cast<double>(step + 1))));
+      return std::max(floor,
+                      peak * std::sqrt(warmup / std::max(warmup, static_cast<double>(step + 1))));
     }
   }
   return peak;

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "core/base/error.h"
 #include "core/plan/optimizer_state.h"
 #include "core/train/update_rules.h"
 
@@ -79,12 +82,33 @@ void Optimizer::step(double learning_rate, double grad_scale) {
   }
 }
 
-void Optimizer::visit_state(
-    const std::function<void(const std::string&, std::string_view, Tensor&)>& visit) {
-  for (TrainedTensor& tensor : tensors_) {
-    for (TrainedTensor::State& state : tensor.states)
-      visit(tensor.param->spec.name, state.role, state.tensor);
+std::vector<Optimizer::StateName> Optimizer::state_names() const {
+  std::vector<StateName> names;
+  for (const TrainedTensor& tensor : tensors_) {
+    for (const TrainedTensor::State& state : tensor.states)
+      names.push_back({tensor.param->spec.name, state.role, state.tensor.shape()});
   }
+  return names;
+}
+
+Tensor Optimizer::state(const std::string& name, std::string_view role) const {
+  const Place place = find(name, role);
+  return tensors_[place.tensor].whole(tensors_[place.tensor].states[place.state]);
+}
+
+void Optimizer::set_state(const std::string& name, std::string_view role, const Tensor& values) {
+  const Place place = find(name, role);
+  tensors_[place.tensor].assign(tensors_[place.tensor].states[place.state], values);
+}
+
+Optimizer::Place Optimizer::find(const std::string& name, std::string_view role) const {
+  for (std::size_t t = 0; t < tensors_.size(); ++t) {
+    if (tensors_[t].param->spec.name != name) continue;
+    for (std::size_t s = 0; s < tensors_[t].states.size(); ++s) {
+      if (tensors_[t].states[s].role == role) return {t, s};
+    }
+  }
+  throw ContractError(fmt::format("no optimizer state '{}' of '{}'", role, name));
 }
 
 void Optimizer::with_ema(const std::function<void()>& body) {

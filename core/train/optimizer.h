@@ -18,10 +18,17 @@ class Optimizer {
 
   // One update; gradients are multiplied by grad_scale (clipping) as they are read.
   void step(double learning_rate, double grad_scale);
-  // Every tensor that must survive: visit(parameter name, role, tensor), in a fixed order.
-  void visit_state(
-      const std::function<void(const std::string& name, std::string_view role, Tensor& tensor)>&
-          visit);
+  // Every tensor that must survive, as f32 in a fixed order; a master that is kept in halves is
+  // whole here.
+  struct StateName {
+    std::string name;  // of the parameter
+    std::string_view role;
+    std::vector<std::int64_t> shape;
+  };
+  std::vector<StateName> state_names() const;
+  Tensor state(const std::string& name, std::string_view role) const;
+  // values f32; those of a master become the weight, too, rounded.
+  void set_state(const std::string& name, std::string_view role, const Tensor& values);
   // Calls body while the store holds the running mean of the weights (training.ema_decay > 0) in
   // their place, also when body throws; needs a second copy of the weights for that time.
   void with_ema(const std::function<void()>& body);
@@ -29,6 +36,11 @@ class Optimizer {
   void set_steps_done(std::int64_t steps) { steps_done_ = steps; }
 
  private:
+  struct Place {
+    std::size_t tensor, state;
+  };
+  Place find(const std::string& name, std::string_view role) const;
+
   spec::RunSpec spec_;
   std::vector<TrainedTensor> tensors_;
   std::int64_t steps_done_ = 0;

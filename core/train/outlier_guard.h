@@ -8,8 +8,8 @@ namespace tera::train {
 
 class OutlierGuard {
  public:
-  // threshold: standard deviations above the mean, 0 = nothing is an outlier. window: accepted steps
-  // the mean is taken over; before half of it is filled only what is not finite stands out.
+  // threshold: standard deviations above the mean, 0 = nothing is an outlier. window: accepted
+  // steps the mean is taken over; before half of it is filled only what is not finite stands out.
   OutlierGuard(double threshold, std::int64_t window) : threshold_(threshold), window_(window) {}
 
   struct Verdict {
@@ -23,7 +23,7 @@ class OutlierGuard {
   // Outliers in a row up to now: a whole window of them is no accident any more.
   std::int64_t skipped_in_a_row() const { return skipped_in_a_row_; }
 
-  struct State {  // to be saved
+  struct State {                 // to be saved
     std::vector<double> losses;  // of the last accepted steps, oldest first
     std::vector<double> grad_norms;
     std::int64_t skipped_in_a_row = 0;

@@ -17,11 +17,18 @@ namespace {
 
 using nlohmann::json;
 
-checkpoint::TensorInfo info_of(const std::string& name,
-                               std::string_view role,
-                               const Tensor& tensor) {
-  return {
-      .name = name, .role = std::string(role), .dtype = tensor.dtype(), .shape = tensor.shape()};
+checkpoint::TensorInfo info_of(const nn::Param& param) {
+  return {.name = param.spec.name,
+          .role = "weight",
+          .dtype = param.value.dtype(),
+          .shape = param.value.shape()};
+}
+
+checkpoint::TensorInfo info_of(const Optimizer::StateName& state) {
+  return {.name = state.name,
+          .role = std::string(state.role),
+          .dtype = DType::f32,
+          .shape = state.shape};
 }
 
 using Stored = std::map<std::string, checkpoint::TensorInfo>;
@@ -68,16 +75,21 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          const TrainState& state,
                                          nn::ParamStore& params,
                                          Optimizer& optimizer) {
-  std::vector<checkpoint::TensorSource> tensors;
-  for (nn::Param& param : params.params()) {
+  std::vector<checkpoint::TensorInfo> tensors;
+  for (const nn::Param& param : params.params()) {
     if (spec.lora.enabled() && !param.spec.adapts) continue;  // frozen: kept where it came from
-    if (!plan::has_master(param.spec, spec.training)) {
-      tensors.push_back({info_of(param.spec.name, "weight", param.value), param.value.view().data});
-    }
+    if (!plan::has_master(param.spec, spec.training)) tensors.push_back(info_of(param));
   }
-  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    tensors.push_back({info_of(name, role, tensor), tensor.view().data});
-  });
+  for (const Optimizer::StateName& name : optimizer.state_names())
+    tensors.push_back(info_of(name));
+  Tensor current;  // what the loader returned last
+  const auto load = [&](const checkpoint::TensorInfo& info) -> Result<std::span<const std::byte>> {
+    current = {};
+    current =
+        info.role == "weight" ? params.get(info.name).value : optimizer.state(info.name, info.role);
+    return std::span(current.data<const std::byte>(),
+                     static_cast<std::size_t>(current.num_bytes()));
+  };
   json document = {
       {"data_chain", state.data_chain},
       {"data_plan", state.data_plan},
@@ -96,7 +108,7 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
     document["base"] = {{"content_hash", state.base.content_hash}, {"path", state.base.path}};
   }
   return checkpoint::save(vfs, checkpoints_dir, {.step = state.step, .json = document.dump()},
-                          tensors);
+                          tensors, load);
 }
 
 Result<TrainState> load_state(const checkpoint::Reader& reader,
@@ -138,22 +150,18 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     TERA_TRY_VOID(read_weights(base, params, "the checkpoint of the frozen weights,"));
     state.base = reference_to(base);
   }
-  Result<void> status;
   for (nn::Param& param : params.params()) {
     if (spec.lora.enabled() && !param.spec.adapts) continue;
     if (plan::has_master(param.spec, spec.training)) continue;
-    TERA_TRY_VOID(
-        reader.read(info_of(param.spec.name, "weight", param.value), param.value.view().data));
+    TERA_TRY_VOID(reader.read(info_of(param), param.value.view().data));
   }
-  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    if (status) status = reader.read(info_of(name, role, tensor), tensor.view().data);
-  });
-  TERA_TRY_VOID(status);
+  for (const Optimizer::StateName& name : optimizer.state_names()) {
+    const Tensor values =
+        Tensor::empty(params.backend(), name.shape, DType::f32, MemoryKind::workspace);
+    TERA_TRY_VOID(reader.read(info_of(name), values.view().data));
+    optimizer.set_state(name.name, name.role, values);
+  }
   optimizer.set_steps_done(optimizer_steps);
-  Backend& backend = params.backend();
-  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    if (role == "master") backend.ops().copy(backend.context(), tensor, params.get(name).value);
-  });
   return state;
 }
 
@@ -169,13 +177,14 @@ Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
   TERA_TRY_VOID(read_weights(reader, params, "training.init_from:"));
   const Stored stored = stored_in(reader);
   // Copies in f32 keep what rounding took from the weights.
-  Result<void> copies;
-  optimizer.visit_state([&](const std::string& name, std::string_view role, Tensor& tensor) {
-    if (!copies || (role != "master" && role != "ema")) return;
-    if (!params.get(name).spec.adapts)
-      copies = checkpoint::read_weight(reader, stored.at(name), tensor);
-  });
-  TERA_TRY_VOID(copies);
+  for (const Optimizer::StateName& name : optimizer.state_names()) {
+    if ((name.role != "master" && name.role != "ema") || params.get(name.name).spec.adapts)
+      continue;
+    const Tensor values =
+        Tensor::empty(params.backend(), name.shape, DType::f32, MemoryKind::workspace);
+    TERA_TRY_VOID(checkpoint::read_weight(reader, stored.at(name.name), values));
+    optimizer.set_state(name.name, name.role, values);
+  }
   return reference_to(reader);
 }
 

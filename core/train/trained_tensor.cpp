@@ -11,11 +11,35 @@ namespace tera::train {
 TrainedTensor::TrainedTensor(Backend& backend, nn::Param& trained, const spec::RunSpec& spec)
     : param(&trained), rounding(spec.seed, RngPurpose::rounding, name_hash(trained.spec.name)) {
   for (const plan::StateTensor& planned : plan::optimizer_state(trained.spec, spec.training)) {
-    states.push_back(
-        {planned.role, Tensor::zeros(backend, planned.shape, DType::f32, MemoryKind::optimizer)});
-    if (planned.role == "master" || planned.role == "ema")
+    states.push_back({planned.role,
+                      Tensor::zeros(backend, planned.shape, planned.dtype, MemoryKind::optimizer)});
+    // The lower half of a bf16 weight as it is is zero.
+    const bool copies = planned.role == "master" || planned.role == "ema";
+    if (copies && planned.dtype == DType::f32)
       backend.ops().copy(backend.context(), trained.value, states.back().tensor);
   }
+}
+
+Tensor TrainedTensor::whole(const State& state) const {
+  if (state.tensor.dtype() == DType::f32) return state.tensor;
+  Backend& backend = state.tensor.backend();
+  const std::int64_t n = state.tensor.num_elements();
+  Tensor made = Tensor::empty(backend, state.tensor.shape(), DType::f32, MemoryKind::workspace);
+  backend.ops().join_halves(backend.context(), as_row(param->value, 0, n),
+                            as_row(state.tensor, 0, n), as_row(made, 0, n));
+  return made;
+}
+
+void TrainedTensor::assign(State& state, const Tensor& values) {
+  Backend& backend = state.tensor.backend();
+  const std::int64_t n = values.num_elements();
+  if (state.tensor.dtype() == DType::u16) {
+    backend.ops().split_halves(backend.context(), as_row(values, 0, n), as_row(param->value, 0, n),
+                               as_row(state.tensor, 0, n));
+    return;
+  }
+  backend.ops().copy(backend.context(), values, state.tensor);
+  if (state.role == "master") backend.ops().copy(backend.context(), values, param->value);
 }
 
 Tensor* TrainedTensor::find(std::string_view role) {
@@ -44,15 +68,6 @@ std::vector<MatrixPart> matrix_parts(const plan::ParamSpec& param, bool split_st
     }
   }
   return parts;
-}
-
-void update_ema(TrainedTensor& tensor, double decay) {
-  const Tensor* ema = tensor.find("ema");
-  if (ema == nullptr) return;
-  const Backend& backend = ema->backend();
-  const Tensor* master = tensor.find("master");
-  backend.ops().lerp(backend.context(), master != nullptr ? *master : tensor.param->value,
-                     1 - decay, *ema);
 }
 
 Tensor as_row(const Tensor& tensor, std::int64_t begin, std::int64_t count) {
@@ -89,26 +104,44 @@ void fill_noise(const Philox& rounding,
       });
 }
 
-void update_without_master(TrainedTensor& tensor,
-                           const MatrixPart& part,
-                           std::int64_t step,
-                           const std::function<void(const UpdatedView&)>& update) {
+// use(begin, values) for the elements of a bf16 weight in f32, piece by piece: whole with a master.
+void for_pieces(TrainedTensor& tensor,
+                const MatrixPart& part,
+                const std::function<void(std::int64_t begin, const Tensor& values)>& use) {
   Backend& backend = tensor.param->value.backend();
-  const kernels::OpTable& ops = backend.ops();
+  const Tensor* master = tensor.find("master");
   const std::int64_t end = part.begin + part.rows * part.cols;
   const std::int64_t piece = plan::update_piece(part.rows, part.cols);
   const Tensor wide = Tensor::empty(backend, {piece}, DType::f32, MemoryKind::workspace);
-  const Tensor noise = Tensor::empty(backend, {piece}, DType::u16, MemoryKind::workspace);
   for (std::int64_t at = part.begin; at < end; at += piece) {
     const std::int64_t count = std::min(piece, end - at);
     const Tensor weight = as_row(tensor.param->value, at, count);
-    const Tensor target = wide.slice(0, 0, count);
-    const Tensor chance = noise.slice(0, 0, count);
-    ops.copy(backend.context(), weight, target);
-    update({.target = target, .weight = {}, .begin = at, .count = count});
-    fill_noise(tensor.rounding, step, at, chance);
-    ops.stochastic_round(backend.context(), target, chance, weight);
+    const Tensor values = wide.slice(0, 0, count);
+    if (master != nullptr) {
+      backend.ops().join_halves(backend.context(), weight, as_row(*master, at, count), values);
+    } else {
+      backend.ops().copy(backend.context(), weight, values);
+    }
+    use(at, values);
   }
+}
+
+// Rounds values into the weight from element `begin` on: to the nearest, the lower half kept by the
+// master, or without one by chance.
+void round_into(TrainedTensor& tensor,
+                std::int64_t begin,
+                std::int64_t step,
+                const Tensor& values) {
+  Backend& backend = values.backend();
+  const std::int64_t count = values.num_elements();
+  const Tensor weight = as_row(tensor.param->value, begin, count);
+  if (const Tensor* master = tensor.find("master")) {
+    return backend.ops().split_halves(backend.context(), values, weight,
+                                      as_row(*master, begin, count));
+  }
+  const Tensor noise = Tensor::empty(backend, {count}, DType::u16, MemoryKind::workspace);
+  fill_noise(tensor.rounding, step, begin, noise);
+  backend.ops().stochastic_round(backend.context(), values, noise, weight);
 }
 
 }  // namespace
@@ -117,15 +150,35 @@ void update_weight(TrainedTensor& tensor,
                    const MatrixPart& part,
                    std::int64_t step,
                    const std::function<void(const UpdatedView&)>& update) {
+  if (tensor.param->value.dtype() == DType::bf16) {
+    return for_pieces(tensor, part, [&](std::int64_t begin, const Tensor& values) {
+      update({.target = values, .weight = {}, .begin = begin, .count = values.num_elements()});
+      round_into(tensor, begin, step, values);
+    });
+  }
   const Tensor* master = tensor.find("master");
-  if (master == nullptr && tensor.param->value.dtype() != DType::f32)
-    return update_without_master(tensor, part, step, update);
   const std::int64_t count = part.rows * part.cols;
   const Tensor weight = as_row(tensor.param->value, part.begin, count);
   update({.target = master != nullptr ? as_row(*master, part.begin, count) : weight,
           .weight = master != nullptr ? weight : Tensor(),
           .begin = part.begin,
           .count = count});
+}
+
+void update_ema(TrainedTensor& tensor, double decay) {
+  const Tensor* ema = tensor.find("ema");
+  if (ema == nullptr) return;
+  Backend& backend = ema->backend();
+  const Tensor* master = tensor.find("master");
+  if (master != nullptr && master->dtype() == DType::u16) {
+    return for_pieces(tensor, {0, ema->num_elements(), 1},
+                      [&](std::int64_t begin, const Tensor& values) {
+                        backend.ops().lerp(backend.context(), values, 1 - decay,
+                                           as_row(*ema, begin, values.num_elements()));
+                      });
+  }
+  backend.ops().lerp(backend.context(), master != nullptr ? *master : tensor.param->value,
+                     1 - decay, *ema);
 }
 
 }  // namespace tera::train

@@ -19,7 +19,7 @@ struct TrainedTensor {
 
   struct State {
     std::string_view role;
-    Tensor tensor;  // f32
+    Tensor tensor;  // f32; u16 where plan::optimizer_state says so
   };
   nn::Param* param;
   std::vector<State> states;
@@ -27,6 +27,10 @@ struct TrainedTensor {
 
   Tensor* find(std::string_view role);  // null when there is none
   Tensor& state(std::string_view role);
+  // A state in f32: itself, or a master made whole in a new tensor.
+  Tensor whole(const State& state) const;
+  // Takes the values of an f32 tensor for a state; those of a master for the weight, too.
+  void assign(State& state, const Tensor& values);
 };
 
 // Elements [begin, begin + rows x cols) of a tensor: one of the matrices it is made of.
@@ -51,9 +55,9 @@ struct UpdatedView {
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
-// Calls update for the elements of the part. A weight of 16 bits without a master is widened,
-// updated and rounded by chance piece by piece, in whole rows; the chance depends on seed, tensor,
-// step and element alone.
+// Calls update for the elements of the part. A bf16 weight is made f32, updated and put back piece
+// by piece, in whole rows: with a master whole and in its two halves; without one rounded by
+// chance, which depends on seed, tensor, step and element alone.
 void update_weight(TrainedTensor& tensor,
                    const MatrixPart& part,
                    std::int64_t step,

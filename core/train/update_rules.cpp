@@ -76,7 +76,10 @@ void update_adafactor(TrainedTensor& tensor,
   const auto number = static_cast<double>(step.number);
   const Tensor* row_var = tensor.find("row_var");
   const Tensor& col_var = tensor.state(row_var != nullptr ? "col_var" : "variance");
+  // Its size alone is read of the weight: bf16 will do where the master is in halves.
   const Tensor* master = tensor.find("master");
+  const Tensor& sized =
+      master != nullptr && master->dtype() == DType::f32 ? *master : tensor.param->value;
   std::int64_t index = 0;
   for (const MatrixPart& part : matrix_parts(tensor.param->spec, false)) {
     const Tensor grad = as_matrix(tensor.param->grad, part);
@@ -85,7 +88,7 @@ void update_adafactor(TrainedTensor& tensor,
     const Tensor cols = as_row(col_var, index * part.cols, part.cols);
     ++index;
     const auto elements = static_cast<double>(part.rows * part.cols);
-    const Tensor weight = as_matrix(master != nullptr ? *master : tensor.param->value, part);
+    const Tensor weight = as_matrix(sized, part);
     const double weight_rms = std::sqrt(ops.sum_of_squares(backend.context(), weight) / elements);
     kernels::AdafactorOptions options{.decay = step.learning_rate * step.weight_decay,
                                       .grad_scale = step.grad_scale};

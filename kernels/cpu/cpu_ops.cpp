@@ -44,6 +44,8 @@ const OpTable& cpu_ops() {
     ops.adafactor = cpu::kWithHalf<cpu::adafactor>;
     ops.lerp = cpu::kWithHalf<cpu::lerp>;
     ops.stochastic_round = cpu::kWithHalf<cpu::stochastic_round>;
+    ops.split_halves = cpu::kWithHalf<cpu::split_halves>;
+    ops.join_halves = cpu::kWithHalf<cpu::join_halves>;
     return ops;
   }();
   return kTable;

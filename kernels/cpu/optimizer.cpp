@@ -1,5 +1,5 @@
-// Lion, descent with momentum, running means and rounding by chance: one pass each, so memory is
-// the limit.
+// Lion, descent with momentum, running means, rounding by chance and f32 in two halves: one pass
+// each, so memory is the limit.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/optimizer.cpp"
 #include "kernels/cpu/optimizer.h"
@@ -110,6 +110,42 @@ void stochastic_round_part(const std::uint32_t* x,
   std::copy(rounded, rounded + (n - i), y + i);
 }
 
+void split_part(const std::uint32_t* x, std::uint16_t* high, std::uint16_t* low, std::int64_t n) {
+  const U32 d;
+  const U16 dh;
+  std::int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    const auto bits = hn::LoadU(d, x + i);
+    const auto is_nan = hn::Gt(hn::And(bits, hn::Set(d, 0x7fffffffU)), hn::Set(d, 0x7f800000U));
+    const auto rounded = hn::IfThenElse(is_nan, hn::Or(bits, hn::Set(d, 0x400000U)),
+                                        hn::Add(bits, hn::Set(d, 0x8000U)));
+    hn::StoreU(hn::TruncateTo(dh, hn::ShiftRight<16>(rounded)), dh, high + i);
+    hn::StoreU(hn::TruncateTo(dh, bits), dh, low + i);
+  }
+  for (; i < n; ++i) {
+    const HalvesF32 halves = split_f32(x[i]);
+    high[i] = halves.high;
+    low[i] = halves.low;
+  }
+}
+
+void join_part(const std::uint16_t* high,
+               const std::uint16_t* low,
+               std::uint32_t* x,
+               std::int64_t n) {
+  const U32 d;
+  const U16 dh;
+  const auto sign = hn::Set(d, 0x8000U);
+  std::int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    const auto lower = hn::PromoteTo(d, hn::LoadU(dh, low + i));
+    const auto upper = hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(dh, high + i)));
+    hn::StoreU(hn::Add(upper, hn::Sub(hn::Xor(lower, sign), sign)), d, x + i);
+  }
+  for (; i < n; ++i)
+    x[i] = join_f32({high[i], low[i]});
+}
+
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -122,6 +158,8 @@ HWY_EXPORT(sgd_part);
 HWY_EXPORT(lerp_f32);
 HWY_EXPORT(lerp_bf16);
 HWY_EXPORT(stochastic_round_part);
+HWY_EXPORT(split_part);
+HWY_EXPORT(join_part);
 
 constexpr std::int64_t kBlock = 32768;
 
@@ -180,6 +218,24 @@ void stochastic_round(const Context& context, View x, View noise, View y) {
     HWY_DYNAMIC_DISPATCH(stochastic_round_part)
     (x.as<const std::uint32_t>() + begin, noise.as<const std::uint16_t>() + begin,
      y.as<std::uint16_t>() + begin, end - begin);
+  });
+}
+
+void split_halves(const Context& context, View x, View high, View low) {
+  const std::int64_t n = contract::check_halves("split_halves", x, high, low);
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    HWY_DYNAMIC_DISPATCH(split_part)
+    (x.as<const std::uint32_t>() + begin, high.as<std::uint16_t>() + begin,
+     low.as<std::uint16_t>() + begin, end - begin);
+  });
+}
+
+void join_halves(const Context& context, View high, View low, View x) {
+  const std::int64_t n = contract::check_halves("join_halves", x, high, low);
+  for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
+    HWY_DYNAMIC_DISPATCH(join_part)
+    (high.as<const std::uint16_t>() + begin, low.as<const std::uint16_t>() + begin,
+     x.as<std::uint32_t>() + begin, end - begin);
   });
 }
 

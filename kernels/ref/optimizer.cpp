@@ -63,4 +63,21 @@ void stochastic_round(const Context&, View x, View noise, View y) {
   }
 }
 
+void split_halves(const Context&, View x, View high, View low) {
+  const std::int64_t n = contract::check_halves("split_halves", x, high, low);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const HalvesF32 halves = split_f32(x.as<const std::uint32_t>()[i]);
+    high.as<Bf16>()[i].bits = halves.high;
+    low.as<std::uint16_t>()[i] = halves.low;
+  }
+}
+
+void join_halves(const Context&, View high, View low, View x) {
+  const std::int64_t n = contract::check_halves("join_halves", x, high, low);
+  for (std::int64_t i = 0; i < n; ++i) {
+    x.as<std::uint32_t>()[i] =
+        join_f32({high.as<const Bf16>()[i].bits, low.as<const std::uint16_t>()[i]});
+  }
+}
+
 }  // namespace tera::kernels::ref

@@ -44,6 +44,8 @@ const OpTable& ref_ops() {
       .adafactor = ref::adafactor,
       .lerp = ref::lerp,
       .stochastic_round = ref::stochastic_round,
+      .split_halves = ref::split_halves,
+      .join_halves = ref::join_halves,
   };
   return kTable;
 }

@@ -103,6 +103,14 @@ void add_adafactor(std::vector<OpCase>& cases, DType compute) {
   }
 }
 
+// [n] f32 of both signs.
+Buffer values_f32(std::int64_t n) {
+  Buffer x(DType::f32, {n});
+  for (std::int64_t i = 0; i < n; ++i)
+    x.set(i, (static_cast<double>(i % 1000) - 499.5) * 1.37e-3);
+  return x;
+}
+
 void add_weights(std::vector<OpCase>& cases, DType compute) {
   for (const std::int64_t n : {1, 63, 100003}) {
     CaseBuilder l("lerp", fmt::format("{}", n), compute);
@@ -111,12 +119,21 @@ void add_weights(std::vector<OpCase>& cases, DType compute) {
       ops.lerp(context, a[0], 0.01, a[1]);
     }));
     CaseBuilder r("stochastic_round", fmt::format("{}", n), compute);
-    Buffer x(DType::f32, {n});
-    for (std::int64_t i = 0; i < n; ++i)
-      x.set(i, static_cast<double>(i % 1000 - 500) * 1.37e-3);
-    r.in(std::move(x)).in(r.integers({n}, 0, 65536, DType::u16)).out(Buffer(DType::bf16, {n}));
+    r.in(values_f32(n)).in(r.integers({n}, 0, 65536, DType::u16)).out(Buffer(DType::bf16, {n}));
     cases.push_back(r.finish(1, [](const OpTable& ops, const Context& context, const Views& a) {
       ops.stochastic_round(context, a[0], a[1], a[2]);
+    }));
+    CaseBuilder s("split_halves", fmt::format("{}", n), compute);
+    s.in(values_f32(n)).out(Buffer(DType::bf16, {n})).out(Buffer(DType::u16, {n}));
+    cases.push_back(s.finish(0, [](const OpTable& ops, const Context& context, const Views& a) {
+      ops.split_halves(context, a[0], a[1], a[2]);
+    }));
+    CaseBuilder j("join_halves", fmt::format("{}", n), compute);
+    j.in(values_f32(n).converted(DType::bf16))
+        .in(j.integers({n}, 0, 65536, DType::u16))
+        .out(Buffer(DType::f32, {n}));
+    cases.push_back(j.finish(0, [](const OpTable& ops, const Context& context, const Views& a) {
+      ops.join_halves(context, a[0], a[1], a[2]);
     }));
   }
 }

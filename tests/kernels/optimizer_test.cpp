@@ -102,6 +102,49 @@ TEST_P(Updates, RoundingByChanceKeepsNaNAndInfinity) {
   EXPECT_TRUE(std::isnan(y.get(3)));
 }
 
+// Every pattern of the lower half under upper halves of all kinds: the number comes back whole, and
+// what is read as bf16 is the nearest one.
+TEST_P(Updates, HalvesAreTheNearestBf16AndAllBits) {
+  constexpr std::int64_t kPatterns = 65536;
+  Buffer x(DType::f32, {kPatterns});
+  Buffer high(DType::bf16, {kPatterns});
+  Buffer low(DType::u16, {kPatterns});
+  Buffer back(DType::f32, {kPatterns});
+  for (const std::uint32_t upper :
+       {0x0000U, 0x8000U, 0x3f80U, 0x3f81U, 0xc2ffU, 0x7f7fU, 0xff7fU}) {
+    auto* bits = x.view().as<std::uint32_t>();
+    for (std::uint32_t i = 0; i < kPatterns; ++i)
+      bits[i] = upper << 16U | i;
+    ops_.split_halves(context_, x, high, low);
+    ops_.join_halves(context_, high, low, back);
+    for (std::int64_t i = 0; i < kPatterns; ++i) {
+      ASSERT_EQ(back.view().as<std::uint32_t>()[i], bits[i]);
+      const float value = x.view().as<float>()[i];
+      const Bf16 nearest(value);
+      const bool tie = (bits[i] & 0xffffU) == 0x8000U;
+      ASSERT_EQ(high.view().as<Bf16>()[i].bits, tie ? (bits[i] >> 16U) + 1 : nearest.bits) << value;
+    }
+  }
+}
+
+TEST_P(Updates, HalvesKeepInfinityAndNaN) {
+  const double inf = std::numeric_limits<double>::infinity();
+  Buffer x = f32({4}, {inf, -inf, 0, 0});
+  x.view().as<std::uint32_t>()[2] = 0x7fffffffU;
+  x.view().as<std::uint32_t>()[3] = 0x7f800001U;
+  Buffer high(DType::bf16, {4});
+  Buffer low(DType::u16, {4});
+  ops_.split_halves(context_, x, high, low);
+  Buffer back(DType::f32, {4});
+  ops_.join_halves(context_, high, low, back);
+  for (const Buffer* part : {&high, &back}) {
+    EXPECT_EQ(part->get(0), inf);
+    EXPECT_EQ(part->get(1), -inf);
+    EXPECT_TRUE(std::isnan(part->get(2)));
+    EXPECT_TRUE(std::isnan(part->get(3)));
+  }
+}
+
 TEST_P(Updates, NameWhatDoesNotFit) {
   Buffer master(DType::f32, {4});
   const Buffer grad(DType::f32, {4});

@@ -111,6 +111,8 @@ TEST(UpdateWork, AdamWMovesWhatWasMeasured) {
   const auto elements = static_cast<double>(param.num_elements());
   EXPECT_EQ(update_work(param, config).bytes / elements, 28);  // llm.c's AdamW: 28 B per parameter
   config.precision = spec::Precision::bf16;
+  EXPECT_EQ(update_work(param, config).bytes / elements, 28) << "both halves instead of one f32";
+  config.precision = spec::Precision::fp16;
   EXPECT_EQ(update_work(param, config).bytes / elements, 30);
   EXPECT_EQ(update_work(param, config).flops, 0);
 }
@@ -134,6 +136,9 @@ TEST(UpdateWorkspace, MuonNeedsTwoMatricesAndTwoSquares) {
   spec::TrainingConfig by_chance = training(OptimizerKind::adamw);
   by_chance.precision = spec::Precision::bf16_stochastic;
   EXPECT_EQ(update_workspace_bytes(experts, by_chance), (4 + 2) * (1 << 18)) << "a piece";
+  spec::TrainingConfig halves = training(OptimizerKind::adamw);
+  halves.precision = spec::Precision::bf16;
+  EXPECT_EQ(update_workspace_bytes(experts, halves), 4 * (1 << 18)) << "a piece";
   EXPECT_EQ(update_workspace_bytes(tiny_rows().at("final_norm.weight"), by_chance), 6 * 256);
   EXPECT_EQ(update_workspace_bytes(tiny_rows().at("layers.0.moe.router.bias"), by_chance), 0);
 }
