@@ -257,10 +257,10 @@ class Task {
       const std::int64_t at = (key - begin) * nr;
       plan_.kernel.multiply(mr, plan_.dim_units, buffers_.keys + panel * plan_.key_panel_stride(),
                             buffers_.queries + c * plan_.dim_units * nr, p.values + at, nr, nr,
-                            false);
+                            false, {});
       plan_.kernel.multiply(
           mr, values_.dim_units, buffers_.values + panel * values_.key_panel_stride(),
-          buffers_.grads + c * values_.dim_units * nr, ds.values + at, nr, nr, false);
+          buffers_.grads + c * values_.dim_units * nr, ds.values + at, nr, nr, false, {});
     }
     const std::int64_t at = (low - begin) * nr;
     plan_.tiles.backward(p.values + at, ds.values + at, high - low, mask.tile(low, high - low),
@@ -286,7 +286,7 @@ class Task {
       plan_.kernel.multiply(
           rows, plan_.units(high - low),
           dims + i * plan_.dim_panel_stride() + (low - block) / plan_.kernel.unit_elements * rows,
-          columns, buffers_.dq + (c * plan_.head_dim + d) * nr, nr, nr, true);
+          columns, buffers_.dq + (c * plan_.head_dim + d) * nr, nr, nr, true, {});
     }
   }
 
@@ -324,7 +324,7 @@ class Task {
             dims.panels +
                 (d / nr * plan_.units(kColumnPanels * nr) + columns.first * panel_units) * nr,
             sums + (key - job_.key_begin) * dims.width + d, dims.width,
-            std::min(nr, dims.width - d), true);
+            std::min(nr, dims.width - d), true, {});
       }
     }
   }

@@ -1,8 +1,9 @@
-// Products cut into tiles and panels. Each element of c is summed in an order that depends on K
+// Products cut into tasks and panels. Each element of c is summed in an order that depends on K
 // alone: K is cut into fixed blocks, never between workers, so the bits do not depend on the number
 // of workers or on how rows and columns are shared out.
 #pragma once
 #include <cstdint>
+#include <span>
 
 #include "kernels/cpu/gemm_kernel.h"
 #include "kernels/ops.h"
@@ -20,22 +21,11 @@ struct Product {
   bool accumulate = false;
 };
 
-struct TileRange {
-  std::int64_t row, rows;
-  std::int64_t col, cols;
-};
-
 // The kernel for these operands on this processor.
 const GemmKernel& gemm_kernel_for(DType a, DType b);
 
-// The whole product, shared out over the workers.
-void run_product(Executor& executor, const Product& product);
-
-// One tile of c on the calling worker alone, packing into its scratch slots 0 and 1 (2 for bf16 c).
-void run_tile(Executor& executor,
-              int worker,
-              const GemmKernel& kernel,
-              const Product& product,
-              const TileRange& tile);
+// All of them, shared out over the workers: a product with few rows costs little, one with many is
+// shared, and nobody waits between products. Operands are of the same dtypes in all products.
+void run_products(Executor& executor, std::span<const Product> products);
 
 }  // namespace tera::kernels::cpu

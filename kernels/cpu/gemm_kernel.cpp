@@ -272,7 +272,8 @@ void multiply_rows(std::int64_t units,
                    float* HWY_RESTRICT c,
                    std::int64_t c_stride,
                    std::int64_t cols,
-                   bool add) {
+                   bool add,
+                   const LinesAhead& ahead) {
   const F d;
   using V = hn::Vec<F>;
   V left[kTileRows];
@@ -293,6 +294,7 @@ void multiply_rows(std::int64_t units,
     }
     a += kTileRows;
     b += kColumns;
+    if (u < ahead.count) __builtin_prefetch(ahead.first + u * ahead.stride, 0, 2);
   }
   if (cols == kColumns) {
 #pragma GCC unroll 12
@@ -322,16 +324,17 @@ void multiply(std::int64_t rows,
               float* c,
               std::int64_t c_stride,
               std::int64_t cols,
-              bool add) {
-  using Rows =
-      void (*)(std::int64_t, const float*, const float*, float*, std::int64_t, std::int64_t, bool);
+              bool add,
+              const LinesAhead& ahead) {
+  using Rows = void (*)(std::int64_t, const float*, const float*, float*, std::int64_t,
+                        std::int64_t, bool, const LinesAhead&);
   static constexpr auto kByRows = []<int... kIndex>(std::integer_sequence<int, kIndex...>) {
     return std::array<Rows, kRows>{multiply_rows<kIndex + 1>...};
   }
   (std::make_integer_sequence<int, kRows>());
   kByRows[static_cast<std::size_t>(rows - 1)](units, reinterpret_cast<const float*>(a),
                                               reinterpret_cast<const float*>(b), c, c_stride, cols,
-                                              add);
+                                              add, ahead);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 // A row panel holds `height` rows of op(A), unit u of row i at [u * height + i]; a column panel
 // holds nr columns of op(B), unit u of column j at [u * nr + j].
 #pragma once
+#include <cstddef>
 #include <cstdint>
 
 #include "kernels/dtype.h"
@@ -36,6 +37,14 @@ using PackPanels = void (*)(const Operand& operand,
                             std::int64_t panel_stride,
                             std::uint32_t* panels);
 
+// Lines of memory to fetch into the second-level cache on the way, one with each unit of K:
+// `count` of them, `stride` bytes apart.
+struct LinesAhead {
+  const std::byte* first = nullptr;
+  std::int64_t stride = 0;
+  std::int64_t count = 0;
+};
+
 // c[rows, cols] (+)= row panel times column panel; rows <= mr, cols <= nr.
 using MultiplyPanels = void (*)(std::int64_t rows,
                                 std::int64_t units,
@@ -44,7 +53,8 @@ using MultiplyPanels = void (*)(std::int64_t rows,
                                 float* c,
                                 std::int64_t c_stride,
                                 std::int64_t cols,
-                                bool add);
+                                bool add,
+                                const LinesAhead& ahead);
 
 struct GemmKernel {
   int mr;             // most rows of a row panel

@@ -32,7 +32,8 @@ void multiply_rows(std::int64_t units,
                    float* __restrict c,
                    std::int64_t c_stride,
                    std::int64_t cols,
-                   bool add) {
+                   bool add,
+                   const LinesAhead& ahead) {
   __m512 left[kTileRows];
   __m512 right[kTileRows];
 #pragma GCC unroll 12
@@ -51,6 +52,7 @@ void multiply_rows(std::int64_t units,
     }
     a += kTileRows;
     b += kColumns;
+    if (u < ahead.count) __builtin_prefetch(ahead.first + u * ahead.stride, 0, 2);
   }
   const auto mask_of = [&](std::int64_t first) {
     const std::int64_t n = cols - first;
@@ -77,14 +79,15 @@ void multiply(std::int64_t rows,
               float* c,
               std::int64_t c_stride,
               std::int64_t cols,
-              bool add) {
+              bool add,
+              const LinesAhead& ahead) {
   using Rows = void (*)(std::int64_t, const std::uint32_t*, const std::uint32_t*, float*,
-                        std::int64_t, std::int64_t, bool);
+                        std::int64_t, std::int64_t, bool, const LinesAhead&);
   static constexpr Rows kByRows[kRows] = {multiply_rows<1>,  multiply_rows<2>,  multiply_rows<3>,
                                           multiply_rows<4>,  multiply_rows<5>,  multiply_rows<6>,
                                           multiply_rows<7>,  multiply_rows<8>,  multiply_rows<9>,
                                           multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
-  kByRows[rows - 1](units, a, b, c, c_stride, cols, add);
+  kByRows[rows - 1](units, a, b, c, c_stride, cols, add, ahead);
 }
 
 // ---- dot products from memory (dot_kernel.h)

@@ -100,7 +100,8 @@ std::vector<OpCase> product_cases(DType compute) {
   cases.push_back(matmul_case(compute, {33, 65, 40}, {}, compute, 3));
   cases.push_back(matmul_case(compute, {33, 65, 40}, {true, true, true}, wide, 5));
   if (compute != DType::f64) {
-    // Several blocks of K, and so many that rows, columns and K are taken in several rounds.
+    // Several blocks of K; tasks that pack columns, and tasks that pack rows, several for each
+    // worker.
     cases.push_back(matmul_case(compute, {40, 50, 1300}, {.transpose_b = true}, compute, 0));
     cases.push_back(matmul_case(compute, {33, 530, 8300}, {}, compute, 0));
     cases.push_back(matmul_case(compute, {600, 33, 4200}, {true, false, true}, wide, 0));

@@ -1,0 +1,182 @@
+#include "kernels/cpu/panel_products.h"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/cpu/convert.h"
+#include "kernels/cpu/scratch.h"
+
+namespace tera::kernels::cpu {
+namespace {
+
+constexpr std::int64_t kCachedBytes = 256 << 10;  // of panels: a quarter of a second-level cache
+constexpr std::int64_t kPanelsPerPack = 4;        // of shared panels, in one task
+constexpr std::int64_t kTasksPerWorker = 2;       // at least
+
+std::int64_t panels_in_cache(const Panels& panels) {
+  return std::max<std::int64_t>(1, kCachedBytes / (4 * panels.stride));
+}
+
+}  // namespace
+
+void PanelProducts::add(const Product& product) {
+  const KBlocks blocks(product.k, kernel_);
+  parts_.push_back({.product = &product,
+                    .blocks = blocks,
+                    .rows = row_panels(product.a, kernel_, blocks),
+                    .columns = column_panels(product.b, kernel_, blocks),
+                    .own_columns = product.b.count >= product.a.count});
+}
+
+void PanelProducts::run() {
+  pack_shared();
+  std::vector<Task> tasks;
+  for (const Part& part : parts_)
+    add_tasks(part, tasks);
+  executor_.parallel_for(std::ssize(tasks), [&](std::int64_t i, int worker) {
+    // The task that this worker is likely to take after it.
+    const auto next = static_cast<std::size_t>(i + executor_.num_workers());
+    run_task(worker, tasks[static_cast<std::size_t>(i)],
+             next < tasks.size() ? &tasks[next] : nullptr);
+  });
+}
+
+void PanelProducts::pack_shared() {
+  struct Pack {
+    const Part* part;
+    std::int64_t block;
+    Range panels;
+  };
+  std::vector<Pack> packs;
+  std::int64_t units = 0;
+  for (const Part& part : parts_) {
+    units += part.shared_units();
+    const std::int64_t num = part.shared().num();
+    for (std::int64_t block = 0; block < part.blocks.count; ++block) {
+      for (std::int64_t p = 0; p < num; p += kPanelsPerPack)
+        packs.push_back({&part, block, {p, std::min(num, p + kPanelsPerPack)}});
+    }
+  }
+  std::uint32_t* scratch = scratch_units(executor_, -1, 0, units);
+  for (Part& part : parts_) {
+    part.packed = scratch;
+    scratch += part.shared_units();
+  }
+  executor_.parallel_for(std::ssize(packs), [&](std::int64_t i, int) {
+    const auto& [part, block, panels] = packs[static_cast<std::size_t>(i)];
+    const Panels& shared = part->shared();
+    pack_panels(kernel_, shared, panels, part->blocks.block(block),
+                part->packed + (block * shared.num() + panels.begin) * shared.stride);
+  });
+}
+
+// Equal tasks, for each worker equally many: as few as the cache allows. Where the own side is too
+// short for that, tasks share it and each packs it again.
+void PanelProducts::add_tasks(const Part& part, std::vector<Task>& tasks) const {
+  const std::int64_t workers = ceil_div(executor_.num_workers(), std::ssize(parts_));
+  const Range own{0, part.own().num()};
+  const Range shared{0, part.shared().num()};
+  const std::int64_t fewest = ceil_div(own.end, panels_in_cache(part.own()));
+  const std::int64_t groups = std::min(own.end, ceil_div(fewest, workers) * workers);
+  const std::int64_t splits = std::clamp<std::int64_t>(ceil_div(kTasksPerWorker * workers, groups),
+                                                       1, ceil_div(shared.end, kPanelsPerPack));
+  for (std::int64_t g = 0; g < groups; ++g) {
+    for (std::int64_t s = 0; s < splits; ++s)
+      tasks.push_back({&part, equal_part(own, groups, g), equal_part(shared, splits, s)});
+  }
+}
+
+void PanelProducts::run_task(int worker, const Task& task, const Task* next) const {
+  const Part& part = *task.part;
+  std::uint32_t* own = scratch_units(executor_, worker, 0, task.own.size() * part.own().stride);
+  const std::int64_t calls = task.own.size() * task.shared.size();
+  for (std::int64_t block = 0; block < part.blocks.count; ++block) {
+    pack_panels(kernel_, part.own(), task.own, part.blocks.block(block), own);
+    const std::int64_t units = part.blocks.units(block);
+    PanelsAhead ahead;
+    if (block + 1 < part.blocks.count) {
+      ahead = PanelsAhead(part.own(), task.own, part.blocks.block(block + 1), calls, units);
+    } else if (next != nullptr) {
+      const Part& other = *next->part;
+      ahead = PanelsAhead(other.own(), next->own, other.blocks.block(0), calls, units);
+    }
+    multiply(worker, task, block, own, ahead);
+  }
+}
+
+// One block of K. Columns are taken a few at a time, which the second-level cache holds while all
+// rows pass them.
+void PanelProducts::multiply(int worker,
+                             const Task& task,
+                             std::int64_t block,
+                             const std::uint32_t* own,
+                             PanelsAhead& ahead) const {
+  const Part& part = *task.part;
+  const std::uint32_t* shared =
+      part.packed + (block * part.shared().num() + task.shared.begin) * part.shared().stride;
+  const std::uint32_t* a = part.own_columns ? shared : own;
+  const std::uint32_t* b = part.own_columns ? own : shared;
+  const auto [row_begin, row_end] = task.rows();
+  const auto [column_begin, column_end] = task.columns();
+  const std::int64_t most = panels_in_cache(part.columns);
+  for (std::int64_t column = column_begin; column < column_end; column += most) {
+    const Range columns{column, std::min(column_end, column + most)};
+    for (std::int64_t row = row_begin; row < row_end; ++row) {
+      multiply_strip(part,
+                     {.row = row,
+                      .a = a + (row - row_begin) * part.rows.stride,
+                      .columns = columns,
+                      .b = b + (column - column_begin) * part.columns.stride},
+                     block, target_of(worker, task, row, columns), ahead);
+    }
+  }
+}
+
+void PanelProducts::multiply_strip(const Part& part,
+                                   const Strip& strip,
+                                   std::int64_t block,
+                                   Target target,
+                                   PanelsAhead& ahead) const {
+  const Product& product = *part.product;
+  const bool direct = product.c_dtype == DType::f32;
+  const std::int64_t rows = part.rows.size(strip.row);
+  for (std::int64_t i = 0; i < strip.columns.size(); ++i) {
+    kernel_.multiply(rows, part.blocks.units(block), strip.a, strip.b + i * part.columns.stride,
+                     target.data + i * part.columns.width, target.stride,
+                     part.columns.size(strip.columns.begin + i),
+                     block > 0 || (direct && product.accumulate), ahead.next());
+  }
+  if (direct || block + 1 < part.blocks.count) return;
+  const Range columns = part.columns.vectors(strip.columns);
+  auto* c = static_cast<Bf16*>(product.c) + strip.row * part.rows.width * product.c_stride;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    round_row(target.data + r * target.stride, c + r * product.c_stride + columns.begin,
+              columns.size(), product.accumulate);
+  }
+}
+
+// Where the sums of a strip are kept: c itself, or scratch that is rounded into it. Sums of one
+// block of K need the scratch of one strip.
+PanelProducts::Target PanelProducts::target_of(int worker,
+                                               const Task& task,
+                                               std::int64_t row,
+                                               Range columns) const {
+  const Part& part = *task.part;
+  const std::int64_t height = part.rows.width;
+  const std::int64_t first_column = columns.begin * part.columns.width;
+  if (part.product->c_dtype == DType::f32) {
+    const std::int64_t stride = part.product->c_stride;
+    return {static_cast<float*>(part.product->c) + row * height * stride + first_column, stride};
+  }
+  if (part.blocks.count == 1) {
+    const std::int64_t stride = columns.size() * part.columns.width;
+    return {scratch_f32(executor_, worker, 1, height * stride), stride};
+  }
+  const std::int64_t stride = task.columns().size() * part.columns.width;
+  float* sums = scratch_f32(executor_, worker, 1, task.rows().size() * height * stride);
+  return {sums + (row - task.rows().begin) * height * stride + first_column -
+              task.columns().begin * part.columns.width,
+          stride};
+}
+
+}  // namespace tera::kernels::cpu

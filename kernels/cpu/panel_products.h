@@ -1,0 +1,76 @@
+// Products by panels. A product is cut along its longer side, rows or columns, into tasks. The
+// panels of the other side are packed first, by all workers, into shared scratch as large as that
+// operand; the panels of its own side a task packs for itself, one block of K at a time: they pass
+// from the second-level cache to the registers, and while they are multiplied the next ones are
+// fetched from memory.
+#pragma once
+#include <vector>
+
+#include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_panels.h"
+
+namespace tera::kernels::cpu {
+
+class PanelProducts {
+ public:
+  // The products must outlive it.
+  PanelProducts(Executor& executor, const GemmKernel& kernel)
+      : executor_(executor), kernel_(kernel) {}
+
+  // Rows, columns and K of the product are not empty.
+  void add(const Product& product);
+  // All that were added.
+  void run();
+
+ private:
+  struct Part {
+    const Product* product;
+    KBlocks blocks;
+    Panels rows, columns;
+    bool own_columns;  // each task packs its columns, rows are shared; else the reverse
+    std::uint32_t* packed = nullptr;  // [blocks, shared panels, panel]
+
+    const Panels& own() const { return own_columns ? columns : rows; }
+    const Panels& shared() const { return own_columns ? rows : columns; }
+    std::int64_t shared_units() const { return shared().num() * shared().stride * blocks.count; }
+  };
+  // Panels of a part.
+  struct Task {
+    const Part* part;
+    Range own, shared;
+    const Range& rows() const { return part->own_columns ? shared : own; }
+    const Range& columns() const { return part->own_columns ? own : shared; }
+  };
+  // A row panel and the column panels it meets.
+  struct Strip {
+    std::int64_t row;
+    const std::uint32_t* a;
+    Range columns;
+    const std::uint32_t* b;
+  };
+  struct Target {
+    float* data;
+    std::int64_t stride;
+  };
+
+  void pack_shared();
+  void add_tasks(const Part& part, std::vector<Task>& tasks) const;
+  void run_task(int worker, const Task& task, const Task* next) const;
+  void multiply(int worker,
+                const Task& task,
+                std::int64_t block,
+                const std::uint32_t* own,
+                PanelsAhead& ahead) const;
+  void multiply_strip(const Part& part,
+                      const Strip& strip,
+                      std::int64_t block,
+                      Target target,
+                      PanelsAhead& ahead) const;
+  Target target_of(int worker, const Task& task, std::int64_t row, Range columns) const;
+
+  Executor& executor_;
+  const GemmKernel& kernel_;
+  std::vector<Part> parts_;
+};
+
+}  // namespace tera::kernels::cpu
