@@ -61,7 +61,7 @@ FIXED = {
         "init_method": "scaled_normal",
         "mup_base_hidden_size": 0,
     },
-    "training": {"optimizer": "adamw", "rampup_batch_size": 0, "skip_step_threshold": 0, "init_from": ""},
+    "training": {"optimizer": "adamw", "rampup_batch_size": 0, "skip_step_threshold": 0},
     "data": {"blend_stages": [], "cross_document_attention": True},
     "lora": {"rank": 0},
 }
