@@ -5,14 +5,14 @@ set -euo pipefail
 
 declare -A why=(
   [build]="compiler, CMake, Ninja, ccache, mold"
-  [libraries]="formatting, logging, YAML, JSON, command line, hashes, SIMD, Unicode"
+  [libraries]="formatting, logging, YAML, JSON, TOML, command line, hashes, SIMD, Unicode"
   [workbench]="Qt 6 with Charts and Svg, a font"
   [text]="public-domain English text to train the demo on"
   [tests]="GoogleTest, Google Benchmark, a virtual screen"
 )
 declare -A packages=(
   [build]="g++ cmake ninja-build ccache mold pkg-config"
-  [libraries]="libfmt-dev libspdlog-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libexpected-dev libxxhash-dev libzstd-dev zlib1g-dev libssl-dev libhwy-dev libutf8proc-dev"
+  [libraries]="libfmt-dev libspdlog-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libexpected-dev libxxhash-dev libzstd-dev zlib1g-dev libssl-dev libhwy-dev libutf8proc-dev libtomlplusplus-dev"
   [workbench]="qt6-base-dev qt6-charts-dev qt6-svg-dev libqt6opengl6-dev libqt6svg6 fonts-dejavu-core"
   [text]="bible-kjv bible-kjv-text jargon-text dict-devil"
   [tests]="libgtest-dev libgmock-dev libbenchmark-dev xvfb xdotool"

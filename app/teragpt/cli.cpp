@@ -15,6 +15,7 @@
 #include "core/base/log.h"
 #include "core/base/unfinished_file.h"
 #include "core/base/units.h"
+#include "core/base/vfs.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
 
@@ -136,6 +137,17 @@ bool load_spec(Cli& cli,
   cli.report(path, parsed.diagnostics);
   spec = std::move(parsed.spec);
   return !has_errors(parsed.diagnostics);
+}
+
+Result<void> write_new_file(const std::string& file, std::string_view text, bool force) {
+  TERA_TRY_VOID(check_can_write(posix_vfs(), file));
+  TERA_TRY(const bool exists, posix_vfs().exists(file));
+  if (exists && !force) {
+    return tera::fail(ErrorCode::invalid_input,
+                      fmt::format("{} exists and was left as it is", file),
+                      "choose another name with -o, or replace it with --force");
+  }
+  return write_file_atomic(posix_vfs(), file, text);
 }
 
 const std::atomic<int>& stop_requests() {

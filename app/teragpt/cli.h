@@ -54,6 +54,8 @@ bool load_spec(Cli& cli,
                const std::string& path,
                const std::vector<std::string>& overrides,
                spec::RunSpec& spec);
+// Writes a file whole or not at all; an existing one only with `force`.
+Result<void> write_new_file(const std::string& file, std::string_view text, bool force);
 // Counts SIGINT, SIGTERM and SIGHUP (a terminal that closed, unless nohup has it ignored); a second
 // SIGINT or SIGTERM ends the process at once.
 const std::atomic<int>& stop_requests();
@@ -88,6 +90,8 @@ void add_engine_commands(CLI::App& root, Cli& cli);  // engine_commands.cpp, or 
 void add_init_command(CLI::App& root, Cli& cli);
 void add_check_command(CLI::App& root, Cli& cli);
 void add_plan_command(CLI::App& root, Cli& cli);
+void add_import_command(CLI::App& root, Cli& cli);
+void add_export_config_command(CLI::App& root, Cli& cli);
 void add_runs_command(CLI::App& root, Cli& cli);  // runs, attach, stop, logs
 void add_launch_command(CLI::App& root, Cli& cli);
 void add_data_command(CLI::App& root, Cli& cli);

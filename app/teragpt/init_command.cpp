@@ -6,7 +6,6 @@
 
 #include "app/teragpt/cli.h"
 #include "core/base/units.h"
-#include "core/base/vfs.h"
 #include "core/plan/param_table.h"
 #include "core/spec/presets.h"
 #include "core/spec/yaml.h"
@@ -78,15 +77,7 @@ void write_spec(Cli& cli, const InitOptions& options) {
     fmt::print("{}", text);
     return;
   }
-  if (const Result<void> ready = check_can_write(posix_vfs(), file); !ready)
-    return cli.fail(ready.error());
-  const Result<bool> exists = posix_vfs().exists(file);
-  if (!exists) return cli.fail(exists.error());
-  if (*exists && !options.force) {
-    return cli.fail({ErrorCode::invalid_input, fmt::format("{} exists and was left as it is", file),
-                     "choose another name with -o, or replace it with --force"});
-  }
-  const Result<void> written = write_file_atomic(posix_vfs(), file, text);
+  const Result<void> written = write_new_file(file, text, options.force);
   if (!written) return cli.fail(written.error());
   if (cli.json) {
     nlohmann::ordered_json document;

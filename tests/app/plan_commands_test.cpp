@@ -218,8 +218,71 @@ TEST_F(PlanCommands, ExplainPrintsATermWithFormulaAndSource) {
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'bubble'?"));
 }
 
+TEST_F(PlanCommands, ALaunchScriptBecomesASpecAndComesBack) {
+  const std::string script =
+      (fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/interchange/mixtral-8x7b.sh")
+          .string();
+  const std::string spec = file("mixtral.yaml");
+  const ProgramResult imported =
+      run_teragpt({"import", script, "--cluster", "h100-ib", "-o", spec});
+  ASSERT_EQ(imported.exit_code, 0) << imported.err;
+  EXPECT_THAT(imported.err, HasSubstr("left out: --moe-grouped-gemm: one set of kernels"));
+  EXPECT_THAT(text_of(spec), HasSubstr("num_experts: 8"));
+  const ProgramResult plan = run_teragpt({"plan", spec, "--json"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  const std::string written = file("pretrain.sh");
+  const ProgramResult exported =
+      run_teragpt({"export-config", spec, "--to", "megatron", "-o", written});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  EXPECT_THAT(exported.err, testing::Not(HasSubstr("left out")));
+  EXPECT_THAT(text_of(written), HasSubstr("torchrun --nnodes 4 --nproc-per-node 8"));
+  const std::string again = file("again.yaml");
+  ASSERT_EQ(run_teragpt({"import", written, "--cluster", "h100-ib", "-o", again}).exit_code, 0);
+  EXPECT_EQ(run_teragpt({"plan", again, "--json"}).out, plan.out);
+  const ProgramResult kept = run_teragpt({"import", written, "-o", again});
+  EXPECT_EQ(kept.exit_code, 2);
+  EXPECT_THAT(kept.err, HasSubstr("--force"));
+}
+
+TEST_F(PlanCommands, ImportAndExportAsJson) {
+  const std::string config = write("ds.json",
+                                   R"({"train_batch_size": 32, "train_micro_batch_size_per_gpu": 4,
+                                       "gradient_accumulation_steps": 2, "bf16": {"enabled": true},
+                                       "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}})");
+  const ProgramResult imported =
+      run_teragpt({"import", config, "--onto", run_file("gpt2-124m"), "--json"});
+  ASSERT_EQ(imported.exit_code, 0) << imported.err;
+  const auto spec = ordered_json::parse(imported.out);
+  EXPECT_EQ(spec.begin().value(), "teragpt.import/1");
+  EXPECT_EQ(spec.at("format"), "deepspeed");
+  EXPECT_EQ(spec.at("spec").at("layout").at("zero_stage"), 2);
+  EXPECT_EQ(spec.at("spec").at("layout").at("data_parallel_size"), 4);
+  EXPECT_EQ(spec.at("spec").at("model").at("hidden_size"), 768);
+  ASSERT_EQ(spec.at("left_out").size(), 1U);
+  EXPECT_EQ(spec.at("left_out")[0].at("name"), "zero_optimization.offload_optimizer.device");
+  EXPECT_EQ(spec.at("left_out")[0].at("value"), "cpu");
+  const ProgramResult exported =
+      run_teragpt({"export-config", run_file("gpt2-124m"), "--to", "torchtitan", "--json"});
+  ASSERT_EQ(exported.exit_code, 0) << exported.err;
+  const auto files = ordered_json::parse(exported.out);
+  EXPECT_THAT(files.at("files").at("train.toml").get<std::string>(), HasSubstr("[training]"));
+  EXPECT_EQ(files.at("left_out")[0].at("name"), "model");
+}
+
+TEST_F(PlanCommands, ImportSaysContradictionsWithTheirLine) {
+  const std::string script = write("run.sh",
+                                   "--num-layers 4 --hidden-size 256 --num-attention-heads 6\n"
+                                   "--seq-length 64 --max-position-embeddings 32 --vocab-size 512\n"
+                                   "--micro-batch-size 1 --bf16 \\\n  --fp16\n");
+  const ProgramResult result = run_teragpt({"import", script, "--gpus", "1"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr(script + ":4:3: error: --fp16: contradicts --bf16"));
+  EXPECT_THAT(result.err, HasSubstr(script + ":1:16: error: --hidden-size: 256 is not a multiple"));
+}
+
 TEST_F(PlanCommands, HelpHasExamples) {
-  for (const char* verb : {"init", "check", "plan"}) {
+  for (const char* verb : {"init", "check", "plan", "import", "export-config"}) {
     const ProgramResult help = run_teragpt({verb, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.out, HasSubstr(std::string("teragpt ") + verb));

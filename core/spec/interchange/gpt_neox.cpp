@@ -1,0 +1,314 @@
+// GPT-NeoX's YAML. Names and defaults: megatron/neox_arguments/neox_args.py of version 2.0 and
+// configs/20B.yml.
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "core/spec/interchange/adam_words.h"
+#include "core/spec/interchange/batch_sizes.h"
+
+namespace tera::spec {
+namespace {
+
+constexpr int kVocabMultiple = 128;  // times the model-parallel size
+
+bool is_rotary(const RunSpec& spec) {
+  return spec.model.position == PositionKind::rotary;
+}
+bool has_rms(const RunSpec& spec) {
+  return spec.model.norm == NormKind::rms;
+}
+bool has_layer_norm(const RunSpec& spec) {
+  return !has_rms(spec);
+}
+bool has_adam(const RunSpec& spec) {
+  return spec.training.optimizer == OptimizerKind::adamw;
+}
+bool has_sgd(const RunSpec& spec) {
+  return spec.training.optimizer == OptimizerKind::sgd;
+}
+bool has_fp16(const RunSpec& spec) {
+  return spec.training.precision == Precision::fp16;
+}
+
+constexpr Word kPositions[] = {{"learned", "learned"}, {"rotary", "rotary"}};
+constexpr Word kNorms[] = {
+    {"layernorm", "layer"}, {"rmsnorm", "rms"}, {"te_rmsnorm", "rms"}, {"te_layernorm", "layer"}};
+constexpr Word kActivations[] = {
+    {"gelu", "gelu_exact"}, {"relu", "relu"}, {"geglu", "geglu"}, {"swiglu", "swiglu"}};
+constexpr Word kInverse[] = {{"true", "false"}, {"false", "true"}};
+constexpr Word kStages[] = {{"0", "0"}, {"1", "1"}, {"2", "2"}, {"3", "3"}};
+constexpr Word kOptimizers[] = {{"Adam", "adamw"}, {"adam", "adamw"}, {"cpu_adam", "adamw"},
+                                {"lion", "lion"},  {"Lion", "lion"},  {"sgd", "sgd"},
+                                {"SGD", "sgd"}};
+constexpr Word kSchedules[] = {
+    {"linear", "linear"}, {"cosine", "cosine"}, {"constant", "constant"}};
+constexpr Word kPrecisions[] = {{"fp32", "fp32"}, {"fp16", "fp16"}, {"bfloat16", "bf16"}};
+
+constexpr Row kRows[] = {
+    {.key = "num_layers", .field = "model.num_layers", .required = true},
+    {.key = "hidden_size", .field = "model.hidden_size", .required = true},
+    {.key = "num_attention_heads", .field = "model.num_attention_heads", .required = true},
+    {.key = "max_position_embeddings", .field = "model.max_position_embeddings", .required = true},
+    {.key = "pos_emb", .field = "model.position", .otherwise = "learned", .words = kPositions},
+    {.key = "rotary_pct", .field = "model.rotary_fraction", .otherwise = "1.0", .when = is_rotary},
+    {.key = "rotary_emb_base",
+     .field = "model.rope_theta",
+     .otherwise = "10000",
+     .when = is_rotary},
+    {.key = "norm", .field = "model.norm", .otherwise = "layernorm", .words = kNorms},
+    {.key = "layernorm_epsilon",
+     .field = "model.norm_eps",
+     .otherwise = "1e-5",
+     .when = has_layer_norm},
+    {.key = "rms_norm_epsilon", .field = "model.norm_eps", .otherwise = "1e-8", .when = has_rms},
+    {.key = "gpt_j_residual", .field = "model.parallel_residual", .otherwise = "false"},
+    {.key = "no_weight_tying",
+     .field = "model.tie_embeddings",
+     .otherwise = "false",
+     .words = kInverse},
+    {.key = "activation", .field = "model.activation", .otherwise = "gelu", .words = kActivations},
+    {.key = "use_bias_in_mlp", .field = "model.ffn_bias", .otherwise = "true"},
+    {.key = "init_method_std", .field = "model.init_std", .otherwise = "0.02"},
+    {.key = "model_parallel_size", .field = "layout.tensor_parallel_size", .otherwise = "1"},
+    {.key = "context_parallel_size", .field = "layout.context_parallel_size", .otherwise = "1"},
+    {.key = "sequence_parallel", .field = "layout.sequence_parallel", .otherwise = "false"},
+    {.key = "zero_optimization.stage",
+     .field = "layout.zero_stage",
+     .otherwise = "0",
+     .words = kStages},
+    {.key = "seq_length", .field = "training.seq_length", .required = true},
+    {.key = "train_iters", .field = "training.num_steps"},
+    {.key = "optimizer.type",
+     .field = "training.optimizer",
+     .otherwise = "Adam",
+     .words = kOptimizers},
+    {.key = "optimizer.params.lr", .field = "training.learning_rate"},
+    {.key = "optimizer.params.eps",
+     .field = "training.adam_eps",
+     .otherwise = "1e-8",
+     .when = has_adam},
+    {.key = "optimizer.params.momentum", .field = "training.sgd_momentum", .when = has_sgd},
+    {.key = "min_lr", .field = "training.min_learning_rate", .otherwise = "0"},
+    {.key = "lr_decay_style",
+     .field = "training.lr_schedule",
+     .otherwise = "linear",
+     .words = kSchedules},
+    {.key = "weight_decay", .field = "training.weight_decay", .otherwise = "0.1"},
+    {.key = "gradient_clipping", .field = "training.grad_clip", .otherwise = "1.0"},
+    {.key = "precision", .field = "training.precision", .words = kPrecisions},
+    {.key = "fp16.loss_scale_window",
+     .field = "training.loss_scale_growth_interval",
+     .otherwise = "1000",
+     .when = has_fp16},
+    {.key = "eval_interval", .field = "training.eval_interval", .otherwise = "1000"},
+    {.key = "seed", .field = "seed", .otherwise = "1234"},
+};
+
+constexpr std::string_view kKernels[] = {"attention_config",
+                                         "scaled_upper_triang_masked_softmax_fusion",
+                                         "bias_gelu_fusion",
+                                         "masked_softmax_fusion",
+                                         "scaled_masked_softmax_fusion",
+                                         "synchronize_each_layer",
+                                         "rope_fusion",
+                                         "layernorm_fusion",
+                                         "rmsnorm_fusion",
+                                         "attention_softmax_in_fp32",
+                                         "output_layer_parallelism",
+                                         "partition_activations",
+                                         "te_*"};
+constexpr std::string_view kFiles[] = {"data_path",
+                                       "data_impl",
+                                       "train_data_*",
+                                       "valid_data_*",
+                                       "test_data_*",
+                                       "vocab_file",
+                                       "merge_file",
+                                       "tokenizer_type",
+                                       "save",
+                                       "load",
+                                       "split",
+                                       "checkpoint_validation_with_forward_pass",
+                                       "keep_last_n_checkpoints",
+                                       "num_workers",
+                                       "finetune",
+                                       "extra_save_iters",
+                                       "checkpoint_scale",
+                                       "checkpoint_factor",
+                                       "save_interval",
+                                       "pack_impl",
+                                       "mmap_warmup"};
+constexpr std::string_view kLogging[] = {"log_*",      "tensorboard_*",   "wandb_*",
+                                         "use_wandb",  "steps_per_print", "wall_clock_breakdown",
+                                         "eval_iters", "tensorboard",     "keep_last",
+                                         "git_hash",   "text_gen_type"};
+constexpr std::string_view kLauncher[] = {
+    "launcher", "deepspeed_*",         "hostfile", "master_*", "include", "exclude", "num_nodes",
+    "num_gpus", "distributed_backend", "deepspeed"};
+constexpr std::string_view kDropout[] = {"hidden_dropout", "attention_dropout"};
+constexpr std::string_view kOffload[] = {"zero_optimization.offload_*",
+                                         "zero_optimization.cpu_offload"};
+constexpr std::string_view kOff[] = {"zero_optimization.cpu_offload", "gpt_j_tied"};
+constexpr std::string_view kBuffers[] = {"zero_optimization.*"};
+constexpr std::string_view kScaling[] = {"fp16.*", "bf16.*", "fp32_allreduce", "optimizer.params.*",
+                                         "gpt_j_tied"};
+
+constexpr IdleKeys kIdle[] = {
+    {"one set of kernels is planned", kKernels},
+    {"files of the run: data.datasets, data.tokenizer and checkpoints are set here", kFiles},
+    {"logging does not change the run", kLogging},
+    {"how processes find each other is for the launcher", kLauncher},
+    {"there is no dropout here", kDropout, "0"},
+    {"there is no such setting here", kOff, "false"},
+    {"offload is not planned yet: memory is that of the run without it", kOffload},
+    {"buffers of communication are planned by rules of their own", kBuffers},
+    {"there is no such setting here", kScaling},
+};
+
+constexpr Mapping kMapping{.title = "GPT-NeoX", .rows = kRows, .idle = kIdle};
+
+void read_model(Importer& in) {
+  ModelConfig& m = in.spec().model;
+  const int heads = std::max(1, m.num_attention_heads);
+  if (m.hidden_size % heads != 0) {
+    in.error("hidden_size",
+             fmt::format("{} is not a multiple of num_attention_heads {}", m.hidden_size, heads));
+  }
+  m.head_dim = m.hidden_size / heads;
+  m.num_key_value_heads = static_cast<int>(
+      std::clamp<std::int64_t>(in.integer("num_kv_heads").value_or(heads), 0, 65536));
+  const bool fused = in.flag("bias_gelu_fusion");
+  if (m.activation == ActivationKind::gelu_exact && fused) m.activation = ActivationKind::gelu;
+  const std::int64_t width =
+      in.integer("intermediate_size").value_or(std::int64_t{4} * m.hidden_size);
+  if (in.ok() && m.gated() && !in.has("intermediate_size"))
+    in.error("intermediate_size", "is missing, and a gated activation has no usual one");
+  m.ffn_hidden_size = static_cast<int>(std::clamp<std::int64_t>(width, 0, 1 << 24));
+  const bool bias = !in.has("use_bias_in_attn_linear") || in.flag("use_bias_in_attn_linear");
+  m.attention_bias = bias ? AttentionBias::all : AttentionBias::none;
+  const std::string first = in.text("init_method").value_or("normal");
+  const std::string last = in.text("output_layer_init_method").value_or("scaled_normal");
+  if (first == "small_init" && last == "wang_init") {
+    m.init_method = InitMethod::small_init;
+  } else if (first == "normal" && (last == "normal" || last == "scaled_normal")) {
+    m.init_method = last == "normal" ? InitMethod::normal : InitMethod::scaled_normal;
+  } else {
+    in.leave_out("init_method", fmt::format("{} with {}: there is normal with normal or "
+                                            "scaled_normal, and small_init with wang_init",
+                                            first, last));
+  }
+  if (in.integer("moe_num_experts").value_or(1) > 1)
+    in.error("moe_num_experts", "experts of GPT-NeoX are not read",
+             "describe them in model.num_experts of a spec");
+}
+
+// The tokenizer says how many rows there are, rounded up so that ranks share them evenly.
+void read_vocabulary(Importer& in) {
+  const std::int64_t multiple =
+      std::max<std::int64_t>(1,
+                             in.integer("make_vocab_size_divisible_by").value_or(kVocabMultiple)) *
+      std::max(1, in.spec().layout.tensor_parallel_size);
+  std::int64_t rows = in.integer("padded_vocab_size").value_or(0);
+  const std::string file = in.text("vocab_file").value_or("");
+  if (rows == 0 && in.text("tokenizer_type") == "GPT2BPETokenizer") rows = 50257;
+  if (rows == 0 && file.ends_with("20B_tokenizer.json")) rows = 50277;
+  if (rows < 1) {
+    return in.error("padded_vocab_size",
+                    "is missing: the size is the tokenizer's, which is not read",
+                    "add padded_vocab_size, for example 50432");
+  }
+  if (!in.has("padded_vocab_size")) rows = (rows + multiple - 1) / multiple * multiple;
+  in.spec().model.vocab_size = static_cast<int>(std::min<std::int64_t>(rows, 1 << 24));
+}
+
+void read_training(Importer& in) {
+  RunSpec& spec = in.spec();
+  TrainingConfig& t = spec.training;
+  read_adam_betas(in, "optimizer.params.betas");
+  spec.layout.pipeline_parallel_size = static_cast<int>(
+      std::clamp<std::int64_t>(in.integer("pipe_parallel_size").value_or(1), 1, 1 << 20));
+  const bool fp16 = in.flag("fp16.enabled");
+  const bool bf16 = in.flag("bf16.enabled") || in.text("fp16.type") == "bfloat16";
+  const bool named = in.has("precision");
+  if ((named && fp16 && t.precision != Precision::fp16 && !bf16) ||
+      (named && bf16 && t.precision != Precision::bf16)) {
+    in.error("precision",
+             fmt::format("{} contradicts {}", enum_name(t.precision),
+                         bf16 ? "bf16.enabled" : "fp16.enabled"),
+             "remove one of them");
+  }
+  if (!named) t.precision = bf16 ? Precision::bf16 : fp16 ? Precision::fp16 : Precision::fp32;
+  if (const auto power = in.number("fp16.initial_scale_power"))
+    t.initial_loss_scale = std::clamp(std::exp2(*power), 1.0, 1e9);
+  const std::int64_t decay = in.integer("lr_decay_iters").value_or(t.num_steps);
+  if (decay != t.num_steps) {
+    in.leave_out("lr_decay_iters", fmt::format("the learning rate decays to the end of the run "
+                                               "here: {} steps",
+                                               t.num_steps));
+  }
+  const double warmup = in.number("warmup").value_or(0.01);
+  if (warmup < 0 || warmup > 1)
+    in.error("warmup", fmt::format("got {}, expected a share of the run, 0 to 1", warmup));
+  t.warmup_steps = std::llround(std::clamp(warmup, 0.0, 1.0) * static_cast<double>(decay));
+  const bool full = in.flag("checkpoint_activations");
+  spec.layout.recompute = full ? RecomputeKind::full : RecomputeKind::none;
+  if (const auto layers = in.integer("checkpoint_num_layers"); full && layers.value_or(1) != 1)
+    in.leave_out("checkpoint_num_layers", "every layer is kept by its input here");
+}
+
+void write_model(const ModelConfig& m, SettingList& out) {
+  out.push_back(whole_setting("num_kv_heads", m.num_key_value_heads));
+  out.push_back(whole_setting("intermediate_size", m.ffn_hidden_size));
+  if (m.activation == ActivationKind::gelu) {
+    out.push_back(text_setting("activation", "gelu"));
+    out.push_back(boolean_setting("bias_gelu_fusion", true));
+  }
+  out.push_back(boolean_setting("use_bias_in_attn_linear", m.attention_bias == AttentionBias::all));
+  out.push_back(whole_setting("padded_vocab_size", m.vocab_size));
+  const bool small = m.init_method == InitMethod::small_init;
+  out.push_back(text_setting("init_method", small ? "small_init" : "normal"));
+  out.push_back(text_setting("output_layer_init_method", small ? "wang_init"
+                                                         : m.init_method == InitMethod::normal
+                                                             ? "normal"
+                                                             : "scaled_normal"));
+}
+
+}  // namespace
+
+void import_gpt_neox(const std::vector<ConfigFile>& files,
+                     const ImportOptions& options,
+                     ImportedConfig& out) {
+  SettingList settings = read_yaml_settings(files, out.findings);
+  if (!out.ok()) return;
+  Importer in(kMapping, std::move(settings), out);
+  in.spec().model = {};
+  in.read_rows();
+  read_model(in);
+  read_vocabulary(in);
+  read_training(in);
+  read_batch_sizes(in, options.num_gpus);
+  in.report_unused();
+  if (in.ok()) in.validate_result();
+}
+
+std::string export_gpt_neox(const RunSpec& spec) {
+  SettingList out = written_rows(kMapping, spec);
+  write_model(spec.model, out);
+  const TrainingConfig& t = spec.training;
+  write_adam_betas(spec, "optimizer.params.betas", out);
+  out.push_back(whole_setting("pipe_parallel_size", spec.layout.pipeline_parallel_size));
+  out.push_back(whole_setting("lr_decay_iters", t.num_steps));
+  out.push_back(number_setting(
+      "warmup", static_cast<double>(t.warmup_steps) / static_cast<double>(t.num_steps)));
+  if (t.precision == Precision::fp16)
+    out.push_back(
+        whole_setting("fp16.initial_scale_power", std::lround(std::log2(t.initial_loss_scale))));
+  out.push_back(
+      boolean_setting("checkpoint_activations", spec.layout.recompute == RecomputeKind::full));
+  write_batch_sizes(spec, out);
+  return write_yaml_settings(out);
+}
+
+}  // namespace tera::spec

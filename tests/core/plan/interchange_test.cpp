@@ -1,0 +1,202 @@
+// Published configurations of other projects, tests/golden/interchange: each is read, written for
+// every project that can have it, and read again. What is not listed as left out must be the same,
+// and then so must the estimate.
+#include "core/spec/interchange/interchange.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "core/plan/estimate.h"
+#include "core/spec/presets.h"
+#include "core/spec/validate.h"
+#include "core/spec/yaml.h"
+
+namespace tera::plan {
+namespace {
+
+namespace fs = std::filesystem;
+using spec::ConfigFile;
+using spec::ConfigFormat;
+using spec::ExportedConfig;
+using spec::ImportedConfig;
+using spec::ImportOptions;
+using spec::RunSpec;
+
+std::vector<ConfigFile> published() {
+  std::vector<ConfigFile> files;
+  const fs::path folder = fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/interchange";
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() == ".md") continue;
+    std::ifstream stream(entry.path());
+    files.push_back({entry.path().filename().string(),
+                     {std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()}});
+  }
+  std::sort(files.begin(), files.end(),
+            [](const ConfigFile& a, const ConfigFile& b) { return a.name < b.name; });
+  return files;
+}
+
+// GPUs of the runs whose files leave that to the launcher.
+ImportOptions options_for(const std::string& name) {
+  static const std::map<std::string, std::int64_t> kGpus = {{"llama-2-70b.sh", 2048},
+                                                            {"llama3-8b.toml", 8},
+                                                            {"llama3-70b.toml", 256},
+                                                            {"llama3-405b.toml", 512},
+                                                            {"gpt2-345m.sh", 1}};
+  ImportOptions options;
+  options.onto.cluster = spec::cluster_preset("h100-ib")->cluster;
+  options.onto.cluster.num_nodes = 1024;
+  options.onto.model = spec::model_preset("llama-3.1-8b")->model;  // where the file has none
+  const auto gpus = kGpus.find(name);
+  if (gpus != kGpus.end()) options.num_gpus = gpus->second;
+  return options;
+}
+
+std::string problems(const ImportedConfig& imported) {
+  std::string text;
+  for (const spec::ImportFinding& found : imported.findings) {
+    text += std::to_string(found.diagnostic.line) + ": " + found.diagnostic.field + ": " +
+            found.diagnostic.message + "\n";
+  }
+  return text;
+}
+
+std::string listed(const ExportedConfig& exported) {
+  std::string text;
+  for (const spec::LeftOut& one : exported.left_out)
+    text += one.name + " " + one.value + ": " + one.why + "\n";
+  return text;
+}
+
+ImportedConfig read_back(ConfigFormat format, const ExportedConfig& text, const RunSpec& spec) {
+  ImportOptions options;
+  options.onto.cluster = spec.cluster;
+  const bool model_stays =
+      std::any_of(text.left_out.begin(), text.left_out.end(),
+                  [](const spec::LeftOut& one) { return one.name == "model"; });
+  if (model_stays) options.onto.model = spec.model;
+  return spec::import_config(format, {{"written", text.text}}, options);
+}
+
+TEST(Interchange, ThereAreTwentyPublishedConfigurationsInEveryFormat) {
+  std::map<ConfigFormat, int> formats;
+  for (const ConfigFile& file : published())
+    ++formats[spec::guess_format(file)];
+  EXPECT_EQ(formats.size(), 5U);
+  EXPECT_GE(published().size(), 20U);
+}
+
+TEST(Interchange, PublishedConfigurationsComeBackFromTheirOwnFormat) {
+  for (const ConfigFile& file : published()) {
+    const ConfigFormat format = spec::guess_format(file);
+    if (format == ConfigFormat::hugging_face) continue;  // has a model only
+    const ImportedConfig first = spec::import_config(format, {file}, options_for(file.name));
+    ASSERT_TRUE(first.ok()) << file.name << ":\n" << problems(first);
+    const Result<ExportedConfig> written = spec::export_config(first.spec, format);
+    ASSERT_TRUE(written) << file.name << ": " << written.error().message;
+    for (const spec::LeftOut& one : written->left_out)
+      EXPECT_EQ(one.name, "model") << file.name << ":\n" << listed(*written);
+    const ImportedConfig second = read_back(format, *written, first.spec);
+    ASSERT_TRUE(second.ok()) << file.name << ":\n" << problems(second) << written->text;
+    EXPECT_EQ(spec::to_yaml(second.spec), spec::to_yaml(first.spec)) << file.name;
+    const Result<Estimate> a = estimate(first.spec);
+    const Result<Estimate> b = estimate(second.spec);
+    ASSERT_TRUE(a) << file.name << ": " << a.error().message;
+    ASSERT_TRUE(b) << file.name << ": " << b.error().message;
+    EXPECT_EQ(a->worst_bytes, b->worst_bytes) << file.name;
+    EXPECT_EQ(a->step_s, b->step_s) << file.name;
+    EXPECT_GT(a->step_s, 0) << file.name;
+  }
+}
+
+// Through every importer and exporter: a field that comes back otherwise is listed, and where none
+// is, the estimate is the same.
+TEST(Interchange, WhatIsNotListedSurvivesEveryOtherFormat) {
+  int unchanged = 0;
+  for (const ConfigFile& file : published()) {
+    const ImportedConfig first =
+        spec::import_config(spec::guess_format(file), {file}, options_for(file.name));
+    ASSERT_TRUE(first.ok()) << file.name << ":\n" << problems(first);
+    if (has_errors(spec::validate(first.spec))) continue;
+    for (const ConfigFormat format : {ConfigFormat::megatron, ConfigFormat::deepspeed,
+                                      ConfigFormat::gpt_neox, ConfigFormat::torchtitan}) {
+      const std::string way = file.name + " as " + std::string(enum_name(format));
+      const Result<ExportedConfig> written = spec::export_config(first.spec, format);
+      if (!written) {  // only where the model has no words there
+        EXPECT_NE(written.error().message.find("cannot"), std::string::npos) << way;
+        continue;
+      }
+      const ImportedConfig back = read_back(format, *written, first.spec);
+      ASSERT_TRUE(back.ok()) << way << ":\n" << problems(back) << written->text;
+      const Result<ExportedConfig> again = spec::export_config(back.spec, format);
+      ASSERT_TRUE(again) << way << ": " << again.error().message;
+      for (const spec::LeftOut& one : again->left_out)
+        EXPECT_EQ(one.name, "model") << way << ":\n" << listed(*again);
+      const bool whole = std::all_of(written->left_out.begin(), written->left_out.end(),
+                                     [](const spec::LeftOut& one) { return one.name == "model"; });
+      const Result<Estimate> a = estimate(first.spec);
+      const Result<Estimate> b = estimate(back.spec);
+      ASSERT_TRUE(a && b) << way;
+      if (!whole) continue;
+      ++unchanged;
+      EXPECT_EQ(a->worst_bytes, b->worst_bytes) << way;
+      EXPECT_EQ(a->step_s, b->step_s) << way;
+      EXPECT_EQ(again->text, written->text) << way;
+    }
+  }
+  EXPECT_GE(unchanged, 25);
+}
+
+TEST(Interchange, ModelsOfTransformersComeBack) {
+  int read = 0;
+  for (const ConfigFile& file : published()) {
+    if (spec::guess_format(file) != ConfigFormat::hugging_face) continue;
+    const ImportedConfig first =
+        spec::import_config(ConfigFormat::hugging_face, {file}, options_for(file.name));
+    ASSERT_TRUE(first.ok()) << file.name << ":\n" << problems(first);
+    const Result<ExportedConfig> written =
+        spec::export_config(first.spec, ConfigFormat::hugging_face);
+    ASSERT_TRUE(written) << file.name << ": " << written.error().message;
+    const ImportedConfig second = spec::import_config(
+        ConfigFormat::hugging_face, {{"config.json", written->text}}, options_for(file.name));
+    EXPECT_EQ(count_params(first.spec.model).total, count_params(second.spec.model).total);
+    EXPECT_EQ(estimate(first.spec)->step_s, estimate(second.spec)->step_s) << file.name;
+    ++read;
+  }
+  EXPECT_GE(read, 3);
+}
+
+// The parameters that the authors publish, of models that are read from arguments alone.
+TEST(Interchange, PublishedSizesComeOut) {
+  const std::map<std::string, double> sizes = {
+      {"gpt-7.5b.sh", 7.5e9},        {"gpt-39b.sh", 39.1e9},        {"gpt-145b.sh", 145.6e9},
+      {"gpt-1t.sh", 1008e9},         {"bloom-176b.sh", 176.2e9},    {"mt-nlg-530b.sh", 530e9},
+      {"mixtral-8x7b.sh", 46.7e9},   {"deepseek-v3.sh", 682e9},     {"qwen3-30b-a3b.sh", 30.5e9},
+      {"qwen3-235b-a22b.sh", 235e9}, {"llama-3.1-8b.sh", 8.03e9},   {"llama-2-70b.sh", 69e9},
+      {"gpt-neox-20b.yml", 20.6e9},  {"pythia-12b.yml", 11.85e9},   {"pythia-6.9b.yml", 6.86e9},
+      {"opt-66b.yml", 65.7e9},       {"llama3-405b.toml", 405.9e9}, {"llama2-13b.toml", 13.0e9},
+      {"deepseek-v3.toml", 671e9}};
+  std::size_t seen = 0;
+  for (const ConfigFile& file : published()) {
+    const auto size = sizes.find(file.name);
+    if (size == sizes.end()) continue;
+    ++seen;
+    const ImportedConfig read =
+        spec::import_config(spec::guess_format(file), {file}, options_for(file.name));
+    ASSERT_TRUE(read.ok()) << file.name << ":\n" << problems(read);
+    const auto total = static_cast<double>(count_params(read.spec.model).total);
+    EXPECT_NEAR(total / size->second, 1, 0.01) << file.name;
+  }
+  EXPECT_EQ(seen, sizes.size());
+}
+
+}  // namespace
+}  // namespace tera::plan

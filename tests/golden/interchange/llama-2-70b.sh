@@ -1,0 +1,32 @@
+# Touvron et al. 2023, Llama 2, section 2.2 and table 1: sizes, AdamW, cosine from 1.5e-4 to a tenth, warmup 2,000 steps.
+--num-layers 80
+--hidden-size 8192
+--ffn-hidden-size 28672
+--num-attention-heads 64
+--group-query-attention
+--num-query-groups 8
+--seq-length 4096
+--max-position-embeddings 4096
+--position-embedding-type rope
+--normalization RMSNorm
+--swiglu
+--disable-bias-linear
+--untie-embeddings-and-output-weights
+--vocab-size 32000
+--tensor-model-parallel-size 8
+--pipeline-model-parallel-size 4
+--sequence-parallel
+--use-distributed-optimizer
+--micro-batch-size 1
+--global-batch-size 1024
+--train-iters 476837
+--lr 1.5e-4
+--min-lr 1.5e-5
+--lr-decay-style cosine
+--lr-warmup-iters 2000
+--adam-beta1 0.9
+--adam-beta2 0.95
+--adam-eps 1e-5
+--weight-decay 0.1
+--clip-grad 1.0
+--bf16
