@@ -67,13 +67,15 @@ void print_row(const ordered_json& row) {
 
 Result<ordered_json> measure(const OpsArguments& args, bool print) {
   std::vector<OpCase> cases = op_cases();
+  for (OpCase& block : block_cases())
+    cases.push_back(std::move(block));
   std::erase_if(cases,
                 [&](const OpCase& op) { return op.name.find(args.filter) == std::string::npos; });
   if (cases.empty()) {
     return fail(
         ErrorCode::invalid_input,
         fmt::format("--filter: got '{}', expected a part of the name of an op", args.filter),
-        "for example matmul/forward, grouped, attention/backward/bf16, adamw or rms_norm");
+        "for example matmul/forward, grouped, attention/backward/bf16, adamw, rms_norm or block");
   }
   ThreadPool pool(args.threads);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);

@@ -23,5 +23,7 @@ struct OpCase {
 };
 
 std::vector<OpCase> op_cases();
+// Whole feed-forward blocks: a dense one, and one with experts of equal active work.
+std::vector<OpCase> block_cases();
 
 }  // namespace tera::app
