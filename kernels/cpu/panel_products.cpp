@@ -70,13 +70,15 @@ void PanelProducts::pack_shared() {
   });
 }
 
-// Equal tasks, for each worker equally many: as few as the cache allows. Where the own side is too
-// short for that, tasks share it and each packs it again.
+// Equal tasks, for each worker equally many: as few as the cache allows, and at least two, so that
+// panels are fetched while others are multiplied. Where the own side is too short for that, tasks
+// share it and each packs it again.
 void PanelProducts::add_tasks(const Part& part, std::vector<Task>& tasks) const {
   const std::int64_t workers = ceil_div(executor_.num_workers(), std::ssize(parts_));
   const Range own{0, part.own().num()};
   const Range shared{0, part.shared().num()};
-  const std::int64_t fewest = ceil_div(own.end, panels_in_cache(part.own()));
+  const std::int64_t fewest =
+      std::max(kTasksPerWorker * workers, ceil_div(own.end, panels_in_cache(part.own())));
   const std::int64_t groups = std::min(own.end, ceil_div(fewest, workers) * workers);
   const std::int64_t splits = std::clamp<std::int64_t>(ceil_div(kTasksPerWorker * workers, groups),
                                                        1, ceil_div(shared.end, kPanelsPerPack));
