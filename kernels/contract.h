@@ -140,22 +140,19 @@ std::int64_t check_multiply(const View& x, const View& factors, const View& y);
 void check_copy(const View& x, const View& y);
 void check_zero(const View& x);
 std::int64_t check_sum_of_squares(const View& x);
-std::int64_t check_adamw(const View& master,
-                         const View& weight,
+std::int64_t check_adamw(const View& weight,
                          const View& grad,
                          const View& m,
                          const View& v,
                          const AdamWOptions& options);
-std::int64_t check_lion(const View& master, const View& weight, const View& grad, const View& m);
-std::int64_t check_sgd(const View& master,
-                       const View& weight,
+std::int64_t check_lion(const View& weight, const View& grad, const View& m);
+std::int64_t check_sgd(const View& weight,
                        const View& grad,
                        const View& m,
                        const SgdOptions& options);
 // Of grad, rows and cols: factored_moments and adafactor_norm.
 RowDims check_factored(const char* op, const View& grad, const View& rows, const View& cols);
-RowDims check_adafactor(
-    const View& master, const View& weight, const View& grad, const View& rows, const View& cols);
+RowDims check_adafactor(const View& weight, const View& grad, const View& rows, const View& cols);
 std::int64_t check_lerp(const View& x, const View& y);
 std::int64_t check_stochastic_round(const View& x, const View& noise, const View& y);
 std::int64_t check_halves(const char* op, const View& x, const View& high, const View& low);

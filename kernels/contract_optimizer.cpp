@@ -7,66 +7,58 @@
 namespace tera::kernels::contract {
 namespace {
 
-// The arguments every update has; the states are of the master's size and dtype.
+// The arguments every update has; the states are of the weight's size and dtype.
 std::int64_t check_update(const char* op,
-                          const View& master,
                           const View& weight,
                           std::initializer_list<std::pair<const char*, const View*>> states) {
   const Checker check(op);
-  check.accumulate("master", master);
-  const std::int64_t n = master.num_elements();
+  check.accumulate("weight", weight);
+  const std::int64_t n = weight.num_elements();
   const auto flat = [&](const char* name, const View& view) {
     check.that(view.num_elements() == n && view.contiguous(), [&] {
       return std::string(name) + " is " + describe(view) +
-             ", expected it contiguous like the master, " + describe(master);
+             ", expected it contiguous like the weight, " + describe(weight);
     });
   };
-  flat("master", master);
+  flat("weight", weight);
   for (const auto& [name, view] : states) {
     flat(name, *view);
-    check.that(view->dtype == master.dtype, [&, name = name, view = view] {
+    check.that(view->dtype == weight.dtype, [&, name = name, view = view] {
       return std::string(name) + " is " + describe(*view) + ", expected " +
-             std::string(dtype_name(master.dtype));
+             std::string(dtype_name(weight.dtype));
     });
-  }
-  if (weight.present()) {
-    flat("weight", weight);
-    check.compute("weight", weight);
   }
   return n;
 }
 
 }  // namespace
 
-std::int64_t check_adamw(const View& master,
-                         const View& weight,
+std::int64_t check_adamw(const View& weight,
                          const View& grad,
                          const View& m,
                          const View& v,
                          const AdamWOptions& options) {
-  const std::int64_t n =
-      check_update("adamw", master, weight, {{"grad", &grad}, {"m", &m}, {"v", &v}});
+  const std::int64_t n = check_update("adamw", weight, {{"grad", &grad}, {"m", &m}, {"v", &v}});
   Checker("adamw").that(options.step >= 1, [&] {
     return "step is " + std::to_string(options.step) + ", expected 1 or more";
   });
   return n;
 }
 
-std::int64_t check_lion(const View& master, const View& weight, const View& grad, const View& m) {
-  return check_update("lion", master, weight, {{"grad", &grad}, {"m", &m}});
+std::int64_t check_lion(const View& weight, const View& grad, const View& m) {
+  return check_update("lion", weight, {{"grad", &grad}, {"m", &m}});
 }
 
-std::int64_t check_sgd(const View& master,
-                       const View& weight,
+std::int64_t check_sgd(const View& weight,
                        const View& grad,
                        const View& m,
                        const SgdOptions& options) {
-  if (m.present()) return check_update("sgd", master, weight, {{"grad", &grad}, {"m", &m}});
+  if (m.present()) return check_update("sgd", weight, {{"grad", &grad}, {"m", &m}});
   Checker("sgd").that(options.momentum == 0, [&] {
     return "momentum is " + std::to_string(options.momentum) +
            " and m absent, expected both or none";
   });
-  return check_update("sgd", master, weight, {{"grad", &grad}});
+  return check_update("sgd", weight, {{"grad", &grad}});
 }
 
 RowDims check_factored(const char* op, const View& grad, const View& rows, const View& cols) {
@@ -83,10 +75,9 @@ RowDims check_factored(const char* op, const View& grad, const View& rows, const
   return dims;
 }
 
-RowDims check_adafactor(
-    const View& master, const View& weight, const View& grad, const View& rows, const View& cols) {
+RowDims check_adafactor(const View& weight, const View& grad, const View& rows, const View& cols) {
   const RowDims dims = check_factored("adafactor", grad, rows, cols);
-  check_update("adafactor", master, weight, {{"grad", &grad}});
+  check_update("adafactor", weight, {{"grad", &grad}});
   return dims;
 }
 

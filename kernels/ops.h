@@ -251,15 +251,14 @@ struct OpTable {
   void (*copy)(const Context&, View x, View y);  // y = x, converting dtype; rows strided
   void (*zero)(const Context&, View x);
   double (*sum_of_squares)(const Context&, View x);  // f64, fixed order; NaN and inf pass through
-  // AdamW on one tensor, all contiguous [n]. master a; weight c written from master (or empty when
-  // master is the weight); grad a; m, v a. Source: Loshchilov and Hutter 2019.
-  void (*adamw)(const Context&, View master, View weight, View grad, View m, View v, AdamWOptions);
+  // AdamW on one tensor, all contiguous [n] a. Source: Loshchilov and Hutter 2019.
+  void (*adamw)(const Context&, View weight, View grad, View m, View v, AdamWOptions);
   // c = beta1 m + (1 - beta1) g; p -= learning_rate (sign(c) + weight_decay p); m = beta2 m +
   // (1 - beta2) g. Arguments as of adamw. Source: Chen et al. 2023, Lion, algorithm 2.
-  void (*lion)(const Context&, View master, View weight, View grad, View m, LionOptions);
+  void (*lion)(const Context&, View weight, View grad, View m, LionOptions);
   // m = momentum m + g; p -= learning_rate (m + weight_decay p), with nesterov g + momentum m for
   // m. m a, or empty for plain descent. Source: Sutskever et al. 2013.
-  void (*sgd)(const Context&, View master, View weight, View grad, View m, SgdOptions);
+  void (*sgd)(const Context&, View weight, View grad, View m, SgdOptions);
   // Second moments of a matrix by rows and columns: rows[i] += take (mean_j g_ij^2 - rows[i]), cols
   // alike; returns the mean of rows. grad [M,N] a, rows [M] a, or empty for a vector (M = 1;
   // returns 1), cols [N] a. Source: Shazeer and Stern 2018, Adafactor, algorithm 4.
@@ -267,10 +266,8 @@ struct OpTable {
       const Context&, View grad, View rows, View cols, double grad_scale, double take);
   // Sum of squares of the update u_ij = g_ij / sqrt(max(rows_i cols_j / row_mean, eps^2)), f64.
   double (*adafactor_norm)(const Context&, View grad, View rows, View cols, AdafactorOptions);
-  // p -= learning_rate u + decay p, for rows of the matrix: master, grad [M,N] a, weight [M,N] c or
-  // empty.
-  void (*adafactor)(
-      const Context&, View master, View weight, View grad, View rows, View cols, AdafactorOptions);
+  // p -= learning_rate u + decay p, for rows of the matrix: weight, grad [M,N] a.
+  void (*adafactor)(const Context&, View weight, View grad, View rows, View cols, AdafactorOptions);
   // y += t (x - y): x c, y a, same shape.
   void (*lerp)(const Context&, View x, double t, View y);
   // y = x rounded up with the probability of how near that is, else down: x [n] f32, noise [n] u16

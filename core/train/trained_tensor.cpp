@@ -152,17 +152,16 @@ void update_weight(TrainedTensor& tensor,
                    const std::function<void(const UpdatedView&)>& update) {
   if (tensor.param->value.dtype() == DType::bf16) {
     return for_pieces(tensor, part, [&](std::int64_t begin, const Tensor& values) {
-      update({.target = values, .weight = {}, .begin = begin, .count = values.num_elements()});
+      update({.weight = values, .begin = begin, .count = values.num_elements()});
       round_into(tensor, begin, step, values);
     });
   }
   const Tensor* master = tensor.find("master");
   const std::int64_t count = part.rows * part.cols;
   const Tensor weight = as_row(tensor.param->value, part.begin, count);
-  update({.target = master != nullptr ? as_row(*master, part.begin, count) : weight,
-          .weight = master != nullptr ? weight : Tensor(),
-          .begin = part.begin,
-          .count = count});
+  const Tensor updated = master != nullptr ? as_row(*master, part.begin, count) : weight;
+  update({.weight = updated, .begin = part.begin, .count = count});
+  if (master != nullptr) weight.backend().ops().copy(weight.backend().context(), updated, weight);
 }
 
 void update_ema(TrainedTensor& tensor, double decay) {

@@ -48,16 +48,14 @@ void update_ema(TrainedTensor& tensor, double decay);
 Tensor as_matrix(const Tensor& tensor, const MatrixPart& part);
 Tensor as_row(const Tensor& tensor, std::int64_t begin, std::int64_t count);
 
-// The values an update changes, and the weight that is written from them (empty when they are it).
-struct UpdatedView {
-  Tensor target;  // f32 [count]
-  Tensor weight;  // [count], or absent
+struct UpdatedView {  // what an update changes
+  Tensor weight;      // [count] f32: the weight or its master
   std::int64_t begin = 0;
   std::int64_t count = 0;
 };
-// Calls update for the elements of the part. A bf16 weight is made f32, updated and put back piece
-// by piece, in whole rows: with a master whole and in its two halves; without one rounded by
-// chance, which depends on seed, tensor, step and element alone.
+// Calls update for the elements of the part. An f16 weight is its master rounded. A bf16 weight is
+// made f32, updated and put back piece by piece, in whole rows: with a master whole and in its two
+// halves; without one rounded by chance, which depends on seed, tensor, step and element alone.
 void update_weight(TrainedTensor& tensor,
                    const MatrixPart& part,
                    std::int64_t step,

@@ -70,7 +70,7 @@ void update_muon(TrainedTensor& tensor,
                                       .weight_decay = step.weight_decay,
                                       .grad_scale = adjustment(config.muon_adjust_lr, part)};
     update_weight(tensor, part, step.number, [&](const UpdatedView& at) {
-      ops.sgd(context, at.target, at.weight, as_row(direction, at.begin - part.begin, at.count),
+      ops.sgd(context, at.weight, as_row(direction, at.begin - part.begin, at.count),
               kernels::View(), options);
     });
   }

@@ -30,7 +30,7 @@ void update_adamw(TrainedTensor& tensor,
   const Tensor& m = tensor.state("exp_avg");
   const Tensor& v = tensor.state("exp_avg_sq");
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().adamw(backend.context(), at.target, at.weight,
+    backend.ops().adamw(backend.context(), at.weight,
                         as_row(tensor.param->grad, at.begin, at.count),
                         as_row(m, at.begin, at.count), as_row(v, at.begin, at.count), options);
   });
@@ -47,8 +47,7 @@ void update_lion(TrainedTensor& tensor,
   const Backend& backend = tensor.param->value.backend();
   const Tensor& m = tensor.state("exp_avg");
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().lion(backend.context(), at.target, at.weight,
-                       as_row(tensor.param->grad, at.begin, at.count),
+    backend.ops().lion(backend.context(), at.weight, as_row(tensor.param->grad, at.begin, at.count),
                        as_row(m, at.begin, at.count), options);
   });
 }
@@ -62,8 +61,7 @@ void update_sgd(TrainedTensor& tensor, const spec::TrainingConfig& config, const
   const Backend& backend = tensor.param->value.backend();
   const Tensor* m = tensor.find("momentum_buffer");
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().sgd(backend.context(), at.target, at.weight,
-                      as_row(tensor.param->grad, at.begin, at.count),
+    backend.ops().sgd(backend.context(), at.weight, as_row(tensor.param->grad, at.begin, at.count),
                       m != nullptr ? as_row(*m, at.begin, at.count) : Tensor(), options);
   });
 }
@@ -106,8 +104,7 @@ void update_adafactor(TrainedTensor& tensor,
       const auto matrix = [&](const Tensor& row) {
         return row.present() ? row.reshape({count, part.cols}) : row;
       };
-      ops.adafactor(backend.context(), matrix(at.target), matrix(at.weight),
-                    grad.slice(0, first, first + count),
+      ops.adafactor(backend.context(), matrix(at.weight), grad.slice(0, first, first + count),
                     rows.present() ? rows.slice(0, first, first + count) : rows, cols, options);
     });
   }

@@ -69,11 +69,9 @@ void adafactor_row(const AdafactorOptions& o,
   const VF shrink = hn::Set(d, static_cast<float>(-o.decay));
   for_vectors(n, [&](std::int64_t i, std::int64_t count) {
     const VF u = updates(at.grad, cols, hn::Set(d, row), least, scale, i, count);
-    const VF old = load_n(at.master + i, count);
+    const VF old = load_n(at.weight + i, count);
     const VF fresh = hn::MulAdd(rate, u, hn::MulAdd(old, shrink, old));
-    store_n(fresh, at.master + i, count);
-    if (at.weight_f32 != nullptr) store_n(fresh, at.weight_f32 + i, count);
-    if (at.weight_bf16 != nullptr) store_n(fresh, at.weight_bf16 + i, count);
+    store_n(fresh, at.weight + i, count);
   });
 }
 
@@ -145,18 +143,16 @@ double adafactor_norm(
 }
 
 void adafactor(const Context& context,
-               View master,
                View weight,
                View grad,
                View rows,
                View cols,
                AdafactorOptions options) {
-  const contract::RowDims dims = contract::check_adafactor(master, weight, grad, rows, cols);
-  if (master.dtype == DType::f64 || (weight.present() && weight.dtype == DType::f64))
-    return ref::adafactor(context, master, weight, grad, rows, cols, options);
+  const contract::RowDims dims = contract::check_adafactor(weight, grad, rows, cols);
+  if (weight.dtype == DType::f64) return ref::adafactor(context, weight, grad, rows, cols, options);
   for_rows(context, dims.rows, dims.cols, [&](std::int64_t i) {
     HWY_DYNAMIC_DISPATCH(adafactor_row)
-    (options, parts_at(master, weight, grad, {}, i * dims.cols), cols.as<const float>(),
+    (options, parts_at(weight, grad, {}, i * dims.cols), cols.as<const float>(),
      row_factor(rows, i, options.row_mean), dims.cols);
   });
 }

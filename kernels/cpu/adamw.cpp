@@ -1,5 +1,5 @@
-// One pass over master, gradient, m and v: 28 B per parameter (30 with a bf16 weight) and nothing
-// read twice, so memory is the limit. Bias corrections become factors computed once.
+// One pass over weight, gradient, m and v: 28 B per parameter and nothing read twice, so memory is
+// the limit. Bias corrections become factors computed once.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/adamw.cpp"
 #include "kernels/cpu/adamw.h"
@@ -17,17 +17,9 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace tera::kernels::cpu::HWY_NAMESPACE {
-namespace {
 
-// weight, when not null, receives the new master.
-template <class W>
-void update(const AdamWFactors& f,
-            float* master,
-            W* weight,
-            const float* grad,
-            float* m,
-            float* v,
-            std::int64_t n) {
+void adamw_f32(
+    const AdamWFactors& f, float* weight, const float* grad, float* m, float* v, std::int64_t n) {
   const F32 d;
   const VF keep1 = hn::Set(d, f.beta1);
   const VF keep2 = hn::Set(d, f.beta2);
@@ -47,31 +39,9 @@ void update(const AdamWFactors& f,
     const VF denominator = hn::Add(hn::Sqrt(hn::Mul(square, correct2)), eps);
     const VF step = hn::Div(hn::Mul(rate, mean), denominator);
     const VF fresh =
-        hn::Sub(hn::MulAdd(load_n(master + i, count), shrink, load_n(master + i, count)), step);
-    store_n(fresh, master + i, count);
-    if (weight != nullptr) store_n(fresh, weight + i, count);
+        hn::Sub(hn::MulAdd(load_n(weight + i, count), shrink, load_n(weight + i, count)), step);
+    store_n(fresh, weight + i, count);
   });
-}
-
-}  // namespace
-
-void adamw_f32(const AdamWFactors& f,
-               float* master,
-               float* weight,
-               const float* grad,
-               float* m,
-               float* v,
-               std::int64_t n) {
-  update(f, master, weight, grad, m, v, n);
-}
-void adamw_bf16(const AdamWFactors& f,
-                float* master,
-                Bf16* weight,
-                const float* grad,
-                float* m,
-                float* v,
-                std::int64_t n) {
-  update(f, master, weight, grad, m, v, n);
 }
 
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
@@ -81,19 +51,10 @@ HWY_AFTER_NAMESPACE();
 namespace tera::kernels::cpu {
 
 HWY_EXPORT(adamw_f32);
-HWY_EXPORT(adamw_bf16);
 
-void adamw(const Context& context,
-           View master,
-           View weight,
-           View grad,
-           View m,
-           View v,
-           AdamWOptions options) {
-  const std::int64_t n = contract::check_adamw(master, weight, grad, m, v, options);
-  const bool f64_weight = weight.present() && weight.dtype == DType::f64;
-  if (master.dtype == DType::f64 || f64_weight)
-    return ref::adamw(context, master, weight, grad, m, v, options);
+void adamw(const Context& context, View weight, View grad, View m, View v, AdamWOptions options) {
+  const std::int64_t n = contract::check_adamw(weight, grad, m, v, options);
+  if (weight.dtype == DType::f64) return ref::adamw(context, weight, grad, m, v, options);
   const auto step = static_cast<double>(options.step);
   const AdamWFactors f{
       .beta1 = static_cast<float>(options.beta1),
@@ -107,17 +68,9 @@ void adamw(const Context& context,
       .shrink = static_cast<float>(-options.learning_rate * options.weight_decay),
   };
   for_ranges(context, n, 32768, [&](std::int64_t begin, std::int64_t end, int) {
-    float* p = master.as<float>() + begin;
-    const float* g = grad.as<const float>() + begin;
-    float* mean = m.as<float>() + begin;
-    float* square = v.as<float>() + begin;
-    if (weight.present() && weight.dtype == DType::bf16) {
-      HWY_DYNAMIC_DISPATCH(adamw_bf16)
-      (f, p, weight.as<Bf16>() + begin, g, mean, square, end - begin);
-    } else {
-      HWY_DYNAMIC_DISPATCH(adamw_f32)
-      (f, p, weight.present() ? weight.as<float>() + begin : nullptr, g, mean, square, end - begin);
-    }
+    HWY_DYNAMIC_DISPATCH(adamw_f32)
+    (f, weight.as<float>() + begin, grad.as<const float>() + begin, m.as<float>() + begin,
+     v.as<float>() + begin, end - begin);
   });
 }
 

@@ -35,11 +35,9 @@ void lion_part(const LionOptions& o, const UpdateParts& at, std::int64_t n) {
     const VF sign =
         hn::IfThenElseZero(hn::Ne(direction, hn::Zero(d)), hn::CopySign(one, direction));
     store_n(hn::MulAdd(keep2, mean, hn::Mul(take2, g)), at.m + i, count);
-    const VF old = load_n(at.master + i, count);
+    const VF old = load_n(at.weight + i, count);
     const VF fresh = hn::MulAdd(rate, sign, hn::MulAdd(old, shrink, old));
-    store_n(fresh, at.master + i, count);
-    if (at.weight_f32 != nullptr) store_n(fresh, at.weight_f32 + i, count);
-    if (at.weight_bf16 != nullptr) store_n(fresh, at.weight_bf16 + i, count);
+    store_n(fresh, at.weight + i, count);
   });
 }
 
@@ -57,11 +55,9 @@ void sgd_part(const SgdOptions& o, const UpdateParts& at, std::int64_t n) {
       store_n(velocity, at.m + i, count);
       update = o.nesterov ? hn::MulAdd(momentum, velocity, g) : velocity;
     }
-    const VF old = load_n(at.master + i, count);
+    const VF old = load_n(at.weight + i, count);
     const VF fresh = hn::MulAdd(rate, update, hn::MulAdd(old, shrink, old));
-    store_n(fresh, at.master + i, count);
-    if (at.weight_f32 != nullptr) store_n(fresh, at.weight_f32 + i, count);
-    if (at.weight_bf16 != nullptr) store_n(fresh, at.weight_bf16 + i, count);
+    store_n(fresh, at.weight + i, count);
   });
 }
 
@@ -163,37 +159,29 @@ HWY_EXPORT(join_part);
 
 constexpr std::int64_t kBlock = 32768;
 
-bool is_f64(const View& master, const View& weight) {
-  return master.dtype == DType::f64 || (weight.present() && weight.dtype == DType::f64);
-}
-
 }  // namespace
 
-UpdateParts parts_at(View master, View weight, View grad, View m, std::int64_t begin) {
-  const bool bf16 = weight.present() && weight.dtype == DType::bf16;
-  return {.master = master.as<float>() + begin,
-          .weight_f32 = weight.present() && !bf16 ? weight.as<float>() + begin : nullptr,
-          .weight_bf16 = bf16 ? weight.as<Bf16>() + begin : nullptr,
+UpdateParts parts_at(View weight, View grad, View m, std::int64_t begin) {
+  return {.weight = weight.as<float>() + begin,
           .grad = grad.as<const float>() + begin,
           .m = m.present() ? m.as<float>() + begin : nullptr};
 }
 
-void lion(
-    const Context& context, View master, View weight, View grad, View m, LionOptions options) {
-  const std::int64_t n = contract::check_lion(master, weight, grad, m);
-  if (is_f64(master, weight)) return ref::lion(context, master, weight, grad, m, options);
+void lion(const Context& context, View weight, View grad, View m, LionOptions options) {
+  const std::int64_t n = contract::check_lion(weight, grad, m);
+  if (weight.dtype == DType::f64) return ref::lion(context, weight, grad, m, options);
   for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(lion_part)
-    (options, parts_at(master, weight, grad, m, begin), end - begin);
+    (options, parts_at(weight, grad, m, begin), end - begin);
   });
 }
 
-void sgd(const Context& context, View master, View weight, View grad, View m, SgdOptions options) {
-  const std::int64_t n = contract::check_sgd(master, weight, grad, m, options);
-  if (is_f64(master, weight)) return ref::sgd(context, master, weight, grad, m, options);
+void sgd(const Context& context, View weight, View grad, View m, SgdOptions options) {
+  const std::int64_t n = contract::check_sgd(weight, grad, m, options);
+  if (weight.dtype == DType::f64) return ref::sgd(context, weight, grad, m, options);
   for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(sgd_part)
-    (options, parts_at(master, weight, grad, m, begin), end - begin);
+    (options, parts_at(weight, grad, m, begin), end - begin);
   });
 }
 

@@ -3,18 +3,15 @@
 #pragma once
 #include <cstdint>
 
-#include "kernels/bf16.h"
 #include "kernels/view.h"
 
 namespace tera::kernels::cpu {
 
 struct UpdateParts {
-  float* master;
-  float* weight_f32;  // at most one of the two weights; they receive the new master
-  Bf16* weight_bf16;
+  float* weight;
   const float* grad;
   float* m;  // null where the op has no momentum
 };
-UpdateParts parts_at(View master, View weight, View grad, View m, std::int64_t begin);
+UpdateParts parts_at(View weight, View grad, View m, std::int64_t begin);
 
 }  // namespace tera::kernels::cpu

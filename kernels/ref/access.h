@@ -92,16 +92,4 @@ inline void store_row(const View& view, std::int64_t offset, std::int64_t n, con
   });
 }
 
-// What an optimizer does last: the weight, where there is one, is its master rounded.
-inline void write_weight(const View& master, const View& weight) {
-  if (!weight.present()) return;
-  with_accumulate_type(master.dtype, [&]<class A>() {
-    with_compute_type(weight.dtype, [&]<class C, class W>() {
-      const std::int64_t n = master.num_elements();
-      for (std::int64_t i = 0; i < n; ++i)
-        store(weight.as<C>()[i], load(master.as<const A>()[i]));
-    });
-  });
-}
-
 }  // namespace tera::kernels::ref

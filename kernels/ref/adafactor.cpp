@@ -69,24 +69,18 @@ double adafactor_norm(const Context&, View grad, View rows, View cols, Adafactor
   return sum;
 }
 
-void adafactor(const Context&,
-               View master,
-               View weight,
-               View grad,
-               View rows,
-               View cols,
-               AdafactorOptions options) {
-  const contract::RowDims dims = contract::check_adafactor(master, weight, grad, rows, cols);
-  with_accumulate_type(master.dtype, [&]<class A>() {
+void adafactor(
+    const Context&, View weight, View grad, View rows, View cols, AdafactorOptions options) {
+  const contract::RowDims dims = contract::check_adafactor(weight, grad, rows, cols);
+  with_accumulate_type(weight.dtype, [&]<class A>() {
     for (std::int64_t i = 0; i < dims.rows; ++i) {
       for (std::int64_t j = 0; j < dims.cols; ++j) {
-        A& p = master.as<A>()[i * dims.cols + j];
+        A& p = weight.as<A>()[i * dims.cols + j];
         const double u = update_at<A>(grad, rows, cols, options, i, j);
         store(p, load(p) - options.learning_rate * u - options.decay * load(p));
       }
     }
   });
-  write_weight(master, weight);
 }
 
 }  // namespace tera::kernels::ref

@@ -6,25 +6,24 @@
 
 namespace tera::kernels::ref {
 
-void lion(const Context&, View master, View weight, View grad, View m, LionOptions options) {
-  const std::int64_t n = contract::check_lion(master, weight, grad, m);
-  with_accumulate_type(master.dtype, [&]<class A>() {
+void lion(const Context&, View weight, View grad, View m, LionOptions options) {
+  const std::int64_t n = contract::check_lion(weight, grad, m);
+  with_accumulate_type(weight.dtype, [&]<class A>() {
     for (std::int64_t i = 0; i < n; ++i) {
       const double g = load(grad.as<const A>()[i]) * options.grad_scale;
       const double mean = load(m.as<A>()[i]);
       const double direction = options.beta1 * mean + (1.0 - options.beta1) * g;
       const double sign = direction > 0 ? 1.0 : direction < 0 ? -1.0 : 0.0;
-      const double old = load(master.as<A>()[i]);
+      const double old = load(weight.as<A>()[i]);
       store(m.as<A>()[i], options.beta2 * mean + (1.0 - options.beta2) * g);
-      store(master.as<A>()[i], old - options.learning_rate * (sign + options.weight_decay * old));
+      store(weight.as<A>()[i], old - options.learning_rate * (sign + options.weight_decay * old));
     }
   });
-  write_weight(master, weight);
 }
 
-void sgd(const Context&, View master, View weight, View grad, View m, SgdOptions options) {
-  const std::int64_t n = contract::check_sgd(master, weight, grad, m, options);
-  with_accumulate_type(master.dtype, [&]<class A>() {
+void sgd(const Context&, View weight, View grad, View m, SgdOptions options) {
+  const std::int64_t n = contract::check_sgd(weight, grad, m, options);
+  with_accumulate_type(weight.dtype, [&]<class A>() {
     for (std::int64_t i = 0; i < n; ++i) {
       const double g = load(grad.as<const A>()[i]) * options.grad_scale;
       double update = g;
@@ -33,11 +32,10 @@ void sgd(const Context&, View master, View weight, View grad, View m, SgdOptions
         store(m.as<A>()[i], velocity);
         update = options.nesterov ? g + options.momentum * velocity : velocity;
       }
-      const double old = load(master.as<A>()[i]);
-      store(master.as<A>()[i], old - options.learning_rate * (update + options.weight_decay * old));
+      const double old = load(weight.as<A>()[i]);
+      store(weight.as<A>()[i], old - options.learning_rate * (update + options.weight_decay * old));
     }
   });
-  write_weight(master, weight);
 }
 
 void lerp(const Context&, View x, double t, View y) {

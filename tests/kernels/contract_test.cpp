@@ -262,15 +262,13 @@ TEST_P(BothTables, RoundToEvenAndKeepNaNInBf16) {
 
 // First step: m^ = g and v^ = g^2, so the update is the sign of g; decay takes 0.1 of the rate.
 TEST_P(BothTables, TakeAFirstAdamWStepOfTheLearningRate) {
-  Buffer master = f32({2}, {1.0, -2.0});
-  Buffer weight(DType::bf16, {2});
+  Buffer weight = f32({2}, {1.0, -2.0});
   const Buffer grad = f32({2}, {0.5, -4.0});
   Buffer m(DType::f32, {2});
   Buffer v(DType::f32, {2});
-  ops_.adamw(context_, master, weight, grad, m, v, {.learning_rate = 0.01, .weight_decay = 0.1});
-  EXPECT_NEAR(master.get(0), 1.0 - 0.01 - 0.001, 1e-6);
-  EXPECT_NEAR(master.get(1), -2.0 + 0.01 + 0.002, 1e-6);
-  EXPECT_NEAR(weight.get(0), master.get(0), 0x1p-8);
+  ops_.adamw(context_, weight, grad, m, v, {.learning_rate = 0.01, .weight_decay = 0.1});
+  EXPECT_NEAR(weight.get(0), 1.0 - 0.01 - 0.001, 1e-6);
+  EXPECT_NEAR(weight.get(1), -2.0 + 0.01 + 0.002, 1e-6);
   EXPECT_NEAR(m.get(1), -0.4, 1e-6);
 }
 

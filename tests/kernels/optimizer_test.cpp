@@ -26,25 +26,25 @@ class Updates : public testing::TestWithParam<const OpTable*> {
 };
 
 TEST_P(Updates, LionTakesStepsOfTheLearningRateAndNoneWithoutADirection) {
-  Buffer master = f32({3}, {1, -2, 3});
+  Buffer weight = f32({3}, {1, -2, 3});
   const Buffer grad = f32({3}, {1e-6, -4, 0});
   Buffer m(DType::f32, {3});
-  ops_.lion(context_, master, View{}, grad, m, {.learning_rate = 0.01, .weight_decay = 0.1});
-  EXPECT_NEAR(master.get(0), 1 - 0.01 - 0.001, 1e-6);
-  EXPECT_NEAR(master.get(1), -2 + 0.01 + 0.002, 1e-6);
-  EXPECT_NEAR(master.get(2), 3 - 0.003, 1e-6);
+  ops_.lion(context_, weight, grad, m, {.learning_rate = 0.01, .weight_decay = 0.1});
+  EXPECT_NEAR(weight.get(0), 1 - 0.01 - 0.001, 1e-6);
+  EXPECT_NEAR(weight.get(1), -2 + 0.01 + 0.002, 1e-6);
+  EXPECT_NEAR(weight.get(2), 3 - 0.003, 1e-6);
   EXPECT_NEAR(m.get(1), -0.04, 1e-7);  // beta2 is 0.99
 }
 
 TEST_P(Updates, SgdGathersMomentum) {
-  Buffer master = f32({1}, {0});
+  Buffer weight = f32({1}, {0});
   const Buffer grad = f32({1}, {2});
   Buffer m(DType::f32, {1});
   const SgdOptions options{.learning_rate = 1, .momentum = 0.5, .grad_scale = 0.5};
-  ops_.sgd(context_, master, View{}, grad, m, options);
-  ops_.sgd(context_, master, View{}, grad, m, options);
+  ops_.sgd(context_, weight, grad, m, options);
+  ops_.sgd(context_, weight, grad, m, options);
   EXPECT_FLOAT_EQ(static_cast<float>(m.get(0)), 1.5F);
-  EXPECT_FLOAT_EQ(static_cast<float>(master.get(0)), -2.5F);
+  EXPECT_FLOAT_EQ(static_cast<float>(weight.get(0)), -2.5F);
 }
 
 // A gradient of rank one has factors without error: the update is the sign of the gradient.
@@ -61,10 +61,10 @@ TEST_P(Updates, AdafactorIsExactForFactorsOfRankOne) {
   AdafactorOptions options{.learning_rate = 0.5};
   options.row_mean = ops_.factored_moments(context_, grad, rows, cols, 1, 1);
   EXPECT_NEAR(ops_.adafactor_norm(context_, grad, rows, cols, options), kRows * kCols, 1e-3);
-  Buffer master(DType::f32, {kRows, kCols});
-  ops_.adafactor(context_, master, View{}, grad, rows, cols, options);
-  for (std::int64_t i = 0; i < master.size(); ++i)
-    EXPECT_NEAR(master.get(i), grad.get(i) > 0 ? -0.5 : 0.5, 1e-5) << i;
+  Buffer weight(DType::f32, {kRows, kCols});
+  ops_.adafactor(context_, weight, grad, rows, cols, options);
+  for (std::int64_t i = 0; i < weight.size(); ++i)
+    EXPECT_NEAR(weight.get(i), grad.get(i) > 0 ? -0.5 : 0.5, 1e-5) << i;
 }
 
 TEST_P(Updates, RoundingByChanceIsRightOnAverageAndExactWhereItCanBe) {
@@ -146,7 +146,7 @@ TEST_P(Updates, HalvesKeepInfinityAndNaN) {
 }
 
 TEST_P(Updates, NameWhatDoesNotFit) {
-  Buffer master(DType::f32, {4});
+  Buffer weight(DType::f32, {4});
   const Buffer grad(DType::f32, {4});
   const auto message_of = [](auto&& call) {
     try {
@@ -156,12 +156,10 @@ TEST_P(Updates, NameWhatDoesNotFit) {
     }
     return std::string("no error");
   };
-  EXPECT_EQ(
-      message_of([&] { ops_.lion(context_, master, View{}, grad, Buffer(DType::f32, {3}), {}); }),
-      "lion: m is f32 [3], expected it contiguous like the master, f32 [4]");
-  EXPECT_EQ(
-      message_of([&] { ops_.sgd(context_, master, View{}, grad, View{}, {.momentum = 0.5}); }),
-      "sgd: momentum is 0.500000 and m absent, expected both or none");
+  EXPECT_EQ(message_of([&] { ops_.lion(context_, weight, grad, Buffer(DType::f32, {3}), {}); }),
+            "lion: m is f32 [3], expected it contiguous like the weight, f32 [4]");
+  EXPECT_EQ(message_of([&] { ops_.sgd(context_, weight, grad, View{}, {.momentum = 0.5}); }),
+            "sgd: momentum is 0.500000 and m absent, expected both or none");
   EXPECT_EQ(message_of([&] {
               ops_.factored_moments(context_, Buffer(DType::f32, {2, 3}), View{},
                                     Buffer(DType::f32, {3}), 1, 1);

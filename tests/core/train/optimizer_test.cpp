@@ -282,7 +282,7 @@ TEST_F(Optimizers, TheChanceDependsOnTheElementNotOnThePiece) {
     fill(param.value, 1);
     TrainedTensor tensor(*backend_, param, spec);
     const auto grow = [&](const UpdatedView& at) {
-      backend_->ops().scale(backend_->context(), at.target, 1.001, at.target);
+      backend_->ops().scale(backend_->context(), at.weight, 1.001, at.weight);
     };
     update_weight(tensor, {kBegin, rows, (600001 - kBegin) / rows}, 3, grow);
     const auto* bits = param.value.data<std::uint16_t>();
