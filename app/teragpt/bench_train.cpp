@@ -70,6 +70,11 @@ Result<void> check_stop() {
   return app::check_stop("bench train", "the rows printed before are complete");
 }
 
+std::vector<std::string> recompute_names() {
+  const auto& names = EnumNames<spec::RecomputeKind>::value;
+  return {names.begin(), names.end()};
+}
+
 Result<spec::RunSpec> bench_spec(const BenchTrainArguments& args,
                                  const std::string& model,
                                  const std::string& precision) {
@@ -264,7 +269,7 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--recompute", args->recompute,
                    "Activations computed again in backward: none, selective (norms and "
                    "activation functions) or full")
-      ->check(CLI::IsMember({"none", "selective", "full"}))
+      ->check(CLI::IsMember(recompute_names()))
       ->capture_default_str();
   verb->add_option("--steps", args->steps, "Steps per round")
       ->check(at_least(1))

@@ -43,12 +43,10 @@ Tensor Experts::forward(const Rows& rows, Pass& pass) {
   Backend& backend = rows.permuted.backend();
   const kernels::OpTable& ops = backend.ops();
   const DType dtype = rows.permuted.dtype();
-  const auto keep = [&](const char* name, std::int64_t width) {
-    return in_use(pass.stash.put(prefix_ + name, {rows.buffer_rows, width}, dtype), rows);
-  };
-  const Tensor inner = keep(".inner", in_->value.dim(1));
+  const Tensor inner = in_use(
+      pass.stash.put(prefix_ + ".inner", {rows.buffer_rows, in_->value.dim(1)}, dtype), rows);
   const Tensor act =
-      pass.keeps_cheap() ? keep(".act", out_->value.dim(2)) : workspace(rows, out_->value.dim(2));
+      in_use(pass.cheap(prefix_ + ".act", {rows.buffer_rows, out_->value.dim(2)}, dtype), rows);
   ops.grouped_matmul(backend.context(), rows.permuted, in_->value, rows.offsets, inner, true);
   in_adapters_.forward(rows.permuted, groups_of(rows), inner);
   ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);

@@ -32,10 +32,7 @@ Mlp::Mlp(ParamStore& store, spec::ActivationKind activation, std::string prefix,
 Tensor Mlp::forward(const Tensor& x, const Tensor& row_scale, Pass& pass) {
   const Tensor inner =
       pass.stash.put(prefix_ + ".inner", {x.dim(0), in_.out_features()}, x.dtype());
-  const Tensor act = pass.keeps_cheap() ? pass.stash.put(prefix_ + ".act",
-                                                         {x.dim(0), out_.in_features()}, x.dtype())
-                                        : Tensor::empty(x.backend(), {x.dim(0), out_.in_features()},
-                                                        x.dtype(), MemoryKind::workspace);
+  const Tensor act = pass.cheap(prefix_ + ".act", {x.dim(0), out_.in_features()}, x.dtype());
   in_.forward(x, inner);
   x.backend().ops().activation_forward(x.backend().context(), activation_, inner, row_scale, act);
   return out_.forward(act);

@@ -7,7 +7,9 @@
 // backward. Activations are [T, H] in the compute dtype; T = batch.batch_size x batch.seq_length.
 #pragma once
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "core/base/check.h"
@@ -70,6 +72,13 @@ struct Pass {  // what one micro-batch carries through the modules
 
   // Norm outputs and activations, which are cheap to compute again.
   bool keeps_cheap() const { return recompute != spec::RecomputeKind::selective; }
+  // Memory of one of them: in the stash under this name, or for as long as the caller holds it.
+  Tensor cheap(const std::string& name,
+               std::initializer_list<std::int64_t> shape,
+               DType dtype) const {
+    return keeps_cheap() ? stash.put(name, shape, dtype)
+                         : Tensor::empty(stash.backend(), shape, dtype, MemoryKind::workspace);
+  }
 
   // The statistics of a layer; null when nobody wants them.
   RouterStats* stats_of(int layer) const {

@@ -50,10 +50,9 @@ Tensor ResidualNorm::forward(const Tensor& x, Pass& pass) {
   Norm::Statistics made;
   made.rstd = stash.put(name_ + "_rstd", {x.dim(0)}, accumulate);
   if (norm_.has_mean()) made.mean = stash.put(name_ + "_mean", {x.dim(0)}, accumulate);
-  Tensor y =
-      output_ == Output::kept && pass.keeps_cheap()
-          ? stash.put(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
-          : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
+  Tensor y = output_ == Output::kept ? pass.cheap(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
+                                     : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(),
+                                                     MemoryKind::workspace);
   norm_.forward(x, y, made);
   return y;
 }

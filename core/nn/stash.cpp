@@ -7,17 +7,13 @@
 namespace tera::nn {
 
 Tensor Stash::put(const std::string& name, std::initializer_list<std::int64_t> shape, DType dtype) {
-  Tensor tensor = Tensor::empty(*backend_, shape, dtype, kind_);
-  insert(name, tensor);
-  return tensor;
+  return make(name, shape, dtype, kind_);
 }
 
 Tensor Stash::put_lasting(const std::string& name,
                           std::initializer_list<std::int64_t> shape,
                           DType dtype) {
-  Tensor tensor = Tensor::empty(*backend_, shape, dtype, MemoryKind::activations);
-  insert(name, tensor);
-  return tensor;
+  return make(name, shape, dtype, MemoryKind::activations);
 }
 
 void Stash::keep(const std::string& name, const Tensor& tensor) {
@@ -44,9 +40,7 @@ void Stash::release_all(std::string_view prefix,
 Tensor Stash::put_gradient(const std::string& name,
                            std::initializer_list<std::int64_t> shape,
                            DType dtype) {
-  Tensor tensor = Tensor::empty(*backend_, shape, dtype, MemoryKind::workspace);
-  insert(name, tensor);
-  return tensor;
+  return make(name, shape, dtype, MemoryKind::workspace);
 }
 
 void Stash::put_gradient(const std::string& name, const Tensor& tensor) {
@@ -56,6 +50,15 @@ void Stash::put_gradient(const std::string& name, const Tensor& tensor) {
 Tensor Stash::take(const std::string& name) {
   Tensor tensor = get(name);
   release(name);
+  return tensor;
+}
+
+Tensor Stash::make(const std::string& name,
+                   std::initializer_list<std::int64_t> shape,
+                   DType dtype,
+                   MemoryKind kind) {
+  Tensor tensor = Tensor::empty(*backend_, shape, dtype, kind);
+  insert(name, tensor);
   return tensor;
 }
 

@@ -56,6 +56,10 @@ class Stash {
   };
 
  private:
+  Tensor make(const std::string& name,
+              std::initializer_list<std::int64_t> shape,
+              DType dtype,
+              MemoryKind kind);
   void insert(const std::string& name, const Tensor& tensor);
 
   Backend* backend_;
