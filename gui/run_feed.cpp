@@ -1,9 +1,8 @@
 #include "gui/run_feed.h"
 
-#include <chrono>
-
 #include <QFile>
 
+#include "core/base/clock.h"
 #include "core/plan/estimate.h"
 #include "gui/text.h"
 
@@ -12,10 +11,6 @@ namespace {
 
 constexpr qint64 kFirstLogBytes = 256 << 10;  // of an old log only the end is read
 constexpr qint64 kMaxLogBytes = 4 << 20;      // per look
-
-double nowSeconds() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 }  // namespace
 
@@ -34,7 +29,7 @@ struct RunFeed::Tail {
 
 std::shared_ptr<RunUpdate> RunFeed::Tail::look() {
   auto update = std::make_shared<RunUpdate>();
-  update->polled_s = nowSeconds();
+  update->polled_s = wall_s();
   if (!dir) {
     Result<run::RunDirectory> opened = run::RunDirectory::open(posix_vfs(), path);
     if (!opened) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
+#include "core/base/clock.h"
 #include "core/plan/estimate.h"
 #include "core/run/health.h"
 
@@ -64,9 +65,7 @@ class HealthTeller {
   void tell(const run::MetricReader::Update& update, const run::RunStatus& status) {
     for (const run::MetricRecord& record : update.records)
       health_.observe(record);
-    const double now_s =
-        std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-    for (const run::Finding& finding : health_.findings(status, now_s, planned_tokens_per_s_)) {
+    for (const run::Finding& finding : health_.findings(status, wall_s(), planned_tokens_per_s_)) {
       const Diagnostic& what = finding.what;
       if (what.severity == Severity::note || !told_.insert(finding.key).second) continue;
       fmt::print(stderr, "{}: {}: {}\n", what.severity == Severity::error ? "error" : "warning",

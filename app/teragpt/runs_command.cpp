@@ -1,10 +1,10 @@
 // teragpt runs, stop: the runs of this machine, and ending one of them.
-#include <chrono>
 #include <cmath>
 
 #include <fmt/format.h>
 
 #include "app/teragpt/run_view.h"
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/launch/launcher.h"
 
@@ -14,9 +14,7 @@ namespace {
 
 std::string age(double since_s) {
   if (since_s <= 0) return "-";
-  const double now_s =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-  return format_age(now_s - since_s) + " ago";
+  return format_age(wall_s() - since_s) + " ago";
 }
 
 void print_runs(const run::RunList& list) {

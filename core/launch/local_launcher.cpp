@@ -12,6 +12,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/launch/detached_process.h"
 #include "core/launch/launch_script.h"
@@ -23,10 +24,6 @@ namespace {
 
 using nlohmann::ordered_json;
 using Clock = std::chrono::steady_clock;
-
-double wall_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // Held while a run is started or stopped, so that two launchers take turns.
 class LaunchLock {

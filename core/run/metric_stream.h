@@ -23,11 +23,11 @@ struct MetricRecord {
   double time_s = 0;  // since the epoch
   int attempt = 1;
   int rank = 0;
-  std::int64_t step = 0;                               // steps completed, 1-based
-  std::vector<std::pair<std::string, double>> values;  // names from the catalog
-  std::vector<std::vector<double>> expert_load;  // [layer][expert], MoE layers only; may be empty
-  std::vector<int> expert_layers;                // layer index of each row
-  std::string data_chain;
+  std::int64_t step = 0;                                    // steps completed, 1-based
+  std::vector<std::pair<std::string, double>> values = {};  // names from the catalog
+  std::vector<std::vector<double>> expert_load = {};        // [layer][expert], MoE layers only
+  std::vector<int> expert_layers = {};                      // layer index of each row
+  std::string data_chain = {};
   double value(std::string_view name, double missing) const;
   bool has(std::string_view name) const;
   bool operator==(const MetricRecord&) const = default;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cstdlib>
 #include <ctime>
 #include <random>
@@ -11,6 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/spec/yaml.h"
 
@@ -64,12 +64,10 @@ Result<void> fill(Vfs& vfs, const RunDirectory& dir, const spec::RunSpec& spec) 
   }
   const std::string text = run_spec_text(spec);
   TERA_TRY_VOID(write_file_atomic(vfs, dir.spec_file(), text));
-  const double now_s =
-      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   const nlohmann::ordered_json document = {{"schema", "teragpt.run/1"},
                                            {"id", dir.id()},
                                            {"name", spec.name},
-                                           {"created_s", now_s},
+                                           {"created_s", wall_s()},
                                            {"spec_sha256", sha256_hex(text)},
                                            {"version", TERA_VERSION}};
   return write_file_atomic(vfs, dir.run_file(), document.dump(2) + "\n");

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <limits>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/run/line_file.h"
 #include "core/run/metric_stream.h"
@@ -24,10 +24,6 @@ constexpr std::uint64_t kMaxRunFileBytes = 1 << 20;
 
 constexpr std::array<std::string_view, 7> kStateNames = {
     "created", "starting", "running", "completed", "stopped", "failed", "died"};
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 std::optional<RunState> state_from_name(std::string_view name) {
   const auto at = std::find(kStateNames.begin(), kStateNames.end(), name);
@@ -62,7 +58,7 @@ std::optional<RunEvent> last_state_event(const std::vector<RunEvent>& events) {
 
 std::string record_age(const std::optional<MetricRecord>& record) {
   if (!record) return "no record yet";
-  return fmt::format("last record {} ago, step {}", format_age(now_s() - record->time_s),
+  return fmt::format("last record {} ago, step {}", format_age(wall_s() - record->time_s),
                      record->step);
 }
 

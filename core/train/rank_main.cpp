@@ -1,6 +1,5 @@
 #include "core/train/rank_main.h"
 
-#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -11,6 +10,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/checkpoint.h"
@@ -20,10 +20,6 @@
 
 namespace tera::train {
 namespace {
-
-double wall_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-}
 
 // One rank from nothing to the end; every exception becomes an error and aborts the group.
 Result<TrainEnd> run_rank(const run::RunDirectory& dir,

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/checkpoint/checkpoint.h"
@@ -15,15 +16,15 @@
 #include "core/plan/adapter_table.h"
 #include "core/plan/estimate.h"
 #include "core/plan/pipeline_schedule.h"
-#include "core/run/run_state.h"
-#include "core/run/telemetry.h"
 #include "core/spec/step_samples.h"
 #include "core/train/grad_sync.h"
 #include "core/train/loss_scaler.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
 #include "core/train/outlier_guard.h"
+#include "core/train/run_reporter.h"
 #include "core/train/stage_executor.h"
+#include "core/train/step_record.h"
 #include "core/train/train_state.h"
 
 namespace tera::train {
@@ -33,10 +34,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-double wall_s() {
-  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 // Everything one rank holds while it trains, and the step.
@@ -107,7 +104,7 @@ class RankTrainer {
                             ? loader_->held_out(spec_.training.eval_sequences)
                             : Result<std::vector<data::HostBatch>>(std::vector<data::HostBatch>{}));
     if (leader()) {
-      TERA_TRY(metrics_, run::MetricWriter::open(dir_.vfs(), dir_.metrics_file(options_.attempt)));
+      TERA_TRY(reporter_, RunReporter::open(dir_, options_.attempt, options_.on_record));
       flops_per_token_ = plan::train_flops_per_token(spec_);
       spdlog::info("{}: step {} of {}, {} parameters, {} trained, {} ranks", spec_.name,
                    state_.step, spec_.training.num_steps,
@@ -155,7 +152,9 @@ class RankTrainer {
 
     const Clock::time_point sync_begin = Clock::now();
     sum_gradients(params_, world_);
-    sum_over_ranks(result);
+    const bool wants_to_stop =
+        options_.stop_requested != nullptr && options_.stop_requested->load() > 0;
+    stop_agreed_ = sum_over_ranks(result, wants_to_stop, world_, backend_);
     const double grad_sync_s = seconds_since(sync_begin);
 
     const Clock::time_point update_begin = Clock::now();
@@ -175,7 +174,11 @@ class RankTrainer {
     state_.data_chain = batches.chain;
     const double step_s = seconds_since(begin);
     const double tokens_per_s = static_cast<double>(step_tokens) / step_s;
-    run::MetricRecord record = make_record(result, loss);
+    run::MetricRecord record{.time_s = wall_s(),
+                             .attempt = options_.attempt,
+                             .step = state_.step,
+                             .data_chain = state_.data_chain};
+    add_losses(result, loss, spec_, record);
     record.values.insert(record.values.end(),
                          {{"grad_norm", norm},
                           {"learning_rate", rate},
@@ -196,7 +199,7 @@ class RankTrainer {
     if (due(spec_.training.eval_interval) || state_.step == spec_.training.num_steps) {
       evaluate(record);
     }
-    return report(std::move(record));
+    return leader() ? reporter_->report(std::move(record)) : Result<void>();
   }
 
   struct Judgement {  // of a step's loss and gradient norm
@@ -242,11 +245,7 @@ class RankTrainer {
         record.value("loss", 0), verdict.loss_zscore, record.value("grad_norm", 0),
         verdict.grad_norm_zscore);
     spdlog::warn("step {} skipped: {}", state_.step, detail);
-    return run::append_event(dir_, {.time_s = wall_s(),
-                                    .attempt = options_.attempt,
-                                    .state = "skipped",
-                                    .detail = std::move(detail),
-                                    .step = state_.step});
+    return reporter_->event("skipped", std::move(detail), state_.step);
   }
 
   Result<void> diverged(double loss, double norm) const {
@@ -255,90 +254,6 @@ class RankTrainer {
                             "this step was kept",
                             state_.step + 1, loss, norm),
                 "lower training.learning_rate or raise training.warmup_steps, then start again");
-  }
-
-  // Loss, target and expert counts, and the wish to stop, over all ranks: one decision everywhere.
-  void sum_over_ranks(StageResult& result) {
-    const int wish = options_.stop_requested != nullptr ? options_.stop_requested->load() : 0;
-    std::vector<double> values = {
-        result.loss_sum, static_cast<double>(result.num_targets), result.prediction.loss_sum,
-        static_cast<double>(result.prediction.num_targets), wish > 0 ? 1.0 : 0.0};
-    for (const nn::RouterStats& stats : result.router) {
-      values.push_back(stats.balance_loss);
-      values.push_back(stats.z_loss);
-      values.push_back(static_cast<double>(stats.dropped));
-      values.push_back(static_cast<double>(stats.offered));
-      for (const std::int64_t count : stats.expert_tokens)
-        values.push_back(static_cast<double>(count));
-    }
-    Tensor packed = Tensor::empty(backend_, {static_cast<std::int64_t>(values.size())}, DType::f64,
-                                  MemoryKind::workspace);
-    std::copy(values.begin(), values.end(), packed.data<double>());
-    world_.all_reduce(packed, comm::Reduce::sum);
-    const double* at = packed.data<double>();
-    result.loss_sum = *at++;
-    result.num_targets = static_cast<std::int64_t>(*at++);
-    result.prediction.loss_sum = *at++;
-    result.prediction.num_targets = static_cast<std::int64_t>(*at++);
-    stop_agreed_ = *at++ > 0;
-    for (nn::RouterStats& stats : result.router) {
-      stats.balance_loss = *at++;
-      stats.z_loss = *at++;
-      stats.dropped = static_cast<std::int64_t>(*at++);
-      stats.offered = static_cast<std::int64_t>(*at++);
-      for (std::int64_t& count : stats.expert_tokens)
-        count = static_cast<std::int64_t>(*at++);
-    }
-  }
-
-  static std::vector<std::vector<std::int64_t>> expert_counts(const StageResult& result) {
-    std::vector<std::vector<std::int64_t>> counts;
-    for (const nn::RouterStats& stats : result.router)
-      counts.push_back(stats.expert_tokens);
-    return counts;
-  }
-
-  run::MetricRecord make_record(const StageResult& result, double loss) const {
-    run::MetricRecord record;
-    record.time_s = wall_s();
-    record.attempt = options_.attempt;
-    record.step = state_.step;
-    record.data_chain = state_.data_chain;
-    record.values = {{"loss", loss}};
-    if (result.prediction.num_targets > 0) {
-      const auto targets = static_cast<double>(result.prediction.num_targets);
-      record.values.emplace_back("mtp_loss", result.prediction.loss_sum / targets);
-    }
-    double balance = 0;
-    double z = 0;
-    double imbalance = 0;
-    double dropped = 0;
-    double offered = 0;
-    for (std::size_t layer = 0; layer < result.router.size(); ++layer) {
-      const nn::RouterStats& stats = result.router[layer];
-      if (stats.expert_tokens.empty()) continue;
-      balance += stats.balance_loss;
-      z += stats.z_loss;
-      dropped += static_cast<double>(stats.dropped);
-      offered += static_cast<double>(stats.offered);
-      std::vector<double> load(stats.expert_tokens.begin(), stats.expert_tokens.end());
-      double total = 0;
-      for (const double tokens : load)
-        total += tokens;
-      const double mean = total / static_cast<double>(load.size());
-      if (mean > 0)
-        imbalance = std::max(imbalance, *std::max_element(load.begin(), load.end()) / mean);
-      record.expert_load.push_back(std::move(load));
-      record.expert_layers.push_back(static_cast<int>(layer));
-    }
-    if (!record.expert_load.empty()) {
-      record.values.insert(
-          record.values.end(),
-          {{"balance_loss", balance}, {"z_loss", z}, {"expert_imbalance", imbalance}});
-      if (spec_.model.expert_capacity(1) > 0)
-        record.values.emplace_back("dropped_share", dropped / offered);
-    }
-    return record;
   }
 
   // Of the weights, and of their running mean where there is one.
@@ -370,51 +285,21 @@ class RankTrainer {
     return packed.data<double>()[0] / packed.data<double>()[1];
   }
 
-  Result<void> report(run::MetricRecord record) {
-    if (!leader()) return {};
-    const run::HostReading host = telemetry_.read();
-    const auto add = [&record](std::string_view name, const auto& reading) {
-      if (reading) record.values.emplace_back(std::string(name), static_cast<double>(*reading));
-    };
-    add("cpu_utilization", host.cpu_utilization);
-    add("process_memory", host.process_bytes);
-    add("host_memory_used", host.used_bytes);
-    add("host_power", host.power_w);
-    if (checkpoint_s_ > 0) record.values.emplace_back("checkpoint_s", checkpoint_s_);
-    checkpoint_s_ = 0;
-    TERA_TRY_VOID(metrics_->write(record));
-    if (!running_noted_) {
-      running_noted_ = true;
-      TERA_TRY_VOID(run::append_event(
-          dir_,
-          {.time_s = wall_s(),
-           .attempt = options_.attempt,
-           .state = "running",
-           .detail = fmt::format("step {}, loss {:.4f}", record.step, record.value("loss", 0)),
-           .step = record.step}));
-    }
-    if (options_.on_record) options_.on_record(record);
-    return {};
-  }
-
   Result<void> save() {
     const Clock::time_point begin = Clock::now();
     world_.barrier();
     if (!leader()) return {};
-    TERA_TRY_VOID(metrics_->sync());
+    TERA_TRY_VOID(reporter_->sync());
     state_.outliers = guard_.state();
     state_.loss_scale = scaler_.state();
     TERA_TRY(const std::filesystem::path path,
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
     TERA_TRY_VOID(
         checkpoint::prune(dir_.vfs(), dir_.checkpoints_dir(), spec_.training.keep_checkpoints));
-    checkpoint_s_ = seconds_since(begin);
-    spdlog::info("checkpoint of step {} in {}", state_.step, format_seconds(checkpoint_s_));
-    return run::append_event(dir_, {.time_s = wall_s(),
-                                    .attempt = options_.attempt,
-                                    .state = "checkpoint",
-                                    .detail = path.filename().string(),
-                                    .step = state_.step});
+    const double checkpoint_s = seconds_since(begin);
+    reporter_->set_checkpoint_s(checkpoint_s);
+    spdlog::info("checkpoint of step {} in {}", state_.step, format_seconds(checkpoint_s));
+    return reporter_->event("checkpoint", path.filename().string(), state_.step);
   }
 
   const run::RunDirectory& dir_;
@@ -433,11 +318,8 @@ class RankTrainer {
   std::vector<data::HostBatch> held_out_;
   TrainState state_;
 
-  std::optional<run::MetricWriter> metrics_;  // leader only
-  run::HostTelemetry telemetry_;
+  std::optional<RunReporter> reporter_;  // leader only
   double flops_per_token_ = 0;
-  double checkpoint_s_ = 0;  // of the last save, reported with the next step
-  bool running_noted_ = false;
   bool stop_agreed_ = false;
 };
 
