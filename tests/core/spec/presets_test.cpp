@@ -21,7 +21,9 @@ TEST(Presets, TheNamedOnesAreThere) {
     EXPECT_EQ(std::count(models.begin(), models.end(), name), 1) << name;
   }
   const auto clusters = names_of(cluster_preset_names());
-  for (const char* name : {"this-machine", "a100-ib", "h100-ib", "h200-ib", "b200-nvl72"}) {
+  for (const char* name : {"this-machine", "a100-ib", "a100-40gb-ib", "h100-ib",
+                           "h100-96gb-500w-rdma", "h200-ib", "h800-ib", "b200-ib", "b200-nvl72",
+                           "b300-ib", "gb300-nvl72", "mi300x-roce", "mi355x-roce"}) {
     EXPECT_EQ(std::count(clusters.begin(), clusters.end(), name), 1) << name;
   }
 }
