@@ -77,6 +77,13 @@ class BadInput : public testing::Test {
       write(name, "\x04 no sense \xff\n");
     write("docs.jsonl",
           "{\"text\": \"one day\"}\n{\"text\": \"two days\"}\n{\"text\": \"three\"}\n");
+    std::ifstream table(fs::path(std::getenv("TERA_SOURCE_DIR")) /
+                        "resources/validation/published.csv");
+    std::string header;
+    std::getline(table, header);
+    write("header.csv", header + "\n");
+    write("cells.csv", header + "\none,two\n\"three");
+    write("short.csv", header + "\none,two\nthree\n");
     write("toy.yaml", "model: {preset: tiny-moe}\ndata: {datasets: [{path: corpus}]}\n");
     fs::create_symlink("loop", "loop");
     for (const char* name : {"fifo", "fifo.txt"})

@@ -289,5 +289,38 @@ TEST_F(PlanCommands, HelpHasExamples) {
   }
 }
 
+TEST_F(PlanCommands, ValidateHoldsThePlannerAgainstMeasurements) {
+  const std::string table =
+      (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/validation/published.csv").string();
+  const ProgramResult text = run_teragpt({"validate", table, "--worst", "3"});
+  EXPECT_EQ(text.exit_code, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("Rows furthest off"));
+  EXPECT_THAT(text.out, HasSubstr("not modelled: precision mxfp8"));
+  const ProgramResult json = run_teragpt({"validate", table, "--json"});
+  EXPECT_EQ(json.exit_code, 0) << json.err;
+  const ordered_json document = ordered_json::parse(json.out);
+  EXPECT_EQ(document.begin().key(), "schema");
+  EXPECT_EQ(document["rows"].size(), 1034U);
+  int determined = 0;
+  int compared = 0;
+  for (const ordered_json& row : document["rows"]) {
+    determined += row["status"] == "determined" ? 1 : 0;
+    if (row["error"].is_null()) {
+      EXPECT_NE(row["reason"], "") << row["id"];
+      continue;
+    }
+    ++compared;
+    const double step_s = row["step_s"];
+    EXPECT_NEAR(row["error"], step_s / row["measured_step_s"].get<double>() - 1, 1e-9);
+    EXPECT_LE(row["low_s"], step_s) << row["id"];
+    EXPECT_GE(row["high_s"], step_s) << row["id"];
+  }
+  EXPECT_GT(determined, 100);
+  const ordered_json& all = document["classes"].back();
+  EXPECT_EQ(all["name"], "all");
+  EXPECT_EQ(all["time"]["rows"], compared);
+  EXPECT_EQ(all["status"]["determined"], determined);
+}
+
 }  // namespace
 }  // namespace tera

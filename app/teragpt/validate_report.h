@@ -1,0 +1,20 @@
+// What `teragpt validate` prints: tables for people, a document for programs.
+#pragma once
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "core/plan/validation_summary.h"
+
+namespace tera::app {
+
+// Summary by group and by class of rows; with num_worst > 0 the rows furthest off before it.
+std::string validation_text(const std::vector<plan::RowPrediction>& rows,
+                            const plan::ValidationReport& report,
+                            int num_worst);
+// {schema, rows[], groups[], classes[]}; what does not hold for a row is null.
+nlohmann::ordered_json validation_json(const std::vector<plan::RowPrediction>& rows,
+                                       const plan::ValidationReport& report);
+
+}  // namespace tera::app

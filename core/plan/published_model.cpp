@@ -1,0 +1,269 @@
+#include "core/plan/published_model.h"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "core/plan/published_words.h"
+#include "core/spec/presets.h"
+
+namespace tera::plan {
+namespace {
+
+using spec::ModelConfig;
+
+// How a family differs from the preset it starts from.
+enum class Change : std::uint8_t { none, no_biases, squared_relu, no_prediction, maybe_prediction };
+
+struct Family {
+  std::string_view prefix;  // of the model's name
+  std::string_view preset;
+  Change change = Change::none;
+  // Tokenizer's words where the row does not give them, padded to multiples of 128 x TP as by
+  // Megatron-LM; 0 = unknown.
+  int words = 0;
+  int seq_length = 0;               // 0 = rows say it
+  bool has_dims = false;            // dims missing in the row are the preset's
+  bool has_dense_attention = true;  // as many key-value heads as heads where the row does not say
+  std::string_view not_modelled = {};
+};
+
+// Earlier lines win. Words: GPT-2's 50,257 for GPT of the Megatron papers; Llama 2's config.json;
+// BLOOM's tokenizer (BigScience 2022: 250,680); nanotron's 131,072 follows from its model sizes.
+// Sequences: Touvron et al. 2023, Llama 2; Hugging Face 2025, Ultra-Scale Playbook (256 sequences
+// are 1 M tokens).
+constexpr Family kFamilies[] = {
+    {.prefix = "GPT OSS", .preset = {}, .not_modelled = "attention windows of every other layer"},
+    {.prefix = "Nemotron_3", .preset = {}, .not_modelled = "state-space layers"},
+    {.prefix = "DeepSeekV4", .preset = {}, .not_modelled = "sparse attention"},
+    {.prefix = "GPT", .preset = "gpt2-124m", .words = 50257},
+    {.prefix = "BLOOM-proto", .preset = "gpt2-124m", .words = 250680},
+    {.prefix = "MPT-", .preset = "gpt2-124m", .change = Change::no_biases},
+    {.prefix = "Llama4 Maverick", .preset = "llama-4-maverick", .has_dims = true},
+    {.prefix = "Llama2 34B", .preset = "code-llama-34b", .seq_length = 4096, .has_dims = true},
+    {.prefix = "Llama-like", .preset = "llama-3.1-8b", .words = 131072, .seq_length = 4096},
+    {.prefix = "Llama2",
+     .preset = "llama-3.1-8b",
+     .words = 32000,
+     .seq_length = 4096,
+     .has_dense_attention = false},
+    {.prefix = "Llama", .preset = "llama-3.1-8b", .has_dense_attention = false},
+    {.prefix = "llama", .preset = "llama-3.1-8b", .has_dense_attention = false},
+    {.prefix = "LLAMA", .preset = "llama-3.1-8b", .has_dense_attention = false},
+    {.prefix = "LLaMA", .preset = "llama-3.1-8b", .words = 32000},
+    {.prefix = "Nemotron", .preset = "llama-3.1-8b", .change = Change::squared_relu},
+    {.prefix = "Qwen3", .preset = "qwen3-235b-a22b", .has_dense_attention = false},
+    {.prefix = "qwen3", .preset = "qwen3-235b-a22b", .has_dense_attention = false},
+    {.prefix = "DeepSeekV3 (w/o MTP)", .preset = "deepseek-v3", .change = Change::no_prediction},
+    {.prefix = "DeepSeekV3 (w/ MTP)", .preset = "deepseek-v3"},
+    {.prefix = "deepseekv3 (4 layers)", .preset = "deepseek-v3", .change = Change::no_prediction},
+    {.prefix = "DeepSeek-V3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
+    {.prefix = "DeepSeekV3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
+    {.prefix = "deepseek-v3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
+};
+
+const Family* family_of(std::string_view model) {
+  for (const Family& family : kFamilies)
+    if (model.substr(0, family.prefix.size()) == family.prefix) return &family;
+  return nullptr;
+}
+
+class ModelReader {
+ public:
+  ModelReader(const PublishedRow& row, const Family& family, ModelConfig base, int tensor_size)
+      : row_(row), family_(family), model_(std::move(base)), tensor_size_(tensor_size) {}
+
+  PublishedModels read() {
+    // ALiBi has no weights and next to no time; neither has rotary, its stand-in.
+    const bool learned = family_.prefix == "GPT";
+    if (!learned) model_.position = spec::PositionKind::rotary;
+    dim("layers", row_.layers, &ModelConfig::num_layers);
+    dim("hidden", row_.hidden, &ModelConfig::hidden_size);
+    vocabulary();
+    experts();
+    feed_forward();
+    change();
+    result_.candidates = {model_};
+    heads();
+    if (family_.change == Change::maybe_prediction) {
+      result_.guessed.emplace_back("multi-token prediction");
+      std::vector<ModelConfig> without = result_.candidates;
+      for (ModelConfig& model : without)
+        model.num_mtp_layers = 0;
+      result_.candidates.insert(result_.candidates.end(), without.begin(), without.end());
+    }
+    if (!result_.undetermined.empty()) result_.candidates.clear();
+    return std::move(result_);
+  }
+
+ private:
+  void dim(const char* column, const std::optional<int>& cell, int ModelConfig::*member) {
+    if (cell) {
+      model_.*member = *cell;
+    } else {
+      (family_.has_dims ? result_.guessed : result_.undetermined).emplace_back(column);
+    }
+  }
+
+  void missing(const char* column) { result_.undetermined.emplace_back(column); }
+
+  void vocabulary() {
+    if (row_.vocab || family_.has_dims) return dim("vocab", row_.vocab, &ModelConfig::vocab_size);
+    if (family_.words == 0) return dim("vocab", row_.vocab, &ModelConfig::vocab_size);
+    const int multiple = 128 * tensor_size_;
+    model_.vocab_size = (family_.words + multiple - 1) / multiple * multiple;
+    result_.guessed.emplace_back("vocab");
+  }
+
+  void experts() {
+    if (!row_.experts) {
+      if (!family_.has_dims) model_.num_experts = 0;
+      return;
+    }
+    dim("experts", row_.experts, &ModelConfig::num_experts);
+    dim("topk", row_.topk, &ModelConfig::router_top_k);
+    if (family_.has_dims && !row_.moe_ffn_hidden) {
+      result_.guessed.emplace_back("moe_ffn_hidden");
+      return;
+    }
+    dim("moe_ffn_hidden", row_.moe_ffn_hidden, &ModelConfig::moe_ffn_hidden_size);
+    dim("shared_experts", row_.shared_experts, &ModelConfig::num_shared_experts);
+    if (const auto dense = dense_layers_word(row_.moe_layer_freq)) {
+      model_.num_dense_layers = *dense;
+      model_.moe_layer_interval = 1;
+    } else {
+      missing("moe_layer_freq");
+    }
+    // Groups of experts that a row with fewer experts no longer has.
+    if (model_.num_experts % model_.router_num_groups != 0) model_.router_num_groups = 1;
+  }
+
+  void feed_forward() {
+    if (row_.ffn_hidden) {
+      model_.ffn_hidden_size = *row_.ffn_hidden;
+    } else if (family_.prefix == "GPT") {  // Brown et al. 2020, section 2.1
+      model_.ffn_hidden_size = 4 * model_.hidden_size;
+      result_.guessed.emplace_back("ffn_hidden");
+    } else if (model_.num_moe_layers(model_.num_layers) < model_.num_layers) {
+      dim("ffn_hidden", row_.ffn_hidden, &ModelConfig::ffn_hidden_size);
+    }
+  }
+
+  void change() {
+    switch (family_.change) {
+      case Change::none:
+      case Change::maybe_prediction:
+        return;
+      case Change::no_biases:
+        model_.attention_bias = spec::AttentionBias::none;
+        model_.ffn_bias = false;
+        return;
+      case Change::squared_relu:  // Parmar et al. 2024, Nemotron-4 15B, section 2
+        model_.activation = spec::ActivationKind::relu_squared;
+        model_.norm = spec::NormKind::layer;
+        return;
+      case Change::no_prediction:
+        model_.num_mtp_layers = 0;
+        return;
+    }
+  }
+
+  // Sets heads, key-value heads and head dim of all candidates; unknown heads are as wide as two
+  // published choices, 128 and hidden / 64.
+  void heads() {
+    if (row_.head_dim == kLatentWithoutDims) return missing("head_dim");
+    const bool latent = row_.head_dim == kLatentDims;
+    if (latent != (model_.attention == spec::AttentionKind::latent)) {
+      return missing("head_dim");
+    }
+    std::vector<int> choices;
+    if (row_.heads) {
+      choices = {*row_.heads};
+    } else if (family_.has_dims) {
+      choices = {model_.num_attention_heads};
+      result_.guessed.emplace_back("heads");
+    } else if (row_.hidden && family_.has_dense_attention) {
+      for (const int count : {*row_.hidden / 128, 64}) {
+        const bool divides = count > 0 && *row_.hidden % count == 0 && count % tensor_size_ == 0;
+        if (divides && std::find(choices.begin(), choices.end(), count) == choices.end())
+          choices.push_back(count);
+      }
+      result_.guessed.emplace_back("heads");
+    }
+    if (choices.empty()) return missing("heads");
+    result_.candidates.clear();
+    for (const int count : choices) {
+      ModelConfig model = model_;
+      model.num_attention_heads = count;
+      if (row_.kv_heads) {
+        model.num_key_value_heads = *row_.kv_heads;
+      } else if (family_.has_dense_attention) {
+        model.num_key_value_heads = count;
+      } else if (!family_.has_dims) {
+        return missing("kv_heads");
+      }
+      if (!latent) set_head_dim(model);
+      result_.candidates.push_back(model);
+    }
+  }
+
+  void set_head_dim(ModelConfig& model) {
+    const std::string& text = row_.head_dim;
+    if (!text.empty()) {
+      int value = 0;
+      std::from_chars(text.data(), text.data() + text.size(), value);
+      model.head_dim = value;
+    } else if (model.hidden_size % model.num_attention_heads == 0) {
+      model.head_dim = model.hidden_size / model.num_attention_heads;
+    } else {
+      missing("head_dim");
+    }
+  }
+
+  const PublishedRow& row_;
+  const Family& family_;
+  ModelConfig model_;
+  int tensor_size_;
+  PublishedModels result_;
+};
+
+}  // namespace
+
+Result<FamilyPresets> load_family_presets() {
+  FamilyPresets presets;
+  for (const Family& family : kFamilies) {
+    if (family.preset.empty() || presets.find(family.preset) != presets.end()) continue;
+    TERA_TRY(const spec::ModelPreset preset, spec::model_preset(family.preset));
+    presets.emplace(family.preset, preset.model);
+  }
+  return presets;
+}
+
+std::optional<int> usual_seq_length(std::string_view model) {
+  const Family* const family = family_of(model);
+  if (family == nullptr || family->seq_length == 0) return std::nullopt;
+  return family->seq_length;
+}
+
+PublishedModels published_models(const PublishedRow& row,
+                                 const FamilyPresets& presets,
+                                 int seq_length,
+                                 int tensor_size) {
+  const Family* const family = family_of(row.model);
+  PublishedModels none;
+  if (family == nullptr) {
+    none.undetermined = {"model"};
+    return none;
+  }
+  if (!family->not_modelled.empty()) {
+    none.not_modelled = family->not_modelled;
+    return none;
+  }
+  spec::ModelConfig base = presets.find(family->preset)->second;
+  base.max_position_embeddings = seq_length;
+  return ModelReader(row, *family, std::move(base), tensor_size).read();
+}
+
+}  // namespace tera::plan

@@ -1,0 +1,333 @@
+#include "core/plan/published_table.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/csv.h"
+#include "core/plan/published_words.h"
+#include "core/spec/suggest.h"
+
+namespace tera::plan {
+namespace {
+
+using Member = std::variant<std::string PublishedRow::*,
+                            std::optional<int> PublishedRow::*,
+                            std::optional<double> PublishedRow::*>;
+struct Column {
+  std::string_view name;
+  Member member;
+};
+
+const std::vector<Column>& columns() {
+  using R = PublishedRow;
+  static const std::vector<Column> all = {
+      {"id", &R::id},
+      {"source", &R::source},
+      {"model", &R::model},
+      {"layers", &R::layers},
+      {"hidden", &R::hidden},
+      {"ffn_hidden", &R::ffn_hidden},
+      {"heads", &R::heads},
+      {"kv_heads", &R::kv_heads},
+      {"head_dim", &R::head_dim},
+      {"vocab", &R::vocab},
+      {"seq_len", &R::seq_len},
+      {"experts", &R::experts},
+      {"topk", &R::topk},
+      {"moe_ffn_hidden", &R::moe_ffn_hidden},
+      {"shared_experts", &R::shared_experts},
+      {"moe_layer_freq", &R::moe_layer_freq},
+      {"gpu", &R::gpu},
+      {"num_gpus", &R::num_gpus},
+      {"gpus_per_node", &R::gpus_per_node},
+      {"TP", &R::tensor},
+      {"PP", &R::pipeline},
+      {"VPP", &R::virtual_stages},
+      {"EP", &R::expert},
+      {"ETP", &R::expert_tensor},
+      {"CP", &R::context},
+      {"DP", &R::data},
+      {"zero_distopt", &R::zero},
+      {"micro_batch", &R::micro_batch},
+      {"global_batch", &R::global_batch},
+      {"recompute", &R::recompute},
+      {"sequence_parallel", &R::sequence_parallel},
+      {"precision", &R::precision},
+      {"pp_schedule", &R::schedule},
+      {"step_time_s", &R::step_s},
+      {"tflops_per_gpu", &R::tflops_per_gpu},
+      {"mfu_pct", &R::mfu_pct},
+      {"tokens_per_s_per_gpu", &R::tokens_per_s_per_gpu},
+      {"mem_per_gpu_gib", &R::memory_gib},
+      {"inferred_fields", &R::inferred_fields},
+      {"evidence", &R::evidence},
+      {"group", &R::group},
+      {"notes", &R::notes},
+  };
+  return all;
+}
+
+std::vector<std::string_view> column_names() {
+  std::vector<std::string_view> names;
+  for (const Column& column : columns())
+    names.push_back(column.name);
+  return names;
+}
+
+// "338", or "338 (330)" where the source prints a second measurement: the first counts.
+std::optional<double> measurement(std::string_view text) {
+  const auto number = [](std::string_view digits) -> std::optional<double> {
+    constexpr double kMost = 1e15;
+    const char* const end = digits.data() + digits.size();
+    double value = 0;
+    const auto parsed = std::from_chars(digits.data(), end, value);
+    const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
+    return whole && value > 0 && value <= kMost ? std::optional(value) : std::nullopt;
+  };
+  const std::size_t bracket = text.find(" (");
+  if (bracket == std::string_view::npos) return number(text);
+  const bool closed =
+      text.back() == ')' && number(text.substr(bracket + 2, text.size() - bracket - 3)).has_value();
+  return closed ? number(text.substr(0, bracket)) : std::nullopt;
+}
+
+class TableReader {
+ public:
+  PublishedTable read(std::string_view text);
+
+ private:
+  void header(const CsvRecord& record);
+  void row(const CsvRecord& record);
+  void cell(const CsvCell& cell, const Column& column, PublishedRow& row);
+  void check_words(const PublishedRow& row);
+  void check_sizes(const PublishedRow& row);
+  void must_divide(std::string_view column,
+                   const std::optional<int>& size,
+                   const char* whole_name,
+                   std::int64_t whole,
+                   const PublishedRow& row);
+  // A problem at a column of the row being read.
+  void wrong(std::string_view column, std::string message, std::string hint);
+
+  PublishedTable table_;
+  std::vector<const Column*> order_;        // of the columns in the file
+  std::map<std::string_view, CsvCell> at_;  // cells of the row being read
+  std::map<std::string, int> ids_;          // line of each
+};
+
+void TableReader::wrong(std::string_view column, std::string message, std::string hint) {
+  const CsvCell& cell = at_[column];
+  table_.diagnostics.push_back({.severity = Severity::error,
+                                .field = std::string(column),
+                                .message = std::move(message),
+                                .hint = std::move(hint),
+                                .line = cell.line,
+                                .column = cell.column});
+}
+
+void TableReader::header(const CsvRecord& record) {
+  const std::vector<std::string_view> names = column_names();
+  for (const CsvCell& cell : record) {
+    const auto found = std::find_if(columns().begin(), columns().end(),
+                                    [&](const Column& c) { return c.name == cell.text; });
+    if (found == columns().end()) {
+      const auto nearest = spec::nearest_word(cell.text, names);
+      table_.diagnostics.push_back(
+          {.severity = Severity::error,
+           .field = "header",
+           .message = fmt::format("no column is called '{}'", cell.text.substr(0, 60)),
+           .hint = nearest ? fmt::format("did you mean {}?", *nearest)
+                           : "columns are those of resources/validation/published.csv",
+           .line = cell.line,
+           .column = cell.column});
+      continue;
+    }
+    if (std::find(order_.begin(), order_.end(), &*found) != order_.end()) {
+      table_.diagnostics.push_back({.severity = Severity::error,
+                                    .field = "header",
+                                    .message = fmt::format("column {} is there twice", cell.text),
+                                    .hint = "remove one",
+                                    .line = cell.line,
+                                    .column = cell.column});
+    }
+    order_.push_back(&*found);
+  }
+  std::vector<std::string_view> missing;
+  for (const Column& column : columns())
+    if (std::find(order_.begin(), order_.end(), &column) == order_.end())
+      missing.push_back(column.name);
+  if (missing.empty()) return;
+  table_.diagnostics.push_back(
+      {.severity = Severity::error,
+       .field = "header",
+       .message = fmt::format("missing: {}", fmt::join(missing, ", ")),
+       .hint = "a table has all these columns; cells may be empty where a value is unknown",
+       .line = record.front().line,
+       .column = 1});
+}
+
+void TableReader::cell(const CsvCell& cell, const Column& column, PublishedRow& row) {
+  if (const auto* text = std::get_if<std::string PublishedRow::*>(&column.member)) {
+    row.*(*text) = cell.text;
+    return;
+  }
+  if (cell.text.empty()) return;
+  const char* const end = cell.text.data() + cell.text.size();
+  const std::string got = fmt::format("got '{}'", cell.text.substr(0, 60));
+  if (const auto* whole = std::get_if<std::optional<int> PublishedRow::*>(&column.member)) {
+    constexpr int kMost = 1 << 27;
+    const int least = column.name == "shared_experts" ? 0 : 1;
+    int value = 0;
+    const auto parsed = std::from_chars(cell.text.data(), end, value);
+    if (parsed.ec != std::errc() || parsed.ptr != end || value < least || value > kMost) {
+      return wrong(column.name,
+                   fmt::format("{}, expected a whole number from {} to {}", got, least, kMost),
+                   "leave the cell empty where the value is unknown");
+    }
+    row.*(*whole) = value;
+    return;
+  }
+  const std::optional<double> value = measurement(cell.text);
+  if (!value) {
+    return wrong(column.name, fmt::format("{}, expected a number above 0", got),
+                 "leave the cell empty where the value is unknown");
+  }
+  row.*std::get<std::optional<double> PublishedRow::*>(column.member) = value;
+}
+
+void TableReader::check_words(const PublishedRow& row) {
+  for (const Column* column : order_) {
+    const auto* text = std::get_if<std::string PublishedRow::*>(&column->member);
+    const std::vector<std::string_view> words = published_words(column->name);
+    if (text == nullptr || words.empty() || (row.*(*text)).empty()) continue;
+    const std::string& word = row.*(*text);
+    if (std::find(words.begin(), words.end(), word) != words.end()) continue;
+    const bool number = !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+    if (column->name == "head_dim" && number) continue;
+    const auto nearest = spec::nearest_word(word, words);
+    wrong(column->name, fmt::format("got '{}', which has no meaning here", word.substr(0, 60)),
+          nearest ? fmt::format("did you mean '{}'?", *nearest) : "words: " + spec::one_of(words));
+  }
+}
+
+void TableReader::must_divide(std::string_view column,
+                              const std::optional<int>& size,
+                              const char* whole_name,
+                              std::int64_t whole,
+                              const PublishedRow& row) {
+  if (!size || whole % *size == 0) return;
+  wrong(column, fmt::format("row {}: {} does not divide {} = {}", row.id, *size, whole_name, whole),
+        "correct the row, or say 'do not use' in its notes");
+}
+
+void TableReader::check_sizes(const PublishedRow& row) {
+  const std::optional<int> sizes[] = {row.tensor, row.pipeline, row.context, row.data};
+  const bool all = std::all_of(std::begin(sizes), std::end(sizes),
+                               [](const auto& size) { return size.has_value(); });
+  if (all && row.num_gpus) {
+    const double product = double{1} * *row.tensor * *row.pipeline * *row.context * *row.data;
+    if (product != *row.num_gpus) {
+      wrong(
+          "num_gpus",
+          fmt::format("row {}: {}, but TP x PP x CP x DP = {} x {} x {} x {} = {:.15g}", row.id,
+                      *row.num_gpus, *row.tensor, *row.pipeline, *row.context, *row.data, product),
+          "correct the row, or say 'do not use' in its notes");
+    }
+  }
+  if (row.heads) must_divide("TP", row.tensor, "heads", *row.heads, row);
+  if (row.heads) must_divide("kv_heads", row.kv_heads, "heads", *row.heads, row);
+  if (row.experts) must_divide("EP", row.expert, "experts", *row.experts, row);
+  if (row.experts && row.topk && *row.topk > *row.experts) {
+    wrong("topk", fmt::format("row {}: {} of {} experts", row.id, *row.topk, *row.experts),
+          "correct the row");
+  }
+  if (row.global_batch && row.micro_batch && row.data) {
+    const std::int64_t pass = std::int64_t{*row.micro_batch} * *row.data;
+    if (*row.global_batch % pass != 0) {
+      wrong("global_batch",
+            fmt::format("row {}: {} is not a multiple of micro_batch x DP = {} x {}", row.id,
+                        *row.global_batch, *row.micro_batch, *row.data),
+            "correct the row, or say 'do not use' in its notes");
+    }
+  }
+}
+
+void TableReader::row(const CsvRecord& record) {
+  at_.clear();
+  for (std::size_t i = 0; i < record.size() && i < order_.size(); ++i)
+    at_[order_[i]->name] = record[i];
+  PublishedRow row;
+  row.line = record.front().line;
+  if (record.size() != order_.size()) {
+    const CsvCell& first = record.front();
+    table_.diagnostics.push_back(
+        {.severity = Severity::error,
+         .field = "row",
+         .message = fmt::format("got {} cell{}, expected {} as in the header", record.size(),
+                                record.size() == 1 ? "" : "s", order_.size()),
+         .hint = "put a cell that holds a comma into quotes",
+         .line = first.line,
+         .column = record.size() > order_.size() ? record[order_.size()].column : first.column});
+    return;
+  }
+  const std::size_t before = table_.diagnostics.size();
+  for (std::size_t i = 0; i < record.size(); ++i)
+    cell(record[i], *order_[i], row);
+  if (row.id.empty()) {
+    wrong("id", "empty, expected a name for the row", "for example SC21-T1-1");
+  } else if (const auto [other, is_new] = ids_.emplace(row.id, row.line); !is_new) {
+    wrong("id",
+          fmt::format("'{}' names the row in line {} too", row.id.substr(0, 60), other->second),
+          "give each row a name of its own");
+  }
+  check_words(row);
+  if (table_.diagnostics.size() == before && !row.is_withdrawn()) check_sizes(row);
+  table_.rows.push_back(std::move(row));
+}
+
+PublishedTable TableReader::read(std::string_view text) {
+  const auto records = parse_csv(text);
+  if (!records) {
+    table_.diagnostics = {records.error()};
+    return std::move(table_);
+  }
+  if (records->empty()) {
+    table_.diagnostics.push_back(
+        {.severity = Severity::error,
+         .field = "table",
+         .message = "got nothing, expected a header and rows",
+         .hint = "columns are those of resources/validation/published.csv"});
+    return std::move(table_);
+  }
+  header(records->front());
+  if (!table_.diagnostics.empty()) return std::move(table_);
+  constexpr std::size_t kMostProblems = 30;
+  for (std::size_t i = 1; i < records->size() && table_.diagnostics.size() < kMostProblems; ++i)
+    row((*records)[i]);
+  if (records->size() == 1) {
+    table_.diagnostics.push_back({.severity = Severity::error,
+                                  .field = "table",
+                                  .message = "got a header without rows",
+                                  .hint = "add a row for each measurement"});
+  }
+  return std::move(table_);
+}
+
+}  // namespace
+
+bool PublishedRow::infers(std::string_view column) const {
+  const std::string all = ";" + inferred_fields + ";";
+  return all.find(fmt::format(";{};", column)) != std::string::npos;
+}
+
+PublishedTable read_published_table(std::string_view text) {
+  return TableReader().read(text);
+}
+
+}  // namespace tera::plan

@@ -1,0 +1,220 @@
+#include "core/plan/published_words.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tera::plan {
+namespace {
+
+using spec::Precision;
+using spec::RecomputeKind;
+using spec::ScheduleKind;
+
+template <class Meaning>
+using Words = std::vector<std::pair<std::string_view, Meaning>>;
+
+constexpr std::string_view kFp8 = "precision fp8";
+constexpr std::string_view kMxFp8 = "precision mxfp8";
+constexpr std::string_view kNvFp4 = "precision nvfp4";
+
+const Words<PrecisionWord>& precisions() {
+  static const Words<PrecisionWord> words = {
+      {"bf16", {Precision::bf16, {}}},
+      {"amp_bf16", {Precision::bf16, {}}},
+      // FSDP keeps and reduces gradients in bf16 then; the estimate has f32.
+      {"bf16 (FSDP PURE)", {Precision::bf16, {}}},
+      // Both were tried; products are equally fast.
+      {"bf16/fp16 (prequel trials)", {Precision::bf16, {}}},
+      {"bf16, fp32 grad accumulation", {Precision::bf16, {}}},
+      {"fp16 mixed", {Precision::fp16, {}}},
+      {"fp8", {{}, kFp8}},
+      {"fp8 (TE hybrid)", {{}, kFp8}},
+      {"fp8 (TE hybrid, fp8 params)", {{}, kFp8}},
+      {"fp8 (release table does not list precision per row)", {{}, kFp8}},
+      {"fp8-cs", {{}, kFp8}},
+      {"fp8 linear", {{}, kFp8}},
+      {"fp8 linear (fp8 all-gather)", {{}, kFp8}},
+      {"fp8 tensorwise", {{}, kFp8}},
+      {"fp8 rowwise", {{}, kFp8}},
+      {"fp8 blockwise", {{}, kFp8}},
+      {"amp_fp8", {{}, kFp8}},
+      {"mxfp8", {{}, kMxFp8}},
+      {"fp8-mx", {{}, kMxFp8}},
+      {"nvfp4", {{}, kNvFp4}},
+  };
+  return words;
+}
+
+const Words<ShardingWord>& shardings() {
+  static const Words<ShardingWord> words = {
+      {"none", {0, {}}},
+      {"ZeRO-0", {0, {}}},
+      {"ZeRO-1", {1, {}}},
+      {"dist-optimizer (ZeRO-1)", {1, {}}},
+      {"dist-optimizer (ZeRO-1), overlapped", {1, {}}},
+      {"dist-optimizer (ZeRO-1), overlap grad+param", {1, {}}},
+      {"DDP + dist-optimizer", {1, {}}},
+      {"FSDP SHARD_GRAD_OP (ZeRO-2)", {2, {}}},
+      {"FSDP: shard optimizer+grad, no reshard after forward (ZeRO-2-like)", {2, {}}},
+      {"ZeRO-3", {3, {}}},
+      {"FSDP", {3, {}}},
+      {"FSDP FULL_SHARD (ZeRO-3)", {3, {}}},
+      {"FSDP2 (ZeRO-3)", {3, {}}},
+      {"FSDP 64", {3, {}}},  // ranks that share; as many as replicas
+      {"FSDP 8", {3, {}}},
+      {"HSDP", {3, "parameters sharded within a node only"}},
+  };
+  return words;
+}
+
+// Where single layers or operations are named, the truth lies between two kinds.
+const Words<std::vector<RecomputeKind>>& recomputes() {
+  using enum RecomputeKind;
+  static const Words<std::vector<RecomputeKind>> words = {
+      {"none", {none}},
+      {"none (8K)", {none}},
+      {"selective", {selective}},
+      {"selective: layernorm, moe_act", {selective}},
+      {"selective (op)", {selective, full}},
+      {"selective: mlp", {selective, full}},
+      {"selective: up_proj, mlp", {selective, full}},
+      {"selective: mla_up_proj, mlp", {selective, full}},
+      {"selective (AC fraction)", {none, full}},
+      {"full, 5 layers", {none, full}},
+      {"full", {full}},
+  };
+  return words;
+}
+
+constexpr std::string_view kInterleaved = "schedule interleaved";
+const Words<ScheduleWord>& schedules() {
+  using enum ScheduleKind;
+  static const Words<ScheduleWord> words = {
+      {"1F1B", {one_f_one_b, {}}},
+      {"1f1b", {one_f_one_b, {}}},
+      {"1F1B (DeepSpeed)", {one_f_one_b, {}}},
+      {"1F1B interleaved", {{}, kInterleaved}},
+      {"1F1B interleaved + scatter/gather", {{}, kInterleaved}},
+      {"1F1B-I", {{}, kInterleaved}},
+      {"1f1b-interleaved", {{}, kInterleaved}},
+      {"interleaved (tunable N)", {{}, kInterleaved}},
+      {"ZB-1p", {{}, "schedule ZB-1p"}},
+      {"zbb", {{}, "schedule ZB-1p"}},
+      {"zero-bubble", {{}, "schedule ZB-1p"}},
+      {"ZB-2p", {{}, "schedule ZB-2p"}},
+      {"zbv", {{}, "schedule ZB-V"}},
+      {"zbv-formatted", {{}, "schedule ZB-V"}},
+      {"v-half", {{}, "schedule V-half"}},
+      {"v-min", {{}, "schedule V-min"}},
+      {"DualPipe", {{}, "schedule DualPipe with both directions"}},
+  };
+  return words;
+}
+
+const Words<int>& dense_layers() {
+  static const Words<int> words = {
+      {"1", 0}, {"first 1 dense", 1}, {"first 1 dense (note in summary)", 1}, {"first 3 dense", 3}};
+  return words;
+}
+
+constexpr double kGigabit = 1e9 / 8;
+struct DeviceLine {
+  std::string_view group;  // empty: any other
+  DeviceWord meaning;
+};
+const Words<DeviceLine>& devices() {
+  // Gb/s of a node over its eight devices, from the source of the rows.
+  static const DeviceWord a100 = {.cluster = "a100-ib", .has_8_bit_products = false};
+  static const auto a100_with = [](double gigabits_per_node, bool known = true) {
+    return DeviceWord{.cluster = "a100-ib",
+                      .network_bytes_per_s = gigabits_per_node * kGigabit / 8,
+                      .network_known = known,
+                      .has_8_bit_products = false};
+  };
+  static const Words<DeviceLine> words = {
+      {"A100-80GB-SXM (Selene, 8xHDR200)", {{}, a100}},
+      {"Ampere (A100-class), 8x200G NIC", {{}, a100}},
+      {"A100-80GB-SXM", {"VTRAIN", a100_with(800)}},  // vTrain: InfiniBand of 800 Gb/s per node
+      {"A100-80GB-SXM", {"MPT", a100_with(1600)}},    // llm-foundry: 1600 Gb/s node to node
+      {"A100-80GB-SXM", {{}, a100}},
+      {"A100-80GB-SXM (JeanZay, 8/node)", {{}, a100_with(400)}},  // BigScience: 4 Omni-Path links
+      {"A100-80GB-SXM (RoCE)", {{}, a100_with(1600, false)}},
+      {"A100-80GB-SXM (400Gb/s)", {{}, a100_with(400)}},
+      {"A100-40GB-SXM", {{}, {.cluster = "a100-40gb-ib", .has_8_bit_products = false}}},
+      {"H100-80GB-SXM", {{}, {.cluster = "h100-ib"}}},
+      {"H100-SXM", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (DGX/EOS-class)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (DGX-H100)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (hopper-prod)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (8x50GB/s IB)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (OCI RoCE)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM 700W (Grand Teton, RoCE 400G)", {{}, {.cluster = "h100-ib"}}},
+      {"H100-80GB-SXM (800Gb/s)",
+       {{}, {.cluster = "h100-ib", .network_bytes_per_s = 800 * kGigabit / 8}}},
+      {"H100-96GB HBM2e 500W (Grand Teton, 400Gb/s RDMA)",
+       {{}, {.cluster = "h100-96gb-500w-rdma"}}},
+      {"H200-141GB-SXM (400Gb/s CX-7)", {{}, {.cluster = "h200-ib"}}},
+      {"H800-80GB (NVLink 160GB/s bidir-limited, IB)", {{}, {.cluster = "h800-ib"}}},
+      {"B200-SXM", {{}, {.cluster = "b200-ib"}}},
+      {"B200 (HGX preview)", {{}, {.cluster = "b200-ib"}}},
+      {"B300-SXM", {{}, {.cluster = "b300-ib"}}},
+      {"GB200 (NVL72)", {{}, {.cluster = "b200-nvl72"}}},
+      {"GB300 (NVL72)", {{}, {.cluster = "gb300-nvl72"}}},
+      {"MI300X", {{}, {.cluster = "mi300x-roce"}}},
+      {"MI355X", {{}, {.cluster = "mi355x-roce"}}},
+  };
+  return words;
+}
+
+template <class Meaning>
+std::vector<std::string_view> words_of(const Words<Meaning>& words) {
+  std::vector<std::string_view> all;
+  for (const auto& [word, meaning] : words)
+    if (std::find(all.begin(), all.end(), word) == all.end()) all.push_back(word);
+  return all;
+}
+
+template <class Meaning>
+std::optional<Meaning> find_word(const Words<Meaning>& words, std::string_view word) {
+  for (const auto& [name, meaning] : words)
+    if (name == word) return meaning;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::vector<std::string_view> published_words(std::string_view column) {
+  if (column == "precision") return words_of(precisions());
+  if (column == "zero_distopt") return words_of(shardings());
+  if (column == "recompute") return words_of(recomputes());
+  if (column == "pp_schedule") return words_of(schedules());
+  if (column == "moe_layer_freq") return words_of(dense_layers());
+  if (column == "gpu") return words_of(devices());
+  if (column == "sequence_parallel") return {"yes", "no"};
+  if (column == "head_dim") return {kLatentDims, kLatentWithoutDims};
+  return {};
+}
+
+std::optional<PrecisionWord> precision_word(std::string_view word) {
+  return find_word(precisions(), word);
+}
+std::optional<ShardingWord> sharding_word(std::string_view word) {
+  return find_word(shardings(), word);
+}
+std::optional<std::vector<spec::RecomputeKind>> recompute_word(std::string_view word) {
+  return find_word(recomputes(), word);
+}
+std::optional<ScheduleWord> schedule_word(std::string_view word) {
+  return find_word(schedules(), word);
+}
+std::optional<int> dense_layers_word(std::string_view word) {
+  return find_word(dense_layers(), word);
+}
+
+std::optional<DeviceWord> device_word(std::string_view word, std::string_view group) {
+  for (const auto& [name, line] : devices())
+    if (name == word && (line.group.empty() || line.group == group)) return line.meaning;
+  return std::nullopt;
+}
+
+}  // namespace tera::plan
