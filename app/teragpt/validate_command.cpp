@@ -1,7 +1,6 @@
 // teragpt validate: the planner held against published measurements.
 #include <chrono>
 #include <memory>
-#include <optional>
 
 #include <fmt/format.h>
 
@@ -29,17 +28,15 @@ void validate(Cli& cli, const ValidateOptions& options) {
 
   catch_stop_signals();
   std::vector<plan::RowPrediction> rows;
-  std::optional<Progress> progress;  // of tables that take longer than a second
+  Progress progress("validate", "rows");
   const auto start = std::chrono::steady_clock::now();
   for (const plan::PublishedRow& row : table.rows) {
     if (const auto asked = check_stop("validate", "nothing was written"); !asked)
       return cli.fail(asked.error());
     rows.push_back(plan::predict_row(row, *presets));
-    if (!progress && std::chrono::steady_clock::now() - start > std::chrono::seconds(1))
-      progress.emplace("validate", "rows");
-    if (progress) progress->update(std::ssize(rows), std::ssize(table.rows));
+    if (std::chrono::steady_clock::now() - start > std::chrono::seconds(1))
+      progress.update(std::ssize(rows), std::ssize(table.rows));
   }
-  progress.reset();
   const plan::ValidationReport report = plan::summarize(rows);
   if (cli.json) {
     cli.print_json(validation_json(rows, report));

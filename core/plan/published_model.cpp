@@ -15,7 +15,14 @@ namespace {
 using spec::ModelConfig;
 
 // How a family differs from the preset it starts from.
-enum class Change : std::uint8_t { none, no_biases, squared_relu, no_prediction, maybe_prediction };
+enum class Change : std::uint8_t {
+  none,
+  no_biases,
+  squared_relu,
+  parallel_block,
+  no_prediction,
+  maybe_prediction
+};
 
 struct Family {
   std::string_view prefix;  // of the model's name
@@ -38,6 +45,10 @@ constexpr Family kFamilies[] = {
     {.prefix = "GPT OSS", .preset = {}, .not_modelled = "attention windows of every other layer"},
     {.prefix = "Nemotron_3", .preset = {}, .not_modelled = "state-space layers"},
     {.prefix = "DeepSeekV4", .preset = {}, .not_modelled = "sparse attention"},
+    {.prefix = "GPT 175B (MegaScale)",
+     .preset = "gpt2-124m",
+     .change = Change::parallel_block,
+     .words = 50257},
     {.prefix = "GPT", .preset = "gpt2-124m", .words = 50257},
     {.prefix = "BLOOM-proto", .preset = "gpt2-124m", .words = 250680},
     {.prefix = "MPT-", .preset = "gpt2-124m", .change = Change::no_biases},
@@ -77,8 +88,7 @@ class ModelReader {
 
   PublishedModels read() {
     // ALiBi has no weights and next to no time; neither has rotary, its stand-in.
-    const bool learned = family_.prefix == "GPT";
-    if (!learned) model_.position = spec::PositionKind::rotary;
+    if (!is_gpt()) model_.position = spec::PositionKind::rotary;
     dim("layers", row_.layers, &ModelConfig::num_layers);
     dim("hidden", row_.hidden, &ModelConfig::hidden_size);
     vocabulary();
@@ -107,6 +117,7 @@ class ModelReader {
     }
   }
 
+  bool is_gpt() const { return family_.prefix.substr(0, 3) == "GPT"; }
   void missing(const char* column) { result_.undetermined.emplace_back(column); }
 
   void vocabulary() {
@@ -143,7 +154,7 @@ class ModelReader {
   void feed_forward() {
     if (row_.ffn_hidden) {
       model_.ffn_hidden_size = *row_.ffn_hidden;
-    } else if (family_.prefix == "GPT") {  // Brown et al. 2020, section 2.1
+    } else if (is_gpt()) {  // Brown et al. 2020, section 2.1
       model_.ffn_hidden_size = 4 * model_.hidden_size;
       result_.guessed.emplace_back("ffn_hidden");
     } else if (model_.num_moe_layers(model_.num_layers) < model_.num_layers) {
@@ -163,6 +174,10 @@ class ModelReader {
       case Change::squared_relu:  // Parmar et al. 2024, Nemotron-4 15B, section 2
         model_.activation = spec::ActivationKind::relu_squared;
         model_.norm = spec::NormKind::layer;
+        return;
+      case Change::parallel_block:  // Jiang et al. 2024, MegaScale, section 3.1
+        model_.parallel_residual = true;
+        result_.guessed.emplace_back("attention window");  // its size is not published
         return;
       case Change::no_prediction:
         model_.num_mtp_layers = 0;

@@ -191,7 +191,10 @@ class SpecReader {
   void set_rest(const std::optional<ShardingWord>& sharding) {
     using enum spec::RecomputeKind;
     std::vector<spec::RecomputeKind> kinds = {none, selective, full};
-    if (const auto known = recompute_word(row_.recompute)) kinds = *known;
+    if (const auto known = recompute_word(row_.recompute)) {
+      kinds = *known;
+      result_.is_mixture = kinds.size() > 1;
+    }
     if (kinds.size() > 1) guess("recompute");
     each<spec::RecomputeKind>(
         kinds, [](RunSpec& spec, const auto& kind) { spec.layout.recompute = kind; });

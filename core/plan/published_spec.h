@@ -20,6 +20,7 @@ Result<PublishedPresets> load_published_presets();
 
 struct PublishedSpecs {
   std::vector<spec::RunSpec> candidates;  // one, or one for each guess; empty when there is none
+  bool is_mixture = false;                // the truth lies between candidates, not at one of them
   std::vector<std::string> guessed;       // columns that were not read but concluded or tried out
   std::vector<std::string> undetermined;  // columns without which there is no spec
   std::string not_modelled;               // why no spec can say what the row says

@@ -81,7 +81,8 @@ struct Candidate {
   const RunSpec* spec;
 };
 
-// Estimates of all candidates that the planner takes, those that fit alone if there are any.
+// Estimates of all candidates that the planner takes, fastest first; those that fit alone if there
+// are any.
 std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs, std::string& refusal) {
   std::vector<Candidate> all;
   for (const RunSpec& spec : specs) {
@@ -95,38 +96,33 @@ std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs, std::stri
   const auto fits = [](const Candidate& c) { return c.estimate.fits; };
   if (std::any_of(all.begin(), all.end(), fits))
     std::erase_if(all, [&](const Candidate& c) { return !fits(c); });
+  std::stable_sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
+    return a.estimate.step_s < b.estimate.step_s;
+  });
   return all;
 }
 
-void compare_memory(const PublishedRow& row,
-                    const std::vector<Candidate>& candidates,
-                    RowPrediction& result) {
-  double low = INFINITY;
-  double high = 0;
+// Fills in time and memory. Candidates: at least one, fastest first.
+void compare(const PublishedRow& row,
+             const std::vector<Candidate>& candidates,
+             bool is_mixture,
+             RowPrediction& result) {
+  const Candidate& fastest = candidates.front();
+  const Candidate& other = is_mixture ? candidates.back() : fastest;
+  const auto middle = [](double a, double b) { return std::sqrt(a * b); };
+  result.step_s = middle(fastest.estimate.step_s, other.estimate.step_s);
+  result.memory_bytes = middle(memory_of(fastest.estimate, *fastest.spec, row.group),
+                               memory_of(other.estimate, *other.spec, row.group));
+  result.low_s = fastest.estimate.low_s;
   for (const Candidate& c : candidates) {
-    const double bytes = memory_of(c.estimate, *c.spec, row.group);
-    low = std::min(low, bytes);
-    high = std::max(high, bytes);
+    result.low_s = std::min(result.low_s, c.estimate.low_s);
+    result.high_s = std::max(result.high_s, c.estimate.high_s);
   }
-  result.memory_bytes = std::sqrt(low * high);
+  if (result.measured_step_s) result.error = result.step_s / *result.measured_step_s - 1;
   if (!row.memory_gib) return;
   constexpr double kGib = 1024.0 * 1024 * 1024;
   result.measured_memory_bytes = *row.memory_gib * kGib;
   result.memory_error = result.memory_bytes / *result.measured_memory_bytes - 1;
-}
-
-void compare_time(const std::vector<Candidate>& candidates, RowPrediction& result) {
-  double shortest = INFINITY;
-  double longest = 0;
-  result.low_s = INFINITY;
-  for (const Candidate& c : candidates) {
-    shortest = std::min(shortest, c.estimate.step_s);
-    longest = std::max(longest, c.estimate.step_s);
-    result.low_s = std::min(result.low_s, c.estimate.low_s);
-    result.high_s = std::max(result.high_s, c.estimate.high_s);
-  }
-  result.step_s = std::sqrt(shortest * longest);
-  if (result.measured_step_s) result.error = result.step_s / *result.measured_step_s - 1;
 }
 
 }  // namespace
@@ -183,8 +179,7 @@ RowPrediction predict_row(const PublishedRow& row, const PublishedPresets& prese
                   : specs.candidates.size() > 1 ? RowStatus::interval
                   : result.guessed.empty()      ? RowStatus::determined
                                                 : RowStatus::inferred;
-  compare_time(candidates, result);
-  compare_memory(row, candidates, result);
+  compare(row, candidates, specs.is_mixture, result);
   return result;
 }
 

@@ -32,13 +32,14 @@ struct RowPrediction {
 
   std::optional<double> measured_step_s;
   std::string measured_by;  // column that the step time is from
-  double step_s = 0;        // middle of the candidates, by ratio
+  double step_s = 0;        // of the fastest candidate: runs that are published are tuned; of a
+                            // mixture the middle between fastest and slowest, by ratio
   double low_s = 0;         // likely range over all candidates
   double high_s = 0;
   double error = 0;  // step_s / measured - 1
 
   std::optional<double> measured_memory_bytes;
-  double memory_bytes = 0;
+  double memory_bytes = 0;  // of the same candidates
   double memory_error = 0;
 
   // Step time and its error hold.

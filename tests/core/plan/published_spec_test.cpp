@@ -110,6 +110,8 @@ TEST(PublishedSpec, FamiliesHaveTheirArchitecture) {
   EXPECT_EQ(model("MPT-7b").attention_bias, spec::AttentionBias::none);
   EXPECT_EQ(model("MPT-7b").position, spec::PositionKind::rotary);
   EXPECT_EQ(model("GPT 3B").position, spec::PositionKind::learned);
+  EXPECT_FALSE(model("GPT 3B").parallel_residual);
+  EXPECT_TRUE(model("GPT 175B (MegaScale)").parallel_residual);
 }
 
 TEST(PublishedSpec, ExpertsComeFromTheCells) {

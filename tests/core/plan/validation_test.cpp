@@ -56,7 +56,9 @@ TEST(Validation, AnUnknownCellGivesAnIntervalAroundEachChoice) {
   EXPECT_EQ(unknown.num_candidates, 3);
   EXPECT_DOUBLE_EQ(unknown.low_s, none.low_s);
   EXPECT_DOUBLE_EQ(unknown.high_s, full.high_s);
-  EXPECT_DOUBLE_EQ(unknown.step_s, std::sqrt(none.step_s * full.step_s));
+  EXPECT_DOUBLE_EQ(unknown.step_s, none.step_s);
+  const RowPrediction mixture = predicted({{"recompute", "selective (AC fraction)"}});
+  EXPECT_DOUBLE_EQ(mixture.step_s, std::sqrt(none.step_s * full.step_s));
 }
 
 TEST(Validation, StatusSaysWhatARowIsWorth) {
