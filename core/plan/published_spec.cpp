@@ -4,6 +4,8 @@
 #include <functional>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "core/plan/published_words.h"
 #include "core/spec/presets.h"
 
@@ -158,19 +160,50 @@ class SpecReader {
     specs_ = std::move(all);
   }
 
+  struct Schedule {
+    std::string_view name;
+    int virtual_stages = 1;
+  };
+
+  // What may have run on so many stages; the row says it, or its virtual stages do, or neither.
+  std::vector<Schedule> schedules(int num_stages) {
+    constexpr std::string_view kInterleaved = "interleaved";
+    const std::string_view word = schedule_word(row_.schedule).value_or("");
+    const bool several = row_.virtual_stages.value_or(1) > 1;
+    const bool turns = word == "zb-v" || word == "v-half" || word == "v-min";
+    if (turns) return {{word, 2}};
+    if (!word.empty() && word != kInterleaved && !(word == "1f1b" && several)) return {{word}};
+    if (several) return {{kInterleaved, *row_.virtual_stages}};
+    if (word.empty() && row_.virtual_stages) return {{"1f1b"}};
+    guess(word.empty() ? "pp_schedule" : "VPP");
+    std::vector<Schedule> choices;
+    if (word.empty()) choices.push_back({"1f1b"});
+    // Two chunks, and as many as there are layers for.
+    const int most = row_.layers.value_or(num_stages) / num_stages;
+    if (word == kInterleaved || most > 1) choices.push_back({kInterleaved, 2});
+    if (most > 2) choices.push_back({kInterleaved, most});
+    return choices;
+  }
+
   void set_schedule() {
-    const auto schedule = schedule_word(row_.schedule);
-    const bool has_stages = std::any_of(specs_.begin(), specs_.end(), [](const RunSpec& spec) {
-      return spec.layout.pipeline_parallel_size > 1;
-    });
-    if (!has_stages) return;
-    if (schedule && !schedule->not_modelled.empty()) {
-      result_.not_modelled = schedule->not_modelled;
-    } else if (row_.virtual_stages.value_or(1) > 1) {
-      result_.not_modelled = "schedule interleaved";
-    } else if (!row_.virtual_stages && !schedule) {
-      guess("pp_schedule");
+    std::string_view unknown;
+    std::vector<RunSpec> all;
+    for (const RunSpec& spec : specs_) {
+      const int num_stages = spec.layout.pipeline_parallel_size;
+      const bool one = num_stages == 1;
+      for (const Schedule& choice : one ? std::vector<Schedule>{{"1f1b"}} : schedules(num_stages)) {
+        const auto kind = enum_from_name<spec::ScheduleKind>(choice.name);
+        if (!kind) {
+          unknown = choice.name;
+          continue;
+        }
+        all.push_back(spec);
+        all.back().layout.schedule = *kind;
+        all.back().layout.virtual_stages = choice.virtual_stages;
+      }
     }
+    if (all.empty() && !unknown.empty()) result_.not_modelled = fmt::format("schedule {}", unknown);
+    specs_ = std::move(all);
   }
 
   void set_batch() {

@@ -27,7 +27,8 @@ struct PublishedSpecs {
 };
 // Candidates are all combinations of: micro-batches of 1 to 8 sequences, recomputation of nothing,
 // norms or everything, sequence parallel or not, optimizer state sharded or not, where the row does
-// not say; tensor and pipeline sizes where it gives their product only.
+// not say; pipelines of one chunk per stage, of two, and of one layer per chunk; tensor and
+// pipeline sizes where it gives their product only.
 PublishedSpecs published_specs(const PublishedRow& row, const PublishedPresets& presets);
 
 }  // namespace tera::plan

@@ -8,7 +8,6 @@ namespace {
 
 using spec::Precision;
 using spec::RecomputeKind;
-using spec::ScheduleKind;
 
 template <class Meaning>
 using Words = std::vector<std::pair<std::string_view, Meaning>>;
@@ -86,27 +85,25 @@ const Words<std::vector<RecomputeKind>>& recomputes() {
   return words;
 }
 
-constexpr std::string_view kInterleaved = "schedule interleaved";
-const Words<ScheduleWord>& schedules() {
-  using enum ScheduleKind;
-  static const Words<ScheduleWord> words = {
-      {"1F1B", {one_f_one_b, {}}},
-      {"1f1b", {one_f_one_b, {}}},
-      {"1F1B (DeepSpeed)", {one_f_one_b, {}}},
-      {"1F1B interleaved", {{}, kInterleaved}},
-      {"1F1B interleaved + scatter/gather", {{}, kInterleaved}},
-      {"1F1B-I", {{}, kInterleaved}},
-      {"1f1b-interleaved", {{}, kInterleaved}},
-      {"interleaved (tunable N)", {{}, kInterleaved}},
-      {"ZB-1p", {{}, "schedule ZB-1p"}},
-      {"zbb", {{}, "schedule ZB-1p"}},
-      {"zero-bubble", {{}, "schedule ZB-1p"}},
-      {"ZB-2p", {{}, "schedule ZB-2p"}},
-      {"zbv", {{}, "schedule ZB-V"}},
-      {"zbv-formatted", {{}, "schedule ZB-V"}},
-      {"v-half", {{}, "schedule V-half"}},
-      {"v-min", {{}, "schedule V-min"}},
-      {"DualPipe", {{}, "schedule DualPipe with both directions"}},
+const Words<std::string_view>& schedules() {
+  static const Words<std::string_view> words = {
+      {"1F1B", "1f1b"},
+      {"1f1b", "1f1b"},
+      {"1F1B (DeepSpeed)", "1f1b"},
+      {"1F1B interleaved", "interleaved"},
+      {"1F1B interleaved + scatter/gather", "interleaved"},
+      {"1F1B-I", "interleaved"},
+      {"1f1b-interleaved", "interleaved"},
+      {"interleaved (tunable N)", "interleaved"},
+      {"ZB-1p", "zb-h1"},  // Qi et al. 2023, section 5: as much memory as 1F1B
+      {"zbb", "zb-h1"},
+      {"zero-bubble", "zb-h1"},
+      {"ZB-2p", "zb-2p"},
+      {"zbv", "zb-v"},
+      {"zbv-formatted", "zb-v"},
+      {"v-half", "v-half"},
+      {"v-min", "v-min"},
+      {"DualPipe", "dualpipe"},
   };
   return words;
 }
@@ -204,7 +201,7 @@ std::optional<ShardingWord> sharding_word(std::string_view word) {
 std::optional<std::vector<spec::RecomputeKind>> recompute_word(std::string_view word) {
   return find_word(recomputes(), word);
 }
-std::optional<ScheduleWord> schedule_word(std::string_view word) {
+std::optional<std::string_view> schedule_word(std::string_view word) {
   return find_word(schedules(), word);
 }
 std::optional<int> dense_layers_word(std::string_view word) {

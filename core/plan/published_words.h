@@ -34,11 +34,8 @@ std::optional<ShardingWord> sharding_word(std::string_view word);
 // Several kinds: what was recomputed lies between them, or is one of them.
 std::optional<std::vector<spec::RecomputeKind>> recompute_word(std::string_view word);
 
-struct ScheduleWord {
-  spec::ScheduleKind kind = spec::ScheduleKind::one_f_one_b;
-  std::string_view not_modelled;
-};
-std::optional<ScheduleWord> schedule_word(std::string_view word);
+// The name that specs have, or would have, for the schedule.
+std::optional<std::string_view> schedule_word(std::string_view word);
 
 // Leading layers without experts; all others have them.
 std::optional<int> dense_layers_word(std::string_view word);
