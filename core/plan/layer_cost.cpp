@@ -4,6 +4,7 @@
 
 #include "core/plan/adapter_table.h"
 #include "core/plan/placement.h"
+#include "core/plan/product_efficiency.h"
 
 namespace tera::plan {
 namespace {
@@ -61,15 +62,22 @@ LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
 // weights of that size (experts) that share the rows.
 void LayerCost::product(
     Work& work, double rows, double columns, double depth, double copies) const {
-  const double rate = peak_ * spec_.cluster.device.matmul_efficiency;
-  const double flops_s = 2 * rows * columns * depth / rate;
+  const spec::DeviceSpec& device = spec_.cluster.device;
+  const auto flops_s = [&](const ProductShape& shape) {
+    const double flops = 2 * rows * columns * depth;
+    return flops / (peak_ * device.matmul_efficiency * product_efficiency(device, shape));
+  };
   const double moved = rows * depth + rows * columns;
   const double weights = columns * depth * copies;
   const double forward_bytes = (moved + weights) * element_;
   const double weight_grad_bytes = moved * element_ + 8 * weights;
-  work.forward_s += std::max(flops_s, forward_bytes / memory_);
-  work.backward_s += std::max(flops_s, forward_bytes / memory_);
-  if (!spec_.lora.enabled()) work.backward_s += std::max(flops_s, weight_grad_bytes / memory_);
+  work.forward_s += std::max(flops_s({rows, columns, depth, copies}), forward_bytes / memory_);
+  work.backward_s += std::max(flops_s({rows, depth, columns, copies}), forward_bytes / memory_);
+  if (!spec_.lora.enabled()) {
+    // Each group sums over its rows.
+    work.backward_s += std::max(flops_s({columns * copies, depth, rows / copies, copies}),
+                                weight_grad_bytes / memory_);
+  }
   work.num_ops += 1;
 }
 

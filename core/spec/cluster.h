@@ -17,6 +17,7 @@ struct DeviceSpec {
   double memory_bytes_per_s = 0;
   double reserved_bytes = 0;       // context, driver, operating system: not for the model
   double matmul_efficiency = 0.6;  // share of peak that large products reach
+  int num_multiprocessors = 0;     // that take tiles of a product in waves; 0 = none, as on a CPU
   double memory_efficiency = 0.8;  // share of memory_bytes_per_s that streaming ops reach
   double op_overhead_s = 5e-6;     // start of one op
   double idle_power_w = 0;
@@ -69,6 +70,11 @@ struct DeviceSpec {
                 .step = 0.01,
                 .help = "Share of peak that large matrix products reach."},
           self.matmul_efficiency);
+    visit(Field{.name = "num_multiprocessors",
+                .min = 0,
+                .max = 100000,
+                .help = "Units that take the tiles of a product in waves; 0 on a processor."},
+          self.num_multiprocessors);
     visit(Field{.name = "memory_efficiency",
                 .min = 0.01,
                 .max = 1,

@@ -43,7 +43,8 @@ TEST(PlaySchedule, MillionsOfMicroBatchesAreInstant) {
 }
 
 TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {
-  // Without attention, streaming, links and overheads the step is 6 P T / (peak x efficiency).
+  // Without attention, streaming, links, overheads and tiles the step is 6 P T / (peak x
+  // efficiency).
   spec::RunSpec spec = run_spec("mixtral-8x7b");
   spec.layout = {};
   spec.layout.micro_batch_size = 64;
@@ -51,6 +52,7 @@ TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {
   spec.cluster.num_nodes = spec.cluster.devices_per_node = 1;
   spec.cluster.device.memory_bytes_per_s = 1e18;
   spec.cluster.device.op_overhead_s = 0;
+  spec.cluster.device.num_multiprocessors = 0;
   spec.cluster.device.memory_bytes = 1e15;
   for (const int predictions : {0, 2}) {  // layers that each use the head once more
     spec.model.num_mtp_layers = predictions;

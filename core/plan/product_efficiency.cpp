@@ -1,0 +1,54 @@
+#include "core/plan/product_efficiency.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tera::plan {
+namespace {
+
+// The tiles that libraries choose among. Source: NVIDIA, Matrix Multiplication Background User's
+// Guide, section 2.2.
+struct Tile {
+  double rows, columns;
+};
+constexpr Tile kTiles[] = {{256, 128}, {128, 256}, {128, 128}, {128, 64}, {64, 128}, {64, 64}};
+constexpr double kSplits[] = {1, 2, 4};  // of the depth
+
+// Depth whose time a tile takes to begin and to end: two stages of 32, copied before the first
+// product and after the last. Source: CUTLASS documentation, "Efficient GEMM", pipelining.
+constexpr double kFillDepth = 64;
+
+// Small tiles read their operands more often: a tile of m x n needs (1/m + 1/n) elements for each
+// product. What that costs beside the product is an assumption that makes 64 x 64 tiles 0.85 times
+// as fast as 256 x 128, as figure 5 of the guide shows for large products.
+constexpr double kOperandCost = 10;
+
+double tile_speed(const Tile& tile) {
+  const auto cost = [](double rows, double columns) {
+    return 1 + kOperandCost * (1 / rows + 1 / columns);
+  };
+  return cost(kTiles[0].rows, kTiles[0].columns) / cost(tile.rows, tile.columns);
+}
+
+}  // namespace
+
+double product_efficiency(const spec::DeviceSpec& device, const ProductShape& shape) {
+  const double units = device.num_multiprocessors;
+  if (units <= 0 || shape.rows <= 0 || shape.columns <= 0 || shape.depth <= 0) return 1;
+  const double rows = shape.rows / shape.groups;
+  double best = 0;
+  for (const Tile& tile : kTiles) {
+    const double tiles =
+        std::ceil(rows / tile.rows) * std::ceil(shape.columns / tile.columns) * shape.groups;
+    const double needed = shape.rows * shape.columns / (tile.rows * tile.columns);
+    for (const double split : kSplits) {
+      const double waves = std::ceil(tiles * split / units) / split;
+      const double depth = shape.depth / split;
+      best = std::max(best,
+                      needed / (waves * units) * depth / (depth + kFillDepth) * tile_speed(tile));
+    }
+  }
+  return std::min(best, 1.0);
+}
+
+}  // namespace tera::plan
