@@ -128,7 +128,6 @@ ordered_json errors_json(const plan::ErrorSummary& errors) {
 
 ordered_json summary_json(const ValidationSummary& s) {
   ordered_json json;
-  json["name"] = s.name;
   json["rows"] = s.num_rows;
   ordered_json statuses;
   for (std::size_t i = 0; i < s.num_with_status.size(); ++i)
@@ -168,12 +167,10 @@ ordered_json validation_json(const std::vector<RowPrediction>& rows,
   document["rows"] = ordered_json::array();
   for (const RowPrediction& row : rows)
     document["rows"].push_back(row_json(row));
-  for (const auto& [name, summaries] :
-       {std::pair{"groups", &report.groups}, std::pair{"classes", &report.classes}}) {
-    document[name] = ordered_json::array();
-    for (const ValidationSummary& summary : *summaries)
-      document[name].push_back(summary_json(summary));
-  }
+  for (const ValidationSummary& summary : report.groups)
+    document["summary"][summary.name] = summary_json(summary);
+  for (const ValidationSummary& summary : report.classes)
+    document["classes"][summary.name] = summary_json(summary);
   return document;
 }
 

@@ -13,7 +13,7 @@ namespace tera::app {
 std::string validation_text(const std::vector<plan::RowPrediction>& rows,
                             const plan::ValidationReport& report,
                             int num_worst);
-// {schema, rows[], groups[], classes[]}; what does not hold for a row is null.
+// {schema, rows[], summary{group}, classes{name}}; what does not hold for a row is null.
 nlohmann::ordered_json validation_json(const std::vector<plan::RowPrediction>& rows,
                                        const plan::ValidationReport& report);
 
