@@ -59,9 +59,9 @@ void add_validate_command(CLI::App& root, Cli& cli) {
   verb->footer(
       "Example:\n"
       "  teragpt validate resources/validation/published.csv --worst 20\n"
-      "Errors are prediction / measurement - 1. Unknown cells of a row give an interval; its "
-      "middle\n"
-      "counts. 'range' is the share of rows measured within the likely range.");
+      "Errors are prediction / measurement - 1. Of the choices for unknown cells the fastest that\n"
+      "fits counts, as of runs that were tuned; 'range' is the share of rows measured within the\n"
+      "likely range of all choices.");
   verb->callback([options, &cli] { validate(cli, *options); });
 }
 
