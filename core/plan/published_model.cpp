@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -123,8 +124,9 @@ class ModelReader {
   void vocabulary() {
     if (row_.vocab || family_.has_dims) return dim("vocab", row_.vocab, &ModelConfig::vocab_size);
     if (family_.words == 0) return dim("vocab", row_.vocab, &ModelConfig::vocab_size);
-    const int multiple = 128 * tensor_size_;
-    model_.vocab_size = (family_.words + multiple - 1) / multiple * multiple;
+    const std::int64_t multiple = std::int64_t{128} * tensor_size_;
+    model_.vocab_size = static_cast<int>(std::min<std::int64_t>(
+        (family_.words + multiple - 1) / multiple * multiple, std::numeric_limits<int>::max()));
     result_.guessed.emplace_back("vocab");
   }
 

@@ -112,14 +112,14 @@ class SpecReader {
     need("CP", row_.context);
     need("DP", row_.data);
     if (!row_.context || !row_.data) return;
-    const int stage_ranks = *row_.context * *row_.data;
+    const std::int64_t stage_ranks = std::int64_t{*row_.context} * *row_.data;
     std::vector<std::pair<int, int>> sizes;  // tensor, pipeline
     if (row_.tensor && row_.pipeline) {
       sizes = {{*row_.tensor, *row_.pipeline}};
     } else {
       guess("TP");
       guess("PP");
-      const int model_ranks = *row_.num_gpus / stage_ranks;
+      const int model_ranks = static_cast<int>(*row_.num_gpus / stage_ranks);
       for (const int tensor : {1, 2, 4, 8}) {
         if (row_.tensor.value_or(tensor) != tensor || model_ranks % tensor != 0) continue;
         const int pipeline = model_ranks / tensor;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <utility>
 #include <variant>
@@ -230,14 +231,19 @@ void TableReader::check_sizes(const PublishedRow& row) {
   const std::optional<int> sizes[] = {row.tensor, row.pipeline, row.context, row.data};
   const bool all = std::all_of(std::begin(sizes), std::end(sizes),
                                [](const auto& size) { return size.has_value(); });
-  if (all && row.num_gpus) {
-    const double product = double{1} * *row.tensor * *row.pipeline * *row.context * *row.data;
-    if (product != *row.num_gpus) {
-      wrong(
-          "num_gpus",
-          fmt::format("row {}: {}, but TP x PP x CP x DP = {} x {} x {} x {} = {:.15g}", row.id,
-                      *row.num_gpus, *row.tensor, *row.pipeline, *row.context, *row.data, product),
-          "correct the row, or say 'do not use' in its notes");
+  if (row.num_gpus) {
+    double product = 1;
+    std::string factors;
+    for (const auto& size : sizes) {
+      product *= size.value_or(1);
+      factors += fmt::format("{}{}", factors.empty() ? "" : " x ",
+                             size ? std::to_string(*size) : std::string("?"));
+    }
+    if (all ? product != *row.num_gpus : std::fmod(*row.num_gpus, product) != 0) {
+      wrong("num_gpus",
+            fmt::format("row {}: {}, but TP x PP x CP x DP = {}{}", row.id, *row.num_gpus, factors,
+                        all ? fmt::format(" = {:.15g}", product) : ""),
+            "correct the row, or say 'do not use' in its notes");
     }
   }
   if (row.heads) must_divide("TP", row.tensor, "heads", *row.heads, row);

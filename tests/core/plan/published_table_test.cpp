@@ -93,6 +93,10 @@ TEST(PublishedTable, SizesDoNotContradictEachOther) {
   EXPECT_EQ(problem(table_with({{"num_gpus", "16"}})),
             "2: num_gpus: row row-1: 16, but TP x PP x CP x DP = 2 x 2 x 1 x 2 = 8 / correct the "
             "row, or say 'do not use' in its notes");
+  EXPECT_EQ(
+      problem(table_with({{"num_gpus", "7"}, {"TP", ""}})),
+      "2: num_gpus: row row-1: 7, but TP x PP x CP x DP = ? x 2 x 1 x 2 / correct the row, or "
+      "say 'do not use' in its notes");
   EXPECT_EQ(problem(table_with({{"num_gpus", "16"}, {"notes", "typo: do not use"}})), "");
   EXPECT_EQ(problem(table_with({{"heads", "15"}, {"kv_heads", ""}})).substr(0, 47),
             "2: TP: row row-1: 2 does not divide heads = 15 ");
