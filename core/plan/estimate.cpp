@@ -12,6 +12,7 @@
 #include "core/plan/layer_cost.h"
 #include "core/plan/optimizer_state.h"
 #include "core/plan/placement.h"
+#include "core/plan/schedule_check.h"
 #include "core/plan/stash_table.h"
 #include "core/plan/time_model.h"
 #include "core/spec/validate.h"
@@ -122,7 +123,8 @@ Result<Estimate> estimate(const RunSpec& spec) {
   result.trainable_params = count_trainable(spec);
   result.train_flops_per_token = train_flops_per_token(spec);
 
-  StepPlan step = plan_step(spec, mesh);
+  const PipelineSchedule schedule = make_schedule(spec);
+  TERA_TRY(StepPlan step, plan_step(spec, mesh, schedule));
   result.step_time = std::move(step.step_time);
   result.step_s = step.step_s;
   result.low_s = step.low_s;
@@ -139,7 +141,7 @@ Result<Estimate> estimate(const RunSpec& spec) {
         result.tokens_per_s_per_device * result.train_flops_per_token / peak;
   }
 
-  result.stages = plan_memory(spec, mesh, step.in_flight);
+  result.stages = plan_memory(spec, mesh, schedule);
   add_memory(spec, result);
 
   RunCost cost = plan_cost(spec, step.step_s, step.busy_share);
@@ -155,20 +157,21 @@ Result<Estimate> estimate(const RunSpec& spec) {
 }
 
 EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
-  const int num_stages = spec.layout.pipeline_parallel_size;
-  const LayerRange range = stage_layers(spec.model.num_layers, num_stages, pipeline_rank);
-  const bool first = pipeline_rank == 0;
-  const bool last = pipeline_rank == num_stages - 1;
+  const std::vector<StageChunk> chunks = stage_chunks(spec, pipeline_rank);
+  const bool copy = copies_embedding(spec.model, chunks);
+  const auto is_here = [&](const ParamSpec& param) {
+    const int layer = param.layer;
+    const bool is_embedding = param.kind == ParamKind::embedding;
+    if (copy && param.name == "embedding.tokens") return true;
+    return std::any_of(chunks.begin(), chunks.end(), [&](const StageChunk& chunk) {
+      if (layer >= spec.model.num_layers) return chunk.has_head;
+      if (layer >= 0) return layer >= chunk.layers.first && layer < chunk.layers.last;
+      return is_embedding ? chunk.has_embedding : chunk.has_head;
+    });
+  };
   EngineBytes bytes;
   for (const ParamSpec& param : make_param_table(spec)) {
-    const bool is_embedding = param.kind == ParamKind::embedding;
-    const bool copy =
-        last && !first && shares_embedding(spec.model) && param.name == "embedding.tokens";
-    const bool here = param.layer >= spec.model.num_layers ? last
-                      : param.layer >= 0 ? param.layer >= range.first && param.layer < range.last
-                      : is_embedding     ? first || copy
-                                         : last;
-    if (!here) continue;
+    if (!is_here(param)) continue;
     const std::int64_t elements = param.num_elements();
     const DType dtype = weight_dtype(param, spec.training.precision);
     bytes.weights += elements * dtype_bytes(dtype);
@@ -176,14 +179,27 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
     bytes.gradients += elements * dtype_bytes(DType::f32);
     bytes.optimizer += optimizer_state_bytes(param, spec.training);
   }
-  const SimulatedStep played =
-      play_schedule(spec.layout.schedule, spec.num_micro_batches(),
-                    std::vector<double>(static_cast<std::size_t>(num_stages), 1.0),
-                    std::vector<double>(static_cast<std::size_t>(num_stages), 1.0));
-  std::int64_t stash = 0;
-  for (const StashEntry& entry : make_stash_table(spec, range.first, range.last, last))
-    stash += entry.num_bytes();
-  bytes.activations = stash * played.peak_in_flight[static_cast<std::size_t>(pipeline_rank)];
+  const auto sum = [](const std::vector<StashEntry>& entries) {
+    std::int64_t total = 0;
+    for (const StashEntry& entry : entries)
+      total += entry.num_bytes();
+    return total;
+  };
+  std::vector<StashBytes> each;
+  for (const StageChunk& chunk : chunks) {
+    const auto [first, last] = chunk.layers;
+    std::int64_t waiting = chunk.has_head ? sum(make_stash_table(spec, 0, 0, true)) : 0;
+    for (int layer = first; layer < last; ++layer)
+      waiting += sum(make_waiting_table(spec, layer));
+    each.push_back({static_cast<double>(sum(make_stash_table(spec, first, last, chunk.has_head))),
+                    static_cast<double>(waiting)});
+  }
+  const std::vector<ChunkStash> peak =
+      peak_stash(make_schedule(spec).stages[static_cast<std::size_t>(pipeline_rank)], each);
+  for (std::size_t i = 0; i < each.size(); ++i) {
+    bytes.activations += peak[i].whole * static_cast<std::int64_t>(each[i].whole) +
+                         peak[i].waiting * static_cast<std::int64_t>(each[i].waiting);
+  }
   return bytes;
 }
 

@@ -20,7 +20,8 @@ int num_norms(const spec::ModelConfig& m) {
 struct LayerCost::Work {
   double forward_s = 0;
   double backward_s = 0;
-  double num_ops = 0;  // forward; backward starts twice as many
+  double weight_s = 0;  // gradients of the weights, not in backward_s
+  double num_ops = 0;   // forward; backward starts twice as many
 };
 
 void Seconds::add(const Seconds& other, double times) {
@@ -34,7 +35,12 @@ void Seconds::add(const Seconds& other, double times) {
   tensor += times * other.tensor;
   context += times * other.context;
   expert += times * other.expert;
-  pipeline += times * other.pipeline;
+}
+
+void PassCost::add(const PassCost& other, double times) {
+  forward.add(other.forward, times);
+  backward.add(other.backward, times);
+  weight.add(other.weight, times);
 }
 
 double mean_tokens_seen(const spec::ModelConfig& model, int seq_length) {
@@ -75,8 +81,8 @@ void LayerCost::product(
   work.backward_s += std::max(flops_s({rows, depth, columns, copies}), forward_bytes / memory_);
   if (!spec_.lora.enabled()) {
     // Each group sums over its rows.
-    work.backward_s += std::max(flops_s({columns * copies, depth, rows / copies, copies}),
-                                weight_grad_bytes / memory_);
+    work.weight_s += std::max(flops_s({columns * copies, depth, rows / copies, copies}),
+                              weight_grad_bytes / memory_);
   }
   work.num_ops += 1;
 }
@@ -97,7 +103,8 @@ void LayerCost::adapter_products(Work& work,
     const double flops_s = 2 * rows * wide * spec_.lora.rank / rate;
     const double once_s = std::max(flops_s, (rows * wide * element_ + 4 * local) / memory_);
     work.forward_s += once_s;
-    work.backward_s += 3 * once_s;
+    work.backward_s += 2 * once_s;
+    work.weight_s += once_s;
     work.num_ops += 1;
   }
 }
@@ -254,9 +261,11 @@ PassCost LayerCost::layer(bool moe) const {
   }
   PassCost cost;
   cost.forward.dense = dense.forward_s;
-  cost.backward.dense = dense.backward_s;
+  cost.backward.dense = dense.backward_s + dense.weight_s;
   cost.forward.experts = experts.forward_s;
-  cost.backward.experts = experts.backward_s;
+  cost.backward.experts = experts.backward_s + experts.weight_s;
+  cost.weight.dense = dense.weight_s;
+  cost.weight.experts = experts.weight_s;
   // Backward: five products of the forward's two, scores being computed again (Dao 2023).
   cost.forward.attention =
       attention_flops() / (peak_ * spec_.cluster.device.matmul_efficiency * kAttentionEfficiency);
@@ -270,6 +279,8 @@ PassCost LayerCost::layer(bool moe) const {
       dense.num_ops + experts.num_ops + 5 + num_norms(m) + (moe ? 6 : 0) + latent_ops;
   cost.forward.overhead = ops * spec_.cluster.device.op_overhead_s;
   cost.backward.overhead = 2 * cost.forward.overhead;
+  if (dense.weight_s + experts.weight_s > 0)
+    cost.weight.overhead = (dense.num_ops + experts.num_ops) * spec_.cluster.device.op_overhead_s;
   add_messages(moe, cost);
   add_recompute(cost);
   return cost;
@@ -283,6 +294,7 @@ PassCost LayerCost::embedding() const {
   if (!spec_.lora.enabled())
     cost.backward.streaming = bytes * (element_ + 8) / memory_;  // read, add to f32 gradients
   cost.forward.overhead = cost.backward.overhead = spec_.cluster.device.op_overhead_s;
+  cost.weight = cost.backward;
   return cost;
 }
 
@@ -297,7 +309,8 @@ PassCost LayerCost::head() const {
                      tokens_, 0);
   }
   PassCost cost;
-  cost.forward.head = work.forward_s + work.backward_s + 4 * tokens_ * vocab * 4 / memory_;
+  cost.forward.head =
+      work.forward_s + work.backward_s + work.weight_s + 4 * tokens_ * vocab * 4 / memory_;
   if (spec_.model.output_multiplier() != 1) {  // on the product's input, and on its gradient
     cost.forward.head += 2 * 2 * tokens_ * spec_.model.hidden_size * element_ / memory_;
   }
@@ -320,8 +333,10 @@ PassCost LayerCost::prediction() const {
   const PassCost lookup = embedding();
   cost.forward.add(lookup.forward, 1);
   cost.backward.add(lookup.backward, 1);
+  cost.weight.add(lookup.weight, 1);
   cost.forward.dense = work.forward_s;
-  cost.backward.dense = work.backward_s;
+  cost.backward.dense = work.backward_s + work.weight_s;
+  cost.weight.dense = work.weight_s;
   // Norms of embedding and hidden state, and their way into one row: read and write each.
   const double streamed_s = 4 * 2 * residual_tokens_ * hidden * element_ / memory_;
   cost.forward.streaming += streamed_s;

@@ -19,17 +19,19 @@ struct Seconds {
   double tensor = 0;     // communication, by axis
   double context = 0;
   double expert = 0;
-  double pipeline = 0;
   double compute() const {
     return dense + experts + attention + streaming + head + overhead + recompute;
   }
-  double communication() const { return tensor + context + expert + pipeline; }
+  double communication() const { return tensor + context + expert; }
   double total() const { return compute() + communication(); }
   void add(const Seconds& other, double times);
 };
 struct PassCost {
   Seconds forward;
   Seconds backward;
+  Seconds weight;  // of backward, what makes the gradients of the weights
+  double total() const { return forward.total() + backward.total(); }
+  void add(const PassCost& other, double times);
 };
 
 // Share of the speed of large products that causal attention kernels reach, forward and backward

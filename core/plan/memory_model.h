@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/plan/pipeline_schedule.h"
 #include "core/plan/rank_mesh.h"
 #include "core/plan/term.h"
 #include "core/spec/run_spec.h"
@@ -16,20 +17,9 @@ struct StageMemory {
   double bytes() const { return memory.value; }
 };
 
-// in_flight: micro-batches each stage holds at most, from the simulated schedule.
+// Activations are those of the moment when the order of a stage holds most.
 std::vector<StageMemory> plan_memory(const spec::RunSpec& spec,
                                      const RankMesh& mesh,
-                                     const std::vector<int>& in_flight);
-
-// Trainable elements one rank keeps gradients for, those it updates (its ZeRO shard), and the work
-// of the update.
-struct LocalParams {
-  double dense = 0;
-  double experts = 0;
-  double updated = 0;
-  double update_bytes = 0;
-  double update_flops = 0;
-};
-LocalParams local_params(const spec::RunSpec& spec, const RankMesh& mesh, int stage);
+                                     const PipelineSchedule& schedule);
 
 }  // namespace tera::plan

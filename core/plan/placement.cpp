@@ -27,8 +27,8 @@ double kv_share(const spec::RunSpec& spec) {
 double attention_share(std::string_view entry, const spec::RunSpec& spec, double residual) {
   const bool per_head = spec.model.qk_norm == spec::QkNormKind::per_head;
   if (entry == "x" || entry == "branch_out" || starts_with(entry, "norm_") ||
-      starts_with(entry, "post_norm_") || starts_with(entry, "q_latent") ||
-      starts_with(entry, "kv_latent")) {
+      starts_with(entry, "norm.") || starts_with(entry, "post_norm") || entry == "d_y" ||
+      starts_with(entry, "q_latent") || starts_with(entry, "kv_latent")) {
     return residual;
   }
   if (entry == "k" || entry == "v" || entry == "k_raw") return kv_share(spec);
@@ -39,11 +39,31 @@ double attention_share(std::string_view entry, const spec::RunSpec& spec, double
 
 }  // namespace
 
-LayerRange stage_layers(int num_layers, int num_stages, int stage) {
-  const int each = num_layers / num_stages;
-  const int extra = num_layers % num_stages;
-  const int first = stage * each + std::min(stage, extra);
-  return {first, first + each + (stage < extra ? 1 : 0)};
+LayerRange part_layers(int num_layers, int num_parts, int part) {
+  const int each = num_layers / num_parts;
+  const int extra = num_layers % num_parts;
+  const int first = part * each + std::min(part, extra);
+  return {first, first + each + (part < extra ? 1 : 0)};
+}
+
+std::vector<StageChunk> stage_chunks(const spec::RunSpec& spec, int stage) {
+  const PipelineShape shape = pipeline_shape(spec);
+  std::vector<StageChunk> chunks;
+  for (int chunk = 0; chunk < shape.num_chunks; ++chunk) {
+    const int link = shape.link({stage, chunk});
+    chunks.push_back({.link = link,
+                      .layers = part_layers(spec.model.num_layers, shape.num_links(), link),
+                      .has_embedding = link == 0,
+                      .has_head = link + 1 == shape.num_links()});
+  }
+  return chunks;
+}
+
+int num_stage_layers(const std::vector<StageChunk>& chunks) {
+  int sum = 0;
+  for (const StageChunk& chunk : chunks)
+    sum += chunk.layers.size();
+  return sum;
 }
 
 LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range) {
@@ -51,8 +71,26 @@ LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range) {
   return {range.size() - moe, moe};
 }
 
+LayerMix layer_mix(const spec::ModelConfig& model, const std::vector<StageChunk>& chunks) {
+  LayerMix sum;
+  for (const StageChunk& chunk : chunks) {
+    const LayerMix mix = layer_mix(model, chunk.layers);
+    sum.dense += mix.dense;
+    sum.moe += mix.moe;
+  }
+  return sum;
+}
+
 bool shares_embedding(const spec::ModelConfig& model) {
   return model.tie_embeddings || model.num_mtp_layers > 0;
+}
+
+bool copies_embedding(const spec::ModelConfig& model, const std::vector<StageChunk>& chunks) {
+  const auto any = [&chunks](bool StageChunk::*has) {
+    return std::any_of(chunks.begin(), chunks.end(),
+                       [has](const StageChunk& chunk) { return chunk.*has; });
+  };
+  return shares_embedding(model) && any(&StageChunk::has_head) && !any(&StageChunk::has_embedding);
 }
 
 int layer_of_kind(const spec::ModelConfig& model, bool moe) {
@@ -92,12 +130,13 @@ double stash_share(std::string_view name, const spec::RunSpec& spec) {
   if (starts_with(name, "attention.")) {
     return context * attention_share(name.substr(10), spec, residual);
   }
-  if (name == "ffn.inner" || name == "ffn.act" || name == "moe.shared.inner" ||
-      name == "moe.shared.act") {
+  if (name == "ffn.inner" || name == "ffn.act" || name == "ffn.d_inner" ||
+      name == "moe.shared.inner" || name == "moe.shared.act" || name == "moe.shared.d_inner") {
     return context * tensor;
   }
   // Tokens are gathered over the ranks that split an expert; its inner width is split instead.
-  if (name == "moe.permuted") return context * residual * layout.expert_tensor_parallel_size;
+  if (name == "moe.permuted" || name == "moe.d_out")
+    return context * residual * layout.expert_tensor_parallel_size;
   return context * residual;
 }
 

@@ -3,29 +3,48 @@
 #pragma once
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "core/plan/param_table.h"
+#include "core/plan/pipeline_schedule.h"
 #include "core/plan/rank_mesh.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
 
-// Layers [first, last) of a stage; when they do not divide, the first stages hold one more.
+// Layers [first, last) of a part of the model; when they do not divide, the first parts hold one
+// more.
 struct LayerRange {
   int first = 0;
   int last = 0;
   int size() const { return last - first; }
 };
-LayerRange stage_layers(int num_layers, int num_stages, int stage);
+LayerRange part_layers(int num_layers, int num_parts, int part);
+
+// What one chunk of a pipeline stage holds: a link of the chain. Stages hold virtual_stages of
+// them.
+struct StageChunk {
+  int link = 0;
+  LayerRange layers;
+  bool has_embedding = false;  // first link
+  bool has_head = false;       // last link, multi-token prediction with it
+};
+std::vector<StageChunk> stage_chunks(const spec::RunSpec& spec, int stage);
+int num_stage_layers(const std::vector<StageChunk>& chunks);
 
 // Of the layers of a range, how many are dense and how many have experts.
 struct LayerMix {
   int dense = 0;
   int moe = 0;
+  bool operator==(const LayerMix&) const = default;
 };
 LayerMix layer_mix(const spec::ModelConfig& model, const LayerRange& range);
-// Whether the last pipeline stage reads the embedding matrix too.
+LayerMix layer_mix(const spec::ModelConfig& model, const std::vector<StageChunk>& chunks);
+// Whether the head, or multi-token prediction, reads the embedding matrix too.
 bool shares_embedding(const spec::ModelConfig& model);
+// Whether a stage holds a copy of its own of the embedding matrix: it has the head and reads it,
+// but the embedding is on another stage.
+bool copies_embedding(const spec::ModelConfig& model, const std::vector<StageChunk>& chunks);
 // A layer of the kind; the model must have one. Layers of one kind are alike.
 int layer_of_kind(const spec::ModelConfig& model, bool moe);
 

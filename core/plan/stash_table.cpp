@@ -55,6 +55,33 @@ class StashBuilder {
     post_norm("ffn");
   }
 
+  void gradients(int index) {
+    prefix_ = fmt::format("layers.{}.", index);
+    for (const char* part : {"attention", "ffn"}) {
+      const std::string name(part);
+      if (model_.has_pre_norm()) add(name + ".norm.d_out", {tokens_, hidden_}, compute_);
+      if (model_.has_post_norm()) add(name + ".post_norm.d_out", {tokens_, hidden_}, compute_);
+    }
+    add("attention.d_y", {tokens_, hidden_}, compute_);
+    if (model_.attention == spec::AttentionKind::latent) {
+      latent_gradients();
+    } else {
+      const std::int64_t heads = model_.num_attention_heads;
+      const std::int64_t kv_heads = model_.num_key_value_heads;
+      add("attention.d_qkv", {tokens_, heads + 2 * kv_heads, model_.head_dim}, compute_);
+      if (model_.qk_norm != spec::QkNormKind::none) {
+        add("attention.q_d_norm", {tokens_, heads, model_.head_dim}, compute_);
+        add("attention.k_d_norm", {tokens_, kv_heads, model_.head_dim}, compute_);
+      }
+    }
+    if (model_.is_moe_layer(index)) {
+      expert_gradients();
+    } else {
+      add("ffn.d_inner", {tokens_, in_rows_ * model_.ffn_hidden_size}, compute_);
+      add("ffn.d_out", {tokens_, hidden_}, compute_);
+    }
+  }
+
   void head() {
     prefix_.clear();
     head_entries(model_.num_mtp_layers > 0);
@@ -142,6 +169,34 @@ class StashBuilder {
     add("attention.out", {tokens_, heads, model_.v_head_dim}, compute_);
   }
 
+  // Of queries and of keys and values: the norm's output, the product behind it, the one before it.
+  void latent_gradients() {
+    const std::int64_t heads = model_.num_attention_heads;
+    const std::int64_t qk_dim = model_.qk_head_dim();
+    const std::int64_t rope = model_.qk_rope_head_dim;
+    add("attention.d_query", {tokens_, heads, qk_dim}, compute_);
+    if (model_.q_lora_rank > 0) {
+      add("attention.q_latent_d_norm", {tokens_, model_.q_lora_rank}, compute_);
+      add("attention.q_latent_d_down", {tokens_, model_.q_lora_rank}, compute_);
+    }
+    add("attention.kv_latent_d_up",
+        {tokens_, heads, std::int64_t{model_.qk_nope_head_dim} + model_.v_head_dim}, compute_);
+    add("attention.kv_latent_d_norm", {tokens_, model_.kv_lora_rank}, compute_);
+    add("attention.kv_latent_d_down", {tokens_, model_.kv_lora_rank + rope}, compute_);
+  }
+
+  void expert_gradients() {
+    const std::int64_t width = model_.moe_ffn_hidden_size;
+    const std::int64_t rows = model_.routed_rows(tokens_);
+    add("moe.d_logits", {tokens_, model_.num_experts}, DType::f32);
+    add("moe.d_inner", {rows, in_rows_ * width}, compute_);
+    add("moe.d_out", {rows, hidden_}, compute_);
+    if (model_.num_shared_experts == 0) return;
+    add("moe.shared.d_inner", {tokens_, in_rows_ * model_.num_shared_experts * width}, compute_);
+    add("moe.shared.d_out", {tokens_, hidden_}, compute_);
+    if (model_.shared_expert_gate) add("moe.shared.d_gate", {tokens_, 1}, DType::f32);
+  }
+
   void experts() {
     const std::int64_t count = model_.num_experts;
     const std::int64_t slots = model_.router_slots();
@@ -205,6 +260,15 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
     for (int layer = spec.model.num_layers; layer < spec.model.num_all_layers(); ++layer)
       builder.prediction(layer);
   }
+  return builder.take();
+}
+
+std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer) {
+  spec::RunSpec keep_all = spec;
+  keep_all.layout.recompute = spec::RecomputeKind::none;
+  StashBuilder builder(keep_all);
+  builder.layer(layer);
+  builder.gradients(layer);
   return builder.take();
 }
 

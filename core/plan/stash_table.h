@@ -74,4 +74,9 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
                                          int last_layer,
                                          bool has_head);
 
+// Entries of one micro-batch that a layer holds between the two halves of its backward, where a
+// schedule parts them: all that forward kept, computed again where it was dropped, and the
+// gradients that backward_weight reads (core/nn/module.h): at the output of each product and norm.
+std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer);
+
 }  // namespace tera::plan

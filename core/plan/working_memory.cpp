@@ -11,6 +11,7 @@
 #include "core/base/units.h"
 #include "core/plan/param_table.h"
 #include "core/plan/placement.h"
+#include "core/plan/schedule_check.h"
 #include "core/plan/stash_table.h"
 
 namespace tera::plan {
@@ -30,36 +31,61 @@ double stash_bytes(const RunSpec& spec,
   return bytes;
 }
 
-std::vector<StashEntry> layer_stash(const RunSpec& spec, bool moe) {
+LayerBytes layer_bytes(const RunSpec& spec, const RunSpec& keep_all, bool moe) {
   const int layer = layer_of_kind(spec.model, moe);
-  return make_stash_table(spec, layer, layer + 1, false);
+  const auto kept = make_stash_table(spec, layer, layer + 1, false);
+  return {.attention = stash_bytes(spec, kept, ".attention."),
+          .feed_forward = stash_bytes(spec, kept, ".ffn."),
+          .experts = stash_bytes(spec, kept, ".moe."),
+          .waiting = stash_bytes(spec, make_waiting_table(spec, layer), {}),
+          .everything = stash_bytes(spec, make_stash_table(keep_all, layer, layer + 1, false), {})};
 }
 
-Term activation_part(const RunSpec& spec,
-                     std::string label,
-                     const std::vector<StashEntry>& entries,
-                     std::string_view part,
-                     int layers,
-                     int in_flight) {
-  const double bytes = stash_bytes(spec, entries, part);
+// What a chunk holds of one micro-batch; the head keeps all it has until its weights are done.
+StashBytes chunk_bytes(const RunSpec& spec, const ActivationBytes& bytes, const StageChunk& chunk) {
+  const LayerMix mix = layer_mix(spec.model, chunk.layers);
+  const double head = chunk.has_head ? bytes.head + bytes.prediction : 0;
+  return {.whole = mix.dense * bytes.dense.whole() + mix.moe * bytes.moe.whole() + head,
+          .waiting = mix.dense * bytes.dense.waiting + mix.moe * bytes.moe.waiting + head};
+}
+
+// What the chunks of a stage hold together when it is most: layers times micro-batches.
+struct Held {
+  int layers = 0;  // of the stage
+  std::int64_t whole = 0;
+  std::int64_t waiting = 0;
+};
+
+Term activation_part(std::string label, double bytes, const Held& held, bool one_chunk) {
+  const std::string count = one_chunk && held.layers > 0
+                                ? fmt::format("{} layer{} x {} in flight", held.layers,
+                                              held.layers == 1 ? "" : "s", held.whole / held.layers)
+                                : fmt::format("{} layers in flight over the chunks", held.whole);
   return {.label = std::move(label),
-          .value = bytes * layers * in_flight,
+          .value = bytes * static_cast<double>(held.whole),
           .unit = "B",
-          .formula = fmt::format("{} per layer and micro-batch x {} layer{} x {} in flight",
-                                 format_bytes(bytes), layers, layers == 1 ? "" : "s", in_flight),
+          .formula = fmt::format("{} per layer and micro-batch x {}", format_bytes(bytes), count),
           .source = "list of kept tensors (stash table); Korthikanti et al. 2022, section 4",
           .children = {}};
 }
 
-// Everything one layer's backward touches, with nothing recomputed.
-double largest_layer_bytes(const RunSpec& spec, const LayerMix& mix) {
-  RunSpec keep_all = spec;
-  keep_all.layout.recompute = spec::RecomputeKind::none;
-  double bytes = 0;
-  if (mix.dense > 0)
-    bytes = std::max(bytes, stash_bytes(keep_all, layer_stash(keep_all, false), {}));
-  if (mix.moe > 0) bytes = std::max(bytes, stash_bytes(keep_all, layer_stash(keep_all, true), {}));
-  return bytes;
+Term waiting_part(const ActivationBytes& bytes, const Held& dense, const Held& moe) {
+  const auto part = [](const Held& held, double each) {
+    return fmt::format("{} layers x {}", held.waiting, format_bytes(each));
+  };
+  const double value = static_cast<double>(dense.waiting) * bytes.dense.waiting +
+                       static_cast<double>(moe.waiting) * bytes.moe.waiting;
+  return {.label = "waiting for weight gradients",
+          .value = value,
+          .unit = "B",
+          .formula = dense.waiting == 0 ? part(moe, bytes.moe.waiting)
+                     : moe.waiting == 0 ? part(dense, bytes.dense.waiting)
+                                        : fmt::format("{} + {}", part(dense, bytes.dense.waiting),
+                                                      part(moe, bytes.moe.waiting)),
+          .source =
+              "kept tensors and gradients between the halves of backward (stash table); Qi et "
+              "al. 2023, section 2.1",
+          .children = {}};
 }
 
 Term leaf(std::string label, double bytes, std::string formula, std::string source) {
@@ -82,17 +108,20 @@ Term update_workspace(const RunSpec& spec, double bytes) {
                   : "a piece of the weight in f32; by chance: and 16 random bits for each element");
 }
 
-Term pass_workspace(const RunSpec& spec, int stage, double weight_bytes) {
+Term pass_workspace(const RunSpec& spec,
+                    const ActivationBytes& bytes,
+                    const StageParts& parts,
+                    double weight_bytes) {
   const spec::ModelConfig& model = spec.model;
   const spec::ParallelLayout& layout = spec.layout;
-  const LayerRange range = stage_layers(model.num_layers, layout.pipeline_parallel_size, stage);
-  const LayerMix mix = layer_mix(model, range);
+  const LayerMix& mix = parts.layers;
   const double tokens =
       double{1} * layout.micro_batch_size * spec.training.seq_length / layout.context_parallel_size;
   const auto compute_bytes =
       static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   std::vector<Term> children;
-  const double layer_bytes = largest_layer_bytes(spec, mix);
+  const double layer_bytes =
+      std::max(mix.dense > 0 ? bytes.dense.everything : 0, mix.moe > 0 ? bytes.moe.everything : 0);
   children.push_back(
       leaf("gradients of one layer", layer_bytes,
            fmt::format("as large as what one layer keeps: {}", format_bytes(layer_bytes)),
@@ -103,7 +132,7 @@ Term pass_workspace(const RunSpec& spec, int stage, double weight_bytes) {
              fmt::format("everything one layer keeps: {}", format_bytes(layer_bytes)),
              "Chen et al. 2016, training with sublinear memory"));
   }
-  if (stage == layout.pipeline_parallel_size - 1) {
+  if (parts.has_head) {
     const double chunk = std::min(tokens, static_cast<double>(kLogitsChunkTokens));
     const double vocab = double{1} * model.vocab_size / layout.tensor_parallel_size;
     const double word_bytes = compute_bytes < 4 ? 4 + compute_bytes : 4;
@@ -127,8 +156,7 @@ Term pass_workspace(const RunSpec& spec, int stage, double weight_bytes) {
                             "buffers of the all-to-all"));
   }
   if (layout.zero_stage >= 3) {
-    const double bytes = 2 * weight_bytes / std::max(1, range.size());
-    children.push_back(leaf("gathered layers", bytes,
+    children.push_back(leaf("gathered layers", 2 * weight_bytes / std::max(1, mix.dense + mix.moe),
                             "the layer that runs and the next one, in full",
                             "Rajbhandari et al. 2020, ZeRO, section 3"));
   }
@@ -137,48 +165,69 @@ Term pass_workspace(const RunSpec& spec, int stage, double weight_bytes) {
 
 }  // namespace
 
-Term activations(const RunSpec& spec, int stage, int in_flight) {
-  const int num_stages = spec.layout.pipeline_parallel_size;
-  const LayerMix mix =
-      layer_mix(spec.model, stage_layers(spec.model.num_layers, num_stages, stage));
-  std::vector<Term> children;
-  if (mix.dense > 0) {
-    const auto entries = layer_stash(spec, false);
-    children.push_back(activation_part(spec, "attention of dense layers", entries, ".attention.",
-                                       mix.dense, in_flight));
-    children.push_back(
-        activation_part(spec, "dense feed-forward", entries, ".ffn.", mix.dense, in_flight));
+ActivationBytes activation_bytes(const RunSpec& spec) {
+  const LayerMix all = layer_mix(spec.model, {0, spec.model.num_layers});
+  ActivationBytes bytes;
+  RunSpec keep_all = spec;
+  keep_all.layout.recompute = spec::RecomputeKind::none;
+  if (all.dense > 0) bytes.dense = layer_bytes(spec, keep_all, false);
+  if (all.moe > 0) bytes.moe = layer_bytes(spec, keep_all, true);
+  for (const StashEntry& entry : make_stash_table(spec, 0, 0, true)) {
+    const bool is_head = entry.name.compare(0, 7, "layers.") != 0;
+    (is_head ? bytes.head : bytes.prediction) +=
+        static_cast<double>(entry.num_bytes()) * stash_share(entry.name, spec);
   }
-  if (mix.moe > 0) {
-    const auto entries = layer_stash(spec, true);
-    children.push_back(activation_part(spec, "attention of expert layers", entries, ".attention.",
-                                       mix.moe, in_flight));
-    children.push_back(
-        activation_part(spec, "expert layer input", entries, ".ffn.", mix.moe, in_flight));
-    children.push_back(activation_part(spec, "experts", entries, ".moe.", mix.moe, in_flight));
-  }
-  if (stage == num_stages - 1) {
-    std::vector<StashEntry> head = make_stash_table(spec, 0, 0, true);
-    const auto ahead = std::stable_partition(head.begin(), head.end(), [](const StashEntry& entry) {
-      return entry.name.compare(0, 7, "layers.") != 0;
-    });
-    const std::vector<StashEntry> predictions(ahead, head.end());
-    head.erase(ahead, head.end());
-    const auto add = [&](const char* label, const std::vector<StashEntry>& entries) {
-      Term part = activation_part(spec, label, entries, {}, 1, in_flight);
-      part.formula = fmt::format("{} per micro-batch x {} in flight",
-                                 format_bytes(stash_bytes(spec, entries, {})), in_flight);
-      children.push_back(std::move(part));
+  return bytes;
+}
+
+Term activations(const RunSpec& spec,
+                 const ActivationBytes& bytes,
+                 int stage,
+                 const StageOrder& order) {
+  const std::vector<StageChunk> chunks = stage_chunks(spec, stage);
+  std::vector<StashBytes> each;
+  for (const StageChunk& chunk : chunks)
+    each.push_back(chunk_bytes(spec, bytes, chunk));
+  const std::vector<ChunkStash> peak = peak_stash(order, each);
+  Held dense, moe;
+  std::int64_t heads = 0;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    const LayerMix mix = layer_mix(spec.model, chunks[i].layers);
+    const auto add = [&peak, i](Held& held, int layers) {
+      held.layers += layers;
+      held.whole += layers * peak[i].whole;
+      held.waiting += layers * peak[i].waiting;
     };
-    add("head", head);
-    add("multi-token prediction", predictions);
+    add(dense, mix.dense);
+    add(moe, mix.moe);
+    if (chunks[i].has_head) heads = peak[i].whole + peak[i].waiting;
   }
+  const bool one = chunks.size() == 1;
+  std::vector<Term> children = {
+      activation_part("attention of dense layers", bytes.dense.attention, dense, one),
+      activation_part("dense feed-forward", bytes.dense.feed_forward, dense, one),
+      activation_part("attention of expert layers", bytes.moe.attention, moe, one),
+      activation_part("expert layer input", bytes.moe.feed_forward, moe, one),
+      activation_part("experts", bytes.moe.experts, moe, one),
+      waiting_part(bytes, dense, moe)};
+  const auto add = [&](const char* label, double part) {
+    const Held held{.layers = 1, .whole = heads, .waiting = 0};
+    Term term = activation_part(label, part, held, true);
+    term.formula = fmt::format("{} per micro-batch x {} in flight", format_bytes(part), heads);
+    children.push_back(std::move(term));
+  };
+  add("head", bytes.head);
+  add("multi-token prediction", bytes.prediction);
   std::erase_if(children, [](const Term& term) { return term.value <= 0; });
   return sum_term("activations", "B", std::move(children));
 }
 
-Term workspace(const RunSpec& spec, int stage, double weight_bytes, double update_bytes) {
-  Term passes = pass_workspace(spec, stage, weight_bytes);
+Term workspace(const RunSpec& spec,
+               const ActivationBytes& bytes,
+               const StageParts& parts,
+               double weight_bytes,
+               double update_bytes) {
+  Term passes = pass_workspace(spec, bytes, parts, weight_bytes);
   if (update_bytes <= passes.value) return passes;
   return sum_term("workspace", "B", {update_workspace(spec, update_bytes)});
 }

@@ -6,7 +6,11 @@
 
 namespace tera::spec {
 
-enum class ScheduleKind : std::uint8_t { gpipe, one_f_one_b };
+enum class ScheduleKind : std::uint8_t { gpipe, one_f_one_b, interleaved, zb_h1, zb_v, dualpipe_v };
+// Whether the second chunk of a stage runs back through the stages: "V", always two chunks.
+constexpr bool runs_in_v(ScheduleKind kind) {
+  return kind == ScheduleKind::zb_v || kind == ScheduleKind::dualpipe_v;
+}
 enum class RecomputeKind : std::uint8_t { none, selective, full };
 
 struct ParallelLayout {
@@ -85,7 +89,11 @@ struct ParallelLayout {
                 .max = kMax,
                 .help = "Sequences per forward pass of one replica."},
           self.micro_batch_size);
-    visit(Field{.name = "schedule", .help = "Order of work in the pipeline: gpipe or 1f1b."},
+    visit(Field{.name = "schedule",
+                .help = "Order of work in the pipeline: gpipe, 1f1b, interleaved (several model "
+                        "chunks per rank), zb-h1 (backward in two halves), zb-v or dualpipe-v (two "
+                        "chunks in a V).",
+                .source = "Narayanan et al. 2021; Qi et al. 2023, 2024; DeepSeek 2025"},
           self.schedule);
     visit(Field{.name = "recompute",
                 .help = "Activations recomputed in backward: none, selective (norms and "
@@ -99,7 +107,8 @@ struct ParallelLayout {
 namespace tera {
 template <>
 struct EnumNames<spec::ScheduleKind> {
-  static constexpr std::array<std::string_view, 2> value = {"gpipe", "1f1b"};
+  static constexpr std::array<std::string_view, 6> value = {"gpipe", "1f1b", "interleaved",
+                                                            "zb-h1", "zb-v", "dualpipe-v"};
 };
 template <>
 struct EnumNames<spec::RecomputeKind> {

@@ -109,6 +109,63 @@ void check_expert_axes(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// What the published schedules ask of stages, chunks and micro-batches.
+void check_schedule(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  const std::string kind(enum_name(layout.schedule));
+  const int stages = layout.pipeline_parallel_size;
+  const int chunks = layout.virtual_stages;
+  const bool one_chunk =
+      layout.schedule != ScheduleKind::interleaved && !runs_in_v(layout.schedule);
+  constexpr const char* kChunks = "layout.virtual_stages";
+  if (one_chunk && chunks != 1) {
+    findings.error(
+        kChunks, fmt::format("{}, but the schedule {} has one model chunk per rank", chunks, kind),
+        "use 1, or the schedule interleaved");
+  } else if (runs_in_v(layout.schedule) && chunks != 2) {
+    findings.error(
+        kChunks, fmt::format("{}, but the schedule {} has two model chunks per rank", chunks, kind),
+        "use 2");
+  } else if (layout.schedule == ScheduleKind::interleaved && chunks < 2) {
+    findings.error(kChunks, "1, but the schedule interleaved needs several model chunks per rank",
+                   "use 2, or the schedule 1f1b");
+  }
+  const std::int64_t links = std::int64_t{stages} * chunks;
+  if (chunks > 1 && links > spec.model.num_layers) {
+    findings.error(kChunks,
+                   fmt::format("pipeline_parallel_size x virtual_stages = {} x {} is more than "
+                               "model.num_layers = {}",
+                               stages, chunks, spec.model.num_layers),
+                   fmt::format("use at most {}", std::max(1, spec.model.num_layers / stages)));
+  }
+  if (layout.schedule == ScheduleKind::gpipe || layout.schedule == ScheduleKind::one_f_one_b)
+    return;
+  if (stages == 1) {
+    findings.error("layout.schedule", fmt::format("{} with pipeline_parallel_size 1", kind),
+                   "use 1f1b");
+    return;
+  }
+  const std::int64_t count = spec.num_micro_batches();  // 0: found elsewhere
+  const auto batch_of = [&](std::int64_t micro_batches) {
+    return fmt::format("use training.global_batch_size {}",
+                       micro_batches * layout.micro_batch_size * layout.data_parallel_size);
+  };
+  if (layout.schedule == ScheduleKind::interleaved && count % stages != 0) {
+    findings.error("layout.schedule",
+                   fmt::format("interleaved with {} micro-batches, which is not a multiple of "
+                               "pipeline_parallel_size = {}",
+                               count, stages),
+                   batch_of((count / stages + 1) * stages));
+  }
+  if (layout.schedule == ScheduleKind::dualpipe_v && count > 0 && count < 2 * stages) {
+    findings.error("layout.schedule",
+                   fmt::format("dualpipe-v with {} micro-batches, fewer than "
+                               "2 x pipeline_parallel_size = {}",
+                               count, 2 * stages),
+                   batch_of(2 * std::int64_t{stages}));
+  }
+}
+
 void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
   const int stages = layout.pipeline_parallel_size;
@@ -117,7 +174,7 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
     findings.error("layout.pipeline_parallel_size",
                    fmt::format("{} is more than model.num_layers = {}", stages, layers),
                    fmt::format("use at most {}", layers));
-  } else if (layers % stages != 0) {
+  } else if (layout.virtual_stages == 1 && layers % stages != 0) {
     findings.note(
         "layout.pipeline_parallel_size",
         fmt::format("{} does not divide model.num_layers = {}: the first {} stages hold {} layers, "
@@ -125,12 +182,7 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
                     stages, layers, layers % stages, layers / stages + 1, layers / stages),
         nearest_divisors(layers, stages) + " for equal stages");
   }
-  if (layout.virtual_stages != 1) {
-    findings.error("layout.virtual_stages",
-                   fmt::format("{}, but the schedules gpipe and 1f1b have one model chunk per rank",
-                               layout.virtual_stages),
-                   "use 1");
-  }
+  check_schedule(spec, findings);
 }
 
 void check_context_axis(const RunSpec& spec, Findings& findings) {

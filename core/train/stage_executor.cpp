@@ -42,7 +42,7 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
     std::unique_ptr<nn::Stash> stash;
     std::int64_t first_sequence = 0;
   };
-  std::map<int, InFlight> in_flight;
+  std::map<std::int64_t, InFlight> in_flight;
   StageResult result;
   result.router.resize(static_cast<std::size_t>(model_->config().num_all_layers()));
   const auto pass_of = [&](InFlight& work) {
@@ -66,13 +66,16 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
     if (action.work == plan::Work::forward) {
       const data::HostBatch& host = micro_batches.at(static_cast<std::size_t>(action.micro_batch));
       InFlight& work = in_flight[action.micro_batch];
-      const std::int64_t before = std::int64_t{action.micro_batch} * num_replicas + replica;
+      const std::int64_t before = action.micro_batch * num_replicas + replica;
       work = {upload(host), std::make_unique<nn::Stash>(*backend_), before * host.batch_size};
       nn::Pass pass = pass_of(work);
       result.loss_sum += model_->forward(pass, true);
       result.num_targets += host.num_targets;
       result.forward_s += now_s() - start;
     } else {
+      TERA_CHECK(action.work == plan::Work::backward,
+                 "one stage runs whole backwards, got a half of micro-batch {}",
+                 action.micro_batch);
       const auto work = in_flight.find(action.micro_batch);
       TERA_CHECK(work != in_flight.end(),
                  "schedule runs backward of micro-batch {} before its forward", action.micro_batch);

@@ -50,8 +50,7 @@ struct SyntheticTrainer::Parts {
                {.compute = plan::compute_dtype(spec.training.precision)}),
         model(spec.model, params),
         executor(model, backend),
-        schedule(plan::make_schedule(
-            spec.layout.schedule, 1, static_cast<int>(spec.num_micro_batches()))),
+        actions(plan::actions_of(plan::make_schedule(spec).stages.front())),
         batches(random_batches(spec)) {
     nn::init_params(params, spec.model, spec.seed);
     optimizer = std::make_unique<Optimizer>(params, spec);
@@ -61,7 +60,7 @@ struct SyntheticTrainer::Parts {
   nn::ParamStore params;
   nn::Model model;
   StageExecutor executor;
-  plan::PipelineSchedule schedule;
+  std::vector<plan::PipelineAction> actions;
   std::vector<data::HostBatch> batches;
   std::unique_ptr<Optimizer> optimizer;
 };
@@ -74,7 +73,7 @@ SyntheticTrainer::~SyntheticTrainer() = default;
 double SyntheticTrainer::step() {
   Parts& p = *parts_;
   const std::int64_t targets = p.spec.tokens_per_step();
-  const StageResult result = p.executor.run(p.schedule.front(), p.batches,
+  const StageResult result = p.executor.run(p.actions, p.batches,
                                             {.global_targets = targets,
                                              .global_micro_batches = p.spec.num_micro_batches(),
                                              .seed = p.spec.seed,

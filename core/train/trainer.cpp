@@ -139,15 +139,16 @@ class RankTrainer {
     const std::int64_t step_tokens =
         global_micro_batches * spec_.layout.micro_batch_size * spec_.training.seq_length;
     const plan::PipelineSchedule schedule =
-        plan::make_schedule(spec_.layout.schedule, 1, num_micro_batches);
-    StageResult result = executor_.run(schedule.front(), batches.micro_batches,
-                                       {.global_targets = batches.global_targets,
-                                        .global_micro_batches = global_micro_batches,
-                                        .gradient_scale = scaler_.scale(),
-                                        .seed = spec_.seed,
-                                        .number = state_.step,
-                                        .replicas = &world_,
-                                        .recompute = spec_.layout.recompute});
+        plan::make_schedule(spec_.layout.schedule, {.num_micro_batches = num_micro_batches});
+    StageResult result =
+        executor_.run(plan::actions_of(schedule.stages.front()), batches.micro_batches,
+                      {.global_targets = batches.global_targets,
+                       .global_micro_batches = global_micro_batches,
+                       .gradient_scale = scaler_.scale(),
+                       .seed = spec_.seed,
+                       .number = state_.step,
+                       .replicas = &world_,
+                       .recompute = spec_.layout.recompute});
     params_.settle_grads();
 
     const Clock::time_point sync_begin = Clock::now();

@@ -160,22 +160,40 @@ TEST(MemoryModel, LaterStagesHoldFewerMicroBatches) {
               1e-9);  // 32 : 16
 }
 
-TEST(MemoryModel, StagesTogetherHoldTheWholeModel) {
-  spec::RunSpec spec = run_spec("mixtral-8x7b");  // 4 stages, experts over 8 ranks
-  const auto mesh = RankMesh::make(spec.layout);
-  const auto elements = [&] {
-    double sum = 0;
-    for (int stage = 0; stage < 4; ++stage) {
-      const LocalParams params = local_params(spec, *mesh, stage);
-      sum += params.dense + params.experts * 8;
-    }
-    return sum;
+TEST(MemoryModel, SchedulesHoldWhatTheyHold) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  spec.model.num_layers = 64;  // one per chunk
+  const auto activations = [&spec](spec::ScheduleKind schedule, int chunks, std::size_t stage) {
+    spec.layout.schedule = schedule;
+    spec.layout.virtual_stages = chunks;
+    return kind(memory_of(spec)[stage], "activations");
   };
-  EXPECT_DOUBLE_EQ(elements(), static_cast<double>(count_params(spec.model).total));
-  spec.model.num_mtp_layers = 1;  // the last stage needs the embedding too
-  EXPECT_DOUBLE_EQ(elements(),
-                   static_cast<double>(count_params(spec.model).total) +
-                       static_cast<double>(spec.model.vocab_size) * spec.model.hidden_size);
+  const double one = activations(spec::ScheduleKind::one_f_one_b, 1, 0);
+  // Stage 0 of the interleaved schedule: 1 + (p - 1) / (p v) as much (Narayanan et al. 2021).
+  EXPECT_NEAR(activations(spec::ScheduleKind::interleaved, 2, 0) / one, 1 + 31.0 / 64, 1e-9);
+  // Zero bubble H1: the first stage as 1f1b, the last as many micro-batches, most of them waiting.
+  EXPECT_NEAR(activations(spec::ScheduleKind::zb_h1, 1, 0) / one, 1, 0.2);
+  EXPECT_GT(activations(spec::ScheduleKind::zb_h1, 1, 31),
+            25 * activations(spec::ScheduleKind::one_f_one_b, 1, 31) / 2);
+  const StageMemory last = memory_of([&] {
+                             spec.layout.schedule = spec::ScheduleKind::zb_h1;
+                             spec.layout.virtual_stages = 1;
+                             return spec;
+                           }())
+                               .back();
+  EXPECT_GT(find_term(last.memory, "activations/waiting for weight gradients")->value, 0);
+}
+
+TEST(MemoryModel, AVKeepsBothEndsOnTheFirstStage) {
+  spec::RunSpec spec = run_spec("mixtral-8x7b");  // 4 stages
+  spec.layout.schedule = spec::ScheduleKind::zb_v;
+  spec.layout.virtual_stages = 2;
+  spec.model.tie_embeddings = true;  // one matrix on one stage: no copy
+  const std::vector<StageMemory> stages = memory_of(spec);
+  EXPECT_NE(find_term(stages[0].memory, "weights/embedding"), nullptr);
+  EXPECT_NE(find_term(stages[0].memory, "workspace/logits"), nullptr);
+  EXPECT_EQ(find_term(stages[3].memory, "weights/embedding"), nullptr);
+  EXPECT_EQ(find_term(stages[3].memory, "workspace/logits"), nullptr);
 }
 
 }  // namespace

@@ -1,99 +1,110 @@
 #include "core/plan/pipeline_schedule.h"
 
 #include <algorithm>
-#include <set>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "core/base/check.h"
+#include "core/plan/schedule_check.h"
+#include "tests/core/plan/schedules.h"
 
 namespace tera::plan {
 namespace {
 
-std::vector<double> each(int stages, double seconds) {
-  return std::vector<double>(static_cast<std::size_t>(stages), seconds);
+std::string line(const PipelineSchedule& schedule, std::size_t stage) {
+  std::string text;
+  for (const PipelineAction& action : actions_of(schedule.stages[stage]))
+    text += (text.empty() ? "" : " ") + action_name(action, schedule.shape.num_chunks);
+  return text;
 }
 
-TEST(PipelineSchedule, EveryStageRunsEveryMicroBatchOnceEachWay) {
-  for (const int stages : {1, 2, 3, 8}) {
-    for (const int count : {1, 2, 7, 16}) {
-      for (const auto kind : {spec::ScheduleKind::gpipe, spec::ScheduleKind::one_f_one_b}) {
-        const PipelineSchedule schedule = make_schedule(kind, stages, count);
-        ASSERT_EQ(schedule.size(), static_cast<std::size_t>(stages));
-        for (const auto& order : schedule) {
-          std::set<std::pair<int, int>> seen;
-          for (const PipelineAction& action : order)
-            EXPECT_TRUE(seen.insert({static_cast<int>(action.work), action.micro_batch}).second);
-          EXPECT_EQ(seen.size(), static_cast<std::size_t>(2 * count));
+TEST(PipelineSchedule, EveryKindAndSizePassesTheCheck) {
+  for (const ScheduleKind kind : kScheduleKinds) {
+    for (const int stages : {1, 2, 3, 4, 5, 8}) {
+      for (const std::int64_t count : {1, 2, 3, 7, 8, 16, 33}) {
+        for (const int chunks : {2, 3, 4}) {
+          if (chunks > 2 && kind != ScheduleKind::interleaved) continue;
+          const PipelineSchedule schedule =
+              schedule_of(kind, stages, count, std::min(chunks, default_chunks(kind) * chunks / 2));
+          const auto checked = check_schedule(schedule);
+          EXPECT_TRUE(checked) << name_of(kind, schedule.shape) << ": " << checked.error().message;
         }
-        EXPECT_TRUE(simulate(schedule, each(stages, 1), each(stages, 2))) << stages << " " << count;
       }
     }
   }
 }
 
-TEST(PipelineSchedule, SimulatedStepEqualsTheClosedForm) {
-  // (m + p - 1)(tf + tb) for equal stages: Narayanan et al. 2021, section 2.2.
-  for (const int stages : {1, 2, 4, 8}) {
-    for (const int count : {1, 3, 8, 32}) {
-      for (const auto kind : {spec::ScheduleKind::gpipe, spec::ScheduleKind::one_f_one_b}) {
-        const auto step =
-            simulate(make_schedule(kind, stages, count), each(stages, 1.0), each(stages, 2.0));
-        ASSERT_TRUE(step);
-        EXPECT_DOUBLE_EQ(step->step_s, 3.0 * (count + stages - 1)) << stages << " " << count;
-        EXPECT_NEAR(step->bubble_ratio, (stages - 1.0) / (count + stages - 1), 1e-12);
+TEST(PipelineSchedule, OrdersAreThePublishedOnes) {
+  EXPECT_EQ(line(schedule_of(ScheduleKind::gpipe, 2, 2), 0), "F0 F1 BW0 BW1");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::one_f_one_b, 2, 3), 0), "F0 F1 BW0 F2 BW1 BW2");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::one_f_one_b, 2, 3), 1), "F0 BW0 F1 BW1 F2 BW2");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::interleaved, 2, 2), 0),
+            "F0.0 F1.0 F0.1 F1.1 BW0.1 BW1.1 BW0.0 BW1.0");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::interleaved, 2, 2), 1),
+            "F0.0 F1.0 F0.1 BW0.1 F1.1 BW1.1 BW0.0 BW1.0");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::zb_h1, 2, 3), 0), "F0 F1 B0 W0 F2 B1 W1 B2 W2");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::zb_h1, 2, 3), 1), "F0 B0 F1 B1 W0 F2 B2 W1 W2");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::zb_v, 2, 3), 0),
+            "F0.0 F1.0 F2.0 F0.1 B0.1 W0.1 F1.1 B1.1 W1.1 B0.0 W0.0 F2.1 B2.1 W2.1 B1.0 W1.0 "
+            "B2.0 W2.0");
+  EXPECT_EQ(line(schedule_of(ScheduleKind::dualpipe_v, 2, 4), 1),
+            "F0.0 F0.1 F1.0 F1.1 F2.0 BW0.1 F2.1 BW0.0 F3.0 BW1.1 F3.1 BW1.0 BW2.1 BW2.0 B3.1 "
+            "B3.0 W3.1 W3.0");
+}
+
+TEST(PipelineSchedule, GradientsOfWeightsAddUpInTheOrderOfMicroBatches) {
+  // So that sums do not depend on the schedule, to the last bit.
+  for (const ScheduleKind kind : kScheduleKinds) {
+    const PipelineSchedule schedule = schedule_of(kind, 4, 12);
+    for (const StageOrder& order : schedule.stages) {
+      std::vector<std::int64_t> next(static_cast<std::size_t>(schedule.shape.num_chunks), 0);
+      for (const PipelineAction& action : actions_of(order)) {
+        if (action.work != Work::backward && action.work != Work::backward_weight) continue;
+        EXPECT_EQ(action.micro_batch, next[static_cast<std::size_t>(action.chunk)]++)
+            << name_of(kind, schedule.shape);
       }
     }
   }
 }
 
-TEST(PipelineSchedule, BubbleOfFourStagesAndEightMicroBatches) {
-  const auto step = simulate(make_1f1b(4, 8), each(4, 1), each(4, 2));
-  EXPECT_NEAR(step->bubble_ratio, 0.273, 0.0005);  // engine design, oracle numbers: 27.3 %
+TEST(PipelineSchedule, LengthDoesNotDependOnMicroBatches) {
+  for (const ScheduleKind kind : kScheduleKinds) {
+    const auto size = [&](std::int64_t count) {
+      std::size_t sum = 0;
+      for (const StageOrder& order : schedule_of(kind, 4, count).stages) {
+        for (const ActionLoop& loop : order)
+          sum += loop.body.size();
+      }
+      return sum;
+    };
+    EXPECT_EQ(size(64), size(std::int64_t{1} << 40)) << enum_name(kind);
+  }
 }
 
-TEST(PipelineSchedule, InFlightIsWhatTheOrderHolds) {
-  const auto one = simulate(make_1f1b(4, 8), each(4, 1), each(4, 2));
-  EXPECT_EQ(one->peak_in_flight, (std::vector<int>{4, 3, 2, 1}));
-  const auto few = simulate(make_1f1b(4, 2), each(4, 1), each(4, 2));
-  EXPECT_EQ(few->peak_in_flight, (std::vector<int>{2, 2, 2, 1}));
-  const auto all = simulate(make_gpipe(4, 8), each(4, 1), each(4, 2));
-  EXPECT_EQ(all->peak_in_flight, (std::vector<int>{8, 8, 8, 8}));
+TEST(PipelineSchedule, LinksOfAVComeBackToTheFirstStage) {
+  const PipelineShape v{.num_stages = 3, .num_chunks = 2, .placement = ChunkPlacement::v};
+  EXPECT_EQ(v.link({2, 0}), 2);
+  EXPECT_EQ(v.link({2, 1}), 3);
+  EXPECT_EQ(v.link({0, 1}), 5);
+  const PipelineShape loop{.num_stages = 3, .num_chunks = 2};
+  EXPECT_EQ(loop.link({0, 1}), 3);
+  for (const PipelineShape& shape : {v, loop}) {
+    for (int link = 0; link < shape.num_links(); ++link)
+      EXPECT_EQ(shape.link(shape.place(link)), link);
+  }
 }
 
-TEST(PipelineSchedule, TheSlowestStageSetsThePace) {
-  const auto step = simulate(make_1f1b(3, 50), {1, 4, 1}, {2, 8, 2});
-  EXPECT_NEAR(step->step_s, 1 + 50 * 12 + 2,
-              1e-9);  // first forward before it, last backward after it
-}
-
-TEST(PipelineSchedule, DeadlocksNameTheStage) {
-  PipelineSchedule schedule = make_1f1b(2, 2);
-  std::swap(schedule[1][0], schedule[1][1]);  // backward before its forward
-  const auto step = simulate(schedule, each(2, 1), each(2, 1));
-  ASSERT_FALSE(step);
-  EXPECT_THAT(step.error().message,
-              testing::HasSubstr("stage 0 waits for ever before the backward of micro-batch 0"));
-}
-
-TEST(PipelineSchedule, RefusesWhatIsNoSchedule) {
-  EXPECT_FALSE(simulate({}, {}, {}));
-  EXPECT_FALSE(simulate(make_1f1b(2, 2), each(1, 1), each(2, 1)));
-  EXPECT_FALSE(simulate({{{Work::forward, 0, -1}}}, each(1, 1), each(1, 1)));
-}
-
-TEST(PipelineSchedule, ChunksContinueTheChain) {
-  // Two stages of two chunks: a micro-batch visits stage 0, 1, 0, 1 and comes back.
-  const PipelineSchedule schedule = {{{Work::forward, 0, 0},
-                                      {Work::forward, 1, 0},
-                                      {Work::backward, 1, 0},
-                                      {Work::backward, 0, 0}},
-                                     {{Work::forward, 0, 0},
-                                      {Work::forward, 1, 0},
-                                      {Work::backward, 1, 0},
-                                      {Work::backward, 0, 0}}};
-  const auto step = simulate(schedule, each(2, 1), each(2, 2));
-  ASSERT_TRUE(step) << step.error().message;
-  EXPECT_DOUBLE_EQ(step->step_s, 4 * 1 + 4 * 2);
+TEST(PipelineSchedule, WhatValidationRefusesBreaksTheContract) {
+  EXPECT_THROW(make_schedule(ScheduleKind::one_f_one_b, {.num_stages = 2, .num_chunks = 2}),
+               ContractError);
+  EXPECT_THROW(make_schedule(ScheduleKind::zb_v, {.num_stages = 2}), ContractError);
+  EXPECT_THROW(make_schedule(ScheduleKind::gpipe, {.num_micro_batches = 0}), ContractError);
+  EXPECT_THROW(make_schedule(ScheduleKind::interleaved,
+                             {.num_stages = 2, .num_chunks = 2, .num_micro_batches = 3}),
+               ContractError);
+  EXPECT_THROW(make_schedule(ScheduleKind::dualpipe_v,
+                             {.num_stages = 2, .num_chunks = 2, .num_micro_batches = 3}),
+               ContractError);
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ TEST(StageLayers, CoverAllLayersInOrderAndDifferByOne) {
       if (stages > layers) continue;
       int next = 0;
       for (int stage = 0; stage < stages; ++stage) {
-        const LayerRange range = stage_layers(layers, stages, stage);
+        const LayerRange range = part_layers(layers, stages, stage);
         EXPECT_EQ(range.first, next);
         EXPECT_TRUE(range.size() == layers / stages || range.size() == layers / stages + 1);
         next = range.last;

@@ -7,39 +7,58 @@
 
 #include "core/plan/estimate.h"
 #include "core/plan/layer_cost.h"
+#include "core/plan/stage_times.h"
 #include "tests/core/plan/plan_specs.h"
 
 namespace tera::plan {
 namespace {
 
-TEST(PlaySchedule, LongStepsEqualTheFullSimulation) {
-  for (const auto kind : {spec::ScheduleKind::gpipe, spec::ScheduleKind::one_f_one_b}) {
-    for (const int stages : {1, 2, 5}) {
-      const std::vector<double> forward(static_cast<std::size_t>(stages), 1.0);
-      const std::vector<double> backward(static_cast<std::size_t>(stages), 2.0);
-      for (const int count : {1, 3, 200}) {
-        const auto full = simulate(make_schedule(kind, stages, count), forward, backward);
-        const SimulatedStep played = play_schedule(kind, count, forward, backward);
-        EXPECT_NEAR(played.step_s, full->step_s, 1e-9) << stages << " " << count;
-        EXPECT_EQ(played.peak_in_flight, full->peak_in_flight) << stages << " " << count;
-      }
-    }
+TEST(TimeModel, TheBubbleIsThePlayedOne) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const auto total = [](const Term& time) {
+    return find_term(time, "compute")->value + find_term(time, "bubble")->value +
+           find_term(time, "communication")->value;
+  };
+  struct Case {
+    spec::ScheduleKind kind;
+    int chunks;
+  };
+  for (const Case& c :
+       {Case{spec::ScheduleKind::gpipe, 1}, Case{spec::ScheduleKind::one_f_one_b, 1},
+        Case{spec::ScheduleKind::zb_h1, 1}}) {
+    spec.layout.schedule = c.kind;
+    const PipelineSchedule schedule = make_schedule(spec);
+    const auto e = estimate(spec);
+    ASSERT_TRUE(e) << e.error().message;
+    const auto played = play(schedule, schedule_times(spec, mesh));
+    const Term* data = find_term(e->step_time, "communication/data parallel");
+    EXPECT_NEAR(total(e->step_time) - (data != nullptr ? data->value : 0), played->step_s,
+                1e-9 * played->step_s)
+        << enum_name(c.kind);
   }
 }
 
-TEST(PlaySchedule, UnequalStagesAreWithinAMicroBatch) {
-  const std::vector<double> forward = {1.0, 1.1, 0.7, 1.3};
-  const std::vector<double> backward = {2.0, 2.3, 1.5, 2.2};
-  const auto full = simulate(make_1f1b(4, 500), forward, backward);
-  EXPECT_NEAR(play_schedule(spec::ScheduleKind::one_f_one_b, 500, forward, backward).step_s,
-              full->step_s, 3.5);
-}
-
-TEST(PlaySchedule, MillionsOfMicroBatchesAreInstant) {
-  const std::vector<double> seconds(4096, 1.0);
-  const SimulatedStep step =
-      play_schedule(spec::ScheduleKind::one_f_one_b, 10'000'000, seconds, seconds);
-  EXPECT_NEAR(step.step_s, 2.0 * (10'000'000 + 4095), 1);
+TEST(TimeModel, SchedulesAreFasterInTheOrderTheyWerePublished) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  spec.model.num_layers = 64;
+  spec.layout.pipeline_parallel_size = 16;
+  spec.layout.data_parallel_size *= 2;
+  spec.cluster.inter_node.latency_s = 0;
+  const auto bubble = [&spec](spec::ScheduleKind kind, int chunks) {
+    spec.layout.schedule = kind;
+    spec.layout.virtual_stages = chunks;
+    const auto e = estimate(spec);
+    EXPECT_TRUE(e) << e.error().message;
+    return find_term(e->step_time, "bubble")->value;
+  };
+  const double one = bubble(spec::ScheduleKind::one_f_one_b, 1);
+  const double interleaved = bubble(spec::ScheduleKind::interleaved, 2);
+  EXPECT_NEAR(bubble(spec::ScheduleKind::gpipe, 1) / one, 1, 0.05);
+  EXPECT_LT(interleaved, 0.7 * one);
+  EXPECT_LT(bubble(spec::ScheduleKind::zb_h1, 1), 0.8 * one);
+  EXPECT_LT(bubble(spec::ScheduleKind::zb_v, 2), interleaved);
+  EXPECT_LT(bubble(spec::ScheduleKind::dualpipe_v, 2), one);
 }
 
 TEST(TimeModel, ProductsCostTheirFlopsOnABigDevice) {

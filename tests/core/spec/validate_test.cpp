@@ -280,8 +280,12 @@ TEST(Validate, LayoutRules) {
         "use 6 or 8", [](RunSpec& s) { s.layout.expert_tensor_parallel_size = 7; }},
        {"layout.pipeline_parallel_size", "64 is more than model.num_layers = 63", "at most 63",
         [](RunSpec& s) { s.layout.pipeline_parallel_size = 64; }},
-       {"layout.virtual_stages", "one model chunk", "use 1",
+       {"layout.virtual_stages", "2, but the schedule 1f1b has one model chunk", "use 1, or the",
         [](RunSpec& s) { s.layout.virtual_stages = 2; }},
+       {"layout.virtual_stages", "1, but the schedule interleaved needs several", "use 2, or the",
+        [](RunSpec& s) { s.layout.schedule = ScheduleKind::interleaved; }},
+       {"layout.virtual_stages", "1, but the schedule zb-v has two model chunks", "use 2",
+        [](RunSpec& s) { s.layout.schedule = ScheduleKind::zb_v; }},
        {"layout.sequence_parallel", "each see every token 2 times", "use true",
         [](RunSpec& s) { s.layout.sequence_parallel = false; }},
        {"layout.data_parallel_size", "= 32,768 ranks, but the cluster has 16,384 devices",
@@ -306,6 +310,44 @@ TEST(Validate, LayoutRules) {
         [](RunSpec& s) { s.cluster.device.price_usd_per_h = 1e300; }},
        {"cluster.device.idle_power_w", "more than peak_power_w", "at most 700",
         [](RunSpec& s) { s.cluster.device.idle_power_w = 900; }}},
+      Severity::error);
+}
+
+TEST(Validate, SchedulesAskForChunksAndMicroBatches) {
+  RunSpec good = run_preset("moe-1t")->spec;  // 32 stages, 128 micro-batches
+  good.model.num_layers = 64;
+  const auto use = [](RunSpec& s, ScheduleKind kind, int chunks) {
+    s.layout.schedule = kind;
+    s.layout.virtual_stages = chunks;
+  };
+  for (const ScheduleKind kind :
+       {ScheduleKind::interleaved, ScheduleKind::zb_v, ScheduleKind::dualpipe_v}) {
+    RunSpec spec = good;
+    use(spec, kind, 2);
+    EXPECT_FALSE(has_errors(validate(spec))) << enum_name(kind);
+  }
+  expect_cases(
+      good,
+      {{"layout.virtual_stages", "32 x 4 is more than model.num_layers = 64", "at most 2",
+        [&](RunSpec& s) { use(s, ScheduleKind::interleaved, 4); }},
+       {"layout.schedule", "interleaved with 127 micro-batches, which is not a multiple of",
+        "use training.global_batch_size 16384",
+        [&](RunSpec& s) {
+          use(s, ScheduleKind::interleaved, 2);
+          s.training.global_batch_size = 127 * 128;
+        }},
+       {"layout.schedule", "dualpipe-v with 63 micro-batches, fewer than 2 x", "size 8192",
+        [&](RunSpec& s) {
+          use(s, ScheduleKind::dualpipe_v, 2);
+          s.training.global_batch_size = 63 * 128;
+        }},
+       {"layout.virtual_stages", "3, but the schedule dualpipe-v has two", "use 2",
+        [&](RunSpec& s) { use(s, ScheduleKind::dualpipe_v, 3); }},
+       {"layout.schedule", "zb-h1 with pipeline_parallel_size 1", "use 1f1b",
+        [&](RunSpec& s) {
+          use(s, ScheduleKind::zb_h1, 1);
+          s.layout.pipeline_parallel_size = 1;
+        }}},
       Severity::error);
 }
 

@@ -67,7 +67,7 @@ double movement(int width, bool mup, int steps) {
   const std::vector<float> before = logits();
   for (int step = 0; step < steps; ++step) {
     params.zero_grads();
-    executor.run(plan::make_1f1b(1, 1).front(), {batch},
+    executor.run({{plan::Work::forward, 0, 0}, {plan::Work::backward, 0, 0}}, {batch},
                  {.global_targets = batch.num_targets, .global_micro_batches = 1});
     params.settle_grads();
     optimizer.step(0.01, 1);
