@@ -11,6 +11,7 @@
 
 #include "core/spec/interchange/layer_pattern.h"
 #include "core/spec/interchange/megatron_table.h"
+#include "core/spec/interchange/pipeline_chunks.h"
 
 namespace tera::spec {
 namespace {
@@ -293,6 +294,7 @@ void import_megatron(const std::vector<ConfigFile>& files,
   read_feed_forward(in);
   read_experts(in);
   read_vocabulary(in);
+  read_megatron_chunks(in);
   read_memory(in);
   read_batches(in, options);
   if (in.ok() && in.spec().training.seq_length > in.spec().model.max_position_embeddings) {

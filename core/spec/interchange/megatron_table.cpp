@@ -41,6 +41,9 @@ bool is_partly_rotary(const RunSpec& spec) {
 bool predicts_more(const RunSpec& spec) {
   return spec.model.num_mtp_layers > 0;
 }
+bool is_interleaved(const RunSpec& spec) {
+  return spec.layout.schedule == ScheduleKind::interleaved;
+}
 bool has_wsd(const RunSpec& spec) {
   return spec.training.lr_schedule == LrScheduleKind::wsd;
 }
@@ -169,6 +172,9 @@ constexpr Row kRows[] = {
     {.key = "--pipeline-model-parallel-size",
      .field = "layout.pipeline_parallel_size",
      .otherwise = "1"},
+    {.key = "--num-virtual-stages-per-pipeline-rank",
+     .field = "layout.virtual_stages",
+     .when = is_interleaved},
     {.key = "--context-parallel-size", .field = "layout.context_parallel_size", .otherwise = "1"},
     {.key = "--expert-model-parallel-size",
      .field = "layout.expert_parallel_size",
@@ -309,13 +315,9 @@ constexpr std::string_view kLowPrecision[] = {"--fp8-*",
                                               "--exp-avg-dtype",
                                               "--exp-avg-sq-dtype",
                                               "--grad-reduce-in-bf16"};
-constexpr std::string_view kChunks[] = {"--num-layers-per-virtual-pipeline-stage",
-                                        "--num-virtual-stages-per-pipeline-rank",
-                                        "--pipeline-model-parallel-layout",
-                                        "--decoder-first-pipeline-num-layers",
-                                        "--decoder-last-pipeline-num-layers",
-                                        "--account-for-*",
-                                        "--standalone-embedding-stage"};
+constexpr std::string_view kUnequal[] = {
+    "--pipeline-model-parallel-layout", "--decoder-first-pipeline-num-layers",
+    "--decoder-last-pipeline-num-layers", "--account-for-*", "--standalone-embedding-stage"};
 constexpr std::string_view kOffload[] = {"--optimizer-cpu-offload", "--optimizer-offload-*",
                                          "--cpu-offload*", "--offload-*"};
 
@@ -330,7 +332,7 @@ constexpr IdleKeys kIdle[] = {
      "those "
      "of the 16-bit run",
      kLowPrecision},
-    {"each pipeline rank has one chunk of neighbouring layers here", kChunks},
+    {"layers are shared out evenly over ranks and chunks here", kUnequal},
     {"offload is not planned yet: memory is that of the run without it", kOffload},
 };
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/spec/interchange/mapping.h"
+#include "core/spec/interchange/pipeline_chunks.h"
 #include "core/spec/interchange/torchtitan_flavors.h"
 #include "core/spec/suggest.h"
 
@@ -19,8 +20,13 @@ bool has_adam(const RunSpec& spec) {
 
 constexpr Word kOptimizers[] = {{"AdamW", "adamw"}, {"Adam", "adamw"}};
 constexpr Word kRecompute[] = {{"none", "none"}, {"selective", "selective"}, {"full", "full"}};
-constexpr Word kSchedules[] = {
-    {"1F1B", "1f1b"}, {"1f1b", "1f1b"}, {"GPipe", "gpipe"}, {"gpipe", "gpipe"}};
+constexpr Word kSchedules[] = {{"1F1B", "1f1b"},
+                               {"1f1b", "1f1b"},
+                               {"GPipe", "gpipe"},
+                               {"gpipe", "gpipe"},
+                               {"Interleaved1F1B", "interleaved"},
+                               {"ZBVZeroBubble", "zb-v"},
+                               {"DualPipeV", "dualpipe-v"}};
 constexpr Word kPrecisions[] = {{"bfloat16", "bf16"}, {"float32", "fp32"}};
 constexpr Word kDecays[] = {{"linear", "linear"}, {"cosine", "cosine"}, {"sqrt", "minus_sqrt"}};
 constexpr Word kReshard[] = {{"default", "default"}, {"always", "always"}, {"never", "never"}};
@@ -238,6 +244,7 @@ void import_torchtitan(const std::vector<ConfigFile>& files,
   Importer in(kMapping, std::move(settings), out);
   read_model(in);
   in.read_rows();
+  read_torchtitan_chunks(in);
   in.spec().layout.sequence_parallel = in.spec().layout.tensor_parallel_size > 1;
   ModelConfig& m = in.spec().model;
   if (in.has("model.flavor"))
@@ -267,6 +274,7 @@ std::string export_torchtitan(const RunSpec& spec) {
     }
     out.push_back(
         whole_setting("parallelism.pipeline_parallel_microbatch_size", layout.micro_batch_size));
+    write_torchtitan_chunks(spec, out);
   }
   if (t.learning_rate > 0)
     out.push_back(

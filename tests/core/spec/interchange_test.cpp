@@ -99,6 +99,37 @@ TEST(ImportMegatron, ContradictionsAreSaidInItsWords) {
               HasSubstr("--hidden-size: 256 is not a multiple of --num-attention-heads 7"));
 }
 
+TEST(ImportMegatron, SeveralChunksOfAStageAreInterleaved) {
+  const std::string stages = "--pipeline-model-parallel-size 2 --global-batch-size 16 ";
+  const auto layout = [&](const std::string& more) {
+    const ImportedConfig imported = read(ConfigFormat::megatron, kGpt + stages + more);
+    EXPECT_EQ(errors(imported), "") << more;
+    EXPECT_TRUE(imported.left_out.empty()) << more;
+    return imported.spec.layout;
+  };
+  EXPECT_EQ(layout("").schedule, ScheduleKind::one_f_one_b);
+  for (const char* more :
+       {"--num-virtual-stages-per-pipeline-rank 2", "--num-layers-per-virtual-pipeline-stage 1"}) {
+    EXPECT_EQ(layout(more).schedule, ScheduleKind::interleaved) << more;
+    EXPECT_EQ(layout(more).virtual_stages, 2) << more;
+  }
+  EXPECT_EQ(layout("--num-layers-per-virtual-pipeline-stage 2").schedule,
+            ScheduleKind::one_f_one_b);
+  EXPECT_EQ(megatron(stages + "--num-layers-per-virtual-pipeline-stage 3"),
+            "1: --num-layers-per-virtual-pipeline-stage: 3 x --pipeline-model-parallel-size 2 does "
+            "not divide --num-layers 4 (or say how many chunks a rank has with "
+            "--num-virtual-stages-per-pipeline-rank)\n");
+  EXPECT_THAT(megatron(stages + "--num-layers-per-virtual-pipeline-stage 1 "
+                                "--num-virtual-stages-per-pipeline-rank 2"),
+              HasSubstr("contradicts --num-virtual-stages-per-pipeline-rank: both say"));
+  EXPECT_THAT(megatron("--num-virtual-stages-per-pipeline-rank 2"),
+              HasSubstr("2 chunks per rank, but --pipeline-model-parallel-size is 1"));
+  EXPECT_THAT(megatron(stages + "--num-virtual-stages-per-pipeline-rank 4"),
+              HasSubstr("--num-virtual-stages-per-pipeline-rank: --pipeline-model-parallel-size x "
+                        "--num-virtual-stages-per-pipeline-rank = 2 x 4 is more than --num-layers "
+                        "= 4"));
+}
+
 TEST(ImportMegatron, ContradictionsThatOnlyValidationSeesAreInItsWordsToo) {
   EXPECT_THAT(megatron("--num-experts 6 --expert-model-parallel-size 4 --disable-bias-linear"),
               HasSubstr("--expert-model-parallel-size: 4 does not divide --num-experts = 6"));
@@ -243,6 +274,64 @@ TEST(ImportTorchTitan, DegreesAndFlavors) {
   EXPECT_THAT(
       errors(read(ConfigFormat::torchtitan, "[model]\nname = \"llama3\"\nflavor = \"8B\"\n")),
       HasSubstr("how many there are is not in the file (say it with --gpus)"));
+}
+
+TEST(ImportTorchTitan, SchedulesOfSeveralChunks) {
+  const std::string stages = "pipeline_parallel_degree = 4\npipeline_parallel_schedule = ";
+  const auto layout = [&](const std::string& more) {
+    const ImportedConfig imported =
+        read(ConfigFormat::torchtitan, kTitan + stages + more + "\n[training]\nsteps = 10000\n");
+    EXPECT_EQ(errors(imported), "") << more;
+    return imported.spec.layout;
+  };
+  EXPECT_EQ(layout("\"1F1B\"").virtual_stages, 1);
+  EXPECT_EQ(layout("\"ZBVZeroBubble\"").schedule, ScheduleKind::zb_v);
+  EXPECT_EQ(layout("\"DualPipeV\"").virtual_stages, 2);
+  EXPECT_EQ(layout("\"Interleaved1F1B\"").virtual_stages, 2);
+  // 32 layers, embedding and head: 12 chunks of three.
+  EXPECT_EQ(layout("\"Interleaved1F1B\"\npipeline_parallel_layers_per_stage = 3").virtual_stages,
+            3);
+  EXPECT_EQ(titan(stages + "\"Interleaved1F1B\"\npipeline_parallel_layers_per_stage = 5\n"),
+            "8: parallelism.pipeline_parallel_layers_per_stage: got 5: 7 chunks of 34 layers, "
+            "embedding and head counted, are not a multiple of "
+            "parallelism.pipeline_parallel_degree 4 (remove it for as many chunks as the schedule "
+            "usually has)\n");
+  EXPECT_THAT(titan("pipeline_parallel_schedule = \"ZBV\"\n"),
+              HasSubstr("expected 1F1B, 1f1b, GPipe, gpipe, Interleaved1F1B, ZBVZeroBubble or "
+                        "DualPipeV"));
+  EXPECT_EQ(titan("pipeline_parallel_schedule = \"Interleaved1F1B\"\n"), "") << "one stage";
+}
+
+TEST(ExportConfig, SchedulesComeBackWhereTheOtherSideHasThem) {
+  RunSpec spec = read(ConfigFormat::torchtitan, std::string(kTitan) +
+                                                    "pipeline_parallel_degree = 4\n[training]\n"
+                                                    "local_batch_size = 8\n")
+                     .spec;
+  const auto lost = [&spec](ConfigFormat format, ScheduleKind kind, int chunks) {
+    spec.layout.schedule = kind;
+    spec.layout.virtual_stages = chunks;
+    const Result<ExportedConfig> written = export_config(spec, format);
+    EXPECT_TRUE(written) << written.error().message;
+    std::vector<std::string> names;
+    for (const LeftOut& one : written->left_out) {
+      if (one.name.starts_with("layout.")) names.push_back(one.name);
+    }
+    return names;
+  };
+  using testing::ElementsAre;
+  using testing::IsEmpty;
+  for (const ConfigFormat format : {ConfigFormat::megatron, ConfigFormat::torchtitan}) {
+    for (const int chunks : {2, 3})
+      EXPECT_THAT(lost(format, ScheduleKind::interleaved, chunks), IsEmpty()) << chunks;
+    EXPECT_THAT(lost(format, ScheduleKind::zb_h1, 1), ElementsAre("layout.schedule"));
+  }
+  EXPECT_THAT(lost(ConfigFormat::megatron, ScheduleKind::interleaved, 4), IsEmpty());
+  EXPECT_THAT(lost(ConfigFormat::torchtitan, ScheduleKind::interleaved, 4),
+              ElementsAre("layout.virtual_stages"))
+      << "no number of layers makes 16 chunks of 34";
+  EXPECT_THAT(lost(ConfigFormat::torchtitan, ScheduleKind::dualpipe_v, 2), IsEmpty());
+  EXPECT_THAT(lost(ConfigFormat::megatron, ScheduleKind::zb_v, 2),
+              ElementsAre("layout.virtual_stages", "layout.schedule"));
 }
 
 TEST(ExportConfig, SaysWhatTheOtherSideCannotHave) {
