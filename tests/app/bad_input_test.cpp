@@ -85,6 +85,7 @@ class BadInput : public testing::Test {
     write("cells.csv", header + "\none,two\n\"three");
     write("short.csv", header + "\none,two\nthree\n");
     write("toy.yaml", "model: {preset: tiny-moe}\ndata: {datasets: [{path: corpus}]}\n");
+    write("order.txt", "BW0 F0\n");
     fs::create_symlink("loop", "loop");
     for (const char* name : {"fifo", "fifo.txt"})
       ASSERT_EQ(mkfifo(name, 0600), 0);

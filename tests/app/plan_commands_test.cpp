@@ -282,7 +282,7 @@ TEST_F(PlanCommands, ImportSaysContradictionsWithTheirLine) {
 }
 
 TEST_F(PlanCommands, HelpHasExamples) {
-  for (const char* verb : {"init", "check", "plan", "import", "export-config"}) {
+  for (const char* verb : {"init", "check", "plan", "simulate", "import", "export-config"}) {
     const ProgramResult help = run_teragpt({verb, "--help"});
     EXPECT_EQ(help.exit_code, 0);
     EXPECT_THAT(help.out, HasSubstr(std::string("teragpt ") + verb));
