@@ -60,7 +60,7 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   Backend& backend = dy.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  const Tensor inner = in_use(stash.get(prefix_ + ".inner"), rows);
+  Tensor inner = in_use(stash.take(prefix_ + ".inner"), rows);  // nothing needs it afterwards
   if (!pass.keeps_cheap()) {
     const Tensor act = workspace(rows, out_->value.dim(2));
     stash.put_gradient(prefix_ + ".act", act);
@@ -78,6 +78,7 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   stash.put_gradient(prefix_ + ".d_inner", d_inner);
   ops.activation_backward(backend.context(), activation_, d_act, inner, rows.row_gates, d_inner,
                           gradient.row_gates);
+  inner = {};
   gradient.permuted = workspace(rows, in_->value.dim(2));
   ops.grouped_matmul(backend.context(), d_inner, in_->value, rows.offsets, gradient.permuted,
                      false);
@@ -97,7 +98,6 @@ void Experts::backward_weight(const Rows& rows, Pass& pass) {
   const Tensor d_inner = stash.take(prefix_ + ".d_inner");
   in_adapters_.backward_weight(d_inner, rows.permuted, groups_of(rows));
   add_gradient(*in_, d_inner, rows.permuted, rows.offsets);
-  stash.release(prefix_ + ".inner");
 }
 
 }  // namespace tera::nn

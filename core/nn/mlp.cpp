@@ -44,7 +44,7 @@ Tensor Mlp::backward_input(const Tensor& dy,
                            Pass& pass) {
   Stash& stash = pass.stash;
   Backend& backend = dy.backend();
-  const Tensor& inner = stash.get(prefix_ + ".inner");
+  Tensor inner = stash.take(prefix_ + ".inner");  // nothing needs it afterwards
   if (!pass.keeps_cheap()) {
     const Tensor act =
         stash.put_gradient(prefix_ + ".act", {inner.dim(0), out_.in_features()}, inner.dtype());
@@ -55,6 +55,7 @@ Tensor Mlp::backward_input(const Tensor& dy,
       stash.put_gradient(prefix_ + ".d_inner", {inner.dim(0), inner.dim(1)}, inner.dtype());
   backend.ops().activation_backward(backend.context(), activation_, d_act, inner, row_scale,
                                     d_inner, d_row_scale);
+  inner = {};
   stash.put_gradient(prefix_ + ".d_out", dy);
   return in_.backward_input(d_inner);
 }
@@ -63,7 +64,6 @@ void Mlp::backward_weight(Pass& pass) {
   Stash& stash = pass.stash;
   out_.backward_weight(stash.take(prefix_ + ".d_out"), stash.take(prefix_ + ".act"));
   in_.backward_weight(stash.take(prefix_ + ".d_inner"), stash.get(input_));
-  stash.release(prefix_ + ".inner");
 }
 
 }  // namespace tera::nn

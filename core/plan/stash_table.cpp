@@ -269,7 +269,9 @@ std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer)
   StashBuilder builder(keep_all);
   builder.layer(layer);
   builder.gradients(layer);
-  return builder.take();
+  std::vector<StashEntry> entries = builder.take();
+  std::erase_if(entries, [](const StashEntry& entry) { return entry.name.ends_with(".inner"); });
+  return entries;
 }
 
 }  // namespace tera::plan

@@ -75,8 +75,9 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
                                          bool has_head);
 
 // Entries of one micro-batch that a layer holds between the two halves of its backward, where a
-// schedule parts them: all that forward kept, computed again where it was dropped, and the
-// gradients that backward_weight reads (core/nn/module.h): at the output of each product and norm.
+// schedule parts them: all that forward kept, computed again where it was dropped, but for the
+// inputs of activation functions, which the first half is the last to read; and the gradients that
+// backward_weight reads (core/nn/module.h): at the output of each product and norm.
 std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer);
 
 }  // namespace tera::plan
