@@ -9,6 +9,7 @@
 #include "kernels/contract.h"
 #include "kernels/cpu/attention_tiles.h"
 #include "kernels/cpu/gemm.h"
+#include "kernels/cpu/gemm_panels.h"
 
 namespace tera::kernels::cpu {
 
@@ -29,10 +30,6 @@ class Carver {
   std::byte* memory_;
   std::size_t used_ = 0;
 };
-
-inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) {
-  return (a + b - 1) / b;
-}
 
 // Head (b, h) of a [B, S, heads, D] view: a matrix [S, D].
 struct Head {
