@@ -3,13 +3,12 @@
 #include <fstream>
 #include <iterator>
 
-#include <unistd.h>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -23,11 +22,8 @@ using testing::HasSubstr;
 class SimulateCommand : public testing::Test {
  protected:
   void SetUp() override {
-    root_ = fs::path(testing::TempDir()) / ("tera-simulate-" + std::to_string(getpid()));
-    fs::create_directories(root_);
-    setenv("XDG_CACHE_HOME", root_.c_str(), 1);  // no measured device profile
+    setenv("XDG_CACHE_HOME", root_.path().c_str(), 1);  // no measured device profile
   }
-  void TearDown() override { fs::remove_all(root_); }
 
   static std::string preset(const std::string& name) {
     return (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/runs" / (name + ".yaml"))
@@ -45,7 +41,7 @@ class SimulateCommand : public testing::Test {
     return run_teragpt(arguments);
   }
 
-  fs::path root_;
+  const test::TempDir root_;
 };
 
 TEST_F(SimulateCommand, DrawsTheStepAndAgreesWithThePlan) {
