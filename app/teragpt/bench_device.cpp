@@ -1,12 +1,12 @@
 #include "app/teragpt/bench_device.h"
 
 #include <algorithm>
-#include <chrono>
 #include <ctime>
 #include <filesystem>
 
 #include <fmt/format.h>
 
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
 #include "core/spec/this_machine.h"
@@ -25,19 +25,15 @@ struct DeviceMeasurement {
   double op_overhead_s = 0;      // of an op that does nothing much
 };
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Best of several rounds of one call, seconds: other programs only ever slow it down.
 template <class Body>
 double best_s(int rounds, int calls, const Body& body) {
   double best = 1e30;
   for (int round = 0; round < rounds; ++round) {
-    const double start = now_s();
+    const double start = monotonic_s();
     for (int call = 0; call < calls; ++call)
       body();
-    best = std::min(best, (now_s() - start) / calls);
+    best = std::min(best, (monotonic_s() - start) / calls);
   }
   return best;
 }

@@ -1,13 +1,13 @@
 #include "app/teragpt/bench_ops.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "app/teragpt/bench_device.h"
 #include "app/teragpt/op_cases.h"
+#include "core/base/clock.h"
 #include "core/base/units.h"
 #include "core/tensor/cpu_backend.h"
 
@@ -22,19 +22,15 @@ struct OpsArguments {
   int threads = 0;
 };
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
 // Seconds of the fastest call within `seconds`: other programs only ever slow it down.
 Result<double> best_call_s(const std::function<void()>& call, double seconds) {
   call();  // memory is touched, scratch is there
   double best = 0;
-  for (const double begin = now_s(); best == 0 || now_s() - begin < seconds;) {
+  for (const double begin = monotonic_s(); best == 0 || monotonic_s() - begin < seconds;) {
     TERA_TRY_VOID(check_stop("bench ops", "the rows printed before are complete"));
-    const double start = now_s();
+    const double start = monotonic_s();
     call();
-    const double took = now_s() - start;
+    const double took = monotonic_s() - start;
     best = best == 0 ? took : std::min(best, took);
   }
   return best;

@@ -2,7 +2,6 @@
 #include "app/teragpt/bench_train.h"
 
 #include <algorithm>
-#include <chrono>
 #include <memory>
 
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include "app/teragpt/peak_memory.h"
 #include "app/teragpt/stoppable_backend.h"
 #include "app/teragpt/torch_peer.h"
+#include "core/base/clock.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
@@ -35,10 +35,6 @@ struct BenchTrainArguments : ContestArguments {
   int steps = 2;
   std::string recompute = "selective";
 };
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 spec::RunSpec with_batch(spec::RunSpec spec, int batch) {
   spec.training.global_batch_size = batch;
@@ -172,9 +168,9 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
         restart_peak_memory(peer.torch.pid());
     }
     for (int i = 0; i < steps; ++i) {
-      const double start = now_s();
+      const double start = monotonic_s();
       trainer.step();
-      if (round > 0) ours.seconds.push_back(now_s() - start);
+      if (round > 0) ours.seconds.push_back(monotonic_s() - start);
     }
     for (Peer& peer : peers)
       TERA_TRY_VOID(run_peer(peer, steps, round > 0));

@@ -1,7 +1,6 @@
 #include "app/teragpt/cli.h"
 
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -12,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/spec_json.h"
+#include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/unfinished_file.h"
 #include "core/base/units.h"
@@ -33,10 +33,6 @@ void on_stop_signal(int number) {
   if (number == SIGHUP || g_impatience.fetch_add(1) == 0) return;
   remove_unfinished_files();
   _exit(128 + SIGINT);
-}
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
 std::string_view severity_name(Severity severity) {
@@ -189,7 +185,7 @@ Progress::Progress(std::string what, std::string unit)
     : what_(std::move(what)),
       unit_(std::move(unit)),
       terminal_(isatty(STDERR_FILENO) != 0),
-      start_s_(now_s()),
+      start_s_(monotonic_s()),
       last_s_(0) {}
 
 Progress::~Progress() {
@@ -198,7 +194,7 @@ Progress::~Progress() {
 
 void Progress::update(std::int64_t done, std::int64_t total) {
   if (done == 0) return;
-  const double now = now_s();
+  const double now = monotonic_s();
   const bool last = total > 0 && done >= total;
   if (!last && now - last_s_ < (terminal_ ? 0.1 : 3.0)) return;
   last_s_ = now;

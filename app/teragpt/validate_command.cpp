@@ -1,11 +1,11 @@
 // teragpt validate: the planner held against published measurements.
-#include <chrono>
 #include <memory>
 
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/validate_report.h"
+#include "core/base/clock.h"
 #include "core/base/vfs.h"
 #include "core/plan/validation_summary.h"
 
@@ -29,13 +29,12 @@ void validate(Cli& cli, const ValidateOptions& options) {
   catch_stop_signals();
   std::vector<plan::RowPrediction> rows;
   Progress progress("validate", "rows");
-  const auto start = std::chrono::steady_clock::now();
+  const double start_s = monotonic_s();
   for (const plan::PublishedRow& row : table.rows) {
     if (const auto asked = check_stop("validate", "nothing was written"); !asked)
       return cli.fail(asked.error());
     rows.push_back(plan::predict_row(row, *presets));
-    if (std::chrono::steady_clock::now() - start > std::chrono::seconds(1))
-      progress.update(std::ssize(rows), std::ssize(table.rows));
+    if (monotonic_s() - start_s > 1) progress.update(std::ssize(rows), std::ssize(table.rows));
   }
   const plan::ValidationReport report = plan::summarize(rows);
   if (cli.json) {

@@ -1,21 +1,18 @@
 #include "core/run/telemetry.h"
 
 #include <algorithm>
-#include <chrono>
 #include <fstream>
 #include <sstream>
 #include <vector>
 
 #include <unistd.h>
 
+#include "core/base/clock.h"
+
 namespace tera::run {
 namespace {
 
 namespace fs = std::filesystem;
-
-double monotonic_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 template <class T>
 std::optional<T> read_one(const fs::path& path) {

@@ -1,16 +1,12 @@
 #include "core/train/stage_executor.h"
 
-#include <chrono>
 #include <cstring>
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 
 namespace tera::train {
 namespace {
-
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
 
 Tensor upload_i32(Backend& backend,
                   const std::vector<std::int32_t>& host,
@@ -62,7 +58,7 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
   const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
   const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
   for (const plan::PipelineAction& action : actions) {
-    const double start = now_s();
+    const double start = monotonic_s();
     if (action.work == plan::Work::forward) {
       const data::HostBatch& host = micro_batches.at(static_cast<std::size_t>(action.micro_batch));
       InFlight& work = in_flight[action.micro_batch];
@@ -71,7 +67,7 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
       nn::Pass pass = pass_of(work);
       result.loss_sum += model_->forward(pass, true);
       result.num_targets += host.num_targets;
-      result.forward_s += now_s() - start;
+      result.forward_s += monotonic_s() - start;
     } else {
       TERA_CHECK(action.work == plan::Work::backward,
                  "one stage runs whole backwards, got a half of micro-batch {}",
@@ -82,7 +78,7 @@ StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
       nn::Pass pass = pass_of(work->second);
       model_->backward(pass);
       in_flight.erase(work);
-      result.backward_s += now_s() - start;
+      result.backward_s += monotonic_s() - start;
     }
   }
   for (nn::RouterStats& stats : result.router) {  // sums of losses that have the scale inside

@@ -1,7 +1,6 @@
 #include "core/train/trainer.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <optional>
 
@@ -29,12 +28,6 @@
 
 namespace tera::train {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 // Everything one rank holds while it trains, and the step.
 class RankTrainer {
@@ -129,9 +122,9 @@ class RankTrainer {
   }
 
   Result<void> step() {
-    const Clock::time_point begin = Clock::now();
+    const double begin = monotonic_s();
     TERA_TRY(const data::StepBatches batches, loader_->next());
-    const double data_s = seconds_since(begin);
+    const double data_s = monotonic_s() - begin;
 
     const auto num_micro_batches = static_cast<int>(batches.micro_batches.size());
     const std::int64_t global_micro_batches =
@@ -151,14 +144,14 @@ class RankTrainer {
                        .recompute = spec_.layout.recompute});
     params_.settle_grads();
 
-    const Clock::time_point sync_begin = Clock::now();
+    const double sync_begin = monotonic_s();
     sum_gradients(params_, world_);
     const bool wants_to_stop =
         options_.stop_requested != nullptr && options_.stop_requested->load() > 0;
     stop_agreed_ = sum_over_ranks(result, wants_to_stop, world_, backend_);
-    const double grad_sync_s = seconds_since(sync_begin);
+    const double grad_sync_s = monotonic_s() - sync_begin;
 
-    const Clock::time_point update_begin = Clock::now();
+    const double update_begin = monotonic_s();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
     const double norm = gradient_norm(params_) / scaler_.scale();
     const double rate = learning_rate_at(spec_.training, state_.step);
@@ -168,12 +161,12 @@ class RankTrainer {
       if (moves_expert_bias()) model_.update_expert_bias(expert_counts(result));
     }
     params_.zero_grads();
-    const double optimizer_s = seconds_since(update_begin);
+    const double optimizer_s = monotonic_s() - update_begin;
 
     ++state_.step;
     state_.tokens += step_tokens;
     state_.data_chain = batches.chain;
-    const double step_s = seconds_since(begin);
+    const double step_s = monotonic_s() - begin;
     const double tokens_per_s = static_cast<double>(step_tokens) / step_s;
     run::MetricRecord record{.time_s = wall_s(),
                              .attempt = options_.attempt,
@@ -259,14 +252,14 @@ class RankTrainer {
 
   // Of the weights, and of their running mean where there is one.
   void evaluate(run::MetricRecord& record) {
-    const Clock::time_point begin = Clock::now();
+    const double begin = monotonic_s();
     if (const std::optional<double> loss = held_out_loss()) {
       record.values.emplace_back("eval_loss", *loss);
       if (spec_.training.ema_decay > 0) {
         optimizer_->with_ema(
             [&] { record.values.emplace_back("eval_loss_ema", held_out_loss().value()); });
       }
-      record.values.emplace_back("eval_s", seconds_since(begin));
+      record.values.emplace_back("eval_s", monotonic_s() - begin);
     }
   }
 
@@ -287,7 +280,7 @@ class RankTrainer {
   }
 
   Result<void> save() {
-    const Clock::time_point begin = Clock::now();
+    const double begin = monotonic_s();
     world_.barrier();
     if (!leader()) return {};
     TERA_TRY_VOID(reporter_->sync());
@@ -297,7 +290,7 @@ class RankTrainer {
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
     TERA_TRY_VOID(
         checkpoint::prune(dir_.vfs(), dir_.checkpoints_dir(), spec_.training.keep_checkpoints));
-    const double checkpoint_s = seconds_since(begin);
+    const double checkpoint_s = monotonic_s() - begin;
     reporter_->set_checkpoint_s(checkpoint_s);
     spdlog::info("checkpoint of step {} in {}", state_.step, format_seconds(checkpoint_s));
     return reporter_->event("checkpoint", path.filename().string(), state_.step);
