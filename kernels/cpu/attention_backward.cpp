@@ -256,11 +256,12 @@ class Task {
       const std::int64_t panel = (key - job_.key_begin) / mr;
       const std::int64_t at = (key - begin) * nr;
       plan_.kernel.multiply(mr, plan_.dim_units, buffers_.keys + panel * plan_.key_panel_stride(),
-                            buffers_.queries + c * plan_.dim_units * nr, p.values + at, nr, nr,
-                            false, {});
-      plan_.kernel.multiply(
-          mr, values_.dim_units, buffers_.values + panel * values_.key_panel_stride(),
-          buffers_.grads + c * values_.dim_units * nr, ds.values + at, nr, nr, false, {});
+                            buffers_.queries + c * plan_.dim_units * nr,
+                            {.sums = p.values + at, .stride = nr}, nr, {});
+      plan_.kernel.multiply(mr, values_.dim_units,
+                            buffers_.values + panel * values_.key_panel_stride(),
+                            buffers_.grads + c * values_.dim_units * nr,
+                            {.sums = ds.values + at, .stride = nr}, nr, {});
     }
     const std::int64_t at = (low - begin) * nr;
     plan_.tiles.backward(p.values + at, ds.values + at, high - low, mask.tile(low, high - low),
@@ -286,7 +287,8 @@ class Task {
       plan_.kernel.multiply(
           rows, plan_.units(high - low),
           dims + i * plan_.dim_panel_stride() + (low - block) / plan_.kernel.unit_elements * rows,
-          columns, buffers_.dq + (c * plan_.head_dim + d) * nr, nr, nr, true, {});
+          columns, {.sums = buffers_.dq + (c * plan_.head_dim + d) * nr, .stride = nr, .add = true},
+          nr, {});
     }
   }
 
@@ -323,8 +325,10 @@ class Task {
             rows, units, buffers_.rows,
             dims.panels +
                 (d / nr * plan_.units(kColumnPanels * nr) + columns.first * panel_units) * nr,
-            sums + (key - job_.key_begin) * dims.width + d, dims.width,
-            std::min(nr, dims.width - d), true, {});
+            {.sums = sums + (key - job_.key_begin) * dims.width + d,
+             .stride = dims.width,
+             .add = true},
+            std::min(nr, dims.width - d), {});
       }
     }
   }

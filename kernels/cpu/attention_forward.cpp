@@ -73,7 +73,7 @@ void multiply_scores(const AttentionPlan& plan,
   const std::int64_t nr = plan.kernel.nr;
   for (std::int64_t key = begin; key < end; key += mr) {
     plan.kernel.multiply(mr, plan.dim_units, keys + key / mr * plan.key_panel_stride(), queries,
-                         scores + (key - begin) * nr, nr, nr, false, {});
+                         {.sums = scores + (key - begin) * nr, .stride = nr}, nr, {});
   }
 }
 
@@ -126,7 +126,7 @@ class QueryTile {
       plan_.kernel.multiply(rows, plan_.units(keys),
                             values + i * values_.dim_panel_stride() +
                                 (begin - block) / plan_.kernel.unit_elements * rows,
-                            p, buffers_.sum + d * nr, nr, nr, true, {});
+                            p, {.sums = buffers_.sum + d * nr, .stride = nr, .add = true}, nr, {});
     }
   }
 

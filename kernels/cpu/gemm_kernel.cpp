@@ -6,6 +6,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm_kernel.cpp"
 #include "kernels/cpu/gemm_kernel.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>
@@ -13,42 +14,41 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "kernels/cpu/simd-inl.h"
+
 HWY_BEFORE_NAMESPACE();
 namespace tera::kernels::cpu::HWY_NAMESPACE {
 namespace {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-using F = hn::ScalableTag<float>;
-constexpr std::size_t kLanes = hn::MaxLanes(F());
-constexpr int kColumns = static_cast<int>(2 * kLanes);
+constexpr int kColumns = static_cast<int>(2 * kWidth);
 // Registers of the tile, two of the column panel and one broadcast: 27 of 32, or 15 of 16.
-constexpr int kRows = kLanes >= 16 ? 12 : 6;
+constexpr int kRows = kWidth >= 16 ? 12 : 6;
+
+HWY_INLINE void store_rounded(VF v, std::int64_t count, bool add, Bf16* to) {
+  store_n(add ? hn::Add(v, load_n(to, count)) : v, to, count);
+}
 
 template <int kTileRows>
 void multiply_rows(std::int64_t units,
                    const float* HWY_RESTRICT a,
                    const float* HWY_RESTRICT b,
-                   float* HWY_RESTRICT c,
-                   std::int64_t c_stride,
+                   const ProductTile& c,
                    std::int64_t cols,
-                   bool add,
                    const LinesAhead& ahead) {
-  const F d;
-  using V = hn::Vec<F>;
-  V left[kTileRows];
-  V right[kTileRows];
+  const F32 d;
+  VF left[kTileRows];
+  VF right[kTileRows];
 #pragma GCC unroll 12
   for (int r = 0; r < kTileRows; ++r) {
     left[r] = hn::Zero(d);
     right[r] = hn::Zero(d);
   }
   for (std::int64_t u = 0; u < units; ++u) {
-    const V b0 = hn::LoadU(d, b);
-    const V b1 = hn::LoadU(d, b + kLanes);
+    const VF b0 = load(b);
+    const VF b1 = load(b + kWidth);
 #pragma GCC unroll 12
     for (int r = 0; r < kTileRows; ++r) {
-      const V broadcast = hn::Set(d, a[r]);
+      const VF broadcast = hn::Set(d, a[r]);
       left[r] = hn::MulAdd(broadcast, b0, left[r]);
       right[r] = hn::MulAdd(broadcast, b1, right[r]);
     }
@@ -56,24 +56,27 @@ void multiply_rows(std::int64_t units,
     b += kColumns;
     if (u < ahead.count) __builtin_prefetch(ahead.first + u * ahead.stride, 0, 2);
   }
-  if (cols == kColumns) {
+  const std::int64_t in_left = std::min<std::int64_t>(cols, kWidth);
+  const std::int64_t in_right = cols - in_left;
+  if (c.add) {
 #pragma GCC unroll 12
     for (int r = 0; r < kTileRows; ++r) {
-      float* to = c + r * c_stride;
-      hn::StoreU(add ? hn::Add(hn::LoadU(d, to), left[r]) : left[r], d, to);
-      hn::StoreU(add ? hn::Add(hn::LoadU(d, to + kLanes), right[r]) : right[r], d, to + kLanes);
+      const float* sums = c.sums + r * c.stride;
+      left[r] = hn::Add(load_n(sums, in_left), left[r]);
+      if (in_right > 0) right[r] = hn::Add(load_n(sums + kWidth, in_right), right[r]);
     }
-    return;
   }
-  HWY_ALIGN float tile[kTileRows * kColumns];
 #pragma GCC unroll 12
   for (int r = 0; r < kTileRows; ++r) {
-    hn::Store(left[r], d, tile + r * kColumns);
-    hn::Store(right[r], d, tile + r * kColumns + kLanes);
-  }
-  for (std::int64_t r = 0; r < kTileRows; ++r) {
-    for (std::int64_t j = 0; j < cols; ++j)
-      c[r * c_stride + j] = tile[r * kColumns + j] + (add ? c[r * c_stride + j] : 0.0F);
+    if (c.rounded != nullptr) {
+      Bf16* to = c.rounded + r * c.rounded_stride;
+      store_rounded(left[r], in_left, c.add_rounded, to);
+      if (in_right > 0) store_rounded(right[r], in_right, c.add_rounded, to + kWidth);
+    } else {
+      float* to = c.sums + r * c.stride;
+      store_n(left[r], to, in_left);
+      if (in_right > 0) store_n(right[r], to + kWidth, in_right);
+    }
   }
 }
 
@@ -81,20 +84,17 @@ void multiply(std::int64_t rows,
               std::int64_t units,
               const std::uint32_t* a,
               const std::uint32_t* b,
-              float* c,
-              std::int64_t c_stride,
+              const ProductTile& c,
               std::int64_t cols,
-              bool add,
               const LinesAhead& ahead) {
-  using Rows = void (*)(std::int64_t, const float*, const float*, float*, std::int64_t,
-                        std::int64_t, bool, const LinesAhead&);
+  using Rows = void (*)(std::int64_t, const float*, const float*, const ProductTile&, std::int64_t,
+                        const LinesAhead&);
   static constexpr auto kByRows = []<int... kIndex>(std::integer_sequence<int, kIndex...>) {
     return std::array<Rows, kRows>{multiply_rows<kIndex + 1>...};
   }
   (std::make_integer_sequence<int, kRows>());
   kByRows[static_cast<std::size_t>(rows - 1)](units, reinterpret_cast<const float*>(a),
-                                              reinterpret_cast<const float*>(b), c, c_stride, cols,
-                                              add, ahead);
+                                              reinterpret_cast<const float*>(b), c, cols, ahead);
 }
 
 }  // namespace

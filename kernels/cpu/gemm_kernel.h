@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/bf16.h"
 #include "kernels/dtype.h"
 
 namespace tera::kernels::cpu {
@@ -45,15 +46,23 @@ struct LinesAhead {
   std::int64_t count = 0;
 };
 
+// Where the product of two panels goes: to the sums, or rounded to bf16 once it is whole.
+struct ProductTile {
+  float* sums = nullptr;  // null where nothing is added to and the result is rounded
+  std::int64_t stride = 0;
+  bool add = false;         // the product to what the sums hold
+  Bf16* rounded = nullptr;  // the sums are then not written
+  std::int64_t rounded_stride = 0;
+  bool add_rounded = false;  // the result to what `rounded` holds
+};
+
 // c[rows, cols] (+)= row panel times column panel; rows <= mr, cols <= nr.
 using MultiplyPanels = void (*)(std::int64_t rows,
                                 std::int64_t units,
                                 const std::uint32_t* a,
                                 const std::uint32_t* b,
-                                float* c,
-                                std::int64_t c_stride,
+                                const ProductTile& c,
                                 std::int64_t cols,
-                                bool add,
                                 const LinesAhead& ahead);
 
 struct GemmKernel {

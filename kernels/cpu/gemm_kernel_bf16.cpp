@@ -25,14 +25,28 @@ __m512bh as_pairs(__m512i units) {
   return reinterpret_cast<__m512bh>(units);
 }
 
+using U32x16 = std::uint32_t __attribute__((vector_size(64)));
+using U16x16 = std::uint16_t __attribute__((vector_size(32)));
+
+// As Bf16(float), lane by lane; not the processor's own conversion, which has no denormals.
+void store_rounded(__m512 v, __mmask16 mask, bool add, Bf16* to) {
+  if (add) {
+    const auto held = reinterpret_cast<U16x16>(_mm256_maskz_loadu_epi16(mask, to));
+    v = _mm512_add_ps(v, reinterpret_cast<__m512>(__builtin_convertvector(held, U32x16) << 16));
+  }
+  const auto bits = reinterpret_cast<U32x16>(v);
+  const U32x16 nearest = bits + 0x7fffU + ((bits >> 16) & 1U);
+  const U32x16 rounded = (bits & 0x7fffffffU) > 0x7f800000U ? bits | 0x400000U : nearest;
+  _mm256_mask_storeu_epi16(
+      to, mask, reinterpret_cast<__m256i>(__builtin_convertvector(rounded >> 16, U16x16)));
+}
+
 template <int kTileRows>
 void multiply_rows(std::int64_t units,
                    const std::uint32_t* __restrict a,
                    const std::uint32_t* __restrict b,
-                   float* __restrict c,
-                   std::int64_t c_stride,
+                   const ProductTile& c,
                    std::int64_t cols,
-                   bool add,
                    const LinesAhead& ahead) {
   __m512 left[kTileRows];
   __m512 right[kTileRows];
@@ -60,13 +74,26 @@ void multiply_rows(std::int64_t units,
   };
   const __mmask16 left_mask = mask_of(0);
   const __mmask16 right_mask = mask_of(16);
+  if (c.add) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      const float* sums = c.sums + r * c.stride;
+      left[r] = _mm512_add_ps(left[r], _mm512_maskz_loadu_ps(left_mask, sums));
+      right[r] = _mm512_add_ps(right[r], _mm512_maskz_loadu_ps(right_mask, sums + 16));
+    }
+  }
+  if (c.rounded != nullptr) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      Bf16* to = c.rounded + r * c.rounded_stride;
+      store_rounded(left[r], left_mask, c.add_rounded, to);
+      store_rounded(right[r], right_mask, c.add_rounded, to + 16);
+    }
+    return;
+  }
 #pragma GCC unroll 12
   for (int r = 0; r < kTileRows; ++r) {
-    float* to = c + r * c_stride;
-    if (add) {
-      left[r] = _mm512_add_ps(left[r], _mm512_maskz_loadu_ps(left_mask, to));
-      right[r] = _mm512_add_ps(right[r], _mm512_maskz_loadu_ps(right_mask, to + 16));
-    }
+    float* to = c.sums + r * c.stride;
     _mm512_mask_storeu_ps(to, left_mask, left[r]);
     _mm512_mask_storeu_ps(to + 16, right_mask, right[r]);
   }
@@ -76,18 +103,16 @@ void multiply(std::int64_t rows,
               std::int64_t units,
               const std::uint32_t* a,
               const std::uint32_t* b,
-              float* c,
-              std::int64_t c_stride,
+              const ProductTile& c,
               std::int64_t cols,
-              bool add,
               const LinesAhead& ahead) {
-  using Rows = void (*)(std::int64_t, const std::uint32_t*, const std::uint32_t*, float*,
-                        std::int64_t, std::int64_t, bool, const LinesAhead&);
+  using Rows = void (*)(std::int64_t, const std::uint32_t*, const std::uint32_t*,
+                        const ProductTile&, std::int64_t, const LinesAhead&);
   static constexpr Rows kByRows[kRows] = {multiply_rows<1>,  multiply_rows<2>,  multiply_rows<3>,
                                           multiply_rows<4>,  multiply_rows<5>,  multiply_rows<6>,
                                           multiply_rows<7>,  multiply_rows<8>,  multiply_rows<9>,
                                           multiply_rows<10>, multiply_rows<11>, multiply_rows<12>};
-  kByRows[rows - 1](units, a, b, c, c_stride, cols, add, ahead);
+  kByRows[rows - 1](units, a, b, c, cols, ahead);
 }
 
 // ---- dot products from memory (dot_kernel.h)

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "kernels/cpu/convert.h"
 #include "kernels/cpu/scratch.h"
 
 namespace tera::kernels::cpu {
@@ -129,7 +128,7 @@ void PanelProducts::multiply(int worker,
                       .a = a + (row - row_begin) * part.rows.stride,
                       .columns = columns,
                       .b = b + (column - column_begin) * part.columns.stride},
-                     block, target_of(worker, task, row, columns), ahead);
+                     block, tile_of(worker, task, block, row, column), ahead);
     }
   }
 }
@@ -137,48 +136,46 @@ void PanelProducts::multiply(int worker,
 void PanelProducts::multiply_strip(const Part& part,
                                    const Strip& strip,
                                    std::int64_t block,
-                                   Target target,
+                                   ProductTile tile,
                                    PanelsAhead& ahead) const {
-  const Product& product = *part.product;
-  const bool direct = product.c_dtype == DType::f32;
-  const std::int64_t rows = part.rows.size(strip.row);
+  const std::int64_t width = part.columns.width;
   for (std::int64_t i = 0; i < strip.columns.size(); ++i) {
-    kernel_.multiply(rows, part.blocks.units(block), strip.a, strip.b + i * part.columns.stride,
-                     target.data + i * part.columns.width, target.stride,
-                     part.columns.size(strip.columns.begin + i),
-                     block > 0 || (direct && product.accumulate), ahead.next());
-  }
-  if (direct || block + 1 < part.blocks.count) return;
-  const Range columns = part.columns.vectors(strip.columns);
-  auto* c = static_cast<Bf16*>(product.c) + strip.row * part.rows.width * product.c_stride;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    round_row(target.data + r * target.stride, c + r * product.c_stride + columns.begin,
-              columns.size(), product.accumulate);
+    kernel_.multiply(part.rows.size(strip.row), part.blocks.units(block), strip.a,
+                     strip.b + i * part.columns.stride, tile,
+                     part.columns.size(strip.columns.begin + i), ahead.next());
+    if (tile.sums != nullptr) tile.sums += width;
+    if (tile.rounded != nullptr) tile.rounded += width;
   }
 }
 
-// Where the sums of a strip are kept: c itself, or scratch that is rounded into it. Sums of one
-// block of K need the scratch of one strip.
-PanelProducts::Target PanelProducts::target_of(int worker,
-                                               const Task& task,
-                                               std::int64_t row,
-                                               Range columns) const {
+// Where the product of a row panel with the column panels from `column` on goes. The sums of a bf16
+// result are c's own scratch until the last block of K.
+ProductTile PanelProducts::tile_of(
+    int worker, const Task& task, std::int64_t block, std::int64_t row, std::int64_t column) const {
   const Part& part = *task.part;
+  const Product& product = *part.product;
   const std::int64_t height = part.rows.width;
-  const std::int64_t first_column = columns.begin * part.columns.width;
-  if (part.product->c_dtype == DType::f32) {
-    const std::int64_t stride = part.product->c_stride;
-    return {static_cast<float*>(part.product->c) + row * height * stride + first_column, stride};
+  const std::int64_t width = part.columns.width;
+  const std::int64_t at = row * height * product.c_stride + column * width;
+  if (product.c_dtype == DType::f32) {
+    return {.sums = static_cast<float*>(product.c) + at,
+            .stride = product.c_stride,
+            .add = block > 0 || product.accumulate};
   }
-  if (part.blocks.count == 1) {
-    const std::int64_t stride = columns.size() * part.columns.width;
-    return {scratch_f32(executor_, worker, 1, height * stride), stride};
+  ProductTile tile;
+  if (part.blocks.count > 1) {
+    tile.stride = task.columns().size() * width;
+    tile.sums = scratch_f32(executor_, worker, 1, task.rows().size() * height * tile.stride) +
+                (row - task.rows().begin) * height * tile.stride +
+                (column - task.columns().begin) * width;
+    tile.add = block > 0;
   }
-  const std::int64_t stride = task.columns().size() * part.columns.width;
-  float* sums = scratch_f32(executor_, worker, 1, task.rows().size() * height * stride);
-  return {sums + (row - task.rows().begin) * height * stride + first_column -
-              task.columns().begin * part.columns.width,
-          stride};
+  if (block + 1 == part.blocks.count) {
+    tile.rounded = static_cast<Bf16*>(product.c) + at;
+    tile.rounded_stride = product.c_stride;
+    tile.add_rounded = product.accumulate;
+  }
+  return tile;
 }
 
 }  // namespace tera::kernels::cpu

@@ -48,10 +48,6 @@ class PanelProducts {
     Range columns;
     const std::uint32_t* b;
   };
-  struct Target {
-    float* data;
-    std::int64_t stride;
-  };
 
   void pack_shared();
   void add_tasks(const Part& part, std::vector<Task>& tasks) const;
@@ -64,9 +60,13 @@ class PanelProducts {
   void multiply_strip(const Part& part,
                       const Strip& strip,
                       std::int64_t block,
-                      Target target,
+                      ProductTile tile,
                       PanelsAhead& ahead) const;
-  Target target_of(int worker, const Task& task, std::int64_t row, Range columns) const;
+  ProductTile tile_of(int worker,
+                      const Task& task,
+                      std::int64_t block,
+                      std::int64_t row,
+                      std::int64_t column) const;
 
   Executor& executor_;
   const GemmKernel& kernel_;

@@ -105,6 +105,7 @@ std::vector<OpCase> product_cases(DType compute) {
     cases.push_back(matmul_case(compute, {40, 50, 1300}, {.transpose_b = true}, compute, 0));
     cases.push_back(matmul_case(compute, {33, 530, 8300}, {}, compute, 0));
     cases.push_back(matmul_case(compute, {600, 33, 4200}, {true, false, true}, wide, 0));
+    cases.push_back(matmul_case(compute, {50, 70, 2200}, {false, true, true}, compute, 3));
   }
   cases.push_back(matmul_case(compute, {0, 5, 4}, {}, compute, 0));
   cases.push_back(matmul_case(compute, {5, 0, 4}, {}, compute, 0));
