@@ -144,9 +144,12 @@ void LayerCost::attention_products(Work& work) const {
 // Per gradient and micro-batch, where sums are not part of the product.
 double LayerCost::accumulation_bytes() const {
   if (is_teragpt() || spec_.software.compiled || spec_.software.fused_attention) return 0;
-  const bool partitions =
-      spec_.software.framework == spec::Framework::deepspeed && spec_.layout.zero_stage > 0;
-  return partitions ? kPartitionedAccumulation.value : kUnfusedAccumulation.value;
+  return kUnfusedAccumulation.value;
+}
+
+bool LayerCost::starts_block() const {
+  return spec_.software.framework == spec::Framework::deepspeed && spec_.layout.zero_stage > 0 &&
+         !spec_.software.compiled;
 }
 
 bool LayerCost::is_teragpt() const {
@@ -332,6 +335,11 @@ void LayerCost::wait_for_host(bool moe, PassCost& cost) const {
   const bool again = spec_.layout.recompute == spec::RecomputeKind::full;
   const double forward_s = (kForwardOps.value + experts) * op_s;
   const double backward_s = (kBackwardOps.value + 2 * experts) * op_s + (again ? forward_s : 0);
+  if (starts_block()) {
+    cost.forward.overhead += kBlockingStart.value * forward_s;
+    cost.backward.overhead += kBlockingStart.value * backward_s;
+    return;
+  }
   cost.forward.overhead += std::max(0.0, forward_s - cost.forward.total());
   cost.backward.overhead += std::max(0.0, backward_s - cost.backward.total());
 }
@@ -412,7 +420,8 @@ double LayerCost::blocking_send_s() const {
     case spec::ScheduleKind::interleaved:
       // Newer software sends chunks ahead (overlap_p2p_communication).
       if (spec_.layout.virtual_stages > 1 && spec_.software.gradient_overlap) return 0;
-      return kBlockingSend.value * stage_send_s();
+      return kBlockingSend.value * stage_send_s() +
+             kRestartOps.value * kHostOps.value * spec_.cluster.device.op_overhead_s;
     default:  // zero-bubble schedules wait for receives only
       return 0;
   }

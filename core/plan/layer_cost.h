@@ -64,6 +64,7 @@ class LayerCost {
                         double expert_rows) const;
   void attention_products(Work& work) const;
   double accumulation_bytes() const;
+  bool starts_block() const;
   bool is_teragpt() const;
   double streamed_bytes(bool moe) const;
   void add_messages(bool moe, PassCost& cost) const;

@@ -47,14 +47,16 @@ struct Family {
   bool has_dense_attention = true;  // as many key-value heads as heads where the row does not say
   std::string_view not_modelled = {};
   std::string_view group = {};  // of rows; empty: any
+  int usual_heads = 0;          // of rows that do not say; 0 = unknown
 };
 
 // Earlier lines win. Words: GPT-2's 50,257 for GPT of the Megatron papers; 32,000 of the
 // SentencePiece model in the scripts of Qi et al. 2023; Llama 2's config.json; BLOOM's tokenizer
 // (BigScience 2022: 250,680); nanotron's 131,072 follows from its model sizes, its 1.34 B and its
 // tied embeddings from scripts/scaling_benchmarks.py.
-// Sequences: Touvron et al. 2023, Llama 2; Hugging Face 2025, Ultra-Scale Playbook (256 sequences
-// are 1 M tokens).
+// Heads: BigScience 2022, chronicles-prequel.md, "Final round comparison": all NHEADS=64 (above
+// too). Sequences: Touvron et al. 2023, Llama 2; Hugging Face 2025, Ultra-Scale Playbook (256
+// sequences are 1 M tokens).
 constexpr Family kFamilies[] = {
     {.prefix = "GPT OSS", .preset = {}, .not_modelled = "attention windows of every other layer"},
     {.prefix = "Nemotron_3", .preset = {}, .not_modelled = "state-space layers"},
@@ -65,7 +67,7 @@ constexpr Family kFamilies[] = {
      .words = 50257},
     {.prefix = "GPT", .preset = "gpt2-124m", .words = 32000, .group = "ZB"},
     {.prefix = "GPT", .preset = "gpt2-124m", .words = 50257},
-    {.prefix = "BLOOM-proto", .preset = "gpt2-124m", .words = 250680},
+    {.prefix = "BLOOM-proto", .preset = "gpt2-124m", .words = 250680, .usual_heads = 64},
     {.prefix = "MPT-", .preset = "gpt2-124m", .change = Change::no_biases},
     {.prefix = "Llama4 Maverick", .preset = "llama-4-maverick", .has_dims = true},
     {.prefix = "Llama2 34B", .preset = "code-llama-34b", .seq_length = 4096, .has_dims = true},
@@ -227,6 +229,9 @@ class ModelReader {
     std::vector<int> choices;
     if (row_.heads) {
       choices = {*row_.heads};
+    } else if (family_.usual_heads > 0) {
+      choices = {family_.usual_heads};
+      result_.guessed.emplace_back("heads");
     } else if (family_.has_dims) {
       choices = {model_.num_attention_heads};
       result_.guessed.emplace_back("heads");

@@ -114,6 +114,16 @@ void set_published_software(const PublishedRow& row, spec::RunSpec& spec) {
   spec.training.precision = bf16 ? spec::Precision::bf16 : spec::Precision::fp16;
 }
 
+// BigScience 2022, chronicles-prequel.md, "GBS Variations", of 25 February: "A100s PCI-Express/NUMA
+// was improved today so all TFLOPs have changed for the better (1-5%) - thus do not compare today's
+// numbers to yesterday's." Notes begin with the day of the run.
+std::string_view machine_state(const PublishedRow& row) {
+  constexpr std::string_view kImproved = "02-25";
+  if (row.group != "BLOOM") return {};
+  return std::string_view(row.notes).substr(0, kImproved.size()) < kImproved ? "before 02-25"
+                                                                             : "from 02-25 on";
+}
+
 MemoryReading memory_reading(std::string_view group) {
   for (const GroupSoftware& line : kGroups)
     if (line.group == group) return line.reading;

@@ -11,6 +11,10 @@ namespace tera::plan {
 // Sets software, and the precision where the row's source tells it apart by date.
 void set_published_software(const PublishedRow& row, spec::RunSpec& spec);
 
+// Names the state of a machine that was changed between the runs of a source, which its authors ask
+// not to compare; empty where nothing is known of any.
+std::string_view machine_state(const PublishedRow& row);
+
 enum class MemoryReading : std::uint8_t {
   device,     // nvidia-smi: all that is taken on the device
   reserved,   // what the framework's allocator took at most: no context, no communicators

@@ -57,11 +57,15 @@ inline constexpr TimeConstant kUnfusedAccumulation{
     "gradient accumulation apart", 10, "B", false,
     "a product's gradient, 2 B, is written and added to one of 4 B, read and written, where "
     "gradient_accumulation_fusion is missing (before Megatron-LM 3)"};
-inline constexpr TimeConstant kPartitionedAccumulation{
-    "gradient accumulation into partitions", 50, "B", true,
-    "DeepSpeed's sharded optimizer takes each gradient out of the graph, copies it into a flat "
-    "buffer, converts and adds it there, after every micro-batch; calibrated: BLOOM's micro-batch "
-    "sizes"};
+inline constexpr TimeConstant kBlockingStart{
+    "blocking start", 2.5, "host share", true,
+    "DeepSpeed's pipeline with sharded states: the host waits for each operation, so that starting "
+    "them adds to their time; fitted to BLOOM, which ran with CUDA_LAUNCH_BLOCKING=1 (BigScience, "
+    "tr11-176B-ml.slurm)"};
+inline constexpr TimeConstant kRestartOps{
+    "restart after a message", 8, "ops", true,
+    "Megatron-LM synchronizes after a pair of sends and receives (p2p_communication.py): the host "
+    "starts again with an empty queue"};
 
 // Messages.
 inline constexpr TimeConstant kRingLevels{
@@ -95,27 +99,14 @@ inline constexpr TimeConstant kRoutingOps{
 inline constexpr TimeConstant kExpertOps{"forward operations of an expert", 4, "ops", false,
                                          "two products, and casts of their inputs"};
 
-inline constexpr std::array kTimeConstants = {&kAttentionHalfLength,
-                                              &kAttentionForward,
-                                              &kAttentionBackward,
-                                              &kUnalignedProduct,
-                                              &kHostOps,
-                                              &kForwardOps,
-                                              &kBackwardOps,
-                                              &kCompiledHost,
-                                              &kKernelGap,
-                                              &kEagerTraffic,
-                                              &kEagerUpdate,
-                                              &kUnfusedAccumulation,
-                                              &kPartitionedAccumulation,
-                                              &kRingLevels,
-                                              &kTensorShown,
-                                              &kGradientShown,
-                                              &kGradientWindow,
-                                              &kSyncApart,
-                                              &kTensorsOfLayer,
-                                              &kBlockingSend,
-                                              &kRoutingOps,
-                                              &kExpertOps};
+inline constexpr std::array kTimeConstants = {
+    &kAttentionHalfLength, &kAttentionForward, &kAttentionBackward,
+    &kUnalignedProduct,    &kHostOps,          &kForwardOps,
+    &kBackwardOps,         &kCompiledHost,     &kKernelGap,
+    &kEagerTraffic,        &kEagerUpdate,      &kUnfusedAccumulation,
+    &kBlockingStart,       &kRestartOps,       &kRingLevels,
+    &kTensorShown,         &kGradientShown,    &kGradientWindow,
+    &kSyncApart,           &kTensorsOfLayer,   &kBlockingSend,
+    &kRoutingOps,          &kExpertOps};
 
 }  // namespace tera::plan

@@ -72,9 +72,10 @@ double memory_of(const Estimate& estimate, std::string_view group) {
 // What two rows must share to differ in layout only, and in schedule only.
 std::string workload_of(const PublishedRow& row, const RunSpec& spec) {
   const spec::ModelConfig& m = spec.model;
-  return fmt::format("{} {} L{} H{} A{} s{} B{} on {} {}", row.group, row.source, m.num_layers,
-                     m.hidden_size, row.heads.value_or(0), spec.training.seq_length,
-                     spec.training.global_batch_size, row.num_gpus.value_or(0), row.gpu);
+  return fmt::format("{} {} L{} H{} A{} s{} B{} on {} {} {}", row.group, row.source, m.num_layers,
+                     m.hidden_size, m.num_attention_heads, spec.training.seq_length,
+                     spec.training.global_batch_size, row.num_gpus.value_or(0), row.gpu,
+                     machine_state(row));
 }
 std::string layout_of(const RunSpec& spec) {
   const spec::ParallelLayout& l = spec.layout;
@@ -185,7 +186,7 @@ RowPrediction predict_row(const PublishedRow& row, const PublishedPresets& prese
   const RunSpec& first = *candidates.front().spec;
   result.num_candidates = static_cast<int>(candidates.size());
   result.num_nodes = first.cluster.num_nodes;
-  result.workload = workload_of(row, first);
+  result.workload = workload_of(row, specs.candidates.front());
   result.layout = layout_of(first);
   result.schedule = row.schedule;
   MeasuredStep measured = measured_step(row, first);

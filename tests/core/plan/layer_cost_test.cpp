@@ -59,6 +59,36 @@ TEST(LayerCost, TheHostBoundsSmallLayersWithoutGraphs) {
   EXPECT_DOUBLE_EQ(layer_of(spec).total(), device_s);
 }
 
+// GPT by DeepSpeed's first stage, operation by operation: weight gradients are summed apart at 10
+// B, and starts of 40 + 60 operations, 40 more where forward is repeated, add to the device's time.
+TEST(LayerCost, BlockingStartsAddToTheTimeOfALayerHoweverManyRanksShareIt) {
+  spec::RunSpec spec = megatron_spec();
+  spec.model = model_config("gpt2-124m");
+  spec.software.framework = spec::Framework::deepspeed;
+  spec.software.cuda_graphs = spec.software.fused_attention = spec.software.compiled = false;
+  spec.layout.zero_stage = 1;
+  spec.layout.recompute = spec::RecomputeKind::full;
+  spec.layout.micro_batch_size = 64;  // long enough for the device to be the slower one
+  const double blocking_s = layer_of(spec, false).total();
+  spec.layout.zero_stage = 0;
+  const double queued_s = layer_of(spec, false).total();
+  const double op_s = spec.cluster.device.op_overhead_s * kHostOps.value;
+  EXPECT_NEAR(blocking_s - queued_s, kBlockingStart.value * (40 + 60 + 40) * op_s, 1e-9);
+}
+
+TEST(LayerCost, ASynchronizedMessageStartsTheHostAgain) {
+  spec::RunSpec spec = megatron_spec();
+  spec.layout.pipeline_parallel_size = 4;
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const auto send_s = [&] { return LayerCost(spec, mesh).blocking_send_s(); };
+  // Eight operations of six starts of 4 us each, and the share of the message.
+  const double restart_s = 8 * 6 * 4e-6;
+  EXPECT_NEAR(send_s(), restart_s + kBlockingSend.value * LayerCost(spec, mesh).stage_send_s(),
+              1e-12);
+  spec.layout.schedule = spec::ScheduleKind::zb_h1;
+  EXPECT_EQ(send_s(), 0);
+}
+
 TEST(LayerCost, OverlappedTensorMessagesShowInPart) {
   spec::RunSpec spec = megatron_spec();
   spec.layout.tensor_parallel_size = 8;

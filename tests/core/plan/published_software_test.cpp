@@ -41,6 +41,15 @@ TEST(PublishedSoftware, BloomChangedItsPrecisionOnTheLastDays) {
   EXPECT_EQ(precision("02-28; trial"), spec::Precision::bf16);
 }
 
+TEST(PublishedSoftware, RunsBeforeAndAfterAMachineChangedAreNotCompared) {
+  const auto state = [](const char* group, const char* notes) {
+    return machine_state(row_with({{"group", group}, {"notes", notes}}));
+  };
+  EXPECT_NE(state("BLOOM", "02-24; trial"), state("BLOOM", "02-25; trial"));
+  EXPECT_EQ(state("BLOOM", "02-25; trial"), state("BLOOM", "02-28; trial"));
+  EXPECT_EQ(state("SC21", "02-24; trial"), "");
+}
+
 TEST(PublishedSoftware, MemoryColumnsMeasureDifferentThings) {
   EXPECT_EQ(memory_reading("BLOOM"), MemoryReading::device);
   EXPECT_EQ(memory_reading("SIMUMAX"), MemoryReading::allocated);
