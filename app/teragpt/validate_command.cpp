@@ -62,8 +62,8 @@ void validate(Cli& cli, const ValidateOptions& options) {
     if (!calibration) return *presets;
     auto found = by_group.find(row.group);
     if (found == by_group.end()) {
-      found =
-          by_group.emplace(row.group, scaled(*presets, calibration->for_group(row.group))).first;
+      found = by_group.emplace(row.group, with_values(*presets, calibration->for_group(row.group)))
+                  .first;
     }
     return found->second;
   };
@@ -79,11 +79,11 @@ void validate(Cli& cli, const ValidateOptions& options) {
   const plan::ValidationReport report = plan::summarize(rows);
   if (cli.json) {
     nlohmann::ordered_json document = validation_json(rows, report);
-    if (calibration) document["calibration"] = calibration_json(*calibration);
+    if (calibration) document["calibration"] = calibration_json(*calibration, *presets);
     cli.print_json(document);
   } else {
     fmt::print("{}", validation_text(rows, report, options.num_worst));
-    if (calibration) fmt::print("{}", calibration_text(*calibration));
+    if (calibration) fmt::print("{}", calibration_text(*calibration, *presets));
   }
 }
 
@@ -96,9 +96,10 @@ void add_validate_command(CLI::App& root, Cli& cli) {
   verb->add_option("CSV", options->file,
                    "Table with the columns of resources/validation/published.csv")
       ->required();
-  verb->add_option("--calibrate", options->calibration_file,
-                   "Fit ten factors on the cluster presets to this table first; rows of its groups "
-                   "are predicted with factors fitted to the other groups");
+  verb->add_option(
+      "--calibrate", options->calibration_file,
+      "Fit what no data sheet says to this table, starting from what is expected of it; "
+      "rows of its groups are predicted with values fitted to the other groups");
   verb->add_option("--worst", options->num_worst, "Rows furthest off to list first")
       ->check(at_least(0));
   verb->footer(
@@ -106,7 +107,8 @@ void add_validate_command(CLI::App& root, Cli& cli) {
       "  teragpt validate resources/validation/published.csv --worst 20\n"
       "Errors are prediction / measurement - 1. Of the choices for unknown cells the fastest that\n"
       "fits counts, as of runs that were tuned; 'range' is the share of rows measured within the\n"
-      "likely range of all choices.");
+      "likely range of all choices. Without --calibrate the values in use predict, which were\n"
+      "fitted to all groups of resources/validation/published.csv.");
   verb->callback([options, &cli] { validate(cli, *options); });
 }
 

@@ -195,32 +195,44 @@ ordered_json validation_json(const std::vector<RowPrediction>& rows,
   return document;
 }
 
-std::string calibration_text(const plan::Calibration& calibration) {
-  std::string text = fmt::format("\nFactors fitted to {} rows{:>14}{:>22}\n", calibration.num_rows,
-                                 "all groups", "without one of them");
-  for (std::size_t i = 0; i < calibration.factors.size(); ++i) {
-    double low = calibration.factors[i];
+std::string calibration_text(const plan::Calibration& calibration,
+                             const plan::PublishedPresets& presets) {
+  std::string text = fmt::format("\n{:<34}{:>10}{:>12}{:>24}{:>10}\n",
+                                 fmt::format("Fitted to {} rows", calibration.num_rows), "expected",
+                                 "all groups", "without one of them", "in use");
+  const plan::Values in_use = plan::values_in_use(presets);
+  for (std::size_t i = 0; i < calibration.values.size(); ++i) {
+    double low = calibration.values[i];
     double high = low;
-    for (const auto& [group, factors] : calibration.without) {
-      low = std::min(low, factors[i]);
-      high = std::max(high, factors[i]);
+    for (const auto& [group, values] : calibration.without) {
+      low = std::min(low, values[i]);
+      high = std::max(high, values[i]);
     }
-    text += fmt::format("{:<30}{:>12.3f}{:>22}\n", plan::calibration_factors()[i].name,
-                        calibration.factors[i], fmt::format("{:.3f} to {:.3f}", low, high));
+    const plan::FittedValue& value = plan::fitted_values()[i];
+    text +=
+        fmt::format("{:<34}{:>10.3g}{:>12.3g}{:>24}{:>10.3g}\n", value.name, value.expected,
+                    calibration.values[i], fmt::format("{:.3g} to {:.3g}", low, high), in_use[i]);
   }
+  text +=
+      "Errors above are of groups that had no part in the values that predict them: each group is\n"
+      "left out, and all values are fitted to the others, starting from what is expected.\n";
   return text;
 }
 
-ordered_json calibration_json(const plan::Calibration& calibration) {
-  const auto named = [](const plan::FactorValues& factors) {
+ordered_json calibration_json(const plan::Calibration& calibration,
+                              const plan::PublishedPresets& presets) {
+  const auto named = [](const plan::Values& values) {
     ordered_json json;
-    for (std::size_t i = 0; i < factors.size(); ++i)
-      json[std::string(plan::calibration_factors()[i].name)] = factors[i];
+    for (std::size_t i = 0; i < values.size(); ++i)
+      json[std::string(plan::fitted_values()[i].name)] = values[i];
     return json;
   };
-  ordered_json json = {{"rows", calibration.num_rows}, {"factors", named(calibration.factors)}};
-  for (const auto& [group, factors] : calibration.without)
-    json["without"][group] = named(factors);
+  ordered_json json = {{"rows", calibration.num_rows},
+                       {"expected", named(plan::expected_values())},
+                       {"in_use", named(plan::values_in_use(presets))},
+                       {"values", named(calibration.values)}};
+  for (const auto& [group, values] : calibration.without)
+    json["without"][group] = named(values);
   return json;
 }
 

@@ -14,9 +14,11 @@ namespace tera::app {
 std::string validation_text(const std::vector<plan::RowPrediction>& rows,
                             const plan::ValidationReport& report,
                             int num_worst);
-// Factors of the fit, and how far they move when a group is left out.
-std::string calibration_text(const plan::Calibration& calibration);
-nlohmann::ordered_json calibration_json(const plan::Calibration& calibration);
+// Values of the fit: expected, of all groups, how far they move when a group is left out, in use.
+std::string calibration_text(const plan::Calibration& calibration,
+                             const plan::PublishedPresets& presets);
+nlohmann::ordered_json calibration_json(const plan::Calibration& calibration,
+                                        const plan::PublishedPresets& presets);
 // {schema, rows[], summary{group}, classes{name}, targets[]}; what does not hold for a row is null.
 nlohmann::ordered_json validation_json(const std::vector<plan::RowPrediction>& rows,
                                        const plan::ValidationReport& report);

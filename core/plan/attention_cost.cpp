@@ -40,8 +40,9 @@ AttentionSeconds stored(const spec::RunSpec& spec, const AttentionRates& rates, 
   const double squares = heads * rates.tokens / length;  // one for each head and sequence
   const spec::DeviceSpec& device = spec.cluster.device;
   const double width = m.qk_head_dim();
-  const double efficiency = product_efficiency(device, {squares * length, length, width, squares}) *
-                            device.matmul_efficiency;
+  const double efficiency =
+      product_efficiency(device, {squares * length, length, width, squares}, rates.operand_cost) *
+      device.matmul_efficiency;
   double products_s = flops / (rates.peak_flops_per_s * efficiency);
   if (m.qk_head_dim() * static_cast<int>(rates.element_bytes) % 16 != 0)
     products_s *= kUnalignedProduct.value;

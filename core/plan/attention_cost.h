@@ -1,5 +1,6 @@
 // Seconds of scores, softmax and weighted values of one layer on one rank and micro-batch.
 #pragma once
+#include "core/plan/time_constants.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
@@ -13,6 +14,7 @@ struct AttentionRates {
   double peak_flops_per_s = 0;    // 16-bit
   double memory_bytes_per_s = 0;  // reached
   double element_bytes = 2;       // of a score
+  double operand_cost = kOperandCost.value;
 };
 struct AttentionSeconds {
   double forward = 0;

@@ -5,187 +5,219 @@
 #include <set>
 
 #include "core/plan/least_squares.h"
+#include "core/plan/pipeline_schedule.h"
+#include "core/plan/step_seconds.h"
 
 namespace tera::plan {
 namespace {
 
-using spec::Cluster;
-
-bool is_of(const Cluster& cluster, std::span<const std::string_view> devices) {
-  return std::any_of(devices.begin(), devices.end(), [&cluster](std::string_view name) {
-    return cluster.device.name.find(name) != std::string::npos;
-  });
-}
-constexpr std::string_view kAmpere[] = {"A100"};
-constexpr std::string_view kHopper[] = {"H100", "H200", "H800"};
-constexpr std::string_view kBlackwell[] = {"B200", "B300"};
-
-void scale_share(double& share, double factor) {
-  constexpr double kMostReached = 0.98;
-  share = std::min(kMostReached, share * factor);
-}
-
-constexpr CalibrationFactor kFactors[] = {
-    {"16-bit products, Ampere", 0.7, 1.25,
-     [](Cluster& c, double f) {
-       if (is_of(c, kAmpere)) scale_share(c.device.matmul_efficiency, f);
-     }},
-    {"16-bit products, Hopper", 0.7, 1.4,
-     [](Cluster& c, double f) {
-       if (is_of(c, kHopper)) scale_share(c.device.matmul_efficiency, f);
-     }},
-    {"16-bit products, Blackwell", 0.5, 2,
-     [](Cluster& c, double f) {
-       if (is_of(c, kBlackwell)) scale_share(c.device.matmul_efficiency, f);
-     }},
-    {"8-bit products", 0.6, 1.5,
-     [](Cluster& c, double f) { scale_share(c.device.fp8_efficiency, f); }},
-    {"4-bit products", 0.6, 1.5,
-     [](Cluster& c, double f) { scale_share(c.device.fp4_efficiency, f); }},
-    {"attention", 0.5, 2,
-     [](Cluster& c, double f) { scale_share(c.device.attention_efficiency, f); }},
-    {"memory", 0.7, 1.1, [](Cluster& c, double f) { scale_share(c.device.memory_efficiency, f); }},
-    {"starts of operations", 0.3, 3, [](Cluster& c, double f) { c.device.op_overhead_s *= f; }},
-    {"links in a node", 0.5, 1.5,
-     [](Cluster& c, double f) { scale_share(c.intra_node.efficiency, f); }},
-    {"links between nodes", 0.5, 1.5,
-     [](Cluster& c, double f) { scale_share(c.inter_node.efficiency, f); }},
+// A row to fit to, with what does not depend on the fitted values.
+struct Candidate {
+  spec::RunSpec spec;
+  RankMesh mesh;
+  PipelineSchedule schedule;
+};
+struct FitRow {
+  std::string group;
+  double measured_s = 0;
+  bool is_mixture = false;
+  std::vector<Candidate> candidates;
+  std::vector<std::size_t> chosen;  // the fastest; of a mixture the slowest too
 };
 
-// Compared rows with log(prediction / measurement).
-struct Errors {
-  std::map<std::string, double, std::less<>> by_id;
-  std::map<std::string, std::string, std::less<>> groups;  // by id
-};
-Errors errors_of(const std::vector<PublishedRow>& rows, const PublishedPresets& presets) {
-  Errors errors;
+double step_s(const Candidate& candidate, const spec::RunSpec& spec, const FittedTimes& fitted) {
+  const LayerCost cost(spec, candidate.mesh, fitted);
+  const StageTimes times = stage_times(spec, candidate.mesh, cost);
+  const Result<PlayedSchedule> played = play_pipeline(candidate.schedule, times.schedule);
+  return played ? step_seconds(spec, candidate.mesh, cost, times.busiest, *played).total_s() : 0;
+}
+
+// Factors on the values in use.
+double step_s(const Candidate& candidate, const FittedTimes& in_use, const Values& factors) {
+  spec::RunSpec spec = candidate.spec;
+  FittedTimes fitted = in_use;
+  for (std::size_t i = 0; i < factors.size(); ++i)
+    fitted_values()[i].scale(spec.cluster, fitted, factors[i]);
+  return step_s(candidate, spec, fitted);
+}
+
+// Whether a value is of the row's device and links.
+bool takes_part(const FittedValue& value, const FitRow& row) {
+  const spec::Cluster& cluster = row.candidates.front().spec.cluster;
+  spec::Cluster scaled = cluster;
+  FittedTimes fitted;
+  value.scale(scaled, fitted, 0.5);
+  return !(scaled == cluster) || !(fitted == FittedTimes{});
+}
+
+// log(prediction / measurement) of the candidates that were chosen.
+double error_of(const FitRow& row, const FittedTimes& in_use, const Values& factors) {
+  double log = 0;
+  for (const std::size_t i : row.chosen)
+    log += std::log(step_s(row.candidates[i], in_use, factors));
+  return log / static_cast<double>(row.chosen.size()) - std::log(row.measured_s);
+}
+
+void choose(FitRow& row, const FittedTimes& in_use, const Values& factors) {
+  row.chosen = {0};
+  if (row.candidates.size() == 1) return;
+  Values seconds;
+  for (const Candidate& candidate : row.candidates)
+    seconds.push_back(step_s(candidate, in_use, factors));
+  const auto [fastest, slowest] = std::minmax_element(seconds.begin(), seconds.end());
+  row.chosen = {static_cast<std::size_t>(fastest - seconds.begin())};
+  if (row.is_mixture) row.chosen.push_back(static_cast<std::size_t>(slowest - seconds.begin()));
+}
+
+std::vector<FitRow> fit_rows(const std::vector<PublishedRow>& rows,
+                             const PublishedPresets& presets) {
+  std::vector<FitRow> all;
   for (const PublishedRow& row : rows) {
-    const RowPrediction prediction = predict_row(row, presets);
-    if (!prediction.is_compared() || prediction.step_s <= 0) continue;
-    errors.by_id[row.id] = std::log(prediction.step_s / *prediction.measured_step_s);
-    errors.groups[row.id] = row.group;
+    const std::optional<ComparedSpecs> compared = compared_specs(row, presets);
+    if (!compared) continue;
+    FitRow fit{.group = row.group,
+               .measured_s = compared->measured_step_s,
+               .is_mixture = compared->is_mixture,
+               .candidates = {},
+               .chosen = {}};
+    for (const spec::RunSpec& spec : compared->candidates) {
+      const Result<RankMesh> mesh = RankMesh::make(spec.layout);
+      if (mesh) fit.candidates.push_back({spec, *mesh, make_schedule(spec)});
+    }
+    if (!fit.candidates.empty()) all.push_back(std::move(fit));
   }
-  return errors;
+  return all;
 }
 
-// What a factor's logarithm is expected to spread by.
-constexpr double kPriorSpread = 0.3;
-constexpr double kStep = 0.06;  // of a logarithm, for derivatives
+// Of what is expected of one value, over that of all rows: as many as a hundred rows that err by 8
+// % independently (rows of a group do not), against a spread of 30 %.
+constexpr double kPriorWeight = (0.08 / 0.3) * (0.08 / 0.3) / 100;
+constexpr double kStep = 0.04;  // of a logarithm, for derivatives
 
-// The problem around `center`: errors and how they change with the logarithm of each factor.
+// Logarithms of the values, the errors there, and how they change with each.
 struct Linearized {
-  std::vector<double> center;  // logarithms
-  std::vector<double> errors;
-  std::vector<std::string> groups;
-  std::vector<std::vector<double>> slopes;  // [row][factor]
+  Values center;
+  Values errors;
+  std::vector<Values> slopes;  // [row][value]
 };
 
-FactorValues exponentials(const std::vector<double>& logs) {
-  FactorValues values;
+std::optional<std::size_t> place_of(std::string_view name) {
+  const std::vector<FittedValue>& all = fitted_values();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [name](const FittedValue& value) { return value.name == name; });
+  if (found == all.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - all.begin());
+}
+
+// Least absolute deviations with a prior, without the rows of `left_out`; logarithms.
+Values solve(const Linearized& problem,
+             const std::vector<FitRow>& rows,
+             std::string_view left_out,
+             double largest_change) {
+  const std::vector<FittedValue>& all = fitted_values();
+  std::map<std::string, int, std::less<>> sizes;
+  for (const FitRow& row : rows)
+    if (row.group != left_out) ++sizes[row.group];
+  Values change(all.size(), 0);
+  constexpr int kRounds = 30;
+  constexpr double kSmallest = 0.02;  // errors below weigh as squares
+  for (int round = 0; round < kRounds; ++round) {
+    NormalEquations equations(all.size());
+    double weights = 0;
+    for (std::size_t row = 0; row < rows.size(); ++row) {
+      if (rows[row].group == left_out) continue;
+      double rest = problem.errors[row];
+      for (std::size_t i = 0; i < all.size(); ++i)
+        rest += problem.slopes[row][i] * change[i];
+      const double weight =
+          1 / std::sqrt(sizes.find(rows[row].group)->second) / std::max(kSmallest, std::abs(rest));
+      equations.add(problem.slopes[row], -problem.errors[row], weight);
+      weights += weight;
+    }
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      Values slope(all.size(), 0);
+      slope[i] = 1;
+      double expected = std::log(all[i].expected) - problem.center[i];
+      if (const auto like = place_of(all[i].like)) {
+        slope[*like] = -1;
+        expected -= std::log(all[*like].expected) - problem.center[*like];
+      }
+      equations.add(slope, expected, weights * kPriorWeight);
+    }
+    change = equations.solve();
+  }
+  Values logs = problem.center;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    logs[i] = std::clamp(logs[i] + std::clamp(change[i], -largest_change, largest_change),
+                         std::log(all[i].low), std::log(all[i].high));
+  }
+  return logs;
+}
+
+Values exponentials(const Values& logs) {
+  Values values;
   for (const double log : logs)
     values.push_back(std::exp(log));
   return values;
 }
 
-// Least absolute deviations with a prior, without the rows of `left_out`; logarithms.
-std::vector<double> solve(const Linearized& problem, std::string_view left_out) {
-  const std::size_t count = problem.center.size();
-  std::map<std::string, int, std::less<>> sizes;
-  for (const std::string& group : problem.groups)
-    if (group != left_out) ++sizes[group];
-  std::vector<double> change(count, 0);
-  constexpr int kRounds = 30;
-  constexpr double kSmallest = 0.02;  // errors below weigh as squares
-  for (int round = 0; round < kRounds; ++round) {
-    NormalEquations equations(count);
-    double weights = 0;
-    for (std::size_t row = 0; row < problem.errors.size(); ++row) {
-      if (problem.groups[row] == left_out) continue;
-      double rest = problem.errors[row];
-      for (std::size_t i = 0; i < count; ++i)
-        rest += problem.slopes[row][i] * change[i];
-      const double weight = 1 / std::sqrt(sizes.find(problem.groups[row])->second) /
-                            std::max(kSmallest, std::abs(rest));
-      equations.add(problem.slopes[row], -problem.errors[row], weight);
-      weights += weight;
-    }
-    // One prior row for each factor, as heavy as a hundredth of all rows.
-    for (std::size_t i = 0; i < count; ++i) {
-      std::vector<double> slope(count, 0);
-      slope[i] = 1 / kPriorSpread;
-      equations.add(slope, -problem.center[i] / kPriorSpread, weights * 1e-3);
-    }
-    change = equations.solve();
-  }
-  std::vector<double> logs = problem.center;
-  for (std::size_t i = 0; i < count; ++i) {
-    const double largest = 0.4;  // as far as the slopes are trusted
-    logs[i] = std::clamp(logs[i] + std::clamp(change[i], -largest, largest),
-                         std::log(kFactors[i].low), std::log(kFactors[i].high));
-  }
-  return logs;
-}
-
 }  // namespace
 
-std::span<const CalibrationFactor> calibration_factors() {
-  return kFactors;
-}
-
-PublishedPresets scaled(const PublishedPresets& presets, const FactorValues& factors) {
-  PublishedPresets result = presets;
-  for (auto& [name, cluster] : result.clusters)
-    for (std::size_t i = 0; i < factors.size(); ++i)
-      kFactors[i].scale(cluster, factors[i]);
-  return result;
-}
-
-const FactorValues& Calibration::for_group(std::string_view group) const {
+const Values& Calibration::for_group(std::string_view group) const {
   const auto found = without.find(group);
-  return found == without.end() ? factors : found->second;
+  return found == without.end() ? values : found->second;
 }
 
 Calibration calibrate(const std::vector<PublishedRow>& rows,
                       const PublishedPresets& presets,
                       const std::function<bool(double)>& go_on) {
-  constexpr int kRounds = 2;
-  constexpr std::size_t count = std::size(kFactors);
-  const double passes = kRounds * (count + 1.0);
+  constexpr int kRounds = 4;
+  constexpr double kLargestChange = 0.3;  // as far as slopes are trusted
+  const Values in_use = values_in_use(presets);
+  const std::size_t count = in_use.size();
+  const double passes = kRounds * static_cast<double>(count + 1);
   double done = 0;
-  Linearized problem{
-      .center = std::vector<double>(count, 0), .errors = {}, .groups = {}, .slopes = {}};
-  std::vector<double> solution = problem.center;
-  Calibration calibration{.factors = FactorValues(count, 1), .without = {}, .num_rows = 0};
+  Calibration calibration{.values = expected_values(), .without = {}, .num_rows = 0};
+  std::vector<FitRow> fits = fit_rows(rows, presets);
+  const auto factors_at = [&in_use](const Values& logs) {
+    Values factors = exponentials(logs);
+    for (std::size_t i = 0; i < factors.size(); ++i)
+      factors[i] /= in_use[i];
+    return factors;
+  };
+  Linearized problem;
+  for (const double value : calibration.values)
+    problem.center.push_back(std::log(value));
+  Values solution = problem.center;
   for (int round = 0; round < kRounds; ++round) {
-    problem = {.center = solution, .errors = {}, .groups = {}, .slopes = {}};
-    const Errors base = errors_of(rows, scaled(presets, exponentials(solution)));
-    for (const auto& [id, error] : base.by_id) {
-      problem.errors.push_back(error);
-      problem.groups.push_back(base.groups.find(id)->second);
+    problem = {.center = solution, .errors = {}, .slopes = {}};
+    const Values center = factors_at(solution);
+    for (FitRow& row : fits) {
+      choose(row, presets.fitted, center);
+      problem.errors.push_back(error_of(row, presets.fitted, center));
     }
-    problem.slopes.assign(problem.errors.size(), std::vector<double>(count, 0));
+    problem.slopes.assign(fits.size(), Values(count, 0));
     if (!go_on(++done / passes)) return calibration;
     for (std::size_t i = 0; i < count; ++i) {
-      std::vector<double> moved = solution;
+      Values moved = solution;
       moved[i] += kStep;
-      const Errors there = errors_of(rows, scaled(presets, exponentials(moved)));
-      std::size_t row = 0;
-      for (const auto& [id, error] : base.by_id) {
-        const auto found = there.by_id.find(id);
-        // Another candidate may become the fastest: a jump is no slope.
-        const double slope = found == there.by_id.end() ? 0 : (found->second - error) / kStep;
-        constexpr double kSteepest = 2;
-        problem.slopes[row++][i] = std::abs(slope) < kSteepest ? slope : 0;
+      const Values there = factors_at(moved);
+      for (std::size_t row = 0; row < fits.size(); ++row) {
+        if (!takes_part(fitted_values()[i], fits[row])) continue;
+        problem.slopes[row][i] =
+            (error_of(fits[row], presets.fitted, there) - problem.errors[row]) / kStep;
       }
       if (!go_on(++done / passes)) return calibration;
     }
-    solution = solve(problem, {});
-    calibration.factors = exponentials(solution);
+    solution = solve(problem, fits, {}, kLargestChange);
+    calibration.values = exponentials(solution);
   }
-  calibration.num_rows = static_cast<int>(problem.errors.size());
-  for (const std::string& group :
-       std::set<std::string>(problem.groups.begin(), problem.groups.end()))
-    calibration.without[group] = exponentials(solve(problem, group));
+  calibration.num_rows = static_cast<int>(fits.size());
+  std::set<std::string> groups;
+  for (const FitRow& row : fits)
+    groups.insert(row.group);
+  for (const std::string& group : groups)
+    calibration.without[group] = exponentials(solve(problem, fits, group, 2 * kLargestChange));
   return calibration;
 }
 

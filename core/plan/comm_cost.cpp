@@ -28,7 +28,7 @@ double CommCost::all_gather_s(const GroupShape& group, double bytes) const {
   const double inside_s = link_s(cluster_.intra_node, bytes * (inside - 1) / inside, 0);
   const double latency_s = (nodes - 1) * cluster_.inter_node.latency_s +
                            nodes * (inside - 1) * cluster_.intra_node.latency_s;
-  return std::max(between_s, inside_s) + kRingLevels.value * std::min(between_s, inside_s) +
+  return std::max(between_s, inside_s) + ring_levels_ * std::min(between_s, inside_s) +
          latency_s;
 }
 

@@ -2,13 +2,15 @@
 // the fast link first. S is the size of the full tensor in bytes.
 #pragma once
 #include "core/plan/placement.h"
+#include "core/plan/time_constants.h"
 #include "core/spec/cluster.h"
 
 namespace tera::plan {
 
 class CommCost {
  public:
-  explicit CommCost(const spec::Cluster& cluster) : cluster_(cluster) {}
+  explicit CommCost(const spec::Cluster& cluster, double ring_levels = kRingLevels.value)
+      : cluster_(cluster), ring_levels_(ring_levels) {}
 
   // Ring: (n - 1) latencies and S (n - 1) / n bytes; over nodes each of the g members of a node
   // moves its 1 / g of S between nodes, then the node shares it. Reduce-scatter costs the same.
@@ -36,6 +38,7 @@ class CommCost {
   // Between nodes of the group, which may lie beyond one switch.
   spec::LinkSpec between(const GroupShape& group) const;
   const spec::Cluster& cluster_;
+  double ring_levels_;  // FittedTimes
 };
 
 }  // namespace tera::plan

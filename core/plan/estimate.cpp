@@ -76,7 +76,7 @@ double train_flops_per_token(const RunSpec& spec) {
   return all - 2 * params_in_products(spec.model) + 6 * adapters_in_products(spec);
 }
 
-Result<Estimate> estimate(const RunSpec& spec) {
+Result<Estimate> estimate(const RunSpec& spec, const FittedTimes& fitted) {
   std::vector<Diagnostic> found = spec::validate(spec);
   if (has_errors(found)) return tl::unexpected<Error>(first_error(found));
   if (!spec::is_described(spec.cluster)) {
@@ -91,7 +91,7 @@ Result<Estimate> estimate(const RunSpec& spec) {
   result.train_flops_per_token = train_flops_per_token(spec);
 
   const PipelineSchedule schedule = make_schedule(spec);
-  TERA_TRY(StepPlan step, plan_step(spec, mesh, schedule));
+  TERA_TRY(StepPlan step, plan_step(spec, mesh, schedule, fitted));
   result.step_time = std::move(step.step_time);
   result.step_s = step.step_s;
   result.low_s = step.low_s;

@@ -5,6 +5,7 @@
 
 #include "core/base/result.h"
 #include "core/plan/cost_model.h"
+#include "core/plan/fitted_times.h"
 #include "core/plan/memory_model.h"
 #include "core/plan/param_table.h"
 #include "core/plan/term.h"
@@ -43,7 +44,7 @@ struct Estimate {
 };
 
 // Errors: a spec whose validation has errors; the message lists the first and how many.
-Result<Estimate> estimate(const spec::RunSpec& spec);
+Result<Estimate> estimate(const spec::RunSpec& spec, const FittedTimes& fitted = {});
 
 // Model FLOPs of one token, forward and backward: 6 per parameter in a product, and causal
 // attention.

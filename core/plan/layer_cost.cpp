@@ -48,8 +48,8 @@ void PassCost::add(const PassCost& other, double times) {
   weight.add(other.weight, times);
 }
 
-LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh)
-    : spec_(spec), mesh_(mesh), comm_(spec.cluster) {
+LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh, const FittedTimes& fitted)
+    : spec_(spec), mesh_(mesh), fitted_(fitted), comm_(spec.cluster, fitted.ring_levels) {
   const spec::DeviceSpec& device = spec.cluster.device;
   const bool bf16 = spec.half_products();
   const double sharing = ranks_per_device(spec);
@@ -79,7 +79,8 @@ void LayerCost::product(
     work.backward_cast_bytes += rows * columns * (element_ + 2 * operand);
   }
   const auto flops_s = [&](const ProductShape& shape) {
-    return 2 * rows * columns * depth / (rate * product_efficiency(device, shape));
+    return 2 * rows * columns * depth /
+           (rate * product_efficiency(device, shape, fitted_.operand_cost));
   };
   const double weights = columns * depth * copies;
   const double forward_bytes =
@@ -199,7 +200,7 @@ void LayerCost::add_messages(bool moe, PassCost& cost) const {
     // gathers the input once more for the weight gradients. Korthikanti et al. 2022, section 4.2.
     const double once = comm_.all_gather_s(shape(Axis::tensor), tokens_ * hidden_bytes);
     const double blocks = moe && m.num_shared_experts == 0 ? 1 : 2;
-    const double shown = spec_.software.tensor_overlap ? kTensorShown.value : 1;
+    const double shown = spec_.software.tensor_overlap ? fitted_.tensor_shown : 1;
     cost.forward.tensor += shown * 2 * once * blocks;
     cost.backward.tensor += shown * (layout.sequence_parallel ? 3 : 2) * once * blocks;
   }
@@ -292,13 +293,16 @@ PassCost LayerCost::layer(bool moe) const {
   cost.backward.experts = experts.backward_s + experts.weight_s;
   cost.weight.dense = dense.weight_s;
   cost.weight.experts = experts.weight_s;
-  const AttentionSeconds attention = attention_seconds(spec_, {.tokens = tokens_,
-                                                               .peak_flops_per_s = peak_,
-                                                               .memory_bytes_per_s = memory_,
-                                                               .element_bytes = element_});
+  const AttentionSeconds attention =
+      attention_seconds(spec_, {.tokens = tokens_,
+                                .peak_flops_per_s = peak_,
+                                .memory_bytes_per_s = memory_,
+                                .element_bytes = element_,
+                                .operand_cost = fitted_.operand_cost});
   cost.forward.attention = attention.forward;
   cost.backward.attention = attention.backward;
-  const double streamed = streamed_bytes(moe) * (spec_.software.compiled ? 1 : kEagerTraffic.value);
+  const double streamed =
+      streamed_bytes(moe) * (spec_.software.compiled ? 1 : fitted_.eager_traffic);
   const auto casts = [&](double Work::*bytes) { return dense.*bytes + experts.*bytes; };
   cost.forward.streaming = (streamed + casts(&Work::forward_cast_bytes)) / memory_;
   cost.backward.streaming = (2 * streamed + casts(&Work::backward_cast_bytes)) / memory_;
@@ -317,7 +321,8 @@ PassCost LayerCost::layer(bool moe) const {
 
 // TeraGPT starts an operation when the one before has ended; others queue them.
 void LayerCost::add_starts(double num_ops, double num_weight_ops, PassCost& cost) const {
-  const double once_s = spec_.cluster.device.op_overhead_s * (is_teragpt() ? 1 : kKernelGap.value);
+  const double once_s =
+      spec_.cluster.device.op_overhead_s * (is_teragpt() ? 1 : fitted_.kernel_gap);
   cost.forward.overhead = num_ops * once_s;
   cost.backward.overhead = 2 * num_ops * once_s;
   cost.weight.overhead = num_weight_ops * once_s;
@@ -328,16 +333,16 @@ void LayerCost::wait_for_host(bool moe, PassCost& cost) const {
   if (is_teragpt() || spec_.software.cuda_graphs) return;
   const bool torch_compiles =
       spec_.software.compiled && spec_.software.framework == spec::Framework::torchtitan;
-  const double op_s = spec_.cluster.device.op_overhead_s * kHostOps.value *
+  const double op_s = spec_.cluster.device.op_overhead_s * fitted_.host_ops *
                       (torch_compiles ? kCompiledHost.value : 1);
   const double local = double{1} * spec_.model.num_experts / spec_.layout.expert_parallel_size;
-  const double experts = moe ? kRoutingOps.value + kExpertOps.value * local : 0;
+  const double experts = moe ? fitted_.routing_ops + kExpertOps.value * local : 0;
   const bool again = spec_.layout.recompute == spec::RecomputeKind::full;
   const double forward_s = (kForwardOps.value + experts) * op_s;
   const double backward_s = (kBackwardOps.value + 2 * experts) * op_s + (again ? forward_s : 0);
   if (starts_block()) {
-    cost.forward.overhead += kBlockingStart.value * forward_s;
-    cost.backward.overhead += kBlockingStart.value * backward_s;
+    cost.forward.overhead += fitted_.blocking_start * forward_s;
+    cost.backward.overhead += fitted_.blocking_start * backward_s;
     return;
   }
   cost.forward.overhead += std::max(0.0, forward_s - cost.forward.total());
@@ -420,8 +425,8 @@ double LayerCost::blocking_send_s() const {
     case spec::ScheduleKind::interleaved:
       // Newer software sends chunks ahead (overlap_p2p_communication).
       if (spec_.layout.virtual_stages > 1 && spec_.software.gradient_overlap) return 0;
-      return kBlockingSend.value * stage_send_s() +
-             kRestartOps.value * kHostOps.value * spec_.cluster.device.op_overhead_s;
+      return fitted_.blocking_send * stage_send_s() +
+             fitted_.restart_ops * fitted_.host_ops * spec_.cluster.device.op_overhead_s;
     default:  // zero-bubble schedules wait for receives only
       return 0;
   }

@@ -2,6 +2,7 @@
 // bytes and messages, turned into seconds by a roofline of the device and the links.
 #pragma once
 #include "core/plan/comm_cost.h"
+#include "core/plan/fitted_times.h"
 #include "core/plan/rank_mesh.h"
 #include "core/spec/run_spec.h"
 
@@ -36,7 +37,8 @@ struct PassCost {
 
 class LayerCost {
  public:
-  LayerCost(const spec::RunSpec& spec, const RankMesh& mesh);
+  // Spec and mesh must outlive it.
+  LayerCost(const spec::RunSpec& spec, const RankMesh& mesh, const FittedTimes& fitted = {});
 
   PassCost layer(bool moe) const;
   PassCost embedding() const;
@@ -52,6 +54,7 @@ class LayerCost {
   double peak_flops_per_s() const { return peak_; }      // of one rank
   double memory_bytes_per_s() const { return memory_; }  // reached by one rank
   const CommCost& comm() const { return comm_; }
+  const FittedTimes& fitted() const { return fitted_; }
 
  private:
   struct Work;
@@ -72,6 +75,7 @@ class LayerCost {
 
   const spec::RunSpec& spec_;
   const RankMesh& mesh_;
+  FittedTimes fitted_;
   CommCost comm_;
   double peak_;             // flop/s of this rank's share of the device in the run's precision
   double memory_;           // B/s, reached

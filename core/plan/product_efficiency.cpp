@@ -19,13 +19,10 @@ constexpr double kSplits[] = {1, 2, 4};  // of the depth
 constexpr double kFillDepth = 64;
 
 // Small tiles read their operands more often: a tile of m x n needs (1/m + 1/n) elements for each
-// product. What that costs beside the product makes 64 x 64 tiles 0.75 times as fast as 256 x 128;
-// calibrated: BLOOM's layouts, whose products are cut in 8 x 12 pieces.
-constexpr double kOperandCost = 20;
-
-double tile_speed(const Tile& tile) {
-  const auto cost = [](double rows, double columns) {
-    return 1 + kOperandCost * (1 / rows + 1 / columns);
+// product.
+double tile_speed(const Tile& tile, double operand_cost) {
+  const auto cost = [operand_cost](double rows, double columns) {
+    return 1 + operand_cost * (1 / rows + 1 / columns);
   };
   return cost(kTiles[0].rows, kTiles[0].columns) / cost(tile.rows, tile.columns);
 }
@@ -47,7 +44,9 @@ ProductNumbers product_numbers(const spec::DeviceSpec& device, spec::Precision p
   }
 }
 
-double product_efficiency(const spec::DeviceSpec& device, const ProductShape& shape) {
+double product_efficiency(const spec::DeviceSpec& device,
+                          const ProductShape& shape,
+                          double operand_cost) {
   const double units = device.num_multiprocessors;
   if (units <= 0 || shape.rows <= 0 || shape.columns <= 0 || shape.depth <= 0) return 1;
   const double rows = shape.rows / shape.groups;
@@ -59,8 +58,8 @@ double product_efficiency(const spec::DeviceSpec& device, const ProductShape& sh
     for (const double split : kSplits) {
       const double waves = std::ceil(tiles * split / units) / split;
       const double depth = shape.depth / split;
-      best = std::max(best,
-                      needed / (waves * units) * depth / (depth + kFillDepth) * tile_speed(tile));
+      best = std::max(best, needed / (waves * units) * depth / (depth + kFillDepth) *
+                                tile_speed(tile, operand_cost));
     }
   }
   return std::min(best, 1.0);

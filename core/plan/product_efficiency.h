@@ -1,5 +1,6 @@
 // How much of the speed of large matrix products a device reaches on one of a given shape.
 #pragma once
+#include "core/plan/time_constants.h"
 #include "core/spec/cluster.h"
 #include "core/spec/training_config.h"
 
@@ -28,6 +29,9 @@ ProductNumbers product_numbers(const spec::DeviceSpec& device, spec::Precision p
 // tiles are few, and its first steps fill the tile's pipeline. 1 for a device without
 // multiprocessors. Source: NVIDIA, Matrix Multiplication Background User's Guide, sections 2 and 3
 // (tile and wave quantization).
-double product_efficiency(const spec::DeviceSpec& device, const ProductShape& shape);
+// operand_cost: what small tiles lose (FittedTimes).
+double product_efficiency(const spec::DeviceSpec& device,
+                          const ProductShape& shape,
+                          double operand_cost = kOperandCost.value);
 
 }  // namespace tera::plan

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "core/plan/fitted_times.h"
 #include "core/plan/published_model.h"
 #include "core/plan/published_table.h"
 #include "core/spec/run_spec.h"
@@ -14,6 +15,7 @@ namespace tera::plan {
 struct PublishedPresets {
   FamilyPresets models;
   std::map<std::string, spec::Cluster, std::less<>> clusters;
+  FittedTimes fitted = {};
 };
 // Errors: a preset that is missing or broken.
 Result<PublishedPresets> load_published_presets();

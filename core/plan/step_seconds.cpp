@@ -49,11 +49,11 @@ GradientSync gradient_sync(const RunSpec& spec,
   // a part is left over. Thread ranks on a processor sum after the last backward.
   const double passes = layout.zero_stage >= 2 ? micro_batches : 1;
   const double window = kGradientWindow.value * busiest.pass.total() * passes;
-  const double shown = std::max(1.0 / layers, kGradientShown.value);
+  const double shown = std::max(1.0 / layers, cost.fitted().gradient_shown);
   if (overlaps) {
     sync.exposed_s = std::max(all_s - window, all_s * shown);
   } else {
-    sync.exposed_s = spec.cluster.device.is_cpu ? all_s : all_s * kSyncApart.value;
+    sync.exposed_s = spec.cluster.device.is_cpu ? all_s : all_s * cost.fitted().sync_apart;
   }
   return sync;
 }
@@ -118,7 +118,7 @@ StepSeconds step_seconds(const RunSpec& spec,
   step.sync = gradient_sync(spec, mesh, cost, busiest, step.micro_batches);
   const LocalParams& params = busiest.params;
   step.optimizer_s = update_bytes(params) / cost.memory_bytes_per_s();
-  if (!spec.software.compiled) step.optimizer_s *= kEagerUpdate.value;
+  if (!spec.software.compiled) step.optimizer_s *= cost.fitted().eager_update;
   if (params.update_flops > 0) step.optimizer_s += params.update_flops / update_flops_per_s(spec);
   if (spec.layout.offload.any()) {
     step.traffic = stage_traffic(spec, mesh, busiest.stage);

@@ -182,8 +182,9 @@ Term stragglers_term(const RunSpec& spec, const StepSeconds& step) {
 
 Result<StepPlan> plan_step(const RunSpec& spec,
                            const RankMesh& mesh,
-                           const PipelineSchedule& schedule) {
-  const LayerCost cost(spec, mesh);
+                           const PipelineSchedule& schedule,
+                           const FittedTimes& fitted) {
+  const LayerCost cost(spec, mesh, fitted);
   const StageTimes times = stage_times(spec, mesh, cost);
   TERA_TRY(const PlayedSchedule played, play_pipeline(schedule, times.schedule));
   const StepSeconds step = step_seconds(spec, mesh, cost, times.busiest, played);

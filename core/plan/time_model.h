@@ -1,6 +1,7 @@
 // Seconds of one optimizer step, as a tree of explained terms: work of the busiest stage, messages,
 // idle time of the pipeline, gradients, update.
 #pragma once
+#include "core/plan/fitted_times.h"
 #include "core/plan/pipeline_schedule.h"
 #include "core/plan/rank_mesh.h"
 #include "core/plan/term.h"
@@ -18,6 +19,7 @@ struct StepPlan {
 // schedule: of the spec, or one of the same shape that a person wrote. Errors: its deadlock.
 Result<StepPlan> plan_step(const spec::RunSpec& spec,
                            const RankMesh& mesh,
-                           const PipelineSchedule& schedule);
+                           const PipelineSchedule& schedule,
+                           const FittedTimes& fitted = {});
 
 }  // namespace tera::plan

@@ -91,10 +91,12 @@ struct Candidate {
 
 // Estimates of all candidates that the planner takes, fastest first; those that fit alone if there
 // are any.
-std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs, std::string& refusal) {
+std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs,
+                                    const FittedTimes& fitted,
+                                    std::string& refusal) {
   std::vector<Candidate> all;
   for (const RunSpec& spec : specs) {
-    Result<Estimate> estimate = plan::estimate(spec);
+    Result<Estimate> estimate = plan::estimate(spec, fitted);
     if (estimate) {
       all.push_back({std::move(*estimate), &spec});
     } else if (refusal.empty()) {
@@ -159,6 +161,21 @@ MeasuredStep measured_step(const PublishedRow& row, const RunSpec& spec) {
   return {flops / (*row.mfu_pct / 100 * peak), "mfu_pct", {}};
 }
 
+std::optional<ComparedSpecs> compared_specs(const PublishedRow& row,
+                                            const PublishedPresets& presets) {
+  const PublishedSpecs specs = published_specs(row, presets);
+  std::string refusal;
+  const std::vector<Candidate> candidates = estimate_all(specs.candidates, presets.fitted, refusal);
+  if (candidates.empty()) return std::nullopt;
+  const MeasuredStep measured = measured_step(row, *candidates.front().spec);
+  if (!measured.seconds) return std::nullopt;
+  ComparedSpecs compared{
+      .candidates = {}, .is_mixture = specs.is_mixture, .measured_step_s = *measured.seconds};
+  for (const Candidate& candidate : candidates)
+    compared.candidates.push_back(*candidate.spec);
+  return compared;
+}
+
 RowPrediction predict_row(const PublishedRow& row, const PublishedPresets& presets) {
   RowPrediction result;
   result.id = row.id;
@@ -177,7 +194,7 @@ RowPrediction predict_row(const PublishedRow& row, const PublishedPresets& prese
     return result;
   }
   std::string refusal;
-  const std::vector<Candidate> candidates = estimate_all(specs.candidates, refusal);
+  const std::vector<Candidate> candidates = estimate_all(specs.candidates, presets.fitted, refusal);
   if (candidates.empty()) {
     result.status = RowStatus::refused;
     result.reason = std::move(refusal);

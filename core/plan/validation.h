@@ -51,6 +51,15 @@ struct RowPrediction {
 // those that the planner finds to fit into memory count, if there are any: the run took place.
 RowPrediction predict_row(const PublishedRow& row, const PublishedPresets& presets);
 
+// What there is to predict of a row that is compared: nothing of another.
+struct ComparedSpecs {
+  std::vector<spec::RunSpec> candidates;  // those that count
+  bool is_mixture = false;
+  double measured_step_s = 0;
+};
+std::optional<ComparedSpecs> compared_specs(const PublishedRow& row,
+                                            const PublishedPresets& presets);
+
 // Seconds of a step from what was measured: step time, tokens per second, or flops by the group's
 // convention. Empty with the reason if nothing leads to it.
 struct MeasuredStep {

@@ -13,19 +13,22 @@ bool go_on(double) {
   return true;
 }
 
-std::size_t factor_named(std::string_view name) {
-  const auto factors = calibration_factors();
-  const auto found = std::find_if(factors.begin(), factors.end(),
-                                  [name](const CalibrationFactor& f) { return f.name == name; });
-  EXPECT_NE(found, factors.end()) << name;
-  return static_cast<std::size_t>(found - factors.begin());
+std::size_t place_of(std::string_view name) {
+  const auto& values = fitted_values();
+  const auto found = std::find_if(values.begin(), values.end(),
+                                  [name](const FittedValue& v) { return v.name == name; });
+  EXPECT_NE(found, values.end()) << name;
+  return static_cast<std::size_t>(found - values.begin());
 }
+const std::size_t kProducts = place_of("16-bit products, A100");
 
-// Large layers on A100, as a machine would measure whose products are `speed` times the preset's.
-std::vector<PublishedRow> measured_rows(double speed) {
-  FactorValues truth(calibration_factors().size(), 1);
-  truth[factor_named("16-bit products, Ampere")] = speed;
-  const PublishedPresets machine = scaled(published_presets(), truth);
+// Large layers on A100, as a machine would measure that has what is expected, but for its products.
+PublishedPresets machine(double products) {
+  Values truth = expected_values();
+  truth[kProducts] = products;
+  return with_values(published_presets(), truth);
+}
+std::vector<PublishedRow> measured_rows(double products) {
   std::vector<PublishedRow> rows;
   for (const char* group : {"one", "two", "three"}) {
     for (const char* hidden : {"4096", "6144", "8192"}) {
@@ -36,7 +39,7 @@ std::vector<PublishedRow> measured_rows(double speed) {
                                    {"heads", "32"},
                                    {"kv_heads", "32"},
                                    {"head_dim", "128"}});
-      row.step_s = predict_row(row, machine).step_s;
+      row.step_s = predict_row(row, machine(products)).step_s;
       rows.push_back(row);
     }
   }
@@ -44,46 +47,74 @@ std::vector<PublishedRow> measured_rows(double speed) {
 }
 
 TEST(Calibration, FindsTheSpeedOfTheMachineThatMeasured) {
-  const std::vector<PublishedRow> rows = measured_rows(0.85);
+  const std::vector<PublishedRow> rows = measured_rows(0.7);
   const Calibration calibration = calibrate(rows, published_presets(), go_on);
   EXPECT_EQ(calibration.num_rows, 9);
-  EXPECT_NEAR(calibration.factors[factor_named("16-bit products, Ampere")], 0.85, 0.02);
-  EXPECT_NEAR(calibration.factors[factor_named("16-bit products, Hopper")], 1, 1e-6);
+  EXPECT_NEAR(calibration.values[kProducts] / 0.7, 1, 0.03);
+  const std::size_t hopper = place_of("16-bit products, H100 and H200");
+  EXPECT_NEAR(calibration.values[hopper], expected_values()[hopper], 1e-6);
   // Rows of a group that was left out are predicted as well as the others.
   for (const PublishedRow& row : rows) {
-    const PublishedPresets others = scaled(published_presets(), calibration.for_group(row.group));
+    const PublishedPresets others =
+        with_values(published_presets(), calibration.for_group(row.group));
     EXPECT_NEAR(predict_row(row, others).error, 0, 0.02) << row.id;
-    EXPECT_GT(std::abs(predict_row(row, published_presets()).error), 0.05) << row.id;
+    EXPECT_LT(predict_row(row, machine(0.869)).error, -0.05) << row.id;
   }
 }
 
 TEST(Calibration, AGroupDoesNotTeachItself) {
-  std::vector<PublishedRow> rows = measured_rows(1);
+  std::vector<PublishedRow> rows = measured_rows(0.8);
   for (PublishedRow& row : rows)
     if (row.group == "two") row.step_s = 2 * *row.step_s;
   const Calibration calibration = calibrate(rows, published_presets(), go_on);
-  const std::size_t products = factor_named("16-bit products, Ampere");
-  EXPECT_NEAR(calibration.for_group("two")[products], 1, 0.02);
-  EXPECT_EQ(&calibration.for_group("unheard of"), &calibration.factors);
+  EXPECT_NEAR(calibration.for_group("two")[kProducts] / 0.8, 1, 0.03);
+  EXPECT_EQ(&calibration.for_group("unheard of"), &calibration.values);
 }
 
-TEST(Calibration, FactorsStayWithinTheirBounds) {
-  const Calibration calibration = calibrate(measured_rows(0.2), published_presets(), go_on);
-  for (std::size_t i = 0; i < calibration.factors.size(); ++i) {
-    EXPECT_GE(calibration.factors[i], calibration_factors()[i].low * (1 - 1e-12));
-    EXPECT_LE(calibration.factors[i], calibration_factors()[i].high * (1 + 1e-12));
+// The values in use, whatever they are, neither start the fit nor hold it.
+TEST(Calibration, DoesNotDependOnTheValuesInUse) {
+  const std::vector<PublishedRow> rows = measured_rows(0.7);
+  Values others = expected_values();
+  for (double& value : others)
+    value *= 0.9;
+  const Values one = calibrate(rows, published_presets(), go_on).values;
+  const Values two = calibrate(rows, with_values(published_presets(), others), go_on).values;
+  for (std::size_t i = 0; i < one.size(); ++i)
+    EXPECT_NEAR(two[i] / one[i], 1, 1e-6) << fitted_values()[i].name;
+}
+
+TEST(Calibration, ValuesStayWithinTheirBounds) {
+  const Calibration calibration = calibrate(measured_rows(0.1), published_presets(), go_on);
+  for (std::size_t i = 0; i < calibration.values.size(); ++i) {
+    EXPECT_GE(calibration.values[i], fitted_values()[i].low * (1 - 1e-12));
+    EXPECT_LE(calibration.values[i], fitted_values()[i].high * (1 + 1e-12));
   }
+}
+
+TEST(Calibration, WhatIsExpectedHasASourceAndLiesWithinItsBounds) {
+  for (const FittedValue& value : fitted_values()) {
+    EXPECT_GT(value.source.size(), 20U) << value.name;
+    EXPECT_GT(value.expected, value.low) << value.name;
+    EXPECT_LT(value.expected, value.high) << value.name;
+  }
+}
+
+TEST(Calibration, PresetsTakeTheValues) {
+  Values values = expected_values();
+  const Values in_use = values_in_use(with_values(published_presets(), values));
+  for (std::size_t i = 0; i < values.size(); ++i)
+    EXPECT_NEAR(in_use[i] / values[i], 1, 1e-12) << fitted_values()[i].name;
 }
 
 TEST(Calibration, StopsWhenAsked) {
   int passes = 0;
   const Calibration calibration =
-      calibrate(measured_rows(0.85), published_presets(), [&passes](double share) {
+      calibrate(measured_rows(0.7), published_presets(), [&passes](double share) {
         EXPECT_GT(share, 0);
         return ++passes < 3;
       });
   EXPECT_EQ(passes, 3);
-  EXPECT_EQ(calibration.factors, FactorValues(calibration_factors().size(), 1));
+  EXPECT_EQ(calibration.values, expected_values());
 }
 
 }  // namespace

@@ -1,0 +1,191 @@
+#include <algorithm>
+#include <cmath>
+
+#include "core/plan/calibration.h"
+
+namespace tera::plan {
+namespace {
+
+using spec::Cluster;
+
+enum class Family : std::uint8_t { any, ampere, hopper, blackwell, hgx_blackwell, grace_blackwell };
+
+bool is_of(Family family, const Cluster& cluster) {
+  const auto named = [&cluster](std::string_view part) {
+    return cluster.device.name.find(part) != std::string::npos;
+  };
+  switch (family) {
+    case Family::any:
+      return true;
+    case Family::ampere:
+      return named("A100");
+    case Family::hopper:
+      return named("H100") || named("H200") || named("H800");
+    case Family::blackwell:
+      return named("B200") || named("B300");
+    case Family::hgx_blackwell:
+      return (named("B200") || named("B300")) && !named("NVL72");
+    case Family::grace_blackwell:
+      return named("NVL72");
+  }
+  return false;
+}
+
+// Where a cluster preset has the value; shares stay below 1.
+struct ClusterValue {
+  std::string_view name;
+  Family family = Family::any;
+  std::string_view preset;  // whose value stands for all of the family
+  double& (*at)(Cluster&) = nullptr;
+  double expected = 0;
+  double low = 0;
+  double high = 0;
+  std::string_view source;
+  std::string_view like = {};
+};
+double& products(Cluster& c) {
+  return c.device.matmul_efficiency;
+}
+double& products_8(Cluster& c) {
+  return c.device.fp8_efficiency;
+}
+double& products_4(Cluster& c) {
+  return c.device.fp4_efficiency;
+}
+double& attention(Cluster& c) {
+  return c.device.attention_efficiency;
+}
+double& memory(Cluster& c) {
+  return c.device.memory_efficiency;
+}
+double& starts(Cluster& c) {
+  return c.device.op_overhead_s;
+}
+double& inside(Cluster& c) {
+  return c.intra_node.efficiency;
+}
+double& between(Cluster& c) {
+  return c.inter_node.efficiency;
+}
+double& stragglers(Cluster& c) {
+  return c.slowdown_per_doubling;
+}
+
+constexpr std::string_view kLargestProducts =
+    "Bekman, Machine Learning Engineering, compute/accelerator, maximum achievable matmul flops: "
+    "the fastest product of each device";
+constexpr std::string_view kLinks =
+    "nccl-tests in Bekman, Machine Learning Engineering, network: 235 of 300 GB/s on eight A100, "
+    "361 of 450 GB/s on eight H200, 678 of 900 GB/s on eight B200";
+constexpr std::string_view kGrace16 = "16-bit products, GB200 and GB300";
+constexpr std::string_view kGrace8 = "8-bit products, GB200 and GB300";
+constexpr std::string_view kHopperAttention = "attention, H100 and H200";
+constexpr ClusterValue kClusterValues[] = {
+    {"16-bit products, A100", Family::ampere, "a100-ib", products, 0.869, 0.5, 0.95,
+     kLargestProducts},
+    {"16-bit products, H100 and H200", Family::hopper, "h100-ib", products, 0.803, 0.4, 0.95,
+     kLargestProducts},
+    {"16-bit products, B200 and B300", Family::hgx_blackwell, "b200-ib", products, 0.776, 0.3, 0.95,
+     kLargestProducts, kGrace16},
+    {kGrace16, Family::grace_blackwell, "b200-nvl72", products, 0.729, 0.3, 0.95, kLargestProducts},
+    {"8-bit products, H100 and H200", Family::hopper, "h100-ib", products_8, 0.709, 0.35, 0.95,
+     kLargestProducts},
+    {"8-bit products, B200 and B300", Family::hgx_blackwell, "b200-ib", products_8, 0.763, 0.3,
+     0.95, kLargestProducts, kGrace8},
+    {kGrace8, Family::grace_blackwell, "b200-nvl72", products_8, 0.723, 0.3, 0.95,
+     kLargestProducts},
+    {"4-bit products", Family::any, "b200-nvl72", products_4, 0.6, 0.2, 0.95,
+     "assumption: below 8-bit products, whose casts they share"},
+    {"attention, A100", Family::ampere, "a100-ib", attention, 0.55, 0.3, 0.75,
+     "Dao 2023, FlashAttention-2, figure 4: causal, both passes, 170 to 190 of 312 TFLOP/s"},
+    {kHopperAttention, Family::hopper, "h100-ib", attention, 0.45, 0.2, 0.75,
+     "Shah et al. 2024, FlashAttention-3, figures 5 and 6: causal, both passes"},
+    {"attention, B200 to GB300", Family::blackwell, "b200-ib", attention, 0.4, 0.15, 0.75,
+     "assumption: as on H100, with kernels that are younger", kHopperAttention},
+    {"memory", Family::any, "a100-ib", memory, 0.9, 0.6, 0.97,
+     "copies of large tensors reach nine tenths of the data sheet"},
+    {"start of an operation, s", Family::any, "a100-ib", starts, 4e-6, 1.5e-6, 12e-6,
+     "launch of an empty kernel, 2 to 6 us"},
+    {"links in a node", Family::any, "a100-ib", inside, 0.78, 0.4, 0.95, kLinks},
+    {"links between nodes", Family::any, "a100-ib", between, 0.9, 0.4, 0.97,
+     "nccl-tests on several nodes of eight adapters: nine tenths of the data sheet"},
+    {"stragglers per doubling", Family::any, "a100-ib", stragglers, 0.005, 0.001, 0.02,
+     "Jiang et al. 2024, MegaScale, section 6.3: half a percent of machines is a tenth slower"},
+};
+
+FittedValue of_clusters(const ClusterValue& value) {
+  FittedValue fitted{.name = value.name,
+                     .expected = value.expected,
+                     .low = value.low,
+                     .high = value.high,
+                     .source = value.source,
+                     .like = value.like,
+                     .in_use = {},
+                     .scale = {}};
+  fitted.in_use = [value](const PublishedPresets& presets) {
+    Cluster cluster = presets.clusters.find(value.preset)->second;
+    return value.at(cluster);
+  };
+  fitted.scale = [value](Cluster& cluster, FittedTimes&, double factor) {
+    if (!is_of(value.family, cluster)) return;
+    constexpr double kMostReached = 0.98;
+    value.at(cluster) = std::min(kMostReached, value.at(cluster) * factor);
+  };
+  return fitted;
+}
+
+FittedValue of_times(const FittedTime& time) {
+  return {.name = time.constant->name,
+          .expected = time.expected,
+          .low = time.low,
+          .high = time.high,
+          .source = time.source,
+          .like = {},
+          .in_use = [time](const PublishedPresets& presets) { return presets.fitted.*time.value; },
+          .scale = [time](Cluster&, FittedTimes& fitted,
+                          double factor) { fitted.*time.value *= factor; }};
+}
+
+}  // namespace
+
+const std::vector<FittedValue>& fitted_values() {
+  static const std::vector<FittedValue> values = [] {
+    std::vector<FittedValue> all;
+    for (const ClusterValue& value : kClusterValues)
+      all.push_back(of_clusters(value));
+    for (const FittedTime& time : kFittedTimes)
+      all.push_back(of_times(time));
+    return all;
+  }();
+  return values;
+}
+
+Values values_in_use(const PublishedPresets& presets) {
+  Values values;
+  for (const FittedValue& value : fitted_values())
+    values.push_back(value.in_use(presets));
+  return values;
+}
+
+Values expected_values() {
+  Values values;
+  for (const FittedValue& value : fitted_values())
+    values.push_back(value.expected);
+  return values;
+}
+
+PublishedPresets with_values(const PublishedPresets& presets, const Values& values) {
+  PublishedPresets result = presets;
+  const std::vector<FittedValue>& all = fitted_values();
+  FittedTimes unused;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const double factor = values[i] / all[i].in_use(presets);
+    for (auto& [name, cluster] : result.clusters)
+      all[i].scale(cluster, unused, factor);
+    Cluster no_cluster;
+    all[i].scale(no_cluster, result.fitted, factor);
+  }
+  return result;
+}
+
+}  // namespace tera::plan
