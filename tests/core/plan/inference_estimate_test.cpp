@@ -36,7 +36,7 @@ TEST(Inference, MemoryOfAReplicaByHand) {
   EXPECT_EQ(one.cache_bytes_per_token, 32 * 2 * 8 * 128 * 2);
   EXPECT_EQ(one.cache_bytes_per_request, 2560.0 * one.cache_bytes_per_token);
   const double left =
-      80e9 - spec.cluster.device.reserved_bytes - one.weight_bytes - one.workspace_bytes;
+      85.52e9 - spec.cluster.device.reserved_bytes - one.weight_bytes - one.workspace_bytes;
   EXPECT_EQ(one.max_requests, std::floor(left / one.cache_bytes_per_request));
   // Eight ranks hold an eighth each of matrices and of heads; norms are on all.
   const InferenceEstimate eight = estimate_of(spec, {.tensor = 8});
