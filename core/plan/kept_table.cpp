@@ -24,6 +24,15 @@ bool ends_with_any(std::string_view name, const auto& ends) {
                      [name](std::string_view end) { return name.ends_with(end); });
 }
 
+constexpr std::array<std::string_view, 6> kReadByProducts = {
+    "norm_out", "attention.out", "ffn.act", "moe.permuted", "moe.act", "moe.shared.act"};
+constexpr std::array<std::string_view, 11> kGradientsAtProducts = {
+    "attention.d_qkv", "attention.d_query", "latent_d_up", "latent_d_down",
+    "attention.d_y",   "ffn.d_inner",       "ffn.d_out",   "moe.d_inner",
+    "moe.d_out",       "shared.d_inner",    "shared.d_out"};
+constexpr std::array<std::string_view, 6> kRowsOfExperts = {
+    "moe.permuted", "moe.inner", "moe.act", "moe.out", "moe.d_inner", "moe.d_out"};
+
 // What other frameworks keep beside TeraGPT's entries.
 class MoreEntries {
  public:
@@ -51,14 +60,9 @@ class MoreEntries {
   }
 
   void before_rotary() {
-    const std::int64_t heads = model_.num_attention_heads;
-    if (model_.attention == spec::AttentionKind::latent) {
-      add("attention.q_unrotated", {tokens_, heads, model_.qk_head_dim()}, compute_);
-      add("attention.kv_up", {tokens_, heads, model_.qk_nope_head_dim + model_.v_head_dim},
-          compute_);
-      return;
-    }
-    add("attention.q_unrotated", {tokens_, heads, model_.head_dim}, compute_);
+    if (model_.attention == spec::AttentionKind::latent) return;
+    if (model_.qk_norm != spec::QkNormKind::none) return;
+    add("attention.q_unrotated", {tokens_, model_.num_attention_heads, model_.head_dim}, compute_);
     add("attention.k_unrotated", {tokens_, model_.num_key_value_heads, model_.head_dim}, compute_);
   }
 
@@ -99,12 +103,29 @@ bool kept_by_operation(std::string_view name) {
          name.find(".moe.") != std::string_view::npos;
 }
 
-std::vector<StashEntry> after_recompute(const RunSpec& spec, std::vector<StashEntry> entries) {
+// Megatron-LM's --recompute-modules layernorm, moe_act and mla_up_proj. Norms of other layers are
+// one with the product behind them and have no output to drop.
+void drop_modules(const RunSpec& spec, bool moe, std::vector<StashEntry>& entries) {
+  constexpr std::array<std::string_view, 4> kLatent = {"attention.norm_out", "attention.q",
+                                                       "attention.k", "attention.v"};
+  constexpr std::array<std::string_view, 2> kExperts = {"ffn.norm_out", "moe.act"};
+  const bool latent = spec.model.attention == spec::AttentionKind::latent;
+  std::erase_if(entries, [&](const StashEntry& e) {
+    return (latent && ends_with_any(e.name, kLatent)) || (moe && ends_with_any(e.name, kExperts));
+  });
+}
+
+std::vector<StashEntry> after_recompute(const RunSpec& spec,
+                                        bool moe,
+                                        std::vector<StashEntry> entries) {
   const RecomputeKind recompute = spec.layout.recompute;
+  const Framework framework = spec.software.framework;
   if (recompute == RecomputeKind::full) {
     std::erase_if(entries, [](const StashEntry& e) { return !e.name.ends_with("attention.x"); });
-  } else if (recompute == RecomputeKind::selective &&
-             spec.software.framework == Framework::torchtitan) {
+  } else if (recompute == RecomputeKind::selective && framework == Framework::megatron_lm &&
+             spec.software.fused_attention) {
+    drop_modules(spec, moe, entries);
+  } else if (recompute == RecomputeKind::selective && framework == Framework::torchtitan) {
     std::erase_if(entries, [](const StashEntry& e) { return !kept_by_operation(e.name); });
     for (StashEntry& entry : entries) {  // the gate's product is kept, not the other's
       if (spec.model.gated() && entry.name.ends_with("ffn.inner")) entry.shape.back() /= 2;
@@ -131,19 +152,29 @@ std::vector<StashEntry> kept_table(const RunSpec& spec, int layer) {
     more.before_rotary();
   }
   if (!spec.software.compiled) more.unfused(moe);
-  if (moe) more.expert_output();
-  return after_recompute(spec, std::move(entries));
+  if (moe && spec.software.framework != Framework::megatron_lm) more.expert_output();
+  return after_recompute(spec, moe, std::move(entries));
+}
+
+std::vector<StashEntry> waiting_table(const RunSpec& spec, int layer) {
+  std::vector<StashEntry> entries = make_waiting_table(spec, layer);
+  if (spec.software.framework == Framework::teragpt) return entries;
+  std::erase_if(entries, [](const StashEntry& e) {
+    return !ends_with_any(e.name, kReadByProducts) && !ends_with_any(e.name, kGradientsAtProducts);
+  });
+  return entries;
 }
 
 double kept_bytes(const StashEntry& entry, const RunSpec& spec, double expert_load) {
-  constexpr std::array<std::string_view, 6> kReadByProducts = {
-      "norm_out", "attention.out", "ffn.act", "moe.permuted", "moe.act", "moe.shared.act"};
-  constexpr std::array<std::string_view, 4> kRowsOfExperts = {"moe.permuted", "moe.inner",
-                                                              "moe.act", "moe.out"};
+  const bool torch = spec.software.framework == Framework::torchtitan;
+  const bool gathers = spec.layout.sequence_parallel && !spec.software.tensor_overlap;
   double bytes = static_cast<double>(entry.num_bytes()) * stash_share(entry.name, spec);
   const spec::Precision precision = spec.training.precision;
-  if (spec::has_narrow_products(precision) && ends_with_any(entry.name, kReadByProducts))
-    bytes *= product_bytes(precision) / 2;
+  const bool read =
+      ends_with_any(entry.name, kReadByProducts) || ends_with_any(entry.name, kGradientsAtProducts);
+  if (!torch && spec::has_narrow_products(precision) && read) bytes *= product_bytes(precision) / 2;
+  if (torch && gathers && entry.name.ends_with(".norm_out"))
+    bytes *= spec.layout.tensor_parallel_size;
   if (ends_with_any(entry.name, kRowsOfExperts)) bytes *= expert_load;
   return bytes;
 }

@@ -116,9 +116,11 @@ std::vector<Term> held_always(const RunSpec& spec, const StageBytes& bytes) {
                     "cluster.device.reserved_bytes: driver, context, system"),
           leaf_term("fragmentation", bytes.fragmentation, "B",
                     fmt::format(
-                        "{} of {} of {}", format_percent(fragmentation.expected),
+                        "{} of {} of what comes and goes{}", format_percent(fragmentation.expected),
                         format_bytes(fragmented_bytes(fragmentation, bytes)),
-                        fragmentation.of_states ? "all that is given out" : "what comes and goes"),
+                        fragmentation.states > 0 ? fmt::format(" and {} of what stays",
+                                                               format_percent(fragmentation.states))
+                                                 : std::string()),
                     std::string(fragmentation.source))};
 }
 
@@ -139,7 +141,7 @@ double bytes_of(const Variant& variant, const RunSpec& spec, const StageBytes& b
   const Fragmentation fragmentation = fragmentation_of(spec.software);
   const double share = fragmentation.*variant.fragmentation;
   const double libraries = bytes.communication + bytes.context;
-  return (1 + (fragmentation.of_states ? share : 0)) * bytes.states() + (1 + share) * passing +
+  return (1 + share * fragmentation.states) * bytes.states() + (1 + share) * passing +
          (spec.cluster.device.is_cpu ? 1 : variant.libraries) * libraries;
 }
 // Factors: workspace of TeraGPT is an upper bound; activations of frameworks as far as published

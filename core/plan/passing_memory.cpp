@@ -33,8 +33,12 @@ double bytes_per_logit(const RunSpec& spec) {
   switch (spec.software.framework) {
     case Framework::teragpt:  // f32, and the gradient where it is of another type
       return word < 4 ? 4 + word : 4;
-    case Framework::torchtitan:  // with the gradient; f32 logits and probabilities
-      return spec.software.fused_cross_entropy ? 2 * word : 2 * word + 8;
+    case Framework::torchtitan:
+      // Not compiled, of three in f32 (probabilities, the gradient at them and at the logits) none
+      // fits into the memory of the logits; with a loss split over tensor ranks the exponentials
+      // are a fourth (PyTorch, aten.nll_loss_backward and distributed.tensor.parallel.loss).
+      if (spec.software.fused_cross_entropy) return 2 * word;
+      return word + (spec.layout.tensor_parallel_size > 1 ? 16 : 12);
     case Framework::megatron_lm:
     case Framework::deepspeed:
       break;
@@ -80,8 +84,10 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
       break;
   }
   double weight_bytes = 0;
-  for (const ParamGroup& group : groups)
+  for (const ParamGroup& group : groups) {
     weight_bytes += group.state[static_cast<std::size_t>(StateItem::weights)];
+    weight_bytes += group.state[static_cast<std::size_t>(StateItem::weight_copies)];
+  }
   return 2 * weight_bytes / std::max(1, parts.layers.dense + parts.layers.moe);
 }
 
@@ -144,7 +150,7 @@ Term workspace_term(const RunSpec& spec,
           : fmt::format("half of what one layer keeps: {} / 2", layer),
       std::string(sources_of(spec.software).gradients));
   add("recomputed layer", bytes.recomputed_layer,
-      fmt::format("everything one layer keeps: {}", layer),
+      fmt::format("of {} that one layer keeps without recomputation, what it does not keep", layer),
       "Chen et al. 2016, training with sublinear memory");
   add("placeholders of weight gradients", bytes.placeholders,
       "2 B x weights of one layer and one expert",
@@ -167,11 +173,14 @@ PassingBytes passing_bytes(const RunSpec& spec,
                            const ParamGroups& groups) {
   const spec::ParallelLayout& layout = spec.layout;
   const bool own = spec.software.framework == Framework::teragpt;
-  const double layer = std::max(parts.layers.dense > 0 ? bytes.dense.everything : 0,
-                                parts.layers.moe > 0 ? bytes.moe.everything : 0);
+  const auto largest = [&](const auto& of_layer) {
+    return std::max(parts.layers.dense > 0 ? of_layer(bytes.dense) : 0,
+                    parts.layers.moe > 0 ? of_layer(bytes.moe) : 0);
+  };
+  const double layer = largest([](const LayerBytes& kept) { return kept.everything; });
   PassingBytes passing;
   passing.layer_gradients = own ? layer : layer / 2;
-  if (layout.recompute != spec::RecomputeKind::none) passing.recomputed_layer = layer;
+  passing.recomputed_layer = largest([](const LayerBytes& kept) { return kept.recomputed(); });
   if (parts.has_head)
     passing.logits = logit_tokens(spec) * vocab_rows(spec) * bytes_per_logit(spec);
   const bool exchanges =

@@ -12,6 +12,7 @@ struct GroupSoftware {
   std::string_view group;
   SoftwareConfig software;
   MemoryReading reading = MemoryReading::reserved;
+  std::string_view recompute = {};  // where rows do not say: the recipe's
 };
 
 // Megatron-LM as it was up to 2023: scores stored, dropout of 0.1 unless told otherwise, the loss
@@ -73,12 +74,19 @@ constexpr GroupSoftware kGroups[] = {
     {"MLPERF", kMegatronGraphs},
     {"MBRIDGE", kMegatronGraphs},
     {"SIMUMAX", kMegatronFusedLoss,
-     MemoryReading::allocated},                 // max_memory_allocated, of all ranks
-    {"TITAN", kFsdp, MemoryReading::reserved},  // torchtitan logs max_reserved
+     MemoryReading::allocated},  // max_memory_allocated, of all ranks
+    // torchtitan logs max_reserved; train_configs/llama3_8b.toml, activation_checkpoint.
+    {"TITAN", kFsdp, MemoryReading::reserved, "selective (op)"},
     {"FMS", kFsdp},
     {"MPT", kLlmFoundry},
-    {"NANO", kNanotron},
+    {"NANO", kNanotron, MemoryReading::reserved, "none"},  // ParallelismArgs.recompute_layer
 };
+
+const GroupSoftware* find_group(std::string_view group) {
+  const auto* const found = std::find_if(std::begin(kGroups), std::end(kGroups),
+                                         [group](const auto& g) { return g.group == group; });
+  return found == std::end(kGroups) ? nullptr : found;
+}
 
 // Sums of 16-bit gradients: fp16 training of Megatron-LM before
 // --accumulate-allreduce-grads-in-fp32 was usual, and FSDP told so.
@@ -90,10 +98,8 @@ bool sums_16_bits(const PublishedRow& row) {
 }  // namespace
 
 void set_published_software(const PublishedRow& row, spec::RunSpec& spec) {
-  const auto* const found =
-      std::find_if(std::begin(kGroups), std::end(kGroups),
-                   [&row](const GroupSoftware& g) { return g.group == row.group; });
-  spec.software = found == std::end(kGroups) ? kMegatron : found->software;
+  const GroupSoftware* const found = find_group(row.group);
+  spec.software = found == nullptr ? kMegatron : found->software;
   // Megatron-Bridge captures layers with experts as graphs since its container of June 2026; its
   // summaries of before and after differ by a third at the same layout.
   if (row.group == "MBRIDGE" && row.has_experts()) {
@@ -103,6 +109,11 @@ void set_published_software(const PublishedRow& row, spec::RunSpec& spec) {
     spec.software.cuda_graphs = is_of("26.06") || is_of("26.08");
   }
   if (row.notes.starts_with("eager")) spec.software.compiled = false;
+  // torchtitan compiles the loss with the layers since 2025 (components/loss.py).
+  if (row.group == "TITAN" && row.source.find("_2025") != std::string::npos)
+    spec.software.fused_cross_entropy = true;
+  if (row.notes.find("force-balanced routing") != std::string::npos)
+    spec.layout.expert_load_percentile = 0;
   if (row.notes.find("asyncTP") != std::string::npos) spec.software.tensor_overlap = true;
   if (row.notes.find("tp-comm-overlap off") != std::string::npos)
     spec.software.tensor_overlap = false;
@@ -125,9 +136,13 @@ std::string_view machine_state(const PublishedRow& row) {
 }
 
 MemoryReading memory_reading(std::string_view group) {
-  for (const GroupSoftware& line : kGroups)
-    if (line.group == group) return line.reading;
-  return MemoryReading::reserved;
+  const GroupSoftware* const found = find_group(group);
+  return found == nullptr ? MemoryReading::reserved : found->reading;
+}
+
+std::string_view usual_recompute(std::string_view group) {
+  const GroupSoftware* const found = find_group(group);
+  return found == nullptr ? std::string_view() : found->recompute;
 }
 
 }  // namespace tera::plan

@@ -8,12 +8,17 @@
 
 namespace tera::plan {
 
-// Sets software, and the precision where the row's source tells it apart by date.
+// Sets software, an even load of experts where routing was forced to it, and the precision where
+// the row's source tells it apart by date.
 void set_published_software(const PublishedRow& row, spec::RunSpec& spec);
 
 // Names the state of a machine that was changed between the runs of a source, which its authors ask
 // not to compare; empty where nothing is known of any.
 std::string_view machine_state(const PublishedRow& row);
+
+// What the recipes that a group ran recompute, in the words of the column (published_words.h);
+// empty if recipes differ.
+std::string_view usual_recompute(std::string_view group);
 
 enum class MemoryReading : std::uint8_t {
   device,     // nvidia-smi: all that is taken on the device

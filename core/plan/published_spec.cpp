@@ -193,6 +193,8 @@ class SpecReader {
     const int most =
         (spec.model.num_layers + (spec.layout.ends_count_as_layers ? 2 : 0)) / num_stages;
     if (word == kInterleaved || most > 1) choices.push_back({kInterleaved, 2});
+    // torchtitan has two stages per rank where it is not told how to split (pipelining_utils.py).
+    if (is_torchtitan(spec)) return choices;
     if (most > 2) choices.push_back({kInterleaved, most});
     return choices;
   }
@@ -218,6 +220,13 @@ class SpecReader {
     specs_ = std::move(all);
   }
 
+  static bool is_torchtitan(const RunSpec& spec) {
+    return spec.software.framework == spec::Framework::torchtitan;
+  }
+  static int num_stages(const RunSpec& spec) {
+    return spec.layout.pipeline_parallel_size * spec.layout.virtual_stages;
+  }
+
   void set_batch() {
     if (row_.micro_batch) {
       for (RunSpec& spec : specs_)
@@ -225,6 +234,18 @@ class SpecReader {
       return;
     }
     guess("micro_batch");
+    // torchtitan splits the batch of a replica into as many micro-batches as the pipeline has
+    // stages (config_manager.py, experimental.pipeline_parallel_microbatches).
+    const std::int64_t replica_batch = *row_.global_batch / *row_.data;
+    const bool one_for_each_stage =
+        std::all_of(specs_.begin(), specs_.end(), [&](const RunSpec& s) {
+          return is_torchtitan(s) && num_stages(s) > 1 && replica_batch % num_stages(s) == 0;
+        });
+    if (one_for_each_stage) {
+      for (RunSpec& spec : specs_)
+        spec.layout.micro_batch_size = static_cast<int>(replica_batch / num_stages(spec));
+      return;
+    }
     std::vector<int> sizes;
     for (const int size : {1, 2, 4, 8}) {
       if (*row_.global_batch % (size * *row_.data) == 0) sizes.push_back(size);
@@ -236,11 +257,12 @@ class SpecReader {
   void set_rest(const std::optional<ShardingWord>& sharding) {
     using enum spec::RecomputeKind;
     std::vector<spec::RecomputeKind> kinds = {none, selective, full};
-    if (const auto known = recompute_word(row_.recompute)) {
+    const bool says = !row_.recompute.empty();
+    if (const auto known = recompute_word(says ? row_.recompute : usual_recompute(row_.group))) {
       kinds = *known;
       result_.is_mixture = kinds.size() > 1;
     }
-    if (kinds.size() > 1) guess("recompute");
+    if (kinds.size() > 1 || !says) guess("recompute");
     each<spec::RecomputeKind>(
         kinds, [](RunSpec& spec, const auto& kind) { spec.layout.recompute = kind; });
 
@@ -248,8 +270,10 @@ class SpecReader {
       return spec.layout.tensor_parallel_size > 1;
     });
     std::vector<bool> sequence = {row_.sequence_parallel == "yes"};
-    if (splits && row_.has_experts()) {
-      sequence = {true};  // Megatron-LM demands it
+    // nanotron's name for it; Megatron-LM demands it with experts.
+    const bool reduces_scattered = row_.notes.find("TP mode REDUCE_SCATTER") != std::string::npos;
+    if (splits && (row_.has_experts() || reduces_scattered)) {
+      sequence = {true};
     } else if (splits && row_.sequence_parallel.empty()) {
       sequence = {false, true};
       guess("sequence_parallel");

@@ -52,12 +52,13 @@ double communication_bytes(const spec::RunSpec& spec, double params);
 // Communicators with more than one rank that a rank is part of.
 int num_communicators(const spec::RunSpec& spec);
 
-// What the framework's allocator holds and cannot use, as a share of what it gave out.
+// What the framework's allocator holds and cannot use, as a share of what comes and goes, and of
+// weights, gradients and optimizer as far as they count.
 struct Fragmentation {
   double low = 0;
   double expected = 0;
   double high = 0;
-  bool of_states = false;  // of weights, gradients and optimizer too, else of what comes and goes
+  double states = 0;  // 1: states count as what comes and goes, 0: not at all
   std::string_view source;
 };
 Fragmentation fragmentation_of(const spec::SoftwareConfig& software);

@@ -82,16 +82,21 @@ StateBytes state_bytes(const ParamSpec& param, const RunSpec& spec) {
   const bool f16 = precision == Precision::fp16;
   const double trained = param.trainable ? elements : 0;
   if (framework == Framework::torchtitan) {
-    const bool whole = spec.layout.zero_stage < 3;  // else they live in the layers that run
     bytes[at(StateItem::weights)] = 4 * elements;
+    // Else gathered weights live in the layers that run; in a pipeline each micro-batch would
+    // gather them again.
+    const bool staged = spec.layout.pipeline_parallel_size > 1;
+    const bool whole = spec.layout.zero_stage < 3 || staged;
     bytes[at(StateItem::weight_copies)] = whole ? 2 * elements : 0;
     bytes[at(StateItem::gradients)] = 4 * trained;
+    bytes[at(StateItem::gradient_copies)] = staged ? 4 * trained : 0;
     bytes[at(StateItem::master)] = 0;
     return bytes;
   }
   bytes[at(StateItem::weights)] = 2 * elements;
   bytes[at(StateItem::master)] = 4 * trained;
   if (framework == Framework::megatron_lm) {
+    if (narrow) bytes[at(StateItem::weights)] = 0;
     bytes[at(StateItem::gradients)] = (f16 || half_gradients ? 2 : 4) * trained;
     bytes[at(StateItem::gradient_copies)] = f16 ? 4 * trained : 0;
   } else {
@@ -116,7 +121,11 @@ StateRule state_rule(StateItem item, const RunSpec& spec) {
                 "PyTorch FSDP2, mixed precision without resharding after forward"};
       }
       return {StateKind::weights, 3, "quantised weights, rows and columns",
-              "NVIDIA Transformer Engine: weights are quantised once a step, in both directions"};
+              framework == Framework::megatron_lm
+                  ? "NVIDIA Transformer Engine: weights in both directions; no bf16 copy with "
+                    "Megatron-LM's --fp8-param-gather"
+                  : "NVIDIA Transformer Engine: weights are quantised once a step, in both "
+                    "directions"};
     case StateItem::gradients:
       return {StateKind::gradients, 2, "gradients",
               framework == Framework::teragpt
@@ -128,6 +137,11 @@ StateRule state_rule(StateItem item, const RunSpec& spec) {
       if (framework == Framework::megatron_lm) {
         return {StateKind::gradients, 1, "f32 copies of gradients",
                 "Megatron-LM, README of core 0.6: 20 B per fp16 parameter"};
+      }
+      if (framework == Framework::torchtitan) {
+        return {StateKind::gradients, 4, "f32 sums of gradients",
+                "PyTorch PipelineStage: FSDP shares out the gradients after the last micro-batch "
+                "only, and sums them whole in f32 until then"};
       }
       return {StateKind::gradients, 2, "f32 sums of gradients",
               "DeepSpeed BF16_Optimizer: sums over micro-batches in f32, not sharded (BigScience "

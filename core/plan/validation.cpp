@@ -89,8 +89,8 @@ struct Candidate {
   const RunSpec* spec;
 };
 
-// Estimates of all candidates that the planner takes, fastest first; those that fit alone if there
-// are any.
+// Estimates of all candidates that the planner takes, fastest first; those that may fit alone if
+// there are any: the likely range of their memory begins within the device.
 std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs,
                                     const FittedTimes& fitted,
                                     std::string& refusal) {
@@ -103,11 +103,8 @@ std::vector<Candidate> estimate_all(const std::vector<RunSpec>& specs,
       refusal = estimate.error().message;
     }
   }
-  // What a row leaves out about memory (moments in 16 bits, single operations recomputed or kept in
-  // 8 bits) makes room for choices that seem too large: recipes that recompute whole layers say so.
-  constexpr double kRoom = 1.7;
   const auto fits = [](const Candidate& c) {
-    return c.estimate.worst_bytes <= kRoom * c.estimate.capacity_bytes;
+    return c.estimate.worst_low_bytes <= c.estimate.capacity_bytes;
   };
   if (std::any_of(all.begin(), all.end(), fits))
     std::erase_if(all, [&](const Candidate& c) { return !fits(c); });

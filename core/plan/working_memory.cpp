@@ -40,18 +40,18 @@ LayerBytes layer_bytes(const RunSpec& spec, const RunSpec& keep_all, bool moe, d
   return {.attention = sum_of(spec, kept, ".attention.", load),
           .feed_forward = sum_of(spec, kept, ".ffn.", load),
           .experts = sum_of(spec, kept, ".moe.", load),
-          .waiting = sum_of(spec, make_waiting_table(spec, layer), {}, load),
+          .waiting = sum_of(spec, waiting_table(spec, layer), {}, load),
           .everything = sum_of(spec, kept_table(keep_all, layer), {}, load)};
 }
 
 // What the pipeline keeps of a micro-batch beside the layers: DeepSpeed's PipelineEngine has inputs
-// and outputs of a stage in pipe_buffers, PyTorch's PipelineStage outputs.
+// and outputs of a stage in pipe_buffers, PyTorch's PipelineStage outputs and a buffer for each
+// gradient to come.
 double bytes_between_stages(const RunSpec& spec) {
   const spec::ParallelLayout& layout = spec.layout;
   const Framework framework = spec.software.framework;
-  const double residuals = framework == Framework::deepspeed    ? 2
-                           : framework == Framework::torchtitan ? 1
-                                                                : 0;
+  const bool keeps = framework == Framework::deepspeed || framework == Framework::torchtitan;
+  const double residuals = keeps ? 2 : 0;
   if (layout.pipeline_parallel_size == 1) return 0;
   return residuals * local_tokens(spec) * spec.model.hidden_size *
          (layout.sequence_parallel ? 1.0 / layout.tensor_parallel_size : 1) *
@@ -171,7 +171,8 @@ Term activations(const ActivationBytes& bytes, const HeldLayers& held, bool one_
       leaf_term("between stages", bytes.between_stages * static_cast<double>(held.chunks), "B",
                 fmt::format("{} per micro-batch x {} in flight", format_bytes(bytes.between_stages),
                             held.chunks),
-                "inputs and outputs of a stage: DeepSpeed PipelineEngine, PyTorch PipelineStage"));
+                "inputs and outputs of a stage: DeepSpeed PipelineEngine; outputs and buffers "
+                "for their gradients: PyTorch PipelineStage"));
   const auto add = [&](const char* label, double part) {
     Term term =
         activation_part(label, part, {.layers = 1, .whole = held.heads, .waiting = 0}, true);

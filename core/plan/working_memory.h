@@ -22,6 +22,7 @@ struct LayerBytes {
   double waiting = 0;     // for the gradients of the weights, once that of the input is there
   double everything = 0;  // what it keeps when nothing is recomputed
   double whole() const { return attention + feed_forward + experts; }
+  double recomputed() const { return everything - whole(); }  // there again in its backward
 };
 struct ActivationBytes {
   LayerBytes dense, moe;  // of one layer

@@ -183,6 +183,29 @@ TEST(MemoryModel, FallsWithEveryAxisAndWithRecompute) {
   }
 }
 
+TEST(MemoryModel, SelectiveRecomputeNeverTakesMoreThanNone) {
+  for (const char* preset : {"moe-1t", "deepseek-v3", "mixtral-8x7b", "qwen3-235b-a22b"}) {
+    for (const spec::Framework framework :
+         {spec::Framework::teragpt, spec::Framework::megatron_lm, spec::Framework::deepspeed,
+          spec::Framework::torchtitan}) {
+      for (const bool fused : {true, false}) {
+        if (framework == spec::Framework::teragpt && !fused) continue;
+        spec::RunSpec spec = run_spec(preset);
+        spec.software.framework = framework;
+        spec.software.fused_attention = fused;
+        const auto worst = [&spec](spec::RecomputeKind kind) {
+          spec.layout.recompute = kind;
+          return estimate(spec)->worst_bytes;
+        };
+        const double none = worst(spec::RecomputeKind::none);
+        const double selective = worst(spec::RecomputeKind::selective);
+        EXPECT_LE(selective, none) << preset << " " << enum_name(framework);
+        EXPECT_LT(worst(spec::RecomputeKind::full), selective) << preset;
+      }
+    }
+  }
+}
+
 TEST(MemoryModel, LaterStagesHoldFewerMicroBatches) {
   const std::vector<StageMemory> stages = memory_of(run_spec("moe-1t"));
   ASSERT_EQ(stages.size(), 32U);

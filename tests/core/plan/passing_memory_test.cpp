@@ -45,6 +45,11 @@ TEST(PassingMemory, OthersHaveAllLogitsOrALayer) {
   spec.software.fused_cross_entropy = false;
   EXPECT_EQ(passing_of(spec).logits, 6 * logits);
   EXPECT_EQ(passing_of(llama(Framework::torchtitan)).logits, 4 * logits);
+  spec::RunSpec eager = llama(Framework::torchtitan);
+  eager.software.fused_cross_entropy = false;
+  EXPECT_EQ(passing_of(eager).logits, (2 + 12) * logits) << "bf16 and three times f32";
+  eager.layout.tensor_parallel_size = 8;
+  EXPECT_EQ(passing_of(eager).logits, (2 + 16) * logits / 8) << "four times in f32, split";
   spec.model.vocab_size = 256;
   EXPECT_EQ(passing_of(spec).logits, 0);
   EXPECT_GT(passing_of(spec).layer_gradients, 0);
@@ -56,6 +61,22 @@ TEST(PassingMemory, TransformerEngineHasPlaceholders) {
   const PassingBytes bytes = passing_of(llama(Framework::megatron_lm));
   EXPECT_NEAR(bytes.placeholders, 2 * layer, 1e-3 * layer) << "norms of the ends come with it";
   EXPECT_EQ(passing_of(llama(Framework::deepspeed)).placeholders, 0);
+}
+
+// What is computed again is there beside what was kept: both together are never more than all.
+TEST(PassingMemory, OnlyWhatWasDroppedIsThereAgain) {
+  spec::RunSpec spec = llama(Framework::megatron_lm);
+  spec.model = model_config("deepseek-v3");
+  spec.model.vocab_size = 256;
+  EXPECT_EQ(passing_of(spec).recomputed_layer, 0);
+  const double all = activation_bytes(spec).moe.everything;
+  for (const spec::RecomputeKind kind :
+       {spec::RecomputeKind::selective, spec::RecomputeKind::full}) {
+    spec.layout.recompute = kind;
+    const double kept = activation_bytes(spec).moe.whole();
+    EXPECT_GT(passing_of(spec).recomputed_layer, 0);
+    EXPECT_DOUBLE_EQ(passing_of(spec).recomputed_layer + kept, all);
+  }
 }
 
 TEST(PassingMemory, ZeroThreeGathersByTheRulesOfEach) {

@@ -33,6 +33,20 @@ TEST(PublishedSoftware, NotesOfARowCount) {
       software_of({{"group", "DGXC"}, {"notes", "tp-comm-overlap off"}}).software.tensor_overlap);
 }
 
+TEST(PublishedSoftware, TorchTitanCompilesTheLossSince2025) {
+  const auto fused = [](const char* source) {
+    return software_of({{"group", "TITAN"}, {"source", source}}).software.fused_cross_entropy;
+  };
+  EXPECT_FALSE(fused("benchmarks/llama3_h100_202412_torchtitan.md"));
+  EXPECT_TRUE(fused("benchmarks/llama3-8b_h200_202506_trainy-whitefiber.md"));
+}
+
+TEST(PublishedSoftware, RoutingForcedToBeEvenHasNoBusiestRank) {
+  EXPECT_GT(software_of({}).layout.expert_load_percentile, 0);
+  EXPECT_EQ(software_of({{"notes", "MoE: force-balanced routing."}}).layout.expert_load_percentile,
+            0);
+}
+
 TEST(PublishedSoftware, BloomChangedItsPrecisionOnTheLastDays) {
   const auto precision = [](const char* notes) {
     return software_of({{"group", "BLOOM"}, {"notes", notes}}).training.precision;

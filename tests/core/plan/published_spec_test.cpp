@@ -55,6 +55,25 @@ TEST(PublishedSpec, UnknownCellsAreTriedOut) {
             1U);
 }
 
+// Not said in a row, but by the program that its group ran.
+TEST(PublishedSpec, RecipesOfAGroupFillCells) {
+  const PublishedSpecs nano =
+      specs_with({{"group", "NANO"}, {"recompute", ""}, {"notes", "TP mode REDUCE_SCATTER"}});
+  ASSERT_EQ(nano.candidates.size(), 1U);
+  EXPECT_EQ(nano.candidates.front().layout.recompute, RecomputeKind::none);
+  EXPECT_TRUE(nano.candidates.front().layout.sequence_parallel);
+  EXPECT_THAT(nano.guessed, ElementsAre("recompute"));
+  // 16 sequences of a replica: a micro-batch for each of 2 stages; interleaved, of 2 x 2.
+  const auto micro_batch = [](const char* schedule) {
+    const PublishedSpecs specs = specs_with(
+        {{"group", "TITAN"}, {"micro_batch", ""}, {"VPP", ""}, {"pp_schedule", schedule}});
+    EXPECT_EQ(specs.candidates.size(), 1U);
+    return specs.candidates.front().layout.micro_batch_size;
+  };
+  EXPECT_EQ(micro_batch("1F1B"), 8);
+  EXPECT_EQ(micro_batch("1F1B interleaved"), 4);
+}
+
 TEST(PublishedSpec, AProductOfTensorAndPipelineIsSplit) {
   const PublishedSpecs specs = specs_with({{"TP", ""}, {"PP", ""}});
   std::set<std::pair<int, int>> sizes;

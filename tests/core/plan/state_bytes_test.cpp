@@ -74,6 +74,17 @@ TEST(StateBytes, OfFsdpAreF32AndSharded) {
   EXPECT_DOUBLE_EQ(per_param(spec, 64), 16.0 / 64);
   spec.layout.zero_stage = 2;
   EXPECT_DOUBLE_EQ(per_param(spec, 64), 2 + 16.0 / 64) << "gathered weights stay";
+  spec.layout.zero_stage = 3;
+  spec.layout.pipeline_parallel_size = 2;
+  EXPECT_DOUBLE_EQ(per_param(spec, 64), 2 + 4 + 16.0 / 64) << "and in a pipeline sums of gradients";
+}
+
+// Megatron-LM, --fp8-param-gather: bytes of two quantised copies, no bf16 one; f32 gradients;
+// master and moments are shared out.
+TEST(StateBytes, WeightsInEightBitsHaveNoWiderCopy) {
+  spec::RunSpec spec = run(Framework::megatron_lm, Precision::fp8_tensor);
+  spec.layout.zero_stage = 1;
+  EXPECT_DOUBLE_EQ(per_param(spec, 8), 2 + 4 + 12.0 / 8);
 }
 
 TEST(StateBytes, MomentsMayBeNarrower) {
