@@ -61,19 +61,41 @@ Arena::~Arena() {
 std::byte* Arena::take(std::size_t bytes) {
   const std::size_t range = range_of(bytes);
   if (by_size_.empty() || by_size_.rbegin()->first < range) reserve(range);
-  const auto found = by_size_.lower_bound({range, nullptr});
-  const auto [size, begin] = *found;
-  auto sized = by_size_.extract(found);
-  auto placed = free_.extract(begin);
-  if (size > range) {  // the rest, in the same nodes: nothing here can fail
-    sized.value() = {size - range, begin + range};
-    placed.key() = begin + range;
-    placed.mapped() = size - range;
-    by_size_.insert(std::move(sized));
-    free_.insert(std::move(placed));
+  const auto smallest = free_.find(by_size_.lower_bound({range, nullptr})->second);
+  std::byte* const block = cut(smallest, smallest->first, range);
+  ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+  return block;
+}
+
+std::byte* Arena::take_high(std::size_t bytes) {
+  const std::size_t range = range_of(bytes);
+  for (auto free = free_.end(); free != free_.begin();) {
+    --free;
+    std::byte* const end = std::min(free->first + free->second, used_end_);
+    if (end <= free->first || static_cast<std::size_t>(end - free->first) < range) continue;
+    std::byte* const block = cut(free, end - range, range);
+    ASAN_UNPOISON_MEMORY_REGION(block, bytes);
+    return block;
   }
+  return take(bytes);
+}
+
+std::byte* Arena::cut(std::map<std::byte*, std::size_t>::iterator from,
+                      std::byte* begin,
+                      std::size_t range) {
+  std::byte* const block_end = begin + range;
+  std::byte* const end = from->first + from->second;
+  if (block_end < end) insert(block_end, static_cast<std::size_t>(end - block_end));
+  auto sized = by_size_.extract({from->second, from->first});
+  if (from->first < begin) {
+    from->second = static_cast<std::size_t>(begin - from->first);
+    sized.value() = {from->second, from->first};
+    by_size_.insert(std::move(sized));
+  } else {
+    free_.erase(from);
+  }
+  used_end_ = std::max(used_end_, block_end);
   ASAN_POISON_MEMORY_REGION(begin, range);
-  ASAN_UNPOISON_MEMORY_REGION(begin, bytes);
   return begin;
 }
 

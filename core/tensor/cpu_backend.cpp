@@ -19,7 +19,8 @@ namespace {
 class Memory {
  public:
   std::byte* take(std::int64_t bytes, MemoryKind kind) {
-    std::byte* block = arena_.take(static_cast<std::size_t>(bytes));
+    const auto size = static_cast<std::size_t>(bytes);
+    std::byte* block = kind == MemoryKind::gradients ? arena_.take_high(size) : arena_.take(size);
     MemoryCounter& c = counters_[static_cast<std::size_t>(kind)];
     c.live_bytes += bytes;
     c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);

@@ -9,6 +9,7 @@ namespace tera::kernels::cpu {
 namespace {
 
 constexpr std::int64_t kCachedBytes = 256 << 10;  // of panels: a quarter of a second-level cache
+constexpr std::int64_t kSharedBytes = 4 << 20;    // of packed shared sides at a time, per worker
 constexpr std::int64_t kPanelsPerPack = 4;        // of shared panels, in one task
 constexpr std::int64_t kTasksPerWorker = 2;       // at least
 
@@ -28,19 +29,32 @@ void PanelProducts::add(const Product& product) {
 }
 
 void PanelProducts::run() {
-  pack_shared();
-  std::vector<Task> tasks;
-  for (const Part& part : parts_)
-    add_tasks(part, tasks);
-  executor_.parallel_for(std::ssize(tasks), [&](std::int64_t i, int worker) {
-    // The task that this worker is likely to take after it.
-    const auto next = static_cast<std::size_t>(i + executor_.num_workers());
-    run_task(worker, tasks[static_cast<std::size_t>(i)],
-             next < tasks.size() ? &tasks[next] : nullptr);
-  });
+  for (std::size_t first = 0; first < parts_.size();) {
+    const std::span<Part> parts = batch(first);
+    first += parts.size();
+    pack_shared(parts);
+    std::vector<Task> tasks;
+    for (const Part& part : parts)
+      add_tasks(part, parts.size(), tasks);
+    executor_.parallel_for(std::ssize(tasks), [&](std::int64_t i, int worker) {
+      // The task that this worker is likely to take after it.
+      const auto next = static_cast<std::size_t>(i + executor_.num_workers());
+      run_task(worker, tasks[static_cast<std::size_t>(i)],
+               next < tasks.size() ? &tasks[next] : nullptr);
+    });
+  }
 }
 
-void PanelProducts::pack_shared() {
+std::span<PanelProducts::Part> PanelProducts::batch(std::size_t first) {
+  const std::int64_t most = kSharedBytes / 4 * executor_.num_workers();
+  std::int64_t units = parts_[first].shared_units();
+  std::size_t end = first + 1;
+  while (end < parts_.size() && units + parts_[end].shared_units() <= most)
+    units += parts_[end++].shared_units();
+  return std::span(parts_).subspan(first, end - first);
+}
+
+void PanelProducts::pack_shared(std::span<Part> parts) {
   struct Pack {
     const Part* part;
     std::int64_t block;
@@ -48,7 +62,7 @@ void PanelProducts::pack_shared() {
   };
   std::vector<Pack> packs;
   std::int64_t units = 0;
-  for (const Part& part : parts_) {
+  for (const Part& part : parts) {
     units += part.shared_units();
     const std::int64_t num = part.shared().num();
     for (std::int64_t block = 0; block < part.blocks.count; ++block) {
@@ -57,7 +71,7 @@ void PanelProducts::pack_shared() {
     }
   }
   std::uint32_t* scratch = scratch_units(executor_, -1, 0, units);
-  for (Part& part : parts_) {
+  for (Part& part : parts) {
     part.packed = scratch;
     scratch += part.shared_units();
   }
@@ -72,8 +86,11 @@ void PanelProducts::pack_shared() {
 // Equal tasks, for each worker equally many: as few as the cache allows, and at least two, so that
 // panels are fetched while others are multiplied. Where the own side is too short for that, tasks
 // share it and each packs it again.
-void PanelProducts::add_tasks(const Part& part, std::vector<Task>& tasks) const {
-  const std::int64_t workers = ceil_div(executor_.num_workers(), std::ssize(parts_));
+void PanelProducts::add_tasks(const Part& part,
+                              std::size_t num_parts,
+                              std::vector<Task>& tasks) const {
+  const std::int64_t workers =
+      ceil_div(executor_.num_workers(), static_cast<std::int64_t>(num_parts));
   const Range own{0, part.own().num()};
   const Range shared{0, part.shared().num()};
   const std::int64_t fewest =

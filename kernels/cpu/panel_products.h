@@ -1,9 +1,10 @@
 // Products by panels. A product is cut along its longer side, rows or columns, into tasks. The
 // panels of the other side are packed first, by all workers, into shared scratch as large as that
-// operand; the panels of its own side a task packs for itself, one block of K at a time: they pass
-// from the second-level cache to the registers, and while they are multiplied the next ones are
-// fetched from memory.
+// operand, of many small products for some at a time; the panels of its own side a task packs for
+// itself, one block of K at a time: they pass from the second-level cache to the registers, and
+// while they are multiplied the next ones are fetched from memory.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "kernels/cpu/gemm.h"
@@ -49,8 +50,10 @@ class PanelProducts {
     const std::uint32_t* b;
   };
 
-  void pack_shared();
-  void add_tasks(const Part& part, std::vector<Task>& tasks) const;
+  // As many of the parts from `first` on as share what scratch there may be; one at least.
+  std::span<Part> batch(std::size_t first);
+  void pack_shared(std::span<Part> parts);
+  void add_tasks(const Part& part, std::size_t num_parts, std::vector<Task>& tasks) const;
   void run_task(int worker, const Task& task, const Task* next) const;
   void multiply(int worker,
                 const Task& task,

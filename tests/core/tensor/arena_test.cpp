@@ -56,6 +56,28 @@ TEST(Arena, TakesTheSmallestRangeThatHoldsIt) {
   EXPECT_GT(fence, large);
 }
 
+TEST(Arena, HighBlocksLieSideBySideBelowTheEndOfUse) {
+  Arena arena;
+  std::byte* const kept = arena.take(1 << 20);
+  std::byte* const lower = arena.take(2 << 20);
+  std::byte* const upper = arena.take(1 << 20);
+  arena.give_back(upper, 1 << 20);
+  EXPECT_EQ(arena.take_high(1 << 19), upper + (1 << 19));
+  arena.give_back(lower, 2 << 20);
+  EXPECT_EQ(arena.take_high(2 << 20), lower + (1 << 19)) << "touches the one before";
+  EXPECT_EQ(arena.take_high(1 << 19), lower);
+  EXPECT_GT(arena.take_high(64), upper) << "nothing that was used is free";
+  EXPECT_LT(kept, lower);
+}
+
+TEST(Arena, HighBlocksDoNotReachIntoWhatWasNeverUsed) {
+  Arena arena;
+  std::byte* const only = arena.take(1 << 20);
+  arena.give_back(only, 1 << 20);
+  EXPECT_EQ(arena.take_high(4096), only + (1 << 20) - 4096);
+  EXPECT_EQ(arena.take(1 << 20), only + (1 << 20)) << "the range above it is whole";
+}
+
 TEST(Arena, EveryByteComesBack) {
   const unsigned seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -74,7 +96,7 @@ TEST(Arena, EveryByteComesBack) {
       live.erase(live.begin() + static_cast<std::ptrdiff_t>(at));
     } else {
       const std::size_t bytes = 1 + random() % 100000;
-      live.push_back({arena.take(bytes), bytes});
+      live.push_back({random() % 2 == 0 ? arena.take(bytes) : arena.take_high(bytes), bytes});
       std::memset(live.back().data, static_cast<int>(bytes), bytes);
     }
   }
