@@ -6,6 +6,7 @@
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/spec_json.h"
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/plan/param_table.h"
 #include "core/spec/validate.h"
@@ -30,11 +31,10 @@ std::vector<Diagnostic> engine_notes(const spec::ParsedSpec& parsed) {
 
 void print_summary(const spec::RunSpec& spec, bool trainable) {
   const plan::ParamCounts counts = plan::count_params(spec.model);
-  fmt::print("{}: {} parameters, {} per token; {} rank{}; {} tokens per step\n", spec.name,
+  fmt::print("{}: {} parameters, {} per token; {}; {} tokens per step\n", spec.name,
              format_count(static_cast<double>(counts.total)),
              format_count(static_cast<double>(counts.active)),
-             format_integer(spec.layout.world_size()), spec.layout.world_size() == 1 ? "" : "s",
-             format_integer(spec.tokens_per_step()));
+             counted(spec.layout.world_size(), "rank"), format_integer(spec.tokens_per_step()));
   fmt::print("{}\n",
              trainable ? "No problems: it can be planned and trained here."
                        : "No problems: it can be planned; the notes say what training here lacks.");
@@ -63,7 +63,7 @@ void check(Cli& cli, const CheckOptions& options) {
   } else {
     const auto errors = std::count_if(
         all.begin(), all.end(), [](const Diagnostic& d) { return d.severity == Severity::error; });
-    fmt::print("{}: {} problem{}\n", options.file, errors, errors == 1 ? "" : "s");
+    fmt::print("{}: {}\n", options.file, counted(errors, "problem"));
   }
 }
 

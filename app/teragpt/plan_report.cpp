@@ -5,8 +5,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/plan/compute_optimal.h"
+#include "core/plan/layout_text.h"
 
 namespace tera::app {
 namespace {
@@ -14,22 +16,6 @@ namespace {
 std::string bar(double share) {
   constexpr double kWidth = 20;
   return std::string(static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * kWidth + 0.5), '#');
-}
-
-std::string layout_words(const spec::ParallelLayout& layout) {
-  std::string words;
-  const auto add = [&words](const char* name, int size) {
-    if (size > 1) words += fmt::format("{}{} {}", words.empty() ? "" : "  ", name, size);
-  };
-  add("tensor", layout.tensor_parallel_size);
-  add("context", layout.context_parallel_size);
-  add("data", layout.data_parallel_size);
-  add("pipeline", layout.pipeline_parallel_size);
-  add("expert", layout.expert_parallel_size);
-  add("expert tensor", layout.expert_tensor_parallel_size);
-  if (layout.zero_stage > 0)
-    words += fmt::format("{}zero {}", words.empty() ? "" : "  ", layout.zero_stage);
-  return words.empty() ? "one rank" : words;
 }
 
 // First, worst and last stages; all when there are few.
@@ -212,13 +198,13 @@ std::string plan_text(const spec::RunSpec& spec, const plan::Estimate& e) {
                         format_count(trained), spec.lora.rank,
                         100 * trained / static_cast<double>(e.params.total));
   }
-  text += fmt::format(
-      "Machine   {} rank{} on {} x {}\n", format_integer(ranks), ranks == 1 ? "" : "s",
-      format_integer(std::min(ranks, spec.cluster.num_devices())), spec.cluster.device.name);
-  text += fmt::format("Layout    {}; {} micro-batch{} of {} x {} tokens\n\n",
-                      layout_words(spec.layout), format_integer(spec.num_micro_batches()),
-                      spec.num_micro_batches() == 1 ? "" : "es", spec.layout.micro_batch_size,
-                      format_integer(spec.training.seq_length));
+  text += fmt::format("Machine   {} on {} x {}\n", counted(ranks, "rank"),
+                      format_integer(std::min(ranks, spec.cluster.num_devices())),
+                      spec.cluster.device.name);
+  text += fmt::format("Layout    {}\n          {} of {} x {} tokens\n\n",
+                      plan::layout_text(spec.layout),
+                      counted(spec.num_micro_batches(), "micro-batch", "es"),
+                      spec.layout.micro_batch_size, format_integer(spec.training.seq_length));
   return text + memory_text(e) + "\n" + time_text(e) + cost_text(spec, e.cost);
 }
 

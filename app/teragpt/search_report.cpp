@@ -5,8 +5,9 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/spec_json.h"
+#include "core/base/counted.h"
 #include "core/base/units.h"
-#include "core/plan/search_relaxation.h"
+#include "core/plan/layout_text.h"
 
 namespace tera::app {
 namespace {
@@ -41,17 +42,18 @@ std::string why(const SearchReport& report, std::size_t rank) {
   const plan::Estimate& this_one = report.best[rank];
   const bool memory = report.objective == SearchObjective::memory;
   if (rank == 0) {
-    return fmt::format("{} of {} layouts that fit{}",
+    return fmt::format("{} of {} that fit{}",
                        memory                                      ? "the leanest"
                        : report.objective == SearchObjective::cost ? "the cheapest"
                                                                    : "the fastest",
-                       format_integer(report.result.feasible),
+                       counted(report.result.feasible, "layout"),
                        report.result.complete ? ", proven" : ", as far as the search came");
   }
   const plan::LayoutDifference change = plan::layout_difference(first, this_one);
   const double more =
       memory ? this_one.worst_bytes - first.worst_bytes : this_one.step_s - first.step_s;
   const std::string changes = largest_changes(memory ? change.memory : change.time, memory);
+  if (more == 0 && changes.empty()) return "the same as the best";
   return fmt::format("{} against the best{}{}", signed_text(more, memory),
                      changes.empty() ? "" : ": ", changes);
 }
@@ -65,6 +67,23 @@ Result<plan::Estimate> estimate_of(spec::RunSpec spec, const FoundLayout& found)
 std::string row_text(const FoundLayout& found) {
   return fmt::format("{:>10}{:>12}   {}\n", format_seconds(found.figures.step_s),
                      format_bytes(found.figures.memory_bytes), plan::layout_text(found.layout));
+}
+
+// What was searched, and how much of it needed a closer look.
+std::string space_text(const SearchReport& report) {
+  const plan::SearchResult& r = report.result;
+  std::string text = fmt::format("{} of {}", counted(r.considered, "legal layout"),
+                                 counted(report.spec.cluster.num_devices(), "device"));
+  if (r.ways_to_offload > 1)
+    text += fmt::format(", with {} ways to offload each", r.ways_to_offload);
+  text += fmt::format("\n{} fit into {}", format_integer(r.feasible),
+                      format_bytes(r.memory_limit_bytes));
+  if (r.need_offload > 0) {
+    text += fmt::format(", {} of them only if something leaves the device",
+                        format_integer(r.need_offload));
+  }
+  return text +
+         fmt::format("; {} played, {}\n", format_integer(r.played), format_seconds(report.seconds));
 }
 
 std::string difference_text(const SearchReport& report) {
@@ -115,7 +134,8 @@ Result<SearchReport> make_report(const spec::RunSpec& spec,
   const std::vector<FoundLayout>& best = report.result.best;
   if (compare > std::ssize(best)) {
     return fail(ErrorCode::invalid_input,
-                fmt::format("--compare: got {}, but {} layouts were found", compare, best.size()),
+                fmt::format("--compare: got {}, but {} found", compare,
+                            counted(std::ssize(best), "layout")),
                 "use a larger --top");
   }
   for (const FoundLayout& found : best) {
@@ -140,14 +160,11 @@ Result<SearchReport> make_report(const spec::RunSpec& spec,
 
 std::string search_text(const SearchReport& report) {
   const plan::SearchResult& r = report.result;
-  std::string text = fmt::format(
-      "{} legal layouts of {} devices, {} fit into {}, {} played, {}\n"
-      "{}; no layout that fits takes less than {}\n\n",
-      format_integer(r.considered), format_integer(report.spec.cluster.num_devices()),
-      format_integer(r.feasible), format_bytes(r.memory_limit_bytes), format_integer(r.played),
-      format_seconds(report.seconds),
-      r.complete ? "Proven best with respect to the model" : "Stopped: the best so far, not proven",
-      format_seconds(r.lower_bound_s));
+  std::string text =
+      space_text(report) + fmt::format("{}; no layout that fits takes less than {}\n\n",
+                                       r.complete ? "Proven best with respect to the model"
+                                                  : "Stopped: the best so far, not proven",
+                                       format_seconds(r.lower_bound_s));
   text += fmt::format("{:>4}{:>10}{:>12}{:>8}{:>14}   {}\n", "", "step", "memory", "MFU", "USD",
                       "layout");
   for (std::size_t i = 0; i < r.best.size(); ++i) {
@@ -175,7 +192,9 @@ nlohmann::ordered_json search_json(const SearchReport& report) {
   document["objective"] = kObjectives[static_cast<std::size_t>(report.objective)];
   document["memory_limit_bytes"] = r.memory_limit_bytes;
   document["considered"] = r.considered;
+  document["ways_to_offload"] = r.ways_to_offload;
   document["feasible"] = r.feasible;
+  document["need_offload"] = r.need_offload;
   document["played"] = r.played;
   document["seconds"] = report.seconds;
   document["complete"] = r.complete;
@@ -186,6 +205,8 @@ nlohmann::ordered_json search_json(const SearchReport& report) {
     document["best"].push_back({{"layout", layout_json(report.spec, found)},
                                 {"step_s", found.figures.step_s},
                                 {"memory_bytes", found.figures.memory_bytes},
+                                {"host_bytes", found.figures.host_bytes},
+                                {"nvme_bytes", found.figures.nvme_bytes},
                                 {"mfu", report.best[i].model_flops_utilization},
                                 {"usd", found.usd},
                                 {"why", report.why[i]}});
@@ -194,7 +215,9 @@ nlohmann::ordered_json search_json(const SearchReport& report) {
   for (const FoundLayout& found : r.pareto) {
     document["pareto"].push_back({{"layout", layout_json(report.spec, found)},
                                   {"step_s", found.figures.step_s},
-                                  {"memory_bytes", found.figures.memory_bytes}});
+                                  {"memory_bytes", found.figures.memory_bytes},
+                                  {"host_bytes", found.figures.host_bytes},
+                                  {"nvme_bytes", found.figures.nvme_bytes}});
   }
   document["rejected"] = nlohmann::ordered_json::object();
   for (const auto& [reason, count] : r.rejected)

@@ -7,6 +7,7 @@
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/spec_json.h"
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
 #include "core/plan/memory_model.h"
@@ -39,11 +40,6 @@ std::int64_t num_actions(const plan::PipelineSchedule& schedule) {
       count += std::min(kMaxActions, loop.repeats) * static_cast<std::int64_t>(loop.body.size());
   }
   return count;
-}
-
-// "1 chunk", "2 chunks".
-std::string counted(std::int64_t count, std::string_view what, std::string_view plural = "s") {
-  return fmt::format("{} {}{}", format_integer(count), what, count == 1 ? "" : plural);
 }
 
 Error too_long(const char* option, const plan::PipelineShape& shape) {

@@ -1,27 +1,41 @@
 #include "core/plan/layout_bounds.h"
 
 #include <algorithm>
+#include <limits>
 #include <set>
 
 #include "core/plan/layer_cost.h"
+#include "core/plan/offload_memory.h"
 #include "core/plan/schedule_bound.h"
-#include "core/plan/stage_bytes.h"
-#include "core/plan/step_seconds.h"
 
 namespace tera::plan {
 namespace {
 
+using spec::OffloadTier;
 using spec::ParallelLayout;
 using spec::RunSpec;
 using spec::ScheduleKind;
 
-// Sums in another order may differ in the last digits: bounds stay below by as much.
-constexpr double kRounding = 1 - 1e-12;
+constexpr double kInfinite = std::numeric_limits<double>::infinity();
+constexpr LayoutBound kNever{kInfinite, kInfinite, kInfinite, kInfinite};
 
 bool has(const std::vector<ExpertSizes>& sizes, const ExpertSizes& one) {
-  return std::any_of(sizes.begin(), sizes.end(), [&one](const ExpertSizes& other) {
-    return other.expert == one.expert && other.expert_tensor == one.expert_tensor;
-  });
+  return std::find(sizes.begin(), sizes.end(), one) != sizes.end();
+}
+
+std::size_t at(int zero_stage) {
+  return static_cast<std::size_t>(zero_stage);
+}
+
+// Sharding gradients may take time within the passes.
+bool passes_feel_zero(RunSpec spec) {
+  spec.layout = ParallelLayout{};
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const auto weight_s = [&](int zero_stage) {
+    spec.layout.zero_stage = zero_stage;
+    return LayerCost(spec, mesh).layer(false).weight.total();
+  };
+  return weight_s(1) != weight_s(0);
 }
 
 }  // namespace
@@ -41,7 +55,13 @@ std::vector<LayoutFamily> layout_families(const SearchSpace& space) {
 }
 
 LayoutBounds::LayoutBounds(const SearchSpace& space)
-    : space_(space), spec_(space.spec()), mesh_(*RankMesh::make(ParallelLayout{})) {}
+    : space_(space),
+      spec_(space.spec()),
+      mesh_(*RankMesh::make(ParallelLayout{})),
+      fragmentation_(fragmentation_of(spec_.software).expected),
+      passes_feel_zero_(passes_feel_zero(spec_)) {
+  list_ways();
+}
 
 void LayoutBounds::visit(const LayoutFamily& family, const Visit& visit) {
   parts_.clear();
@@ -55,157 +75,204 @@ void LayoutBounds::visit(const LayoutFamily& family, const Visit& visit) {
     layout.expert_parallel_size = family.experts.expert;
     layout.expert_tensor_parallel_size = family.experts.expert_tensor;
     mesh_ = *RankMesh::make(layout);
+    all_zeros_ = &space_.zero_stages(mesh, family.experts);
     visit_mesh(mesh, visit);
   }
 }
 
 void LayoutBounds::visit_mesh(const MeshSizes& mesh, const Visit& visit) {
   const std::int64_t per_replica = spec_.training.global_batch_size / mesh.data;
-  // How the pipeline may be cut (chunks, in a V), and then what runs on it, by micro-batch size.
-  std::map<std::pair<int, bool>, std::map<int, std::vector<ScheduleKind>>> cuts;
+  // How the pipeline may be cut (chunks, in a V, ends), and then what runs on it, by micro-batch.
+  std::map<std::tuple<int, bool, bool>, std::map<int, std::vector<ScheduleKind>>> cuts;
   for (const int size : space_.micro_batch_sizes(mesh.data)) {
     for (const ScheduleChoice& choice : space_.schedules(mesh.pipeline, per_replica / size)) {
-      cuts[{choice.virtual_stages, spec::runs_in_v(choice.kind)}][size].push_back(choice.kind);
+      cuts[{choice.virtual_stages, spec::runs_in_v(choice.kind), choice.ends_count_as_layers}][size]
+          .push_back(choice.kind);
     }
   }
   ParallelLayout& layout = spec_.layout;
   for (const auto& [cut, by_size] : cuts) {
-    layout.virtual_stages = cut.first;
+    layout.virtual_stages = std::get<0>(cut);
+    layout.ends_count_as_layers = std::get<2>(cut);
     layout.schedule = by_size.begin()->second.front();
-    const CutStages stages = cut_stages();
+    set_cut();
     for (const auto& [size, kinds] : by_size) {
       layout.micro_batch_size = size;
-      visit_passes(stages, kinds, visit);
+      visit_passes(kinds, visit);
     }
   }
 }
 
-LayoutBounds::CutStages LayoutBounds::cut_stages() {
+void LayoutBounds::set_cut() {
   const ParallelLayout& layout = spec_.layout;
-  const std::tuple<int, int, bool> key{layout.pipeline_parallel_size, layout.virtual_stages,
-                                       spec::runs_in_v(layout.schedule)};
+  const std::tuple<int, int, bool, bool> key{layout.pipeline_parallel_size, layout.virtual_stages,
+                                             spec::runs_in_v(layout.schedule),
+                                             layout.ends_count_as_layers};
   auto found = cuts_.find(key);
   if (found == cuts_.end()) found = cuts_.emplace(key, cut_pipeline(spec_)).first;
-  CutStages stages{.cut = &found->second, .groups = {}, .local = {}};
+  cut_.cut = &found->second;
+  cut_.kinds.clear();
   const ModelGroups& model = model_groups_of_mesh();
-  for (const PipelineCut::StageKind& kind : stages.cut->stage_kinds) {
-    const ParamGroups groups = stage_groups(model, kind.parts);
-    std::array<LocalParams, 4> local;
-    for (int zero = 0; zero < 4; ++zero)
-      local[static_cast<std::size_t>(zero)] = local_params(groups, zero);
-    stages.groups.push_back(groups);
-    stages.local.push_back(local);
-  }
-  return stages;
-}
-
-void LayoutBounds::visit_passes(const CutStages& stages,
-                                const std::vector<ScheduleKind>& kinds,
-                                const Visit& visit) {
-  for (const spec::RecomputeKind recompute : space_.recomputes()) {
-    spec_.layout.recompute = recompute;
-    const PartFigures& figures = part_figures();
-    set_passes(*stages.cut, figures.costs);
-    set_state_bytes(stages, figures.bytes);
-    for (const ScheduleKind kind : kinds) {
-      spec_.layout.schedule = kind;
-      visit_schedule(stages, figures, visit);
+  for (const PipelineCut::StageKind& kind : cut_.cut->stage_kinds) {
+    CutStage& stage = cut_.kinds.emplace_back();
+    stage.parts = kind.parts;
+    stage.num_layers = kind.num_layers;
+    stage.groups = stage_groups(model, kind.parts);
+    for (const int zero : *all_zeros_) {
+      spec_.layout.zero_stage = zero;
+      stage.local[at(zero)] = local_params(stage.groups, zero);
+      stage.states[at(zero)] = state_part(spec_, stage.groups);
     }
   }
 }
 
-void LayoutBounds::set_passes(const PipelineCut& cut, const PartCosts& costs) {
-  passes_.clear();
-  busy_s_ = 0;
-  for (const PipelineCut::StageKind& kind : cut.stage_kinds) {
-    const StageParts& parts = kind.parts;
-    passes_.push_back(piece_pass(costs, {parts.layers, parts.has_embedding, parts.has_head}));
-    busy_s_ = std::max(busy_s_, passes_.back().total());
+void LayoutBounds::visit_passes(const std::vector<ScheduleKind>& kinds, const Visit& visit) {
+  stages_.resize(cut_.kinds.size());
+  for (const spec::RecomputeKind recompute : space_.recomputes()) {
+    spec_.layout.recompute = recompute;
+    for (const std::vector<int>& zeros : {zeros_of_passes(false), zeros_of_passes(true)}) {
+      if (zeros.empty()) continue;
+      zeros_ = zeros;
+      figures_ = &part_figures();
+      set_passes();
+      set_bytes();
+      for (const ScheduleKind kind : kinds) {
+        spec_.layout.schedule = kind;
+        visit_schedule(visit);
+      }
+    }
   }
+}
+
+// Stages of ZeRO that have their passes in common: all, or without and with sharding.
+std::vector<int> LayoutBounds::zeros_of_passes(bool sharded) const {
+  if (!passes_feel_zero_) return sharded ? std::vector<int>{} : *all_zeros_;
+  std::vector<int> zeros = *all_zeros_;
+  std::erase_if(zeros, [sharded](int zero) { return (zero > 0) != sharded; });
+  return zeros;
+}
+
+void LayoutBounds::set_passes() {
+  const PartCosts& costs = figures_->costs;
+  busy_s_ = 0;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const StageParts& parts = cut_.kinds[i].parts;
+    stages_[i].pass = piece_pass(costs, {parts.layers, parts.has_embedding, parts.has_head});
+    busy_s_ = std::max(busy_s_, stages_[i].pass.total());
+  }
+  for (StageAtHand& stage : stages_)
+    stage.is_busiest = stage.pass.total() >= busy_s_ * kBoundRounding;
   kind_seconds_.clear();
-  for (const ModelPiece& piece : cut.link_kinds)
+  for (const ModelPiece& piece : cut_.cut->link_kinds)
     kind_seconds_.push_back(link_seconds(piece_pass(costs, piece)));
   links_.clear();
-  for (const int kind : cut.kind_of_link)
+  for (const int kind : cut_.cut->kind_of_link)
     links_.push_back(kind_seconds_[static_cast<std::size_t>(kind)]);
   send_s_ = spec_.layout.pipeline_parallel_size > 1 ? LayerCost(spec_, mesh_).stage_send_s() : 0;
 }
 
-void LayoutBounds::set_state_bytes(const CutStages& stages, const ActivationBytes& bytes) {
-  state_bytes_.resize(stages.groups.size());
-  for (std::size_t kind = 0; kind < stages.groups.size(); ++kind) {
-    for (const int zero : space_.zero_stages()) {
+void LayoutBounds::set_bytes() {
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    const CutStage& of_cut = cut_.kinds[i];
+    StageAtHand& stage = stages_[i];
+    for (const int zero : zeros_) {
       spec_.layout.zero_stage = zero;
-      state_bytes_[kind][static_cast<std::size_t>(zero)] =
-          stage_bytes(spec_, bytes, stages.cut->stage_kinds[kind].parts, stages.groups[kind], {})
-              .total();
+      StageBytes& bytes = stage.bytes[at(zero)];
+      bytes = of_cut.states[at(zero)];
+      add_passing_part(spec_, figures_->bytes, of_cut.parts, of_cut.groups, bytes);
+      const auto settled = [&] {
+        StageBytes here = bytes;
+        settle(spec_, figures_->bytes, of_cut.parts, of_cut.groups, here);
+        return here.total();
+      };
+      stage.staying[at(zero)] = settled();
+      spec_.layout.offload = all_off_;
+      stage.offloaded[at(zero)] = settled();
+      spec_.layout.offload = {};
     }
   }
 }
 
-void LayoutBounds::visit_schedule(const CutStages& stages,
-                                  const PartFigures& figures,
-                                  const Visit& visit) {
+void LayoutBounds::set_activations() {
+  const HeldMoments& held = moments();
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    stages_[i].activations = 0;
+    for (const HeldLayers& moment : held[i])
+      stages_[i].activations =
+          std::max(stages_[i].activations, held_bytes(figures_->bytes, moment));
+  }
+}
+
+void LayoutBounds::visit_schedule(const Visit& visit) {
   const PipelineShape shape = pipeline_shape(spec_);
   const ScheduleKind kind = spec_.layout.schedule;
-  const double busy_s = static_cast<double>(shape.num_micro_batches) * busy_s_;
   PlayedSchedule least;
-  least.apart_s = std::max(busy_s, least_played_s(kind, shape, links_, 0));
+  least.apart_s = std::max(static_cast<double>(shape.num_micro_batches) * busy_s_,
+                           least_played_s(kind, shape, links_, 0));
   least.step_s = send_s_ > 0 ? std::max(least.apart_s, least_played_s(kind, shape, links_, send_s_))
                              : least.apart_s;
-  const HeldMoments& held = moments(*stages.cut);
-  std::array<double, 4> memory = {};
-  for (std::size_t i = 0; i < stages.groups.size(); ++i) {
-    double activations = 0;
-    const bool here = spec_.layout.offload.activations == spec::OffloadTier::none;
-    for (const HeldLayers& moment : held[i])
-      if (here) activations = std::max(activations, held_bytes(figures.bytes, moment));
-    for (const int zero : space_.zero_stages()) {
-      double& worst = memory[static_cast<std::size_t>(zero)];
-      worst = std::max(worst, state_bytes_[i][static_cast<std::size_t>(zero)] + activations);
-    }
-  }
-  const LayerCost cost(spec_, mesh_);
-  std::array<double, 4> step_s = {};
-  BusiestStage busiest;
-  for (std::size_t i = 0; i < stages.groups.size(); ++i) {
-    if (passes_[i].total() < busy_s_ * kRounding) continue;
-    busiest.num_layers = stages.cut->stage_kinds[i].num_layers;
-    busiest.pass = passes_[i];
-    for (const int zero : space_.zero_stages()) {
-      const auto at = static_cast<std::size_t>(zero);
-      spec_.layout.zero_stage = zero;
-      busiest.params = stages.local[i][at];
-      const StepSeconds step = step_seconds(spec_, mesh_, cost, busiest, least);
-      const double total = step.total_s() - step.offload.total();  // whose stage is not known
-      step_s[at] = step_s[at] > 0 ? std::min(step_s[at], total) : total;
-    }
-  }
-  for (const int zero : space_.zero_stages()) {
-    const auto at = static_cast<std::size_t>(zero);
+  set_activations();
+  const double room =
+      all_off_.activations == OffloadTier::none ? kInfinite : activation_room(figures_->bytes);
+  for (const int zero : zeros_) {
     spec_.layout.zero_stage = zero;
-    visit(spec_.layout, {step_s[at] * kRounding, memory[at] * kRounding});
+    set_steps(least);
+    LayoutBound staying{.step_s = kInfinite};
+    LayoutBound offloaded{.step_s = kInfinite};
+    for (const StageAtHand& stage : stages_) {
+      if (stage.is_busiest) {
+        staying.step_s = std::min(staying.step_s, stage.step.total_s());
+        offloaded.step_s = std::min(offloaded.step_s, least_offloaded_s(stage.step));
+      }
+      const double fragments = 1 + fragmentation_;
+      staying.memory_bytes =
+          std::max(staying.memory_bytes, stage.staying[at(zero)] + fragments * stage.activations);
+      offloaded.memory_bytes =
+          std::max(offloaded.memory_bytes,
+                   stage.offloaded[at(zero)] + fragments * std::min(stage.activations, room));
+    }
+    for (LayoutBound* bound : {&staying, &offloaded}) {
+      bound->step_s *= kBoundRounding;
+      bound->memory_bytes *= kBoundRounding;
+    }
+    visit(spec_.layout, stays_ ? staying : kNever, ways_.empty() ? kNever : offloaded);
+  }
+}
+
+// Were each of the busiest stages the one that estimate() takes.
+void LayoutBounds::set_steps(const PlayedSchedule& least) {
+  const LayerCost cost(spec_, mesh_);
+  BusiestStage busiest;
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    if (!stages_[i].is_busiest) continue;
+    busiest.num_layers = cut_.kinds[i].num_layers;
+    busiest.pass = stages_[i].pass;
+    busiest.params = cut_.kinds[i].local[at(spec_.layout.zero_stage)];
+    stages_[i].step = step_seconds(spec_, mesh_, cost, busiest, least);
   }
 }
 
 const LayoutBounds::PartFigures& LayoutBounds::part_figures() {
-  const std::pair<int, spec::RecomputeKind> key{spec_.layout.micro_batch_size,
-                                                spec_.layout.recompute};
+  const std::tuple<int, spec::RecomputeKind, bool, bool> key{
+      spec_.layout.micro_batch_size, spec_.layout.recompute,
+      spec_.layout.pipeline_parallel_size > 1, passes_feel_zero_ && zeros_.front() > 0};
   const auto found = parts_.find(key);
   if (found != parts_.end()) return found->second;
+  spec_.layout.zero_stage = zeros_.front();
   return parts_
       .emplace(key, PartFigures{.costs = part_costs(spec_, LayerCost(spec_, mesh_)),
                                 .bytes = activation_bytes(spec_)})
       .first->second;
 }
 
-const HeldMoments& LayoutBounds::moments(const PipelineCut& cut) {
+const HeldMoments& LayoutBounds::moments() {
   const PipelineShape shape = pipeline_shape(spec_);
-  const std::tuple<ScheduleKind, int, int, std::int64_t> key{
-      spec_.layout.schedule, shape.num_stages, shape.num_chunks, shape.num_micro_batches};
+  const std::tuple<ScheduleKind, int, int, std::int64_t, bool> key{
+      spec_.layout.schedule, shape.num_stages, shape.num_chunks, shape.num_micro_batches,
+      spec_.layout.ends_count_as_layers};
   const auto found = moments_.find(key);
   if (found != moments_.end()) return found->second;
-  return moments_.emplace(key, held_moments(spec_, cut)).first->second;
+  return moments_.emplace(key, held_moments(spec_, *cut_.cut)).first->second;
 }
 
 const ModelGroups& LayoutBounds::model_groups_of_mesh() {

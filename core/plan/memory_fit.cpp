@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/offload_cost.h"
 #include "core/plan/placement.h"
 
 namespace tera::plan {
@@ -82,8 +83,7 @@ void judge_memory(const RunSpec& spec, Estimate& result) {
   }
   judge_device(spec, result);
   if (!spec.layout.offload.any()) return;
-  const double ranks = static_cast<double>(
-      std::min<std::int64_t>(spec.cluster.devices_per_node, spec.layout.world_size()));
+  const double ranks = ranks_per_host(spec);
   result.host_bytes = ranks * host;
   result.nvme_bytes = ranks * nvme;
   result.host_capacity_bytes = spec.cluster.host.memory_bytes;

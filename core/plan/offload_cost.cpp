@@ -15,12 +15,6 @@ namespace {
 using spec::OffloadTier;
 using spec::RunSpec;
 
-// Ranks that share the host of a node.
-double ranks_per_node(const RunSpec& spec) {
-  return static_cast<double>(
-      std::min<std::int64_t>(spec.cluster.devices_per_node, spec.layout.world_size()));
-}
-
 double seconds_over(double bytes, double bytes_per_s, double efficiency) {
   return bytes > 0 ? bytes / (bytes_per_s * efficiency) : 0;
 }
@@ -73,6 +67,11 @@ void add_update(const RunSpec& spec, const StageBytes& all, OffloadTraffic& traf
 
 }  // namespace
 
+double ranks_per_host(const RunSpec& spec) {
+  return static_cast<double>(
+      std::min<std::int64_t>(spec.cluster.devices_per_node, spec.layout.world_size()));
+}
+
 OffloadTraffic offload_traffic(const RunSpec& spec,
                                const StageBytes& all,
                                double micro_batch_activations,
@@ -87,11 +86,21 @@ OffloadTraffic offload_traffic(const RunSpec& spec,
   return traffic;
 }
 
+OffloadTraffic offload_traffic(const RunSpec& spec,
+                               const StageBytes& all,
+                               const ActivationBytes& bytes,
+                               const StageParts& parts) {
+  const double activations =
+      parts.layers.dense * bytes.dense.whole() + parts.layers.moe * bytes.moe.whole();
+  return offload_traffic(spec, all, activations, static_cast<double>(spec.num_micro_batches()),
+                         parts.layers.dense + parts.layers.moe);
+}
+
 OffloadSeconds offload_seconds(const RunSpec& spec,
                                const OffloadTraffic& traffic,
                                double window_s) {
   const spec::HostSpec& host = spec.cluster.host;
-  const double share = host.efficiency / ranks_per_node(spec);
+  const double share = host.efficiency / ranks_per_host(spec);
   const auto to_device = [&host](double bytes) {
     return seconds_over(bytes, host.to_device_bytes_per_s, host.efficiency);
   };
@@ -106,8 +115,9 @@ OffloadSeconds offload_seconds(const RunSpec& spec,
   seconds.passes_s = std::max({to_device(traffic.to_device), from_device(traffic.from_device),
                                disks(traffic.disk_read, traffic.disk_write)});
   const double first = to_device(traffic.first_layer);
-  seconds.hidden_s = std::clamp(seconds.passes_s - first, 0.0, window_s);
-  seconds.exposed_s = seconds.passes_s - seconds.hidden_s;
+  // In this order of sums, transfers that take longer never show less, to the last bit.
+  seconds.exposed_s = std::max(std::min(first, seconds.passes_s), seconds.passes_s - window_s);
+  seconds.hidden_s = seconds.passes_s - seconds.exposed_s;
   seconds.update_s =
       std::max({to_device(traffic.update_to_device), from_device(traffic.update_from_device),
                 disks(traffic.update_disk_read, traffic.update_disk_write),
@@ -122,12 +132,7 @@ OffloadTraffic stage_traffic(const RunSpec& spec, const RankMesh& mesh, int stag
   const ActivationBytes bytes = activation_bytes(stays);
   const StageParts parts = stage_parts(stays, stage);
   const ParamGroups groups = stage_groups(model_groups(stays, mesh), parts);
-  const StageBytes all = stage_bytes(stays, bytes, parts, groups, {});
-  const double activations =
-      parts.layers.dense * bytes.dense.whole() + parts.layers.moe * bytes.moe.whole();
-  const double micro_batches = static_cast<double>(spec.num_micro_batches());
-  return offload_traffic(spec, all, activations, micro_batches,
-                         parts.layers.dense + parts.layers.moe);
+  return offload_traffic(spec, state_part(stays, groups), bytes, parts);
 }
 
 Term offload_term(const RunSpec& spec,

@@ -32,6 +32,15 @@ OffloadTraffic offload_traffic(const spec::RunSpec& spec,
                                double micro_batches,
                                int num_layers);
 
+// The same of a stage as it is, whose states (state_part() with nothing offloaded) are `all`.
+OffloadTraffic offload_traffic(const spec::RunSpec& spec,
+                               const StageBytes& all,
+                               const ActivationBytes& bytes,
+                               const StageParts& parts);
+
+// Ranks that share the host of a node.
+double ranks_per_host(const spec::RunSpec& spec);
+
 // The ways between device, host and disks work at once, each as fast as its link; reading and
 // writing share the disks, and the devices of a node share them and the host's memory.
 struct OffloadSeconds {

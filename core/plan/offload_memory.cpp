@@ -44,8 +44,11 @@ void move_off_device(const spec::RunSpec& spec,
     move(offload.optimizer, update, states, stage);
     stage.master = stage.moments = 0;
   }
-  const double layer = std::max(bytes.dense.whole(), bytes.moe.whole());
-  move(offload.activations, 2 * layer, stage.activations, stage);
+  move(offload.activations, activation_room(bytes), stage.activations, stage);
+}
+
+double activation_room(const ActivationBytes& bytes) {
+  return 2 * std::max(bytes.dense.whole(), bytes.moe.whole());
 }
 
 }  // namespace tera::plan

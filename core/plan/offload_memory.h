@@ -15,5 +15,7 @@ void move_off_device(const spec::RunSpec& spec,
                      const StageParts& parts,
                      const ParamGroups& groups,
                      StageBytes& stage);
+// The window of activations.
+double activation_room(const ActivationBytes& bytes);
 
 }  // namespace tera::plan

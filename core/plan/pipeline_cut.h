@@ -22,6 +22,7 @@ struct PipelineCut {
   std::vector<int> kind_of_stage;      // [stage]
   std::vector<ModelPiece> link_kinds;
   std::vector<int> kind_of_link;  // [link]
+  bool operator==(const PipelineCut&) const = default;
 };
 // Of the model in the spec, by the stages, chunks and schedule of its layout.
 PipelineCut cut_pipeline(const spec::RunSpec& spec);

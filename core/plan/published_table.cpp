@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "core/base/counted.h"
 #include "core/base/csv.h"
 #include "core/plan/published_words.h"
 #include "core/spec/suggest.h"
@@ -275,8 +276,8 @@ void TableReader::row(const CsvRecord& record) {
     table_.diagnostics.push_back(
         {.severity = Severity::error,
          .field = "row",
-         .message = fmt::format("got {} cell{}, expected {} as in the header", record.size(),
-                                record.size() == 1 ? "" : "s", order_.size()),
+         .message = fmt::format("got {}, expected {} as in the header",
+                                counted(std::ssize(record), "cell"), order_.size()),
          .hint = "put a cell that holds a comma into quotes",
          .line = first.line,
          .column = record.size() > order_.size() ? record[order_.size()].column : first.column});

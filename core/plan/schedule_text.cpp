@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/counted.h"
 #include "core/plan/schedule_check.h"
 
 namespace tera::plan {
@@ -70,9 +71,8 @@ class Parser {
     }
     if (static_cast<int>(schedule.stages.size()) != shape_.num_stages) {
       return fail(ErrorCode::invalid_input,
-                  fmt::format("{}: got {} line{} with actions, expected {}, one for each stage",
-                              file_, schedule.stages.size(), schedule.stages.size() == 1 ? "" : "s",
-                              shape_.num_stages),
+                  fmt::format("{}: got {} with actions, expected {}, one for each stage", file_,
+                              counted(std::ssize(schedule.stages), "line"), shape_.num_stages),
                   "lines of comments alone do not count");
     }
     const Result<void> checked = check_schedule(schedule);

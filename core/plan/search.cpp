@@ -12,12 +12,12 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
-#include "core/plan/cost_model.h"
 #include "core/plan/estimate.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/layout_bounds.h"
 #include "core/plan/placement.h"
 #include "core/plan/search_relaxation.h"
+#include "core/plan/search_standing.h"
 #include "core/spec/validate.h"
 
 namespace tera::plan {
@@ -26,140 +26,11 @@ namespace {
 using spec::ParallelLayout;
 using spec::RunSpec;
 
-struct Candidate {
-  ParallelLayout layout;
-  LayoutBound bound;
-};
-
-// Infinite for a run that fails more often than it gets on.
-double usd_of(const RunSpec& spec, double step_s, double busy_share) {
-  const Result<RunCost> cost =
-      run_figures(spec, {.step_s = step_s, .busy_share = busy_share, .active_params = 1});
-  return cost ? cost->usd : std::numeric_limits<double>::infinity();
-}
-
-// What is known so far: the best by the objective, and those that nothing beats in time and memory.
-class Standing {
- public:
-  Standing(const RunSpec& spec, const SearchOptions& options, double memory_limit)
-      : spec_(spec), options_(options), memory_limit_(memory_limit) {}
-
-  bool fits(double memory_bytes) const { return memory_bytes <= memory_limit_; }
-
-  // Whether a layout with at least these figures could still be among the best or on the front.
-  bool may_matter(const LayoutBound& bound) const {
-    return fits(bound.memory_bytes) && (may_be_best(bound) || !is_beaten(bound));
-  }
-
-  void add(FoundLayout found) {
-    if (!fits(found.figures.memory_bytes)) return;
-    add_to_front(found);
-    const auto at = std::upper_bound(
-        best_.begin(), best_.end(), found,
-        [this](const FoundLayout& a, const FoundLayout& b) { return is_better(a, b); });
-    best_.insert(at, std::move(found));
-    const auto top = static_cast<std::size_t>(options_.top);
-    if (best_.size() > top) best_.pop_back();
-    if (best_.size() == top) set_slowest();
-  }
-
-  // The order in which candidates are tried.
-  bool comes_first(const Candidate& a, const Candidate& b) const {
-    const auto key = [this](const Candidate& c) {
-      return options_.objective == SearchObjective::memory
-                 ? std::pair{c.bound.memory_bytes, c.bound.step_s}
-                 : std::pair{c.bound.step_s, c.bound.memory_bytes};
-    };
-    const auto ka = key(a);
-    const auto kb = key(b);
-    return ka != kb ? ka < kb : comes_before(a.layout, b.layout);
-  }
-
-  const std::vector<FoundLayout>& best() const { return best_; }
-  const std::vector<FoundLayout>& front() const { return front_; }
-
- private:
-  double value(const FoundLayout& found) const {
-    switch (options_.objective) {
-      case SearchObjective::time:
-        return found.figures.step_s;
-      case SearchObjective::cost:
-        return found.usd;
-      case SearchObjective::memory:
-        return found.figures.memory_bytes;
-    }
-    return 0;
-  }
-
-  bool is_better(const FoundLayout& a, const FoundLayout& b) const {
-    const auto key = [this](const FoundLayout& f) {
-      return std::tuple{value(f), f.figures.step_s, f.figures.memory_bytes};
-    };
-    return key(a) != key(b) ? key(a) < key(b) : comes_before(a.layout, b.layout);
-  }
-
-  bool may_be_best(const LayoutBound& bound) const {
-    if (best_.size() < static_cast<std::size_t>(options_.top)) return true;
-    if (options_.objective != SearchObjective::memory) return bound.step_s <= slowest_s_;
-    return bound.memory_bytes <= best_.back().figures.memory_bytes;
-  }
-
-  // The step at which a layout is no longer among the best. Money grows with the step: it is
-  // found by halving, for a device that only idles.
-  void set_slowest() {
-    const FoundLayout& last = best_.back();
-    slowest_s_ = last.figures.step_s;
-    if (options_.objective != SearchObjective::cost) return;
-    double below = slowest_s_;
-    double above = 2 * slowest_s_;
-    while (usd_of(spec_, above, 0) < last.usd && above < 1e6 * slowest_s_)
-      above *= 2;
-    for (int i = 0; i < 50; ++i) {
-      const double middle = (below + above) / 2;
-      (usd_of(spec_, middle, 0) <= last.usd ? below : above) = middle;
-    }
-    slowest_s_ = above;
-  }
-
-  // front_: by time, memory falling.
-  bool is_beaten(const LayoutBound& bound) const {
-    const auto after = std::upper_bound(
-        front_.begin(), front_.end(), bound.step_s,
-        [](double step_s, const FoundLayout& f) { return step_s < f.figures.step_s; });
-    return after != front_.begin() && std::prev(after)->figures.memory_bytes <= bound.memory_bytes;
-  }
-
-  void add_to_front(const FoundLayout& found) {
-    const LayoutFigures& f = found.figures;
-    for (FoundLayout& other : front_) {
-      const bool same =
-          other.figures.step_s == f.step_s && other.figures.memory_bytes == f.memory_bytes;
-      if (same && comes_before(found.layout, other.layout)) other = found;
-      if (other.figures.step_s <= f.step_s && other.figures.memory_bytes <= f.memory_bytes) return;
-    }
-    std::erase_if(front_, [&f](const FoundLayout& other) {
-      return f.step_s <= other.figures.step_s && f.memory_bytes <= other.figures.memory_bytes;
-    });
-    const auto at = std::upper_bound(front_.begin(), front_.end(), found,
-                                     [](const FoundLayout& a, const FoundLayout& b) {
-                                       return a.figures.step_s < b.figures.step_s;
-                                     });
-    front_.insert(at, found);
-  }
-
-  const RunSpec& spec_;
-  const SearchOptions& options_;
-  double memory_limit_;
-  double slowest_s_ = 0;
-  std::vector<FoundLayout> best_;
-  std::vector<FoundLayout> front_;
-};
-
-// Figures of all layouts of a worker, from their bounds.
+// Of the layouts of a worker, from their bounds.
 struct Survey {
   std::int64_t considered = 0;
   std::int64_t feasible = 0;
-  double least_s = 0;  // of those that fit
+  std::int64_t need_offload = 0;
   Candidate least_memory;
   std::map<spec::ScheduleKind, std::vector<Candidate>> fastest;  // in the order they are tried
   std::map<int, Candidate> leanest;  // by step time, in steps of two percent
@@ -196,9 +67,9 @@ void Survey::add(const Survey& other, const Standing& order, std::size_t kept) {
   if (other.considered == 0) return;
   if (considered == 0 || needs_less(other.least_memory, least_memory))
     least_memory = other.least_memory;
-  if (other.feasible > 0) least_s = feasible > 0 ? std::min(least_s, other.least_s) : other.least_s;
   considered += other.considered;
   feasible += other.feasible;
+  need_offload += other.need_offload;
   for (const auto& [kind, list] : other.fastest) {
     for (const Candidate& one : list)
       add_first(fastest[kind], one, order, kept);
@@ -207,61 +78,91 @@ void Survey::add(const Survey& other, const Standing& order, std::size_t kept) {
     keep_leaner(*this, one);
 }
 
+// Every so many, then those in between: neighbours are alike.
+std::vector<LayoutFamily> spread(const std::vector<LayoutFamily>& families) {
+  constexpr std::size_t kStride = 61;
+  std::vector<LayoutFamily> order;
+  order.reserve(families.size());
+  for (std::size_t first = 0; first < kStride; ++first) {
+    for (std::size_t i = first; i < families.size(); i += kStride)
+      order.push_back(families[i]);
+  }
+  return order;
+}
+
+MemoryLimits memory_limits(const RunSpec& spec, const SearchOptions& options) {
+  const spec::Cluster& cluster = spec.cluster;
+  return {.device_bytes = options.memory_limit_bytes > 0
+                              ? options.memory_limit_bytes
+                              : cluster.device.memory_bytes / ranks_per_device(spec),
+          .host_bytes = cluster.host.memory_bytes,
+          .nvme_bytes = cluster.host.nvme_bytes};
+}
+
 class LayoutSearch {
  public:
   LayoutSearch(const RunSpec& spec, const SearchOptions& options, const SearchControl& control)
       : control_(control),
         space_(spec, options.fixed),
-        memory_limit_(options.memory_limit_bytes > 0 ? options.memory_limit_bytes
-                                                     : device_bytes(space_.spec())),
-        standing_(space_.spec(), options, memory_limit_),
+        limits_(memory_limits(space_.spec(), options)),
+        standing_(space_.spec(), options, limits_),
         kept_(static_cast<std::size_t>(options.top)),
-        families_(layout_families(space_)),
+        families_(spread(layout_families(space_))),
         workers_(static_cast<std::size_t>(control.pool.size())) {}
 
   const SearchSpace& space() const { return space_; }
 
+  // Bounds of a few families show what to beat; then every family is visited once, a part of them
+  // at a time, and of each part what looks best is played before the next.
   SearchResult run() {
-    survey();
+    constexpr std::size_t kParts = 16;
+    const std::size_t count = families_.size();
+    visit(0, std::min(count, std::max<std::size_t>(4, count / 32)), false);
+    play(seeds());
+    if (!is_stopped()) survey_ = {};
+    for (std::size_t part = 0; part < kParts && !is_stopped(); ++part) {
+      visit(count * part / kParts, count * (part + 1) / kParts, true);
+      play(seeds());
+    }
     SearchResult result;
     result.lower_bound_s = least_step_s(space_.spec());
-    if (!is_stopped()) result.lower_bound_s = survey_.least_s;
-    play(seeds());
     if (!is_stopped()) {
-      const std::vector<Candidate> all = candidates();
-      if (!is_stopped()) {
-        const std::size_t tried = play(all);
-        result.complete = tried == all.size();
-        result.lower_bound_s = fastest_of(all, tried);
-      }
+      sort(candidates_);
+      const std::size_t tried = play(candidates_);
+      result.complete = tried == candidates_.size();
+      result.lower_bound_s = fastest_from(tried);
     }
     result.considered = survey_.considered;
+    result.ways_to_offload = std::ssize(space_.offloads());
     result.feasible = survey_.feasible;
-    result.played = static_cast<std::int64_t>(tried_.size());
-    result.memory_limit_bytes = memory_limit_;
+    result.need_offload = survey_.need_offload;
+    result.played = std::ssize(tried_);
+    result.memory_limit_bytes = limits_.device_bytes;
     result.least_memory_bytes = survey_.least_memory.bound.memory_bytes;
     result.least_memory = survey_.least_memory.layout;
     result.best = standing_.best();
     result.pareto = standing_.front();
     result.rejected = space_.refused();
+    const std::int64_t played = layouts_played();
     result.rejected["memory"] = result.considered - result.feasible;
-    result.rejected["slower by bound"] = result.feasible - result.played;
-    result.rejected["slower when played"] =
-        result.played - static_cast<std::int64_t>(result.best.size());
+    result.rejected["slower by bound"] = result.feasible - played;
+    result.rejected["slower when played"] = played - std::ssize(result.best);
     return result;
   }
 
  private:
-  static double device_bytes(const RunSpec& spec) {
-    return spec.cluster.device.memory_bytes / ranks_per_device(spec);
-  }
+  // Of one worker.
+  struct Gathered {
+    Survey survey;
+    std::vector<Candidate> candidates;
+  };
 
   bool is_stopped() const { return control_.stop.load() != 0; }
 
   void report(std::int64_t count) {
     const std::int64_t done = done_ += count;
     const std::unique_lock<std::mutex> lock(reporting_, std::try_to_lock);
-    if (control_.report && lock.owns_lock()) control_.report({done, 2 * space_.num_layouts()});
+    if (control_.report && lock.owns_lock()) control_.report({done, space_.num_layouts()});
   }
 
   LayoutBounds& bounds(int worker) {
@@ -270,35 +171,64 @@ class LayoutSearch {
     return *found;
   }
 
-  // Visits every layout, until stopped.
-  template <class Visit>
-  void visit_all(const Visit& visit) {
-    control_.pool.parallel_for(
-        static_cast<std::int64_t>(families_.size()), [&](std::int64_t task, int worker) {
-          if (is_stopped()) return;
-          std::int64_t count = 0;
-          bounds(worker).visit(families_[static_cast<std::size_t>(task)],
-                               [&](const ParallelLayout& layout, const LayoutBound& bound) {
-                                 ++count;
-                                 visit(worker, Candidate{layout, bound});
+  // Surveys families [first, last), and gathers those of their layouts that may matter.
+  void visit(std::size_t first, std::size_t last, bool gathers) {
+    std::vector<Gathered> gathered(workers_.size());
+    control_.pool.parallel_for(static_cast<std::int64_t>(last - first),
+                               [&](std::int64_t task, int worker) {
+                                 if (is_stopped()) return;
+                                 Gathered& mine = gathered[static_cast<std::size_t>(worker)];
+                                 const std::int64_t before = mine.survey.considered;
+                                 visit_family(families_[first + static_cast<std::size_t>(task)],
+                                              bounds(worker), gathers, mine);
+                                 if (gathers) report(mine.survey.considered - before);
                                });
-          report(count);
-        });
+    survey_.fastest.clear();
+    survey_.leanest.clear();
+    std::erase_if(candidates_,
+                  [this](const Candidate& one) { return !standing_.may_matter(one.bound); });
+    for (const Gathered& one : gathered) {
+      survey_.add(one.survey, standing_, kept_);
+      candidates_.insert(candidates_.end(), one.candidates.begin(), one.candidates.end());
+    }
   }
 
-  void survey() {
-    std::vector<Survey> surveys(workers_.size());
-    visit_all([&](int worker, const Candidate& one) {
-      Survey& mine = surveys[static_cast<std::size_t>(worker)];
-      if (mine.considered++ == 0 || needs_less(one, mine.least_memory)) mine.least_memory = one;
-      if (!standing_.fits(one.bound.memory_bytes)) return;
-      mine.least_s =
-          mine.feasible++ == 0 ? one.bound.step_s : std::min(mine.least_s, one.bound.step_s);
-      add_first(mine.fastest[one.layout.schedule], one, standing_, kept_);
+  void visit_family(const LayoutFamily& family,
+                    LayoutBounds& bounds,
+                    bool gathers,
+                    Gathered& gathered) const {
+    Survey& mine = gathered.survey;
+    const auto consider = [&](const ParallelLayout& layout, const LayoutBound& bound) {
+      if (!standing_.may_matter(bound)) return;
+      const Candidate one{layout, bound};
+      add_first(mine.fastest[layout.schedule], one, standing_, kept_);
       keep_leaner(mine, one);
+      if (gathers) gathered.candidates.push_back(one);
+    };
+    bounds.visit(family, [&](const ParallelLayout& layout, const LayoutBound& staying,
+                             const LayoutBound& offloaded) {
+      const bool stays = standing_.fits(staying);
+      const bool leaves = !stays && standing_.fits(offloaded);
+      mine.feasible += stays || leaves ? 1 : 0;
+      mine.need_offload += leaves ? 1 : 0;
+      note_least(layout, staying, offloaded, bounds.all_off(), mine);
+      if (stays) consider(layout, staying);
+      if (standing_.may_matter(offloaded)) bounds.visit_offloads(consider);
     });
-    for (const Survey& one : surveys)
-      survey_.add(one, standing_, kept_);
+  }
+
+  static void note_least(const ParallelLayout& layout,
+                         const LayoutBound& staying,
+                         const LayoutBound& offloaded,
+                         const spec::Offload& all_off,
+                         Survey& survey) {
+    const bool leaves = offloaded.memory_bytes < staying.memory_bytes;
+    const LayoutBound& least = leaves ? offloaded : staying;
+    const bool is_first = survey.considered++ == 0;
+    if (!is_first && least.memory_bytes > survey.least_memory.bound.memory_bytes) return;
+    Candidate one{layout, least};
+    if (leaves) one.layout.offload = all_off;
+    if (is_first || needs_less(one, survey.least_memory)) survey.least_memory = one;
   }
 
   // A few layouts, likely the best or on the front: the more they beat, the fewer are played.
@@ -314,13 +244,23 @@ class LayoutSearch {
     return found;
   }
 
-  // The fastest that the layouts from `first` on, or those played, may be.
-  double fastest_of(const std::vector<Candidate>& all, std::size_t first) const {
-    double least =
-        standing_.front().empty() ? survey_.least_s : standing_.front().front().figures.step_s;
-    for (std::size_t i = first; i < all.size(); ++i)
-      least = std::min(least, all[i].bound.step_s);
+  // The fastest that the candidates from `first` on, or those played, may be.
+  double fastest_from(std::size_t first) const {
+    double least = standing_.front().empty() ? least_step_s(space_.spec())
+                                             : standing_.front().front().figures.step_s;
+    for (std::size_t i = first; i < candidates_.size(); ++i)
+      least = std::min(least, candidates_[i].bound.step_s);
     return least;
+  }
+
+  // Each once, whatever it offloads.
+  std::int64_t layouts_played() const {
+    std::set<ParallelLayout, ByFields> layouts;
+    for (ParallelLayout layout : tried_) {
+      layout.offload = {};
+      layouts.insert(layout);
+    }
+    return std::ssize(layouts);
   }
 
   // Plays those of a list that may matter, a few at a time; what they beat is not played. Returns
@@ -342,7 +282,7 @@ class LayoutSearch {
       });
       for (std::size_t i = 0; i < some.size(); ++i) {
         tried_.insert(some[i]->layout);
-        if (found[i]) standing_.add(std::move(*found[i]));
+        if (found[i]) standing_.add(*found[i]);
       }
     }
     return next;
@@ -356,19 +296,6 @@ class LayoutSearch {
     return FoundLayout{.layout = layout,
                        .figures = *figures,
                        .usd = usd_of(spec, figures->step_s, figures->busy_share)};
-  }
-
-  // All that the seeds do not beat.
-  std::vector<Candidate> candidates() {
-    std::vector<std::vector<Candidate>> lists(workers_.size());
-    visit_all([&](int worker, const Candidate& one) {
-      if (standing_.may_matter(one.bound)) lists[static_cast<std::size_t>(worker)].push_back(one);
-    });
-    std::vector<Candidate> all;
-    for (const std::vector<Candidate>& list : lists)
-      all.insert(all.end(), list.begin(), list.end());
-    sort(all);
-    return all;
   }
 
   void sort(std::vector<Candidate>& list) const {
@@ -385,12 +312,13 @@ class LayoutSearch {
 
   const SearchControl& control_;
   SearchSpace space_;
-  double memory_limit_;
+  MemoryLimits limits_;
   Standing standing_;
   std::size_t kept_;  // fastest layouts of each schedule that are played first
   std::vector<LayoutFamily> families_;
   std::vector<std::optional<LayoutBounds>> workers_;
   Survey survey_;
+  std::vector<Candidate> candidates_;
   std::set<ParallelLayout, ByFields> tried_;
   std::atomic<std::int64_t> done_ = 0;
   std::mutex reporting_;
@@ -407,11 +335,16 @@ bool comes_before(const ParallelLayout& a, const ParallelLayout& b) {
                       l.expert_parallel_size,
                       l.expert_tensor_parallel_size,
                       l.virtual_stages,
+                      l.ends_count_as_layers,
                       l.zero_stage,
                       l.sequence_parallel,
                       l.micro_batch_size,
                       l.schedule,
-                      l.recompute};
+                      l.recompute,
+                      l.offload.weights,
+                      l.offload.gradients,
+                      l.offload.optimizer,
+                      l.offload.activations};
   };
   return key(a) < key(b);
 }
@@ -447,8 +380,7 @@ Result<SearchResult> search_layouts(const RunSpec& spec,
   if (search.space().num_layouts() == 0)
     return tl::unexpected<Error>(nothing_legal(spec, options.fixed));
   SearchResult result = search.run();
-  if (result.best.empty() && result.feasible == 0 &&
-      result.considered == search.space().num_layouts())
+  if (result.best.empty() && result.complete)
     return tl::unexpected<Error>(nothing_fits(spec, options, control, result));
   return result;
 }

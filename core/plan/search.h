@@ -32,18 +32,21 @@ struct FoundLayout {
 };
 
 struct SearchResult {
-  std::int64_t considered = 0;  // legal layouts whose bounds were worked out
-  std::int64_t feasible = 0;    // of those, that fit into memory
-  std::int64_t played = 0;      // of those, whose schedule was played
-  bool complete = false;        // all others are beaten: `best` and `pareto` are proven
-  double lower_bound_s = 0;     // no layout that fits is faster
+  std::int64_t considered = 0;       // legal layouts whose bounds were worked out
+  std::int64_t ways_to_offload = 1;  // of each of them, nothing too
+  std::int64_t feasible = 0;         // of those layouts, that fit into a device
+  std::int64_t need_offload = 0;     // of those, that do if something leaves it
+  std::int64_t played = 0;           // of those, and what they offload, whose schedule was played
+  bool complete = false;             // all others are beaten: `best` and `pareto` are proven
+  double lower_bound_s = 0;          // no layout that fits is faster
   double memory_limit_bytes = 0;
   double least_memory_bytes = 0;  // of all considered, and the layout that needs it
   spec::ParallelLayout least_memory;
-  // By reason: "memory", "slower by bound", "slower when played"; and of the parts that layouts are
-  // made of, those that validation refuses, by the field it names.
+  // Layouts by reason: "memory", "slower by bound", "slower when played"; and of the parts that
+  // they are made of, those that validation refuses, by the field it names.
   std::map<std::string, std::int64_t> rejected;
-  std::vector<FoundLayout> best;    // by the objective, then time, memory, and layout
+  // By the objective, then time, memory, and layout; each with what serves it best to offload.
+  std::vector<FoundLayout> best;
   std::vector<FoundLayout> pareto;  // by time: each needs less memory than all faster ones
 };
 

@@ -8,8 +8,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/plan/layout_bounds.h"
+#include "core/plan/layout_text.h"
 #include "core/plan/placement.h"
 #include "core/spec/yaml.h"
 
@@ -26,18 +28,22 @@ std::string joined(const std::vector<std::string>& texts, std::string_view last)
   return text;
 }
 
-// The least memory that any layout needs; none are legal: infinity.
-double least_memory(const RunSpec& spec, const FixedAxes& fixed, const std::atomic<int>& stop) {
+// Whether any layout may need no more of a device.
+bool any_fits(const RunSpec& spec,
+              const FixedAxes& fixed,
+              double limit_bytes,
+              const std::atomic<int>& stop) {
   const SearchSpace space(spec, fixed);
   LayoutBounds bounds(space);
-  double least = std::numeric_limits<double>::infinity();
+  bool found = false;
   for (const LayoutFamily& family : layout_families(space)) {
-    if (stop.load() != 0) break;
-    bounds.visit(family, [&least](const ParallelLayout&, const LayoutBound& bound) {
-      least = std::min(least, bound.memory_bytes);
+    if (found || stop.load() != 0) break;
+    bounds.visit(family, [&](const ParallelLayout&, const LayoutBound& staying,
+                             const LayoutBound& offloaded) {
+      found = found || std::min(staying.memory_bytes, offloaded.memory_bytes) <= limit_bytes;
     });
   }
-  return least;
+  return found;
 }
 
 // Values of an axis in legal layouts, were it not fixed, in the order of the space.
@@ -63,21 +69,25 @@ std::vector<std::string> legal_values(const RunSpec& spec,
       for (const ScheduleChoice& choice : space.schedules(mesh.pipeline, count)) {
         layout.schedule = choice.kind;
         layout.virtual_stages = choice.virtual_stages;
+        layout.ends_count_as_layers = choice.ends_count_as_layers;
         for (const ExpertSizes& experts : space.experts(mesh.pipeline)) {
           layout.expert_parallel_size = experts.expert;
           layout.expert_tensor_parallel_size = experts.expert_tensor;
-          add();
+          for (const int zero_stage : space.zero_stages(mesh, experts)) {
+            layout.zero_stage = zero_stage;
+            add();
+          }
           if (axis.rfind("expert", 0) != 0) break;  // the same for all of them
         }
       }
     }
   }
-  for (const int zero_stage : space.zero_stages()) {
-    layout.zero_stage = zero_stage;
-    add();
-  }
   for (const spec::RecomputeKind recompute : space.recomputes()) {
     layout.recompute = recompute;
+    add();
+  }
+  for (const spec::Offload& offload : space.offloads()) {
+    layout.offload = offload;
     add();
   }
   return found;
@@ -95,52 +105,32 @@ Result<spec::Cluster> cluster_of(spec::Cluster cluster, std::int64_t num_devices
   if (num_devices % node != 0) {
     return fail(
         ErrorCode::invalid_input,
-        fmt::format("{} devices are not whole nodes of {}", format_integer(num_devices), node),
+        fmt::format("{} {} not whole nodes of {}", counted(num_devices, "device"),
+                    num_devices == 1 ? "is" : "are", node),
         fmt::format("use {} or {}", num_devices / node * node, (num_devices / node + 1) * node));
   }
   cluster.num_nodes = static_cast<int>(num_devices / node);
   return cluster;
 }
 
-std::string layout_text(const ParallelLayout& layout) {
-  std::vector<std::string> parts;
-  const auto add = [&parts](const char* name, int size) {
-    if (size > 1) parts.push_back(fmt::format("{} {}", name, size));
-  };
-  add("tensor", layout.tensor_parallel_size);
-  add("context", layout.context_parallel_size);
-  add("data", layout.data_parallel_size);
-  add("pipeline", layout.pipeline_parallel_size);
-  add("chunks", layout.virtual_stages);
-  add("expert", layout.expert_parallel_size);
-  add("expert tensor", layout.expert_tensor_parallel_size);
-  parts.push_back(fmt::format("micro-batch {}", layout.micro_batch_size));
-  if (layout.pipeline_parallel_size > 1) parts.emplace_back(enum_name(layout.schedule));
-  if (layout.sequence_parallel) parts.emplace_back("sequence parallel");
-  parts.push_back(fmt::format("recompute {}", enum_name(layout.recompute)));
-  parts.push_back(fmt::format("zero {}", layout.zero_stage));
-  return joined(parts, ", ");
-}
-
 Error nothing_legal(const RunSpec& spec, const FixedAxes& fixed) {
-  const std::string devices = format_integer(spec.cluster.num_devices());
+  const std::string devices = counted(spec.cluster.num_devices(), "device");
   for (const auto& [axis, value] : fixed.texts()) {
     std::vector<std::string> values = legal_values(spec, fixed, axis);
     if (values.empty()) continue;
     constexpr std::size_t kShown = 8;
     if (values.size() > kShown) values.resize(kShown);
-    return {
-        ErrorCode::invalid_input,
-        fmt::format("--fix {}={}: no layout of {} devices is legal with it", axis, value, devices),
-        fmt::format("use {}", joined(values, " or "))};
+    return {ErrorCode::invalid_input,
+            fmt::format("--fix {}={}: no layout of {} is legal with it", axis, value, devices),
+            fmt::format("use {}", joined(values, " or "))};
   }
   if (!fixed.empty() && SearchSpace(spec, FixedAxes{}).num_layouts() > 0) {
     std::vector<std::string> names;
     for (const auto& [axis, value] : fixed.texts())
       names.push_back(fmt::format("{}={}", axis, value));
     return {ErrorCode::invalid_input,
-            fmt::format("--fix {}: no layout of {} devices is legal with all of them",
-                        joined(names, ", "), devices),
+            fmt::format("--fix {}: no layout of {} is legal with all of them", joined(names, ", "),
+                        devices),
             "leave two of them out"};
   }
   // Without anything fixed, the number of devices binds: the nearest below that has layouts.
@@ -153,12 +143,12 @@ Error nothing_legal(const RunSpec& spec, const FixedAxes& fixed) {
     fewer.cluster = *cluster;
     if (SearchSpace(fewer, FixedAxes{}).num_layouts() == 0) continue;
     return {ErrorCode::invalid_input,
-            fmt::format("no layout of {} devices is legal: training.global_batch_size = {}, "
+            fmt::format("no layout of {} is legal: training.global_batch_size = {}, "
                         "model.num_layers = {} and the heads do not divide that way",
                         devices, spec.training.global_batch_size, spec.model.num_layers),
             fmt::format("use --gpus {}", count)};
   }
-  return {ErrorCode::invalid_input, fmt::format("no layout of {} devices is legal", devices), {}};
+  return {ErrorCode::invalid_input, fmt::format("no layout of {} is legal", devices), {}};
 }
 
 Error nothing_fits(const RunSpec& spec,
@@ -167,29 +157,36 @@ Error nothing_fits(const RunSpec& spec,
                    const SearchResult& searched) {
   const double limit = searched.memory_limit_bytes;
   const auto text = [](double bytes) { return format_bytes(bytes); };
+  const bool host_binds = searched.least_memory_bytes <= limit;
   std::vector<std::string> steps;
   const double device = spec.cluster.device.memory_bytes / ranks_per_device(spec);
-  if (searched.least_memory_bytes <= device && limit < device)
+  if (!host_binds && searched.least_memory_bytes <= device && limit < device)
     steps.push_back(
         fmt::format("--memory-limit {:.4g}e9", std::ceil(searched.least_memory_bytes / 1e7) / 100));
   for (const auto& [axis, value] : options.fixed.texts()) {
-    const double least = least_memory(spec, options.fixed.without(axis), control.stop);
-    if (least <= limit)
-      steps.push_back(
-          fmt::format("leave --fix {}={} out ({} is then enough)", axis, value, text(least)));
+    if (!host_binds && any_fits(spec, options.fixed.without(axis), limit, control.stop))
+      steps.push_back(fmt::format("leave --fix {}={} out", axis, value));
   }
   RunSpec more = spec;
-  for (std::int64_t times = 2; times <= 64 && steps.empty(); times *= 2) {
+  for (std::int64_t times = 2; times <= 64 && steps.empty() && !host_binds; times *= 2) {
     const Result<spec::Cluster> cluster =
         cluster_of(spec.cluster, times * spec.cluster.num_devices());
     if (!cluster) continue;
     more.cluster = *cluster;
-    if (least_memory(more, options.fixed, control.stop) > limit) continue;
+    if (!any_fits(more, options.fixed, limit, control.stop)) continue;
     steps.push_back(fmt::format("--gpus {}", cluster->num_devices()));
   }
+  const std::string layouts = counted(searched.considered, "legal layout");
+  if (host_binds) {
+    const spec::HostSpec& host = spec.cluster.host;
+    return {ErrorCode::failed,
+            fmt::format("none of {} fits: what has to leave the devices of a node is more than its "
+                        "{} of memory and {} of disks",
+                        layouts, text(host.memory_bytes), text(host.nvme_bytes)),
+            "use more devices, or nodes with more memory"};
+  }
   return {ErrorCode::failed,
-          fmt::format("none of {} legal layouts fits into {}: the leanest needs {} ({})",
-                      format_integer(searched.considered), text(limit),
+          fmt::format("none of {} fits into {}: the leanest needs {} ({})", layouts, text(limit),
                       text(searched.least_memory_bytes), layout_text(searched.least_memory)),
           steps.empty() ? "use devices with more memory, or a smaller model or sequence"
                         : fmt::format("use {}", joined(steps, ", or "))};

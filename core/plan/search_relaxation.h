@@ -17,7 +17,4 @@ Error nothing_fits(const spec::RunSpec& spec,
 // devices that is not whole nodes.
 Result<spec::Cluster> cluster_of(spec::Cluster cluster, std::int64_t num_devices);
 
-// "tensor 4, pipeline 8 x 2 chunks, ...": the sizes that are not 1, and the choices.
-std::string layout_text(const spec::ParallelLayout& layout);
-
 }  // namespace tera::plan

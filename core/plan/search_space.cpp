@@ -2,10 +2,8 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-
 #include "core/base/check.h"
-#include "core/spec/suggest.h"
+#include "core/plan/pipeline_cut.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
 
@@ -26,83 +24,30 @@ std::vector<int> divisors(std::int64_t whole) {
   return below;
 }
 
-// Those of a list that the person did not rule out.
-template <class T>
-std::vector<T> allowed(std::vector<T> values,
-                       const FixedAxes& fixed,
-                       std::string_view axis,
-                       T held) {
-  if (fixed.has(axis)) std::erase_if(values, [held](T value) { return value != held; });
-  return values;
-}
-
-// Fields of the layout, "offload.optimizer" among them.
-std::vector<std::string_view> axis_names() {
-  constexpr std::string_view kSection = "layout.";
-  std::vector<std::string_view> names;
-  for (const spec::FieldInfo& info : spec::all_fields()) {
-    const std::string_view path = info.path;
-    if (path.substr(0, kSection.size()) == kSection) names.push_back(path.substr(kSection.size()));
-  }
-  return names;
-}
-
 }  // namespace
-
-Result<FixedAxes> FixedAxes::parse(const std::vector<std::string>& texts) {
-  FixedAxes fixed;
-  spec::RunSpec scratch;
-  const std::vector<std::string_view> names = axis_names();
-  for (const std::string& text : texts) {
-    const std::size_t equals = text.find('=');
-    if (equals == std::string::npos || equals == 0 || equals + 1 == text.size()) {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("--fix: got '{}', expected AXIS=VALUE", text),
-                  "for example --fix tensor_parallel_size=8");
-    }
-    const std::string axis = text.substr(0, equals);
-    const std::string value = text.substr(equals + 1);
-    if (std::find(names.begin(), names.end(), axis) == names.end()) {
-      const auto nearest = spec::nearest_word(axis, names);
-      return fail(ErrorCode::invalid_input, fmt::format("--fix: layout has no axis '{}'", axis),
-                  nearest ? fmt::format("did you mean {}?", *nearest)
-                          : fmt::format("it has {}", spec::one_of(names)));
-    }
-    if (fixed.has(axis)) {
-      return fail(
-          ErrorCode::invalid_input,
-          fmt::format("--fix: {} is fixed twice, to {} and {}", axis, fixed.texts_[axis], value),
-          "give it once");
-    }
-    const Result<void> set = spec::set_field(scratch, "layout." + axis, value);
-    if (!set) {
-      return fail(ErrorCode::invalid_input, fmt::format("--fix: {}", set.error().message),
-                  set.error().hint);
-    }
-    fixed.texts_[axis] = value;
-  }
-  fixed.values_ = scratch.layout;
-  return fixed;
-}
-
-FixedAxes FixedAxes::without(const std::string& axis) const {
-  FixedAxes rest = *this;
-  rest.texts_.erase(axis);
-  return rest;
-}
 
 SearchSpace::SearchSpace(const spec::RunSpec& spec, const FixedAxes& fixed)
     : spec_(spec), fixed_(fixed) {
-  for (const auto& [axis, value] : fixed.texts())  // of axes that are not searched, too
-    TERA_CHECK(spec::set_field(spec_, "layout." + axis, value), "{}: {}", axis, value);
-  const ParallelLayout& held = fixed.values();
-  recomputes_ = allowed<spec::RecomputeKind>(
-      {spec::RecomputeKind::none, spec::RecomputeKind::selective, spec::RecomputeKind::full}, fixed,
-      "recompute", held.recompute);
-  zero_stages_ = allowed<int>({0, 1, 2, 3}, fixed, "zero_stage", held.zero_stage);
+  if (const auto held = fixed.texts().find(kPercentileAxis); held != fixed.texts().end()) {
+    TERA_CHECK(spec::set_field(spec_, "layout." + held->first, held->second), "{}: {}", held->first,
+               held->second);
+  }
+  tried_ = spec_;
+  recomputes_ = fixed.allowed<spec::RecomputeKind>(
+      "recompute",
+      {spec::RecomputeKind::none, spec::RecomputeKind::selective, spec::RecomputeKind::full},
+      &ParallelLayout::recompute);
+  zero_stages_ = fixed.allowed<int>("zero_stage", {0, 1, 2, 3}, &ParallelLayout::zero_stage);
+  if (!zero_stages_.empty()) zero_stages_of_one_ = {zero_stages_.front()};
   list_meshes();
   for (const MeshSizes& mesh : meshes_)
     list_parts(mesh);
+  list_offloads();
+  count_layouts();
+}
+
+void SearchSpace::count_layouts() {
+  if (offloads_.empty()) return;
   for (const MeshSizes& mesh : meshes_) {
     std::int64_t in_steps = 0;  // choices of micro-batches and schedule
     for (const int size : micro_batch_sizes(mesh.data)) {
@@ -110,15 +55,16 @@ SearchSpace::SearchSpace(const spec::RunSpec& spec, const FixedAxes& fixed)
           spec_.training.global_batch_size / (std::int64_t{size} * mesh.data);
       in_steps += static_cast<std::int64_t>(schedules(mesh.pipeline, count).size());
     }
-    num_layouts_ += in_steps * static_cast<std::int64_t>(experts(mesh.pipeline).size() *
-                                                         recomputes_.size() * zero_stages_.size());
+    std::int64_t sharded = 0;  // choices of experts and ZeRO
+    for (const ExpertSizes& sizes : experts(mesh.pipeline))
+      sharded += static_cast<std::int64_t>(zero_stages(mesh, sizes).size());
+    num_layouts_ += in_steps * sharded * static_cast<std::int64_t>(recomputes_.size());
   }
 }
 
 bool SearchSpace::is_legal(const ParallelLayout& layout) {
-  spec::RunSpec spec = spec_;
-  spec.layout = layout;
-  for (const Diagnostic& found : spec::validate(spec)) {
+  tried_.layout = layout;
+  for (const Diagnostic& found : spec::validate(tried_)) {
     if (found.severity != Severity::error) continue;
     ++refused_["refused: " + found.field];
     return false;
@@ -128,7 +74,19 @@ bool SearchSpace::is_legal(const ParallelLayout& layout) {
 
 // Links of a pipeline have a layer each, or an end of the model.
 int SearchSpace::max_links() const {
-  return spec_.model.num_layers + (spec_.layout.ends_count_as_layers ? 2 : 0);
+  return spec_.model.num_layers + 2;
+}
+
+bool SearchSpace::ends_matter(const ParallelLayout& layout) {
+  const std::tuple<int, int, bool> key{layout.pipeline_parallel_size, layout.virtual_stages,
+                                       spec::runs_in_v(layout.schedule)};
+  const auto found = ends_matter_.find(key);
+  if (found != ends_matter_.end()) return found->second;
+  tried_.layout = layout;
+  tried_.layout.ends_count_as_layers = false;
+  const PipelineCut without = cut_pipeline(tried_);
+  tried_.layout.ends_count_as_layers = true;
+  return ends_matter_.emplace(key, cut_pipeline(tried_) != without).first->second;
 }
 
 ParallelLayout SearchSpace::layout_of(const MeshSizes& mesh) const {
@@ -140,6 +98,8 @@ ParallelLayout SearchSpace::layout_of(const MeshSizes& mesh) const {
   layout.sequence_parallel = mesh.sequence_parallel;
   layout.expert_parallel_size = layout.expert_tensor_parallel_size = 1;
   layout.virtual_stages = layout.micro_batch_size = 1;
+  layout.ends_count_as_layers = mesh.pipeline > spec_.model.num_layers;
+  layout.offload = {};
   layout.schedule = ScheduleKind::one_f_one_b;
   layout.recompute = spec::RecomputeKind::none;
   layout.zero_stage = 0;
@@ -147,27 +107,27 @@ ParallelLayout SearchSpace::layout_of(const MeshSizes& mesh) const {
 }
 
 void SearchSpace::list_meshes() {
-  const ParallelLayout& held = fixed_.values();
-  const auto sizes = [this](std::int64_t whole, std::string_view axis, int value) {
-    return allowed<int>(divisors(whole), fixed_, axis, value);
+  const auto sizes = [this](std::int64_t whole, std::string_view axis, int ParallelLayout::*field) {
+    return fixed_.allowed<int>(axis, divisors(whole), field);
   };
   const std::int64_t devices = spec_.cluster.num_devices();
-  for (const int tensor : sizes(devices, "tensor_parallel_size", held.tensor_parallel_size)) {
+  for (const int tensor :
+       sizes(devices, "tensor_parallel_size", &ParallelLayout::tensor_parallel_size)) {
     // Without tensor parallelism it changes nothing.
-    const std::vector<char> sequence =
-        allowed<char>(tensor > 1 ? std::vector<char>{0, 1}
-                                 : std::vector<char>{static_cast<char>(
-                                       fixed_.has("sequence_parallel") && held.sequence_parallel)},
-                      fixed_, "sequence_parallel", static_cast<char>(held.sequence_parallel));
+    std::vector<bool> sequence = fixed_.allowed<bool>("sequence_parallel", {false, true},
+                                                      &ParallelLayout::sequence_parallel);
+    if (tensor == 1) sequence.resize(1);
     const std::int64_t rest = devices / tensor;
-    for (const int context : sizes(rest, "context_parallel_size", held.context_parallel_size)) {
-      for (const int pipeline :
-           sizes(rest / context, "pipeline_parallel_size", held.pipeline_parallel_size)) {
+    for (const int context :
+         sizes(rest, "context_parallel_size", &ParallelLayout::context_parallel_size)) {
+      for (const int pipeline : sizes(rest / context, "pipeline_parallel_size",
+                                      &ParallelLayout::pipeline_parallel_size)) {
         if (pipeline > max_links()) continue;
         const auto data = static_cast<int>(rest / context / pipeline);
-        if (fixed_.has("data_parallel_size") && data != held.data_parallel_size) continue;
-        for (const char parallel : sequence) {
-          const MeshSizes mesh{tensor, context, data, pipeline, parallel != 0};
+        if (!fixed_.allows("data_parallel_size", data, &ParallelLayout::data_parallel_size))
+          continue;
+        for (const bool parallel : sequence) {
+          const MeshSizes mesh{tensor, context, data, pipeline, parallel};
           if (is_legal(layout_of(mesh))) meshes_.push_back(mesh);
         }
       }
@@ -176,13 +136,12 @@ void SearchSpace::list_meshes() {
 }
 
 void SearchSpace::list_parts(const MeshSizes& mesh) {
-  const ParallelLayout& held = fixed_.values();
   const std::int64_t per_replica = spec_.training.global_batch_size / mesh.data;
   ParallelLayout layout = layout_of(mesh);
   if (micro_batch_sizes_.count(mesh.data) == 0) {
     std::vector<int>& found = micro_batch_sizes_[mesh.data];
-    for (const int size :
-         allowed<int>(divisors(per_replica), fixed_, "micro_batch_size", held.micro_batch_size)) {
+    for (const int size : fixed_.allowed<int>("micro_batch_size", divisors(per_replica),
+                                              &ParallelLayout::micro_batch_size)) {
       layout.micro_batch_size = size;
       if (is_legal(layout)) found.push_back(size);
     }
@@ -196,15 +155,16 @@ void SearchSpace::list_parts(const MeshSizes& mesh) {
 }
 
 void SearchSpace::list_experts(const MeshSizes& mesh) {
-  const ParallelLayout& held = fixed_.values();
   const bool has_experts = spec_.model.num_experts > 0;
   std::vector<ExpertSizes>& found = experts_[mesh.pipeline];
   ParallelLayout layout = layout_of(mesh);
-  for (const int size : allowed<int>(divisors(has_experts ? spec_.model.num_experts : 1), fixed_,
-                                     "expert_parallel_size", held.expert_parallel_size)) {
+  for (const int size : fixed_.allowed<int>("expert_parallel_size",
+                                            divisors(has_experts ? spec_.model.num_experts : 1),
+                                            &ParallelLayout::expert_parallel_size)) {
     for (const int inner :
-         allowed<int>(divisors(has_experts ? spec_.model.moe_ffn_hidden_size : 1), fixed_,
-                      "expert_tensor_parallel_size", held.expert_tensor_parallel_size)) {
+         fixed_.allowed<int>("expert_tensor_parallel_size",
+                             divisors(has_experts ? spec_.model.moe_ffn_hidden_size : 1),
+                             &ParallelLayout::expert_tensor_parallel_size)) {
       layout.expert_parallel_size = size;
       layout.expert_tensor_parallel_size = inner;
       if (is_legal(layout)) found.push_back({size, inner});
@@ -213,23 +173,33 @@ void SearchSpace::list_experts(const MeshSizes& mesh) {
 }
 
 void SearchSpace::list_schedules(const ParallelLayout& mesh) {
-  const ParallelLayout& held = fixed_.values();
   ParallelLayout layout = mesh;
   const int pipeline = layout.pipeline_parallel_size;
   const std::int64_t count = spec_.training.global_batch_size /
                              (std::int64_t{layout.micro_batch_size} * layout.data_parallel_size);
   std::vector<ScheduleChoice>& found = schedules_[{pipeline, count}];
+  const std::vector<bool> ends = fixed_.allowed<bool>("ends_count_as_layers", {false, true},
+                                                      &ParallelLayout::ends_count_as_layers);
   const auto add = [&](ScheduleKind kind, int chunks) {
-    if (fixed_.has("virtual_stages") && chunks != held.virtual_stages) return;
+    if (!fixed_.allows("virtual_stages", chunks, &ParallelLayout::virtual_stages)) return;
     layout.schedule = kind;
     layout.virtual_stages = chunks;
-    if (is_legal(layout)) found.push_back({kind, chunks});
+    const auto first = std::ssize(found);
+    for (const bool counted : ends) {
+      layout.ends_count_as_layers = counted;
+      if (std::ssize(found) > first && !ends_matter(layout)) continue;
+      if (is_legal(layout)) found.push_back({kind, chunks, counted});
+    }
   };
-  for (const ScheduleKind kind :
-       allowed<ScheduleKind>({ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::zb_h1,
-                              ScheduleKind::zb_h2, ScheduleKind::zb_v, ScheduleKind::dualpipe_v,
-                              ScheduleKind::interleaved},
-                             fixed_, "schedule", held.schedule)) {
+  std::vector<ScheduleKind> kinds = fixed_.allowed<ScheduleKind>(
+      "schedule",
+      {ScheduleKind::gpipe, ScheduleKind::one_f_one_b, ScheduleKind::zb_h1, ScheduleKind::zb_h2,
+       ScheduleKind::zb_v, ScheduleKind::dualpipe_v, ScheduleKind::interleaved},
+      &ParallelLayout::schedule);
+  // With one micro-batch, gpipe is 1F1B.
+  if (count == 1 && kinds.size() > 1 && kinds[1] == ScheduleKind::one_f_one_b)
+    std::erase(kinds, ScheduleKind::gpipe);
+  for (const ScheduleKind kind : kinds) {
     if (kind != ScheduleKind::interleaved) {
       add(kind, spec::runs_in_v(kind) ? 2 : 1);
     } else if (pipeline > 1 && count % pipeline == 0) {
@@ -237,6 +207,37 @@ void SearchSpace::list_schedules(const ParallelLayout& mesh) {
         add(kind, chunks);
     }
   }
+}
+
+void SearchSpace::list_offloads() {
+  if (meshes_.empty()) return;
+  using spec::Offload;
+  using spec::OffloadTier;
+  const auto tiers = [this](std::string_view axis, OffloadTier Offload::*field) {
+    return fixed_.allowed<OffloadTier>(
+        axis, {OffloadTier::none, OffloadTier::host, OffloadTier::nvme},
+        [field](const ParallelLayout& layout) { return layout.offload.*field; });
+  };
+  ParallelLayout layout = layout_of(meshes_.front());
+  for (const OffloadTier weights : tiers("offload.weights", &Offload::weights)) {
+    for (const OffloadTier gradients : tiers("offload.gradients", &Offload::gradients)) {
+      for (const OffloadTier optimizer : tiers("offload.optimizer", &Offload::optimizer)) {
+        for (const OffloadTier activations : tiers("offload.activations", &Offload::activations)) {
+          layout.offload = {weights, gradients, optimizer, activations};
+          if (is_legal(layout)) offloads_.push_back(layout.offload);
+        }
+      }
+    }
+  }
+}
+
+const std::vector<int>& SearchSpace::zero_stages(const MeshSizes& mesh,
+                                                 const ExpertSizes& experts) const {
+  const std::int64_t replicas = std::int64_t{mesh.context} * mesh.data;
+  const std::int64_t expert_replicas =
+      mesh.tensor * replicas / (std::int64_t{experts.expert} * experts.expert_tensor);
+  const bool one = replicas == 1 && (spec_.model.num_experts == 0 || expert_replicas == 1);
+  return one ? zero_stages_of_one_ : zero_stages_;
 }
 
 const std::vector<int>& SearchSpace::micro_batch_sizes(int data) const {
@@ -257,23 +258,17 @@ bool SearchSpace::contains(const ParallelLayout& layout) const {
            m.sequence_parallel == layout.sequence_parallel;
   });
   if (mesh == meshes_.end()) return false;
-  const auto has = [](const auto& values, const auto& same) {
-    return std::any_of(values.begin(), values.end(), same);
+  const auto has = [](const auto& values, const auto& value) {
+    return std::find(values.begin(), values.end(), value) != values.end();
   };
+  const ExpertSizes sizes{layout.expert_parallel_size, layout.expert_tensor_parallel_size};
   const std::int64_t per_pass = std::int64_t{layout.micro_batch_size} * layout.data_parallel_size;
-  return has(micro_batch_sizes(mesh->data),
-             [&](int size) { return size == layout.micro_batch_size; }) &&
-         has(experts(mesh->pipeline),
-             [&](const ExpertSizes& e) {
-               return e.expert == layout.expert_parallel_size &&
-                      e.expert_tensor == layout.expert_tensor_parallel_size;
-             }) &&
+  return has(micro_batch_sizes(mesh->data), layout.micro_batch_size) &&
+         has(experts(mesh->pipeline), sizes) &&
          has(schedules(mesh->pipeline, spec_.training.global_batch_size / per_pass),
-             [&](const ScheduleChoice& s) {
-               return s.kind == layout.schedule && s.virtual_stages == layout.virtual_stages;
-             }) &&
-         has(recomputes_, [&](spec::RecomputeKind kind) { return kind == layout.recompute; }) &&
-         has(zero_stages_, [&](int stage) { return stage == layout.zero_stage; });
+             ScheduleChoice{layout.schedule, layout.virtual_stages, layout.ends_count_as_layers}) &&
+         has(recomputes_, layout.recompute) && has(zero_stages(*mesh, sizes), layout.zero_stage) &&
+         has(offloads_, layout.offload);
 }
 
 }  // namespace tera::plan

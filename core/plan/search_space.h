@@ -1,36 +1,20 @@
 // The legal layouts of a model on a cluster, every device used, as the product of a few lists.
 // spec::validate decides what is legal; it is asked for each part alone, since its rules join
 // only the axes of a part: sizes of the mesh, experts with a pipeline stage, schedule with
-// micro-batches (a test asks it about whole layouts).
+// micro-batches (a test asks it about whole layouts). Of layouts that are the same under different
+// names, such as ZeRO 1 and 0 with one replica, one is here.
 #pragma once
 #include <cstdint>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "core/base/result.h"
+#include "core/plan/fixed_axes.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
-
-// Axes held to one value: "tensor_parallel_size=8". Names and values are those of layout.
-class FixedAxes {
- public:
-  // Errors: an unknown axis, with the nearest; a value that is none of its.
-  static Result<FixedAxes> parse(const std::vector<std::string>& texts);
-
-  bool has(std::string_view axis) const { return texts_.count(std::string(axis)) > 0; }
-  bool empty() const { return texts_.empty(); }
-  // name -> value, as written
-  const std::map<std::string, std::string>& texts() const { return texts_; }
-  const spec::ParallelLayout& values() const { return values_; }
-  FixedAxes without(const std::string& axis) const;
-
- private:
-  std::map<std::string, std::string> texts_;
-  spec::ParallelLayout values_;  // those named are set
-};
 
 // Sizes with tensor x context x data x pipeline devices.
 struct MeshSizes {
@@ -43,16 +27,18 @@ struct MeshSizes {
 struct ExpertSizes {
   int expert = 1;
   int expert_tensor = 1;
+  bool operator==(const ExpertSizes&) const = default;
 };
 struct ScheduleChoice {
   spec::ScheduleKind kind = spec::ScheduleKind::one_f_one_b;
   int virtual_stages = 1;
+  bool ends_count_as_layers = false;
+  bool operator==(const ScheduleChoice&) const = default;
 };
 
 class SearchSpace {
  public:
-  // num_devices: the layouts use all of them; spec.cluster must have as many. Fields of the layout
-  // that are not searched are those of the spec.
+  // Layouts use all devices of spec.cluster.
   SearchSpace(const spec::RunSpec& spec, const FixedAxes& fixed);
 
   const spec::RunSpec& spec() const { return spec_; }
@@ -61,24 +47,31 @@ class SearchSpace {
   const std::vector<ExpertSizes>& experts(int pipeline) const;
   const std::vector<ScheduleChoice>& schedules(int pipeline, std::int64_t num_micro_batches) const;
   const std::vector<spec::RecomputeKind>& recomputes() const { return recomputes_; }
-  const std::vector<int>& zero_stages() const { return zero_stages_; }
+  const std::vector<int>& zero_stages(const MeshSizes& mesh, const ExpertSizes& experts) const;
+  // Ways to offload, nothing first where that is allowed. Every layout may have each of them.
+  const std::vector<spec::Offload>& offloads() const { return offloads_; }
 
+  // Each counted once, whatever it offloads.
   std::int64_t num_layouts() const { return num_layouts_; }
   // Parts that validation refused, by the field it names first: "refused: layout.schedule".
   const std::map<std::string, std::int64_t>& refused() const { return refused_; }
   bool contains(const spec::ParallelLayout& layout) const;
-  // The mesh in the layout of the spec, and one of everything else.
+  // The mesh in the layout of the spec, and one of everything else, nothing offloaded.
   spec::ParallelLayout layout_of(const MeshSizes& mesh) const;
 
  private:
   bool is_legal(const spec::ParallelLayout& layout);
   int max_links() const;
+  bool ends_matter(const spec::ParallelLayout& layout);
   void list_meshes();
   void list_parts(const MeshSizes& mesh);
   void list_experts(const MeshSizes& mesh);
   void list_schedules(const spec::ParallelLayout& layout);
+  void list_offloads();
+  void count_layouts();
 
   spec::RunSpec spec_;
+  spec::RunSpec tried_;  // spec_ with the layout that is asked about
   FixedAxes fixed_;
   std::vector<MeshSizes> meshes_;
   std::map<int, std::vector<int>> micro_batch_sizes_;  // of data_parallel_size
@@ -86,6 +79,9 @@ class SearchSpace {
   std::map<std::pair<int, std::int64_t>, std::vector<ScheduleChoice>> schedules_;
   std::vector<spec::RecomputeKind> recomputes_;
   std::vector<int> zero_stages_;
+  std::vector<int> zero_stages_of_one_;  // replica
+  std::vector<spec::Offload> offloads_;
+  std::map<std::tuple<int, int, bool>, bool> ends_matter_;  // of stages, chunks, in a V
   std::map<std::string, std::int64_t> refused_;
   std::int64_t num_layouts_ = 0;
 };

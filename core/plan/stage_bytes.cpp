@@ -1,6 +1,7 @@
 #include "core/plan/stage_bytes.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/plan/offload_memory.h"
 #include "core/plan/placement.h"
@@ -10,24 +11,14 @@ namespace {
 
 using spec::Framework;
 
-double state_of(const ParamGroups& groups, StateKind kind, const spec::RunSpec& spec) {
-  double sum = 0;
-  for (std::size_t i = 0; i < kNumStateItems; ++i) {
-    const auto item = static_cast<StateItem>(i);
-    if (state_rule(item, spec).kind != kind) continue;
-    double of_item = 0;
-    for (const ParamGroup& group : groups)
-      of_item += held_state(group, item, spec);
-    sum += of_item;
-  }
-  return sum;
+double shards_of(const ParamGroup& group, const StateRule& rule, const spec::RunSpec& spec) {
+  return spec.layout.zero_stage >= rule.zero_from && group.replicas > 1 ? group.replicas : 1;
 }
 
 }  // namespace
 
 double zero_shards(const ParamGroup& group, StateItem item, const spec::RunSpec& spec) {
-  const bool sharded = spec.layout.zero_stage >= state_rule(item, spec).zero_from;
-  return sharded && group.replicas > 1 ? group.replicas : 1;
+  return shards_of(group, state_rule(item, spec), spec);
 }
 
 double held_state(const ParamGroup& group, StateItem item, const spec::RunSpec& spec) {
@@ -96,29 +87,59 @@ double fragmented_bytes(const Fragmentation& fragmentation, const StageBytes& by
   return bytes.passing() + fragmentation.states * bytes.states();
 }
 
+StageBytes state_part(const spec::RunSpec& spec, const ParamGroups& groups) {
+  std::array<double, kStateKinds.size()> sums = {};
+  for (std::size_t i = 0; i < kNumStateItems; ++i) {
+    const StateRule rule = state_rule(static_cast<StateItem>(i), spec);
+    double of_item = 0;
+    for (const ParamGroup& group : groups) {
+      if (group.state[i] > 0) of_item += group.state[i] / shards_of(group, rule, spec);
+    }
+    sums[static_cast<std::size_t>(rule.kind)] += of_item;
+  }
+  const auto of = [&sums](StateKind kind) { return sums[static_cast<std::size_t>(kind)]; };
+  return {.weights = of(StateKind::weights),
+          .gradients = of(StateKind::gradients),
+          .master = of(StateKind::master),
+          .moments = of(StateKind::moments)};
+}
+
+void add_passing_part(const spec::RunSpec& spec,
+                      const ActivationBytes& bytes,
+                      const StageParts& parts,
+                      const ParamGroups& groups,
+                      StageBytes& stage) {
+  const PassingBytes passing = passing_bytes(spec, bytes, parts, groups);
+  double params = 0;
+  for (const ParamGroup& group : groups)
+    params += group.local;
+  stage.logits = passing.logits;
+  stage.dispatch = passing.dispatch;
+  stage.gathered_layers = passing.gathered_layers;
+  stage.workspace = passing.workspace();
+  stage.communication = communication_bytes(spec, params);
+  stage.context = spec.cluster.device.reserved_bytes / ranks_per_device(spec);
+}
+
+void settle(const spec::RunSpec& spec,
+            const ActivationBytes& bytes,
+            const StageParts& parts,
+            const ParamGroups& groups,
+            StageBytes& stage) {
+  move_off_device(spec, bytes, parts, groups, stage);
+  const Fragmentation fragmentation = fragmentation_of(spec.software);
+  stage.fragmentation = fragmentation.expected * fragmented_bytes(fragmentation, stage);
+}
+
 StageBytes stage_bytes(const spec::RunSpec& spec,
                        const ActivationBytes& bytes,
                        const StageParts& parts,
                        const ParamGroups& groups,
                        const HeldLayers& held) {
-  const PassingBytes passing = passing_bytes(spec, bytes, parts, groups);
-  double params = 0;
-  for (const ParamGroup& group : groups)
-    params += group.local;
-  StageBytes stage{.weights = state_of(groups, StateKind::weights, spec),
-                   .gradients = state_of(groups, StateKind::gradients, spec),
-                   .master = state_of(groups, StateKind::master, spec),
-                   .moments = state_of(groups, StateKind::moments, spec),
-                   .activations = held_bytes(bytes, held),
-                   .logits = passing.logits,
-                   .dispatch = passing.dispatch,
-                   .gathered_layers = passing.gathered_layers,
-                   .workspace = passing.workspace(),
-                   .communication = communication_bytes(spec, params),
-                   .context = spec.cluster.device.reserved_bytes / ranks_per_device(spec)};
-  move_off_device(spec, bytes, parts, groups, stage);
-  const Fragmentation fragmentation = fragmentation_of(spec.software);
-  stage.fragmentation = fragmentation.expected * fragmented_bytes(fragmentation, stage);
+  StageBytes stage = state_part(spec, groups);
+  stage.activations = held_bytes(bytes, held);
+  add_passing_part(spec, bytes, parts, groups, stage);
+  settle(spec, bytes, parts, groups, stage);
   return stage;
 }
 

@@ -47,6 +47,21 @@ StageBytes stage_bytes(const spec::RunSpec& spec,
                        const ParamGroups& groups,
                        const HeldLayers& held);
 
+// The steps of stage_bytes(), for a search that takes each where fewer choices matter: weights,
+// gradients and optimizer; beside them and the activations, all else; and last, with activations
+// set, what leaves the device and what the allocator cannot use.
+StageBytes state_part(const spec::RunSpec& spec, const ParamGroups& groups);
+void add_passing_part(const spec::RunSpec& spec,
+                      const ActivationBytes& bytes,
+                      const StageParts& parts,
+                      const ParamGroups& groups,
+                      StageBytes& stage);
+void settle(const spec::RunSpec& spec,
+            const ActivationBytes& bytes,
+            const StageParts& parts,
+            const ParamGroups& groups,
+            StageBytes& stage);
+
 // Buffers of the communicators of a rank, and of the framework's collectives. params: on one rank.
 double communication_bytes(const spec::RunSpec& spec, double params);
 // Communicators with more than one rank that a rank is part of.

@@ -58,6 +58,12 @@ GradientSync gradient_sync(const RunSpec& spec,
   return sync;
 }
 
+void add_stragglers(const RunSpec& spec, StepSeconds& step) {
+  step.stragglers_s = 0;
+  const double doublings = std::log2(std::max(1, spec.cluster.num_nodes));
+  step.stragglers_s = step.total_s() * doublings * spec.cluster.slowdown_per_doubling;
+}
+
 template <std::size_t N>
 double sum_of(const StepSeconds& step, const std::array<double Seconds::*, N>& kinds) {
   double sum = 0;
@@ -99,6 +105,13 @@ Result<PlayedSchedule> play_pipeline(const PipelineSchedule& schedule, const Sch
   return played;
 }
 
+void add_offload(const RunSpec& spec, const OffloadTraffic& traffic, StepSeconds& step) {
+  step.traffic = traffic;
+  step.offload = offload_seconds(spec, traffic, step.busy_s());
+  if (spec.layout.offload.optimizer != spec::OffloadTier::none) step.optimizer_s = 0;
+  add_stragglers(spec, step);
+}
+
 StepSeconds step_seconds(const RunSpec& spec,
                          const RankMesh& mesh,
                          const LayerCost& cost,
@@ -107,9 +120,8 @@ StepSeconds step_seconds(const RunSpec& spec,
   StepSeconds step;
   step.micro_batches = static_cast<double>(pipeline_shape(spec).num_micro_batches);
   step.pass = busiest.pass;
-  const double busy_s = step.micro_batches * busiest.pass.total();
   step.waits_s = std::max(0.0, played.step_s - played.apart_s);
-  step.bubble_s = std::max(0.0, played.apart_s - busy_s);
+  step.bubble_s = std::max(0.0, played.apart_s - step.busy_s());
   const PipelineShape shape = pipeline_shape(spec);
   if (shape.num_stages > 1) {  // both ways, for each pass of a micro-batch through a chunk
     const double passes = step.micro_batches * shape.num_chunks + shape.num_stages - 1;
@@ -120,13 +132,8 @@ StepSeconds step_seconds(const RunSpec& spec,
   step.optimizer_s = update_bytes(params) / cost.memory_bytes_per_s();
   if (!spec.software.compiled) step.optimizer_s *= cost.fitted().eager_update;
   if (params.update_flops > 0) step.optimizer_s += params.update_flops / update_flops_per_s(spec);
-  if (spec.layout.offload.any()) {
-    step.traffic = stage_traffic(spec, mesh, busiest.stage);
-    step.offload = offload_seconds(spec, step.traffic, busy_s);
-    if (spec.layout.offload.optimizer != spec::OffloadTier::none) step.optimizer_s = 0;
-  }
-  const double doublings = std::log2(std::max(1, spec.cluster.num_nodes));
-  step.stragglers_s = step.total_s() * doublings * spec.cluster.slowdown_per_doubling;
+  add_stragglers(spec, step);
+  if (spec.layout.offload.any()) add_offload(spec, stage_traffic(spec, mesh, busiest.stage), step);
   return step;
 }
 

@@ -47,6 +47,7 @@ struct StepSeconds {
   double of_kind(double Seconds::*kind) const {
     return micro_batches * (pass.forward.*kind + pass.backward.*kind);
   }
+  double busy_s() const { return micro_batches * pass.total(); }
   double compute_s() const;
   double communication_s() const;
   double busy_share() const;  // of the step in which the busiest stage computes
@@ -64,6 +65,9 @@ StepSeconds step_seconds(const spec::RunSpec& spec,
                          const LayerCost& cost,
                          const BusiestStage& busiest,
                          const PlayedSchedule& played);
+
+// What offloading by the layout adds and takes away, of a step with nothing offloaded.
+void add_offload(const spec::RunSpec& spec, const OffloadTraffic& traffic, StepSeconds& step);
 
 // The norm of the gradients reads them and the next step sets them to zero, in f32.
 inline constexpr double kNormAndZeroBytes = 8;

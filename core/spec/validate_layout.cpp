@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/spec/findings.h"
 #include "core/spec/scalars.h"
@@ -273,20 +274,18 @@ void check_ranks(const RunSpec& spec, Findings& findings) {
       spec.layout.data_parallel_size, spec.layout.pipeline_parallel_size, format_integer(ranks));
   if (ranks > devices && cluster.device.is_cpu) {
     findings.note("layout.data_parallel_size",
-                  fmt::format("{} share {} processor{}", product, format_integer(devices),
-                              devices == 1 ? "" : "s"),
-                  "");
+                  fmt::format("{} share {}", product, counted(devices, "processor")), "");
   } else if (ranks > devices) {
     findings.error(
         "layout.data_parallel_size",
-        fmt::format("{}, but the cluster has {} devices ({} nodes x {})", product,
-                    format_integer(devices), cluster.num_nodes, cluster.devices_per_node),
+        fmt::format("{}, but the cluster has {} ({} x {})", product, counted(devices, "device"),
+                    counted(cluster.num_nodes, "node"), cluster.devices_per_node),
         fmt::format("use at least {} nodes, or smaller sizes",
                     (ranks + cluster.devices_per_node - 1) / cluster.devices_per_node));
   } else if (ranks < devices) {
     findings.warning("layout.data_parallel_size",
-                     fmt::format("{}, but the cluster has {} devices: {} stay idle", product,
-                                 format_integer(devices), format_integer(devices - ranks)),
+                     fmt::format("{}, but the cluster has {}: {} stay idle", product,
+                                 counted(devices, "device"), format_integer(devices - ranks)),
                      devices % ranks == 0
                          ? fmt::format("use data_parallel_size {}",
                                        spec.layout.data_parallel_size * (devices / ranks))

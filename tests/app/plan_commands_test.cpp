@@ -8,8 +8,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/app/plan_fixture.h"
 #include "tests/app/run_program.h"
-#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -20,25 +20,7 @@ using test::ProgramResult;
 using test::run_teragpt;
 using testing::HasSubstr;
 
-class PlanCommands : public testing::Test {
- protected:
-  void SetUp() override {
-    setenv("XDG_CACHE_HOME", root_.c_str(), 1);  // no measured device profile
-  }
-
-  std::string file(const std::string& name) const { return (root_ / name).string(); }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(root_ / name) << text;
-    return file(name);
-  }
-  static std::string run_file(const std::string& name) {
-    return (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/runs" / (name + ".yaml"))
-        .string();
-  }
-
-  const test::TempDir dir_;
-  const fs::path root_ = dir_.path();
-};
+using PlanCommands = test::PlanFixture;
 
 std::string text_of(const std::string& path) {
   std::ifstream stream(path);

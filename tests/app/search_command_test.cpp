@@ -1,36 +1,24 @@
 // search through the built program: the table, JSON, the spec it writes, what stops it.
-#include <filesystem>
-#include <fstream>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/app/plan_fixture.h"
 #include "tests/app/run_program.h"
-#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 using test::ProgramResult;
 using test::run_teragpt;
 using testing::HasSubstr;
 
-class SearchCommand : public testing::Test {
+class SearchCommand : public test::PlanFixture {
  protected:
-  void SetUp() override {
-    setenv("XDG_CACHE_HOME", root_.path().c_str(), 1);  // no measured device profile
-  }
-
-  static std::string preset(const std::string& name) {
-    return (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/runs" / (name + ".yaml"))
-        .string();
-  }
   // Two nodes, a small batch.
   static std::vector<std::string> command(const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = {"search", preset("mixtral-8x7b"),         "--gpus", "16",
+    std::vector<std::string> arguments = {"search", run_file("mixtral-8x7b"),       "--gpus", "16",
                                           "--set",  "training.global_batch_size=32"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return arguments;
@@ -41,13 +29,10 @@ class SearchCommand : public testing::Test {
     EXPECT_EQ(result.exit_code, 0) << result.err;
     return json::parse(result.out, nullptr, false);
   }
-
-  test::TempDir dir_;
-  const test::TempDir& root_ = dir_;
 };
 
 TEST_F(SearchCommand, TheBestIsWrittenAndPlansAsTheSearchSays) {
-  const std::string best = (root_.path() / "best.yaml").string();
+  const std::string best = file("best.yaml");
   const json found = json_of(command({"--top", "3", "-o", best}));
   EXPECT_EQ(found.at("schema"), "teragpt.search/1");
   EXPECT_EQ(found.at("complete"), true);

@@ -1,47 +1,30 @@
 // simulate through the built program: the picture, schedules of people, traces, JSON.
-#include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/app/plan_fixture.h"
 #include "tests/app/run_program.h"
-#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
 
-namespace fs = std::filesystem;
 using nlohmann::json;
 using test::ProgramResult;
 using test::run_teragpt;
 using testing::HasSubstr;
 
-class SimulateCommand : public testing::Test {
+class SimulateCommand : public test::PlanFixture {
  protected:
-  void SetUp() override {
-    setenv("XDG_CACHE_HOME", root_.path().c_str(), 1);  // no measured device profile
-  }
-
-  static std::string preset(const std::string& name) {
-    return (fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/runs" / (name + ".yaml"))
-        .string();
-  }
-  std::string write(const std::string& name, const std::string& text) const {
-    std::ofstream(root_ / name) << text;
-    return (root_ / name).string();
-  }
   // Four stages; the batch such that a step has eight micro-batches.
   static ProgramResult simulate(const std::vector<std::string>& more) {
-    std::vector<std::string> arguments = {"simulate", preset("mixtral-8x7b"), "--set",
+    std::vector<std::string> arguments = {"simulate", run_file("mixtral-8x7b"), "--set",
                                           "training.global_batch_size=256"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return run_teragpt(arguments);
   }
-
-  const test::TempDir root_;
 };
 
 TEST_F(SimulateCommand, DrawsTheStepAndAgreesWithThePlan) {
@@ -51,10 +34,10 @@ TEST_F(SimulateCommand, DrawsTheStepAndAgreesWithThePlan) {
   EXPECT_THAT(text.out, HasSubstr("\n   3 ."));  // the last stage waits at first
   EXPECT_THAT(text.out, testing::Not(HasSubstr("The first")));
   EXPECT_THAT(simulate({"--width", "10"}).out, HasSubstr("\nThe first "));
-  const ProgramResult played = run_teragpt({"simulate", preset("moe-1t"), "--json"});
+  const ProgramResult played = run_teragpt({"simulate", run_file("moe-1t"), "--json"});
   ASSERT_EQ(played.exit_code, 0) << played.err;
   const json simulated = json::parse(played.out);
-  const json planned = json::parse(run_teragpt({"plan", preset("moe-1t"), "--json"}).out);
+  const json planned = json::parse(run_teragpt({"plan", run_file("moe-1t"), "--json"}).out);
   EXPECT_EQ(simulated.at("schema"), "teragpt.simulate/1");
   EXPECT_EQ(simulated.at("step_s"), planned.at("time").at("step_s"));
   const json& stages = planned.at("memory").at("stages");
@@ -81,9 +64,9 @@ TEST_F(SimulateCommand, AScheduleComesBackFromItsTextAndMayBeAnother) {
 }
 
 TEST_F(SimulateCommand, ATraceHasEveryAction) {
-  const std::string file = (root_ / "step.json").string();
-  ASSERT_EQ(simulate({"--trace", file}).exit_code, 0);
-  std::ifstream stream(file);
+  const std::string step = file("step.json");
+  ASSERT_EQ(simulate({"--trace", step}).exit_code, 0);
+  std::ifstream stream(step);
   const json trace = json::parse(stream);
   const json& events = trace.at("traceEvents");
   ASSERT_EQ(events.size(), 4U * 8 * 2);

@@ -4,8 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "core/plan/layout_text.h"
+#include "core/plan/pipeline_cut.h"
 #include "core/spec/validate.h"
-#include "core/spec/yaml.h"
 #include "tests/core/plan/plan_specs.h"
 
 namespace tera::plan {
@@ -17,6 +18,22 @@ spec::RunSpec small(const char* preset, int devices, int batch) {
   spec.cluster.devices_per_node = devices > 8 ? 8 : devices;
   spec.training.global_batch_size = batch;
   return spec;
+}
+
+// Of layouts that are the same, one is searched.
+bool is_named_shortest(const spec::RunSpec& spec) {
+  const spec::ParallelLayout& layout = spec.layout;
+  if (layout.tensor_parallel_size == 1 && layout.sequence_parallel) return false;
+  const int replicas = layout.context_parallel_size * layout.data_parallel_size;
+  const int folded = layout.expert_parallel_size * layout.expert_tensor_parallel_size;
+  const bool one = replicas == 1 && (spec.model.num_experts == 0 ||
+                                     layout.tensor_parallel_size * replicas == folded);
+  if (one && layout.zero_stage > 0) return false;
+  if (layout.schedule == spec::ScheduleKind::gpipe && spec.num_micro_batches() == 1) return false;
+  if (!layout.ends_count_as_layers) return true;
+  spec::RunSpec without = spec;
+  without.layout.ends_count_as_layers = false;
+  return has_errors(spec::validate(without)) || cut_pipeline(without) != cut_pipeline(spec);
 }
 
 TEST(SearchSpace, HoldsExactlyTheLayoutsThatValidationAllows) {
@@ -43,28 +60,52 @@ TEST(SearchSpace, HoldsExactlyTheLayoutsThatValidationAllows) {
       tried.layout.virtual_stages = one_of({1, 1, 2, 2, 3});
       tried.layout.recompute = static_cast<spec::RecomputeKind>(one_of({0, 1, 2}));
       tried.layout.zero_stage = one_of({0, 1, 2, 3});
+      tried.layout.ends_count_as_layers = one_of({0, 1}) == 1;
+      tried.layout.offload.optimizer = static_cast<spec::OffloadTier>(one_of({0, 0, 1, 2}));
       const bool searched =
-          tried.layout.world_size() == spec.cluster.num_devices() &&
-          (tried.layout.tensor_parallel_size > 1 || !tried.layout.sequence_parallel);
+          tried.layout.world_size() == spec.cluster.num_devices() && is_named_shortest(tried);
       const bool allowed = searched && !has_errors(spec::validate(tried));
-      EXPECT_EQ(space.contains(tried.layout), allowed)
-          << preset << spec::get_field(tried, "layout").value_or("");
+      EXPECT_EQ(space.contains(tried.layout), allowed) << preset << layout_text(tried.layout);
       legal += allowed ? 1 : 0;
     }
     EXPECT_GT(legal, 100) << preset;
   }
 }
 
-TEST(FixedAxes, SaysWhatIsWrong) {
-  const auto message = [](std::vector<std::string> texts) {
-    const auto fixed = FixedAxes::parse(texts);
-    return fixed ? std::string() : fixed.error().message;
-  };
-  EXPECT_EQ(message({"tensor_parallel_size=4", "schedule=zb-v"}), "");
-  EXPECT_EQ(message({"tensor=4"}), "--fix: layout has no axis 'tensor'");
-  EXPECT_EQ(message({"recompute=some"}).find("--fix: "), 0U);
-  EXPECT_EQ(message({"recompute"}), "--fix: got 'recompute', expected AXIS=VALUE");
-  EXPECT_NE(message({"zero_stage=1", "zero_stage=2"}).find("fixed twice"), std::string::npos);
+TEST(SearchSpace, HasOneOfLayoutsThatAreTheSame) {
+  const spec::RunSpec spec = small("gpt2-124m", 1, 1);
+  const SearchSpace space(spec, FixedAxes{});
+  EXPECT_EQ(space.num_layouts(), 3) << "of one device and one sequence, recomputation differs";
+  ASSERT_EQ(space.meshes().size(), 1U);
+  EXPECT_EQ(space.schedules(1, 1), std::vector<ScheduleChoice>{{}});
+  const SearchSpace held(spec, *FixedAxes::parse({"zero_stage=2,3", "schedule=gpipe"}));
+  EXPECT_EQ(held.num_layouts(), 3);
+  EXPECT_EQ(held.zero_stages(held.meshes().front(), {}), std::vector<int>{2});
+  EXPECT_EQ(held.schedules(1, 1).front().kind, spec::ScheduleKind::gpipe);
+}
+
+TEST(SearchSpace, HasEveryWayToOffloadThatTheClusterAllows) {
+  spec::RunSpec spec = small("mixtral-8x7b", 16, 64);
+  EXPECT_EQ(SearchSpace(spec, FixedAxes{}).offloads().size(), 81U);
+  EXPECT_FALSE(SearchSpace(spec, FixedAxes{}).offloads().front().any());
+  const FixedAxes fixed =
+      *FixedAxes::parse({"offload.weights=host,nvme", "offload.optimizer=none"});
+  EXPECT_EQ(SearchSpace(spec, fixed).offloads().size(), 2U * 3 * 3);
+  spec.cluster.host.nvme_bytes = 0;
+  EXPECT_EQ(SearchSpace(spec, FixedAxes{}).offloads().size(), 16U);
+  spec.cluster.host = {};
+  EXPECT_EQ(SearchSpace(spec, FixedAxes{}).offloads().size(), 1U);
+}
+
+// 126 layers and both ends are 128 parts.
+TEST(SearchSpace, HasPipelinesThatOnlyTheEndsMakeWhole) {
+  spec::RunSpec spec = small("gpt2-124m", 16, 64);
+  spec.model.num_layers = 14;
+  const SearchSpace space(spec, *FixedAxes::parse({"pipeline_parallel_size=16"}));
+  ASSERT_EQ(space.meshes().size(), 1U);
+  for (const ScheduleChoice& choice : space.schedules(16, 64))
+    EXPECT_TRUE(choice.ends_count_as_layers);
+  EXPECT_FALSE(space.schedules(16, 64).empty());
 }
 
 TEST(SearchSpace, KeepsToWhatIsFixed) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/plan/estimate.h"
 #include "core/plan/layout_bounds.h"
+#include "core/plan/layout_text.h"
 #include "tests/core/plan/plan_specs.h"
 
 namespace tera::plan {
@@ -41,26 +43,54 @@ struct Tried {
   double memory_bytes = 0;
 };
 
-// estimate() of every legal layout that fits, by time.
+// estimate() of every legal layout that fits, with every way to offload, by time.
 std::vector<Tried> brute_force(spec::RunSpec spec, const FixedAxes& fixed) {
   const SearchSpace space(spec, fixed);
-  EXPECT_LT(space.num_layouts(), 6000) << "too many to try one by one";
+  EXPECT_LT(space.num_layouts() * std::ssize(space.offloads()), 6000)
+      << "too many to try one by one";
   LayoutBounds bounds(space);
   std::vector<Tried> all;
   for (const LayoutFamily& family : layout_families(space)) {
-    bounds.visit(family, [&](const spec::ParallelLayout& layout, const LayoutBound&) {
-      spec.layout = layout;
-      const auto whole = estimate(spec);
-      ASSERT_TRUE(whole) << whole.error().message;
-      if (whole->fits) all.push_back({layout, whole->step_s, whole->worst_bytes});
-    });
+    bounds.visit(family,
+                 [&](const spec::ParallelLayout& layout, const LayoutBound&, const LayoutBound&) {
+                   for (const spec::Offload& offload : space.offloads()) {
+                     spec.layout = layout;
+                     spec.layout.offload = offload;
+                     const auto whole = estimate(spec);
+                     ASSERT_TRUE(whole) << whole.error().message;
+                     if (whole->fits)
+                       all.push_back({spec.layout, whole->step_s, whole->worst_bytes});
+                   }
+                 });
   }
-  std::sort(all.begin(), all.end(), [](const Tried& a, const Tried& b) {
-    if (a.step_s != b.step_s) return a.step_s < b.step_s;
-    if (a.memory_bytes != b.memory_bytes) return a.memory_bytes < b.memory_bytes;
-    return comes_before(a.layout, b.layout);
-  });
   return all;
+}
+
+template <class Key>
+std::vector<Tried> sorted(std::vector<Tried> list, const Key& key) {
+  std::sort(list.begin(), list.end(), [&key](const Tried& a, const Tried& b) {
+    return key(a) != key(b) ? key(a) < key(b) : comes_before(a.layout, b.layout);
+  });
+  return list;
+}
+std::vector<Tried> by_time(const std::vector<Tried>& list) {
+  return sorted(list, [](const Tried& t) { return std::pair{t.step_s, t.memory_bytes}; });
+}
+std::vector<Tried> by_memory(const std::vector<Tried>& list) {
+  return sorted(list, [](const Tried& t) { return std::pair{t.memory_bytes, t.step_s}; });
+}
+
+// The first of every layout, whatever it offloads.
+std::vector<Tried> each_once(const std::vector<Tried>& list) {
+  std::vector<Tried> first;
+  for (const Tried& one : list) {
+    const auto same = [&one](Tried other) {
+      other.layout.offload = one.layout.offload;
+      return other.layout == one.layout;
+    };
+    if (std::none_of(first.begin(), first.end(), same)) first.push_back(one);
+  }
+  return first;
 }
 
 std::vector<Tried> front_of(const std::vector<Tried>& by_time) {
@@ -74,7 +104,7 @@ std::vector<Tried> front_of(const std::vector<Tried>& by_time) {
 void expect_same(const std::vector<FoundLayout>& found, const std::vector<Tried>& tried) {
   ASSERT_EQ(found.size(), tried.size());
   for (std::size_t i = 0; i < found.size(); ++i) {
-    EXPECT_EQ(found[i].layout, tried[i].layout) << i;
+    EXPECT_EQ(layout_text(found[i].layout), layout_text(tried[i].layout)) << i;
     EXPECT_EQ(found[i].figures.step_s, tried[i].step_s) << i;
     EXPECT_EQ(found[i].figures.memory_bytes, tried[i].memory_bytes) << i;
   }
@@ -82,39 +112,73 @@ void expect_same(const std::vector<FoundLayout>& found, const std::vector<Tried>
 
 void expect_brute_force(const spec::RunSpec& spec, const std::vector<std::string>& fixes) {
   const FixedAxes fixed = *FixedAxes::parse(fixes);
-  std::vector<Tried> all = brute_force(spec, fixed);
+  const std::vector<Tried> all = brute_force(spec, fixed);
   ASSERT_GT(all.size(), 100U);
+  std::vector<Tried> fastest = each_once(by_time(all));
   const SearchResult found = search(spec, {.fixed = fixed, .top = 10});
   EXPECT_TRUE(found.complete);
-  EXPECT_EQ(found.feasible, static_cast<std::int64_t>(all.size()));
-  EXPECT_EQ(found.lower_bound_s, all.front().step_s);
-  EXPECT_LT(found.played, found.feasible / 2) << "bounds prune";
-  EXPECT_LE(least_step_s(spec), all.front().step_s);
-  expect_same(found.pareto, front_of(all));
+  EXPECT_EQ(found.considered, SearchSpace(spec, fixed).num_layouts());
+  EXPECT_EQ(found.feasible, std::ssize(fastest));
+  EXPECT_EQ(found.lower_bound_s, fastest.front().step_s);
+  EXPECT_LT(found.played, std::ssize(all) / 2) << "bounds prune";
+  EXPECT_LE(least_step_s(spec), fastest.front().step_s);
+  expect_same(found.pareto, front_of(by_time(all)));
   const SearchResult lean =
       search(spec, {.fixed = fixed, .objective = SearchObjective::memory, .top = 10});
-  std::vector<Tried> by_memory = all;
-  std::stable_sort(by_memory.begin(), by_memory.end(),
-                   [](const Tried& a, const Tried& b) { return a.memory_bytes < b.memory_bytes; });
-  by_memory.resize(10);
-  expect_same(lean.best, by_memory);
-  all.resize(10);
-  expect_same(found.best, all);
+  std::vector<Tried> leanest = each_once(by_memory(all));
+  leanest.resize(10);
+  expect_same(lean.best, leanest);
+  fastest.resize(10);
+  expect_same(found.best, fastest);
+}
+
+std::vector<std::string> nothing_offloaded(std::vector<std::string> fixes) {
+  for (const char* kind : {"weights", "gradients", "optimizer", "activations"})
+    fixes.push_back(std::string("offload.") + kind + "=none");
+  return fixes;
 }
 
 TEST(Search, FindsWhatTryingEveryLayoutFindsForADenseModel) {
   spec::RunSpec spec = small("gpt2-124m", 4, 8);
-  expect_brute_force(spec, {"recompute=none"});
+  expect_brute_force(spec, nothing_offloaded({"recompute=none"}));
 }
 
 TEST(Search, FindsWhatTryingEveryLayoutFindsForExperts) {
-  expect_brute_force(small("olmoe-1b-7b", 8, 8), {"zero_stage=1", "recompute=full"});
+  expect_brute_force(
+      small("olmoe-1b-7b", 8, 8),
+      nothing_offloaded({"zero_stage=1", "recompute=full", "ends_count_as_layers=false"}));
 }
 
 TEST(Search, FindsWhatTryingEveryLayoutFindsOverNodes) {
   spec::RunSpec spec = small("mixtral-8x7b", 32, 32);
-  expect_brute_force(spec, {"zero_stage=1", "recompute=selective", "context_parallel_size=1",
-                            "expert_tensor_parallel_size=1"});
+  expect_brute_force(
+      spec, nothing_offloaded({"zero_stage=1", "recompute=selective", "context_parallel_size=1",
+                               "expert_tensor_parallel_size=1", "ends_count_as_layers=false"}));
+}
+
+TEST(Search, FindsWhatTryingEveryLayoutFindsOfWhatLeavesTheDevice) {
+  spec::RunSpec spec = small("mixtral-8x7b", 8, 16);
+  spec.cluster.device.memory_bytes = 60e9;  // little of it fits as it is
+  expect_brute_force(spec, {"zero_stage=1,3", "recompute=none", "context_parallel_size=1",
+                            "expert_parallel_size=8", "schedule=1f1b", "micro_batch_size=1,2",
+                            "expert_tensor_parallel_size=1", "ends_count_as_layers=false"});
+}
+
+TEST(Search, PutsOnDisksWhatTheHostHasNoRoomFor) {
+  spec::RunSpec spec = small("mixtral-8x7b", 8, 16);
+  spec.cluster.device.memory_bytes = 60e9;
+  spec.cluster.host.memory_bytes = 300e9;
+  const std::vector<std::string> fixes = {"zero_stage=1",
+                                          "recompute=full",
+                                          "context_parallel_size=1",
+                                          "tensor_parallel_size=1",
+                                          "schedule=1f1b,gpipe",
+                                          "micro_batch_size=1,2",
+                                          "expert_tensor_parallel_size=1"};
+  expect_brute_force(spec, fixes);
+  const SearchResult lean =
+      search(spec, {.fixed = *FixedAxes::parse(fixes), .objective = SearchObjective::memory});
+  EXPECT_THAT(layout_text(lean.best.front().layout), testing::HasSubstr("to nvme"));
 }
 
 TEST(Search, IsTheSameForAnyNumberOfThreads) {
@@ -134,7 +198,8 @@ TEST(Search, IsTheSameForAnyNumberOfThreads) {
 
 TEST(Search, TheCheapestIsTheFastestWhereDevicesAreRented) {
   const spec::RunSpec spec = small("mixtral-8x7b", 16, 32);
-  const SearchOptions options{.fixed = *FixedAxes::parse({"zero_stage=1"}), .top = 3};
+  const SearchOptions options{.fixed = *FixedAxes::parse(nothing_offloaded({"zero_stage=1"})),
+                              .top = 3};
   SearchOptions cost = options;
   cost.objective = SearchObjective::cost;
   const SearchResult fast = search(spec, options);
@@ -180,14 +245,24 @@ TEST(Search, NamesWhatBindsAndWhatWouldHelp) {
   const std::string message = error_of(spec, tight);
   EXPECT_NE(message.find("legal layouts fits into"), std::string::npos) << message;
   EXPECT_NE(message.find("use --memory-limit"), std::string::npos) << message;
-  const std::string held = error_of(
-      spec, fixed({"zero_stage=0", "expert_parallel_size=1", "expert_tensor_parallel_size=1",
-                   "tensor_parallel_size=1", "pipeline_parallel_size=1"}));
+  const std::string held =
+      error_of(spec, fixed(nothing_offloaded(
+                         {"zero_stage=0", "expert_parallel_size=1", "expert_tensor_parallel_size=1",
+                          "tensor_parallel_size=1", "pipeline_parallel_size=1"})));
   EXPECT_NE(held.find("leave --fix"), std::string::npos) << held;
   spec::RunSpec odd = spec;
   odd.cluster.num_nodes = 1;
   odd.cluster.devices_per_node = 37;  // no axis of the model has this prime
   EXPECT_NE(error_of(odd, {}).find("use --gpus 36"), std::string::npos) << error_of(odd, {});
+}
+
+TEST(Search, SaysWhenTheHostHasNoRoom) {
+  spec::RunSpec spec = small("mixtral-8x7b", 1, 8);
+  spec.cluster.host.memory_bytes = 10e9;
+  spec.cluster.host.nvme_bytes = 10e9;
+  EXPECT_NE(error_of(spec, {.fixed = *FixedAxes::parse({"recompute=full"})})
+                .find("fits: what has to leave the devices of a node is more than its 9.31 GiB"),
+            std::string::npos);
 }
 
 // What the limits say is the smallest step that helps.

@@ -1,0 +1,36 @@
+#include "core/plan/layout_text.h"
+
+#include <gtest/gtest.h>
+
+namespace tera::plan {
+namespace {
+
+using spec::OffloadTier;
+
+TEST(LayoutText, NamesWhatIsNotOneAndTheChoices) {
+  spec::ParallelLayout layout;
+  EXPECT_EQ(layout_text(layout), "one rank, micro-batch 1, recompute none, zero 0");
+  layout.tensor_parallel_size = 4;
+  layout.pipeline_parallel_size = 8;
+  layout.virtual_stages = 2;
+  layout.schedule = spec::ScheduleKind::interleaved;
+  layout.ends_count_as_layers = layout.sequence_parallel = true;
+  layout.zero_stage = 1;
+  EXPECT_EQ(layout_text(layout),
+            "tensor 4, pipeline 8, chunks 2, micro-batch 1, interleaved, ends count, sequence "
+            "parallel, recompute none, zero 1");
+}
+
+TEST(LayoutText, SaysWhatGoesWhere) {
+  spec::ParallelLayout layout;
+  layout.offload = {.weights = OffloadTier::nvme,
+                    .gradients = OffloadTier::none,
+                    .optimizer = OffloadTier::host,
+                    .activations = OffloadTier::host};
+  EXPECT_EQ(layout_text(layout),
+            "one rank, micro-batch 1, recompute none, zero 0, offload optimizer + activations to "
+            "host, weights to nvme");
+}
+
+}  // namespace
+}  // namespace tera::plan
