@@ -1,6 +1,7 @@
 #include "app/teragpt/search_report.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -69,6 +70,26 @@ std::string row_text(const FoundLayout& found) {
                      format_bytes(found.figures.memory_bytes), plan::layout_text(found.layout));
 }
 
+// Of neighbours that need nearly the same, one; the last needs least.
+std::string front_text(const std::vector<FoundLayout>& front) {
+  constexpr double kStep = 0.95;  // of the memory of the one before
+  std::string text = "\nFront of time and memory: each needs less memory than all faster ones\n";
+  std::int64_t hidden = 0;
+  double shown_bytes = std::numeric_limits<double>::infinity();
+  for (std::size_t i = 0; i < front.size(); ++i) {
+    const double bytes = front[i].figures.memory_bytes;
+    if (bytes > kStep * shown_bytes && i + 1 < front.size()) {
+      ++hidden;
+      continue;
+    }
+    shown_bytes = bytes;
+    text += "    " + row_text(front[i]);
+  }
+  if (hidden > 0)
+    text += fmt::format("    and {} between them, which --json lists\n", counted(hidden, "layout"));
+  return text;
+}
+
 // What was searched, and how much of it needed a closer look.
 std::string space_text(const SearchReport& report) {
   const plan::SearchResult& r = report.result;
@@ -99,6 +120,8 @@ std::string difference_text(const SearchReport& report) {
   };
   add(report.difference->time, false);
   add(report.difference->memory, true);
+  if (report.difference->time.empty() && report.difference->memory.empty())
+    text += "  no term differs\n";
   return text;
 }
 
@@ -176,9 +199,7 @@ std::string search_text(const SearchReport& report) {
         format_integer(static_cast<std::int64_t>(found.usd)), plan::layout_text(found.layout));
     if (i > 0) text += fmt::format("{:>51}{}\n", "", report.why[i]);
   }
-  text += "\nFront of time and memory: each needs less memory than all faster ones\n";
-  for (const FoundLayout& found : r.pareto)
-    text += "    " + row_text(found);
+  text += front_text(r.pareto);
   if (report.difference) text += difference_text(report);
   return text;
 }

@@ -44,6 +44,9 @@ TEST_F(SearchCommand, TheBestIsWrittenAndPlansAsTheSearchSays) {
   EXPECT_LE(step_s, found.at("best")[1].at("step_s"));
   EXPECT_EQ(found.at("pareto")[0].at("step_s"), step_s);
   EXPECT_GT(found.at("rejected").at("memory"), 0);
+  EXPECT_EQ(found.at("ways_to_offload"), 81);
+  EXPECT_GT(found.at("need_offload"), 0);
+  EXPECT_GT(found.at("pareto").back().at("host_bytes"), 0);
   EXPECT_EQ(json_of({"search", best, "--top", "1"}).at("best")[0].at("layout"),
             found.at("best")[0].at("layout"));
   const json plan = json_of({"plan", best});
@@ -53,12 +56,23 @@ TEST_F(SearchCommand, TheBestIsWrittenAndPlansAsTheSearchSays) {
 }
 
 TEST_F(SearchCommand, TheTextSaysWhatAndWhy) {
-  const ProgramResult found = run_teragpt(command({"--top", "2", "--compare", "2"}));
+  const ProgramResult found = run_teragpt(command({"--top", "9", "--compare", "9"}));
   EXPECT_EQ(found.exit_code, 0) << found.err;
   EXPECT_THAT(found.out, HasSubstr("Proven best with respect to the model"));
   EXPECT_THAT(found.out, HasSubstr("Front of time and memory"));
-  EXPECT_THAT(found.out, HasSubstr("Against layout 2 ("));
+  EXPECT_THAT(found.out, HasSubstr("Against layout 9 ("));
   EXPECT_THAT(found.out, HasSubstr("against the best"));
+  EXPECT_THAT(found.out, HasSubstr(" of 16 devices, with 81 ways to offload each\n"));
+  EXPECT_THAT(found.out, HasSubstr(" of them only if something leaves the device"));
+  EXPECT_THAT(found.out, HasSubstr(" between them, which --json lists\n"));
+}
+
+TEST_F(SearchCommand, OneDeviceHasEachLayoutOnce) {
+  const ProgramResult found =
+      run_teragpt({"search", run_file("gpt2-124m"), "--gpus", "1", "--set",
+                   "training.global_batch_size=1", "--fix", "recompute=none,full"});
+  EXPECT_EQ(found.exit_code, 0) << found.err;
+  EXPECT_THAT(found.out, HasSubstr("2 legal layouts of 1 device"));
 }
 
 TEST_F(SearchCommand, ALayoutThatIsNotLegalDoesNotMatterButAModelDoes) {
