@@ -136,8 +136,8 @@ void add_search_command(CLI::App& root, Cli& cli) {
                    "Bytes of a device that a layout may need; default: all it has")
       ->check(number_between(1, 1e18));
   verb->add_option("--fix", arguments->fixed,
-                   "Hold an axis of the layout to a value; may be repeated")
-      ->type_name("AXIS=VALUE");
+                   "Hold an axis of the layout to some values; may be repeated")
+      ->type_name("AXIS=VALUE,...");
   verb->add_option("--top", arguments->top, "Layouts to find")
       ->check(at_least(1, 1000))
       ->capture_default_str();
@@ -154,7 +154,8 @@ void add_search_command(CLI::App& root, Cli& cli) {
   verb->footer(
       "Examples:\n"
       "  teragpt search moe-1t.yaml -o best.yaml\n"
-      "  teragpt search moe-1t.yaml --gpus 4096 --objective cost --fix zero_stage=1\n"
+      "  teragpt search moe-1t.yaml --gpus 4096 --objective cost --fix zero_stage=0,1\n"
+      "  teragpt search moe-1t.yaml --fix offload.weights=none --fix schedule=1f1b,interleaved\n"
       "Ctrl-C stops it and keeps the best so far, which is then not proven.");
   verb->callback([arguments, &cli] { search(cli, *arguments); });
 }
