@@ -26,10 +26,13 @@ double CommCost::all_gather_s(const GroupShape& group, double bytes) const {
   const double nodes = group.num_nodes;
   const double between_s = link_s(between(group), bytes / inside * (nodes - 1) / nodes, 0);
   const double inside_s = link_s(cluster_.intra_node, bytes * (inside - 1) / inside, 0);
-  const double latency_s = (nodes - 1) * cluster_.inter_node.latency_s +
-                           nodes * (inside - 1) * cluster_.intra_node.latency_s;
-  return std::max(between_s, inside_s) + ring_levels_ * std::min(between_s, inside_s) +
-         latency_s;
+  // A member passes on what it got in pieces: the ring is full only when all hold one.
+  const double piece =
+      cluster_.device.is_cpu ? 0 : std::min(kRingPiece.value, bytes / (2 * group.size));
+  const double step_s = cluster_.intra_node.latency_s + link_s(cluster_.intra_node, piece, 0);
+  const double latency_s =
+      (nodes - 1) * cluster_.inter_node.latency_s + nodes * (inside - 1) * step_s;
+  return std::max(between_s, inside_s) + ring_levels_ * std::min(between_s, inside_s) + latency_s;
 }
 
 double CommCost::all_to_all_s(const GroupShape& group, double bytes) const {

@@ -18,6 +18,13 @@ int num_norms(const spec::ModelConfig& m) {
 
 }  // namespace
 
+bool fuses_elementwise(const spec::SoftwareConfig& software) {
+  const bool by_megatron = (software.framework == spec::Framework::megatron_lm ||
+                            software.framework == spec::Framework::deepspeed) &&
+                           !software.fused_attention;
+  return software.compiled || by_megatron;
+}
+
 // Collected while a layer's operations are listed.
 struct LayerCost::Work {
   double forward_s = 0;
@@ -302,7 +309,7 @@ PassCost LayerCost::layer(bool moe) const {
   cost.forward.attention = attention.forward;
   cost.backward.attention = attention.backward;
   const double streamed =
-      streamed_bytes(moe) * (spec_.software.compiled ? 1 : fitted_.eager_traffic);
+      streamed_bytes(moe) * (fuses_elementwise(spec_.software) ? 1 : fitted_.eager_traffic);
   const auto casts = [&](double Work::*bytes) { return dense.*bytes + experts.*bytes; };
   cost.forward.streaming = (streamed + casts(&Work::forward_cast_bytes)) / memory_;
   cost.backward.streaming = (2 * streamed + casts(&Work::backward_cast_bytes)) / memory_;

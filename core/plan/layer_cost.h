@@ -35,6 +35,11 @@ struct PassCost {
   void add(const PassCost& other, double times);
 };
 
+// Whether neighbouring elementwise operations, and those of the update, run as one: compiled, or by
+// the kernels of Megatron-LM, which had them before attention was fused (Narayanan et al. 2021,
+// section 4.2: bias and GeLU; bias, dropout and sum; scale, mask and softmax; Apex's FusedAdam).
+bool fuses_elementwise(const spec::SoftwareConfig& software);
+
 class LayerCost {
  public:
   // Spec and mesh must outlive it.

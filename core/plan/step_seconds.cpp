@@ -130,7 +130,7 @@ StepSeconds step_seconds(const RunSpec& spec,
   step.sync = gradient_sync(spec, mesh, cost, busiest, step.micro_batches);
   const LocalParams& params = busiest.params;
   step.optimizer_s = update_bytes(params) / cost.memory_bytes_per_s();
-  if (!spec.software.compiled) step.optimizer_s *= cost.fitted().eager_update;
+  if (!fuses_elementwise(spec.software)) step.optimizer_s *= cost.fitted().eager_update;
   if (params.update_flops > 0) step.optimizer_s += params.update_flops / update_flops_per_s(spec);
   add_stragglers(spec, step);
   if (spec.layout.offload.any()) add_offload(spec, stage_traffic(spec, mesh, busiest.stage), step);

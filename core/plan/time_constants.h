@@ -1,5 +1,6 @@
 // Constants of the time model that are no property of a device or a link: those are in
-// resources/clusters. Each has its source; what was fitted to published measurements says so.
+// resources/clusters. Each has its source; fitted_times.h lists what is fitted to published step
+// times, all of them together, with what was expected before: is_calibrated says so.
 #pragma once
 #include <array>
 #include <string_view>
@@ -32,13 +33,13 @@ inline constexpr TimeConstant kUnalignedProduct{
     "tensor cores waste on small tiles"};
 
 inline constexpr TimeConstant kOperandCost{
-    "operand cost of a tile", 20, "elements", true,
+    "operand cost of a tile", 16, "elements", true,
     "reading operands beside the product: makes 64 x 64 tiles 0.75 times as fast as 256 x 128; "
     "fitted, mostly to BLOOM's layouts, whose products are cut in 8 x 12 pieces"};
 
 // Operations.
 inline constexpr TimeConstant kHostOps{
-    "host share of an operation", 6, "op_overhead_s", true,
+    "host share of an operation", 5.6, "op_overhead_s", true,
     "starting an operation through an interpreter and autograd, in starts of a kernel; calibrated: "
     "vTrain's small models, which the host bounds"};
 inline constexpr TimeConstant kForwardOps{
@@ -49,62 +50,69 @@ inline constexpr TimeConstant kBackwardOps{"backward operations of a layer", 60,
 inline constexpr TimeConstant kCompiledHost{
     "host share when compiled", 0.5, "", false,
     "a layer compiled as a whole starts about half as many operations"};
-inline constexpr TimeConstant kKernelGap{"gap between kernels", 0.5, "op_overhead_s", true,
+inline constexpr TimeConstant kKernelGap{"gap between kernels", 0.41, "op_overhead_s", true,
                                          "end of one kernel to start of the next when queued"};
 inline constexpr TimeConstant kEagerTraffic{
-    "traffic when not compiled", 1.8, "", true,
+    "traffic when not compiled", 1.9, "", true,
     "elementwise operations one by one write and read again what a fused one keeps in registers; "
     "calibrated: MPT on FSDP"};
 inline constexpr TimeConstant kEagerUpdate{
-    "update when not fused", 2.8, "", true,
+    "update when not fused", 2.9, "", true,
     "an optimizer of single operations passes over its states several times; calibrated: MPT"};
 inline constexpr TimeConstant kUnfusedAccumulation{
     "gradient accumulation apart", 10, "B", false,
     "a product's gradient, 2 B, is written and added to one of 4 B, read and written, where "
     "gradient_accumulation_fusion is missing (before Megatron-LM 3)"};
 inline constexpr TimeConstant kBlockingStart{
-    "blocking start", 2.5, "host share", true,
+    "blocking start", 1.9, "host share", true,
     "DeepSpeed's pipeline with sharded states: the host waits for each operation, so that starting "
     "them adds to their time; fitted to BLOOM, which ran with CUDA_LAUNCH_BLOCKING=1 (BigScience, "
     "tr11-176B-ml.slurm)"};
 inline constexpr TimeConstant kRestartOps{
-    "restart after a message", 8, "ops", true,
+    "restart after a message", 6, "ops", true,
     "Megatron-LM synchronizes after a pair of sends and receives (p2p_communication.py): the host "
     "starts again with an empty queue"};
 
 // Messages.
+inline constexpr TimeConstant kRingPiece{
+    "piece of a ring", 2e6, "B", false,
+    "nccl-tests, all_reduce_perf on eight A100 in Bekman, Machine Learning Engineering, network: "
+    "0.277 ms for 16 MiB, 0.685 for 64 and 4.22 for 512, where the rate of 8 GiB alone would take "
+    "0.125, 0.501 and 4.01: a ring that fills 2 MB a step, and less for short messages"};
 inline constexpr TimeConstant kRingLevels{
-    "levels of a ring", 0.3, "", true,
+    "levels of a ring", 0.26, "", true,
     "share by which the faster level of a ring adds to the slower one: both work at the same "
     "time, but not on the same piece"};
 inline constexpr TimeConstant kTensorShown{
-    "tensor messages shown", 0.3, "", true,
+    "tensor messages shown", 0.31, "", true,
     "of messages cut into pieces beside products, the first and the last; calibrated: DGXC"};
 inline constexpr TimeConstant kGradientShown{
-    "gradient messages shown", 0.13, "", true,
+    "gradient messages shown", 0.1, "", true,
     "of messages beside passes, the last bucket and what they slow down; calibrated: MPT, DGXC"};
 inline constexpr TimeConstant kGradientWindow{
     "window of gradients", 0.8, "", false,
     "share of the passes beside which messages travel: the first layer's gradients come last"};
 inline constexpr TimeConstant kSyncApart{
-    "gradient sum apart", 1.2, "", true,
+    "gradient sum apart", 1.4, "", true,
     "copies into and out of the buffer of a sum that does not overlap"};
 inline constexpr TimeConstant kTensorsOfLayer{
     "tensors of a layer", 12, "", false,
     "weights and biases that DeepSpeed's ZeRO-3 of 2021 gathered one by one: Narayanan et al. "
     "2021, section 5.2"};
 inline constexpr TimeConstant kBlockingSend{
-    "blocking send", 0.8, "", true,
+    "blocking send", 0.79, "", true,
     "share of a message between stages that the sender waits for where sends stand between passes; "
     "calibrated: BLOOM, ZB"};
 
 inline constexpr TimeConstant kRoutingOps{
-    "forward operations of routing", 60, "ops", true,
+    "forward operations of routing", 45, "ops", true,
     "router, permutation, dispatch and combine; calibrated: MBRIDGE before graphs were captured"};
 inline constexpr TimeConstant kExpertOps{"forward operations of an expert", 4, "ops", false,
                                          "two products, and casts of their inputs"};
 
 inline constexpr std::array kTimeConstants = {
+    &kRingPiece,
+
     &kOperandCost,
 
     &kAttentionHalfLength, &kAttentionForward, &kAttentionBackward,

@@ -30,8 +30,22 @@ TEST(CommCost, OneRankSendsNothing) {
 TEST(CommCost, RingInsideANode) {
   const spec::Cluster cluster = simple_cluster();
   const CommCost cost(cluster);
-  EXPECT_DOUBLE_EQ(cost.all_gather_s({4, 4, 1}, 1e9), 3e-6 + 0.75e9 / 100e9);
-  EXPECT_DOUBLE_EQ(cost.all_reduce_s({4, 4, 1}, 1e9), 2 * (3e-6 + 0.75e9 / 100e9));
+  // Three steps of 1 us and of 2 MB, or of an eighth of a short message.
+  EXPECT_DOUBLE_EQ(cost.all_gather_s({4, 4, 1}, 1e9), 3 * (1e-6 + 20e-6) + 0.75e9 / 100e9);
+  EXPECT_DOUBLE_EQ(cost.all_reduce_s({4, 4, 1}, 1e9), 2 * (3 * (1e-6 + 20e-6) + 0.75e9 / 100e9));
+  EXPECT_DOUBLE_EQ(cost.all_gather_s({4, 4, 1}, 8e6), 3 * (1e-6 + 10e-6) + 6e6 / 100e9);
+}
+
+// nccl-tests, all_reduce_perf on eight A100: Bekman, Machine Learning Engineering, network.
+TEST(CommCost, RingsFillAsMeasuredByNcclTests) {
+  spec::Cluster cluster = spec::cluster_preset("a100-ib")->cluster;
+  cluster.intra_node.efficiency = 234.6 / 300;
+  const double kMib = 1 << 20;
+  for (const auto& [mib, ms] :
+       {std::pair{16, 0.2766}, {64, 0.6846}, {512, 4.2184}, {8192, 64.07}}) {
+    const double s = CommCost(cluster).all_reduce_s({8, 8, 1}, mib * kMib);
+    EXPECT_NEAR(s * 1e3 / ms, 1, 0.08) << mib << " MiB";
+  }
 }
 
 TEST(CommCost, HierarchyOverNodes) {
@@ -39,8 +53,9 @@ TEST(CommCost, HierarchyOverNodes) {
   const CommCost cost(cluster);
   // Two members in each of four nodes: half of S per adapter, three quarters of it leave the node;
   // a message passes three links between nodes and one in each node.
-  EXPECT_DOUBLE_EQ(cost.all_gather_s({8, 2, 4}, 1e9),
-                   3 * 5e-6 + 4 * 1e-6 + 0.5e9 * 0.75 / 5e9 + kRingLevels.value * 0.5e9 / 100e9);
+  EXPECT_DOUBLE_EQ(
+      cost.all_gather_s({8, 2, 4}, 1e9),
+      3 * 5e-6 + 4 * (1e-6 + 20e-6) + 0.5e9 * 0.75 / 5e9 + kRingLevels.value * 0.5e9 / 100e9);
   EXPECT_DOUBLE_EQ(cost.all_to_all_s({8, 2, 4}, 8e9),
                    std::max(1e-6 + 1e9 / 100e9, 6 * 5e-6 + 6e9 / 5e9));
 }

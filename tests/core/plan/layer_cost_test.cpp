@@ -81,8 +81,8 @@ TEST(LayerCost, ASynchronizedMessageStartsTheHostAgain) {
   spec.layout.pipeline_parallel_size = 4;
   const RankMesh mesh = *RankMesh::make(spec.layout);
   const auto send_s = [&] { return LayerCost(spec, mesh).blocking_send_s(); };
-  // Eight operations of six starts of 4 us each, and the share of the message.
-  const double restart_s = 8 * 6 * 4e-6;
+  // Six operations of 5.6 starts of 4.6 us each, and the share of the message.
+  const double restart_s = 6 * 5.6 * 4.6e-6;
   EXPECT_NEAR(send_s(), restart_s + kBlockingSend.value * LayerCost(spec, mesh).stage_send_s(),
               1e-12);
   spec.layout.schedule = spec::ScheduleKind::zb_h1;
@@ -104,6 +104,15 @@ TEST(LayerCost, OperationsOneByOneReadMemoryAgain) {
   const double fused = layer_of(spec, true).forward.streaming;
   spec.software.compiled = false;
   EXPECT_NEAR(layer_of(spec, true).forward.streaming / fused, kEagerTraffic.value, 1e-9);
+}
+
+TEST(LayerCost, MegatronFusedElementwiseOperationsBeforeAttention) {
+  spec::SoftwareConfig software{.framework = spec::Framework::megatron_lm, .compiled = false};
+  EXPECT_FALSE(fuses_elementwise(software));
+  software.fused_attention = false;
+  EXPECT_TRUE(fuses_elementwise(software));
+  software.framework = spec::Framework::torchtitan;
+  EXPECT_FALSE(fuses_elementwise(software));
 }
 
 TEST(TimeConstants, EachHasANameAndASource) {
