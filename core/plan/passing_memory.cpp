@@ -91,17 +91,20 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
   return 2 * weight_bytes / std::max(1, parts.layers.dense + parts.layers.moe);
 }
 
-// Transformer Engine's placeholders: one for each shape of a weight, so for one layer and one
-// expert, none for embeddings.
+// Transformer Engine's placeholders: one for each shape of a weight, so for one layer, one expert
+// and the head, none for embeddings.
 double placeholder_bytes(const RunSpec& spec, const StageParts& parts, const ParamGroups& groups) {
   const bool bf16 = compute_dtype(spec.training.precision) == DType::bf16;
-  if (spec.software.framework != Framework::megatron_lm || !bf16) return 0;
+  const bool engine = spec.software.framework == Framework::megatron_lm && spec.software.compiled;
+  if (!engine || !bf16) return 0;
   const double experts = groups[kExpertGroup].local;
   const double layers = std::max(1, parts.layers.dense + parts.layers.moe);
   const double dense = split_of(parts, groups).layer - experts / layers;
   const double here =
       std::max(1.0, double{1} * spec.model.num_experts / spec.layout.expert_parallel_size);
-  return 2 * (dense + experts / std::max(1, parts.layers.moe) / here);
+  const double own_head = groups.back().local;  // none where it reads the embedding matrix
+  const double head = !parts.has_head ? 0 : own_head > 0 ? own_head : groups.front().local;
+  return 2 * (dense + experts / std::max(1, parts.layers.moe) / here + head);
 }
 
 struct Sources {
@@ -153,9 +156,10 @@ Term workspace_term(const RunSpec& spec,
       fmt::format("of {} that one layer keeps without recomputation, what it does not keep", layer),
       "Chen et al. 2016, training with sublinear memory");
   add("placeholders of weight gradients", bytes.placeholders,
-      "2 B x weights of one layer and one expert",
+      "2 B x weights of one layer, one expert and the head",
       "NVIDIA Transformer Engine 2.8: gradients are added to their sums within the product, and "
-      "autograd gets an empty tensor of each shape");
+      "autograd gets an empty tensor of each shape; Megatron-LM, tensor_parallel/layers.py: of "
+      "the head's too");
   const bool muon = spec.training.optimizer == spec::OptimizerKind::muon;
   add("update of the largest tensor", bytes.update,
       muon ? "4 B x (2 x rows x columns + 2 x the smaller of both squared), largest matrix"

@@ -55,11 +55,16 @@ TEST(PassingMemory, OthersHaveAllLogitsOrALayer) {
   EXPECT_GT(passing_of(spec).layer_gradients, 0);
 }
 
-// 2 B for each weight of a layer: q, k, v, out and three of the feed-forward, and two norms.
+// 2 B for each weight of a layer: q, k, v, out and three of the feed-forward, and two norms; and of
+// the head.
 TEST(PassingMemory, TransformerEngineHasPlaceholders) {
   const double layer = 4096.0 * (4096 + 2 * 1024) + 4096.0 * 4096 + 3 * 4096.0 * 14336 + 2 * 4096;
   const PassingBytes bytes = passing_of(llama(Framework::megatron_lm));
-  EXPECT_NEAR(bytes.placeholders, 2 * layer, 1e-3 * layer) << "norms of the ends come with it";
+  const double head = 4096.0 * 128256;
+  EXPECT_NEAR(bytes.placeholders, 2 * (layer + head), 1e-3 * layer) << "norms come with it";
+  spec::RunSpec apart = llama(Framework::megatron_lm);
+  apart.software.compiled = false;
+  EXPECT_EQ(passing_of(apart).placeholders, 0) << "without Transformer Engine";
   EXPECT_EQ(passing_of(llama(Framework::deepspeed)).placeholders, 0);
 }
 
