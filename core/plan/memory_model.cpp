@@ -135,18 +135,18 @@ struct Variant {
 };
 double bytes_of(const Variant& variant, const RunSpec& spec, const StageBytes& bytes) {
   const bool own = spec.software.framework == spec::Framework::teragpt;
+  const double workspace = own ? std::min(1.0, variant.workspace) : variant.workspace;
   const double passing = (own ? 1 : variant.activations) * bytes.activations + bytes.logits +
-                         bytes.dispatch + bytes.gathered_layers +
-                         variant.workspace * bytes.workspace;
+                         bytes.dispatch + bytes.gathered_layers + workspace * bytes.workspace;
   const Fragmentation fragmentation = fragmentation_of(spec.software);
   const double share = fragmentation.*variant.fragmentation;
   const double libraries = bytes.communication + bytes.context;
   return (1 + share * fragmentation.states) * bytes.states() + (1 + share) * passing +
          (spec.cluster.device.is_cpu ? 1 : variant.libraries) * libraries;
 }
-// Factors: workspace of TeraGPT is an upper bound; activations of frameworks as far as published
-// runs lie from their profiles; libraries of contexts from 0.5 to 1.6 GB and up to twice the
-// channels.
+// Factors: workspace of TeraGPT is an upper bound, of frameworks the libraries' own comes on top;
+// activations of frameworks as far as published runs lie from their profiles; libraries of contexts
+// from 0.5 to 1.6 GB and up to twice the channels.
 constexpr Variant kLow{.load_percentile = 0,
                        .fragmentation = &Fragmentation::low,
                        .activations = 0.95,
@@ -155,7 +155,7 @@ constexpr Variant kLow{.load_percentile = 0,
 constexpr Variant kHigh{.load_percentile = 99,
                         .fragmentation = &Fragmentation::high,
                         .activations = 1.05,
-                        .workspace = 1,
+                        .workspace = 1.5,
                         .libraries = 1.5};
 
 // Of what leaves the device, the room that it keeps.
