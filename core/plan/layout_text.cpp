@@ -40,7 +40,8 @@ std::string layout_text(const spec::ParallelLayout& layout) {
   add_size("expert tensor", layout.expert_tensor_parallel_size);
   if (text.empty()) add("one rank");
   add(fmt::format("micro-batch {}", layout.micro_batch_size));
-  if (layout.pipeline_parallel_size > 1) add(enum_name(layout.schedule));
+  if (layout.pipeline_parallel_size > 1 || layout.schedule != spec::ScheduleKind::one_f_one_b)
+    add(enum_name(layout.schedule));
   if (layout.ends_count_as_layers) add("ends count");
   if (layout.sequence_parallel) add("sequence parallel");
   add(fmt::format("recompute {}", enum_name(layout.recompute)));

@@ -161,8 +161,8 @@ Error nothing_fits(const RunSpec& spec,
   std::vector<std::string> steps;
   const double device = spec.cluster.device.memory_bytes / ranks_per_device(spec);
   if (!host_binds && searched.least_memory_bytes <= device && limit < device)
-    steps.push_back(
-        fmt::format("--memory-limit {:.4g}e9", std::ceil(searched.least_memory_bytes / 1e7) / 100));
+    steps.push_back(fmt::format("use --memory-limit {:.4g}e9",
+                                std::ceil(searched.least_memory_bytes / 1e7) / 100));
   for (const auto& [axis, value] : options.fixed.texts()) {
     if (!host_binds && any_fits(spec, options.fixed.without(axis), limit, control.stop))
       steps.push_back(fmt::format("leave --fix {}={} out", axis, value));
@@ -174,7 +174,7 @@ Error nothing_fits(const RunSpec& spec,
     if (!cluster) continue;
     more.cluster = *cluster;
     if (!any_fits(more, options.fixed, limit, control.stop)) continue;
-    steps.push_back(fmt::format("--gpus {}", cluster->num_devices()));
+    steps.push_back(fmt::format("use --gpus {}", cluster->num_devices()));
   }
   const std::string layouts = counted(searched.considered, "legal layout");
   if (host_binds) {
@@ -189,7 +189,7 @@ Error nothing_fits(const RunSpec& spec,
           fmt::format("none of {} fits into {}: the leanest needs {} ({})", layouts, text(limit),
                       text(searched.least_memory_bytes), layout_text(searched.least_memory)),
           steps.empty() ? "use devices with more memory, or a smaller model or sequence"
-                        : fmt::format("use {}", joined(steps, ", or "))};
+                        : joined(steps, ", or ")};
 }
 
 }  // namespace tera::plan

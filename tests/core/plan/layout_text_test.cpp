@@ -10,6 +10,8 @@ using spec::OffloadTier;
 TEST(LayoutText, NamesWhatIsNotOneAndTheChoices) {
   spec::ParallelLayout layout;
   EXPECT_EQ(layout_text(layout), "one rank, micro-batch 1, recompute none, zero 0");
+  layout.schedule = spec::ScheduleKind::gpipe;
+  EXPECT_EQ(layout_text(layout), "one rank, micro-batch 1, gpipe, recompute none, zero 0");
   layout.tensor_parallel_size = 4;
   layout.pipeline_parallel_size = 8;
   layout.virtual_stages = 2;
