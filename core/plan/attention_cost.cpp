@@ -28,7 +28,9 @@ AttentionSeconds fused(const spec::RunSpec& spec, const AttentionRates& rates, d
                                 spec.software.attention_share);
   if (device.is_cpu) return {whole, 2.5 * whole};
   const double length = spec.training.seq_length;
-  const double short_rows = (length + kAttentionHalfLength.value) / length;
+  const double half_length =
+      kAttentionHalfLength.value * rates.peak_flops_per_s / kAttentionHalfLengthSpeed;
+  const double short_rows = (length + half_length) / length;
   return {whole * short_rows * kAttentionForward.value,
           2.5 * whole * short_rows * kAttentionBackward.value};
 }

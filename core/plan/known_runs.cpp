@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include <fmt/format.h>
+
 #include "core/spec/presets.h"
 #include "core/spec/yaml.h"
 
@@ -14,6 +16,35 @@ double hardware_flops_per_token(const spec::ModelConfig& model, int seq_length) 
   const double h = model.hidden_size;
   const double layers = model.num_layers;
   return 96 * layers * h * h * (1 + seq_length / (6 * h) + model.vocab_size / (16 * layers * h));
+}
+
+// GPT of 128 layers of 25,600 on nodes of sixteen V100, all states shared out among them: the
+// batches of 2021 were eight sequences of 1,024 for each device, whole layers recomputed.
+std::vector<std::string> trillion_settings(int num_nodes,
+                                           std::string_view weights,
+                                           std::string_view states) {
+  return {"model.num_layers=128",
+          "model.hidden_size=25600",
+          "model.num_attention_heads=200",
+          "model.num_key_value_heads=200",
+          "model.head_dim=128",
+          "model.ffn_hidden_size=102400",
+          "cluster.preset=v100-dgx2",
+          fmt::format("cluster.num_nodes={}", num_nodes),
+          fmt::format("layout.data_parallel_size={}", 16 * num_nodes),
+          "layout.micro_batch_size=8",
+          fmt::format("training.global_batch_size={}", 128 * num_nodes),
+          "layout.zero_stage=3",
+          "layout.recompute=full",
+          fmt::format("layout.offload.weights={}", weights),
+          fmt::format("layout.offload.gradients={}", states),
+          fmt::format("layout.offload.optimizer={}", states),
+          "layout.offload.activations=host",
+          "training.precision=fp16",
+          "software.framework=deepspeed",
+          "software.fused_attention=false",
+          "software.fused_cross_entropy=false",
+          "software.compiled=false"};
 }
 
 }  // namespace
@@ -52,11 +83,30 @@ std::span<const KnownRun> known_runs() {
        .source = "Llama 3.1 model card"},
       {.name = "DeepSeek-V3, 2,048 H800",
        .run = "deepseek-v3",
+       // DualPipe over 16 ranks, each with two stages' weights, cut in half (DeepSeek 2025,
+       // DualPipeV): eight ranks with two stages each, and twice the replicas.
        .settings = {"cluster.preset=h800-ib", "cluster.num_nodes=256",
-                    "training.precision=fp8_block"},
+                    "training.precision=fp8_block", "layout.schedule=dualpipe-v",
+                    "layout.pipeline_parallel_size=8", "layout.virtual_stages=2",
+                    "layout.data_parallel_size=256", "layout.ends_count_as_layers=true",
+                    "layout.recompute=selective", "software.framework=megatron_lm",
+                    "software.token_deduplication=true", "software.expert_overlap=true",
+                    "software.cuda_graphs=full"},
        .what = Reported::device_hours_per_t,
        .published = 180e3,
        .source = "DeepSeek-AI 2024, section 1"},
+      {.name = "ZeRO-Infinity 1 T, one DGX-2",
+       .run = "gpt2-124m",
+       .settings = trillion_settings(1, "nvme", "nvme"),
+       .what = Reported::params,
+       .published = 1e12,
+       .source = "Rajbhandari et al. 2021, abstract"},
+      {.name = "ZeRO-3 Offload 1 T, 512 V100",
+       .run = "gpt2-124m",
+       .settings = trillion_settings(32, "none", "host"),
+       .what = Reported::hardware_flops_per_s,
+       .published = 49e12,
+       .source = "DeepSpeed 2021, ZeRO-3 Offload"},
       {.name = "Switch-C",
        .run = "switch-1.6t",
        .settings = {},
@@ -68,7 +118,8 @@ std::span<const KnownRun> known_runs() {
 
 Result<spec::RunSpec> known_spec(const KnownRun& run) {
   TERA_TRY(spec::RunPreset preset, spec::run_preset(run.run));
-  for (const std::string_view setting : run.settings) {
+  for (const std::string& text : run.settings) {
+    const std::string_view setting = text;
     const std::size_t equals = setting.find('=');
     TERA_TRY_VOID(
         spec::set_field(preset.spec, setting.substr(0, equals), setting.substr(equals + 1)));

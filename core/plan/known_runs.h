@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -22,8 +23,8 @@ enum class Reported : std::uint8_t {
 
 struct KnownRun {
   std::string_view name;
-  std::string_view run;                    // preset
-  std::vector<std::string_view> settings;  // "path=value" where the preset is not as published
+  std::string_view run;               // preset
+  std::vector<std::string> settings;  // "path=value" where the preset is not as published
   Reported what = Reported::step_s;
   double published = 0;
   std::string_view source;

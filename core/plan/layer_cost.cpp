@@ -164,8 +164,16 @@ bool LayerCost::is_teragpt() const {
   return spec_.software.framework == spec::Framework::teragpt;
 }
 
+// Of the rows of experts, reads and writes from router to sum: into the order of experts and back.
+// Plain exchanges order once more by rank on either side; others order on the way and copy out of
+// and into their buffers.
+double LayerCost::permutation_accesses() const {
+  if (is_teragpt() || spec_.layout.expert_parallel_size == 1) return 4;
+  return spec_.software.token_deduplication ? fitted_.buffered_accesses : 8;
+}
+
 // Forward bytes of the operations that only pass over memory.
-double LayerCost::streamed_bytes(bool moe) const {
+LayerCost::StreamedBytes LayerCost::streamed_bytes(bool moe) const {
   const spec::ModelConfig& m = spec_.model;
   const double size = spec_.layout.tensor_parallel_size;
   const double hidden = m.hidden_size;
@@ -183,18 +191,20 @@ double LayerCost::streamed_bytes(bool moe) const {
     elements += tokens_ * 2 * (double{1} * m.q_lora_rank + m.kv_lora_rank + assembled / size);
   }
   const double inner = m.gated() ? 3 : 2;  // gate, up -> act; or in -> act
+  double expert_elements = 0;
   if (moe) {
     const double rows = residual_tokens_ * m.experts_per_token();
-    elements += 2 * 2 * rows * hidden;  // permute and combine
+    expert_elements = permutation_accesses() * rows * hidden;
+    if (!spec_.software.fused_experts) expert_elements += inner * rows * m.moe_ffn_hidden_size;
     // Noise, in f32, and the router's input times it.
     if (m.router_jitter > 0) elements += 3 * residual_tokens_ * hidden * 4 / element_;
-    elements += inner * rows * m.moe_ffn_hidden_size;
     elements += inner * tokens_ * m.num_shared_experts * m.moe_ffn_hidden_size / size;
     elements += 2 * residual_tokens_ * m.num_experts * 4 / element_;  // scores, in f32
   } else {
     elements += inner * tokens_ * m.ffn_hidden_size / size;
   }
-  return elements * element_;
+  const double bytes = element_ * (fuses_elementwise(spec_.software) ? 1 : fitted_.eager_traffic);
+  return {.all = (elements + expert_elements) * bytes, .experts = expert_elements * bytes};
 }
 
 void LayerCost::add_messages(bool moe, PassCost& cost) const {
@@ -215,17 +225,19 @@ void LayerCost::add_messages(bool moe, PassCost& cost) const {
     const double rows_bytes = residual_tokens_ * m.experts_per_token() * hidden_bytes;
     const GroupShape experts = shape(Axis::expert);
     double once = comm_.all_to_all_s(experts, rows_bytes);
-    if (!is_teragpt()) {
+    if (spec_.software.token_deduplication) {
       once = comm_.deduplicated_all_to_all_s(
           experts, residual_tokens_ * hidden_bytes, m.experts_per_token(),
           m.router_num_groups > 1 ? m.router_top_groups : m.num_experts);
     }
+    if (experts.size > 1 && !is_teragpt()) once += fitted_.exchange_setup_s;
     double exchange = 2 * once;  // dispatch, combine
     const double inner = layout.expert_tensor_parallel_size;
     if (inner > 1)
       exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor), rows_bytes * inner);
     cost.forward.expert += exchange;
     cost.backward.expert += exchange;
+    if (spec_.software.expert_overlap) overlap_exchange(cost);
   }
   if (layout.context_parallel_size > 1) {
     // Keys and values go round the ring beside the attention they feed; the rest shows.
@@ -239,6 +251,20 @@ void LayerCost::add_messages(bool moe, PassCost& cost) const {
     cost.forward.context += std::max(0.0, ring - cost.forward.attention);
     cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
   }
+}
+
+// Exchanges of one micro-batch beside the work of another, backward beside forward: what does not
+// fit beside the work of the layer shows, and a share of the rest.
+void LayerCost::overlap_exchange(PassCost& cost) const {
+  const double shown = spec_.layout.schedule == spec::ScheduleKind::dualpipe_v
+                           ? kPairedExpertShown.value
+                           : fitted_.expert_shown;
+  const double work_s = cost.forward.compute() + cost.backward.compute();
+  const double all_s = cost.forward.expert + cost.backward.expert;
+  if (all_s <= 0) return;
+  const double share = std::max(shown, 1 - (1 - shown) * work_s / all_s);
+  cost.forward.expert *= share;
+  cost.backward.expert *= share;
 }
 
 // Full: the whole forward, its messages too. Selective: the streaming operations, and attention
@@ -308,11 +334,11 @@ PassCost LayerCost::layer(bool moe) const {
                                 .operand_cost = fitted_.operand_cost});
   cost.forward.attention = attention.forward;
   cost.backward.attention = attention.backward;
-  const double streamed =
-      streamed_bytes(moe) * (fuses_elementwise(spec_.software) ? 1 : fitted_.eager_traffic);
+  if (spec_.software.fused_experts) experts.forward_cast_bytes = experts.backward_cast_bytes = 0;
+  const StreamedBytes streamed = streamed_bytes(moe);
   const auto casts = [&](double Work::*bytes) { return dense.*bytes + experts.*bytes; };
-  cost.forward.streaming = (streamed + casts(&Work::forward_cast_bytes)) / memory_;
-  cost.backward.streaming = (2 * streamed + casts(&Work::backward_cast_bytes)) / memory_;
+  cost.forward.streaming = (streamed.all + casts(&Work::forward_cast_bytes)) / memory_;
+  cost.backward.streaming = (2 * streamed.all + casts(&Work::backward_cast_bytes)) / memory_;
   // Beside the products: attention, norms, rotary, activation, two sums; routing and permuting.
   // Latent attention: two norms and a rotary more, and three copies that make keys and values.
   const double latent_ops = m.attention == spec::AttentionKind::latent ? 6 : 0;
@@ -321,8 +347,13 @@ PassCost LayerCost::layer(bool moe) const {
   const bool has_weights = dense.weight_s + experts.weight_s > 0;
   add_starts(ops, has_weights ? dense.num_ops + experts.num_ops : 0, cost);
   add_messages(moe, cost);
+  // What waits for the tokens of other ranks, beside the messages.
+  const HostWait expert_part{
+      .forward_s = experts.forward_s + (streamed.experts + experts.forward_cast_bytes) / memory_,
+      .backward_s =
+          cost.backward.experts + (2 * streamed.experts + experts.backward_cast_bytes) / memory_};
+  wait_for_host(moe, expert_part, cost);
   add_recompute(cost);
-  wait_for_host(moe, cost);
   return cost;
 }
 
@@ -335,25 +366,39 @@ void LayerCost::add_starts(double num_ops, double num_weight_ops, PassCost& cost
   cost.weight.overhead = num_weight_ops * once_s;
 }
 
-// Where the host takes longer to start a layer's operations than the device to run them.
-void LayerCost::wait_for_host(bool moe, PassCost& cost) const {
-  if (is_teragpt() || spec_.software.cuda_graphs) return;
+// Where the host takes longer to start operations than the device to run them. It learns from the
+// device how many rows each expert gets, and so cannot run ahead of it: experts wait for the host
+// by themselves, whatever the rest of the layer leaves it.
+void LayerCost::wait_for_host(bool moe, const HostWait& expert_part, PassCost& cost) const {
+  const spec::GraphScope recorded = spec_.software.cuda_graphs;
+  if (is_teragpt() || recorded == spec::GraphScope::full) return;
   const bool torch_compiles =
       spec_.software.compiled && spec_.software.framework == spec::Framework::torchtitan;
   const double op_s = spec_.cluster.device.op_overhead_s * fitted_.host_ops *
                       (torch_compiles ? kCompiledHost.value : 1);
-  const double local = double{1} * spec_.model.num_experts / spec_.layout.expert_parallel_size;
-  const double experts = moe ? fitted_.routing_ops + kExpertOps.value * local : 0;
-  const bool again = spec_.layout.recompute == spec::RecomputeKind::full;
-  const double forward_s = (kForwardOps.value + experts) * op_s;
-  const double backward_s = (kBackwardOps.value + 2 * experts) * op_s + (again ? forward_s : 0);
-  if (starts_block()) {
-    cost.forward.overhead += fitted_.blocking_start * forward_s;
-    cost.backward.overhead += fitted_.blocking_start * backward_s;
-    return;
+  const bool starts_attention = recorded != spec::GraphScope::layers;
+  const auto wait = [&](double layer_ops, double expert_ops, double expert_s, Seconds& pass) {
+    if (starts_block()) {
+      pass.overhead += fitted_.blocking_start * (layer_ops + expert_ops) * op_s;
+      return;
+    }
+    const double rest_s = pass.total() - expert_s;
+    pass.overhead += std::max(0.0, expert_ops * op_s - expert_s) +
+                     std::max(0.0, (starts_attention ? layer_ops * op_s : 0) - rest_s);
+  };
+  double expert_ops = 0;
+  if (moe) {
+    const double local = double{1} * spec_.model.num_experts / spec_.layout.expert_parallel_size;
+    expert_ops = kExpertOps.value * local +
+                 (recorded == spec::GraphScope::none ? fitted_.routing_ops : fitted_.dispatch_ops);
   }
-  cost.forward.overhead += std::max(0.0, forward_s - cost.forward.total());
-  cost.backward.overhead += std::max(0.0, backward_s - cost.backward.total());
+  const auto with_messages = [&](double part_s, const Seconds& pass) {
+    return moe ? part_s + pass.expert : 0;
+  };
+  wait(kForwardOps.value, expert_ops, with_messages(expert_part.forward_s, cost.forward),
+       cost.forward);
+  wait(kBackwardOps.value, 2 * expert_ops, with_messages(expert_part.backward_s, cost.backward),
+       cost.backward);
 }
 
 PassCost LayerCost::embedding() const {

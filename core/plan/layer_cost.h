@@ -65,7 +65,12 @@ class LayerCost {
   struct Work;
   void product(Work& work, double rows, double columns, double depth, double copies = 1) const;
   void add_starts(double num_ops, double num_weight_ops, PassCost& cost) const;
-  void wait_for_host(bool moe, PassCost& cost) const;
+  // Seconds of a part of a layer on the device.
+  struct HostWait {
+    double forward_s = 0;
+    double backward_s = 0;
+  };
+  void wait_for_host(bool moe, const HostWait& expert_part, PassCost& cost) const;
   void adapter_products(Work& work,
                         const ParamTable& table,
                         double tokens,
@@ -74,8 +79,14 @@ class LayerCost {
   double accumulation_bytes() const;
   bool starts_block() const;
   bool is_teragpt() const;
-  double streamed_bytes(bool moe) const;
+  struct StreamedBytes {
+    double all = 0;
+    double experts = 0;  // of these, for rows on their way through experts
+  };
+  StreamedBytes streamed_bytes(bool moe) const;
+  double permutation_accesses() const;
   void add_messages(bool moe, PassCost& cost) const;
+  void overlap_exchange(PassCost& cost) const;
   void add_recompute(PassCost& cost) const;
 
   const spec::RunSpec& spec_;

@@ -41,10 +41,10 @@ double attention_share(std::string_view entry, const spec::RunSpec& spec, double
 
 // Layers of a link of the pipeline. Where the ends count, they are the first and the last part.
 LayerRange link_layers(const spec::RunSpec& spec, int num_links, int link) {
-  const int layers = spec.model.num_layers;
-  if (!spec.layout.ends_count_as_layers) return part_layers(layers, num_links, link);
-  const LayerRange parts = part_layers(layers + 2, num_links, link);
-  return {std::clamp(parts.first - 1, 0, layers), std::clamp(parts.last - 1, 0, layers)};
+  const spec::RunSpec::PipelineParts parts = spec.pipeline_parts();
+  const LayerRange range = part_layers(parts.total(), num_links, link);
+  return {std::clamp(range.first - parts.before, 0, parts.layers),
+          std::clamp(range.last - parts.before, 0, parts.layers)};
 }
 
 }  // namespace

@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
 
+#include "core/plan/estimate.h"
 #include "core/plan/published_words.h"
 #include "core/spec/presets.h"
 
@@ -127,11 +129,12 @@ class ModelReader {
     result_.candidates = {model_};
     heads();
     if (family_.change == Change::maybe_prediction) {
-      result_.guessed.emplace_back("multi-token prediction");
       std::vector<ModelConfig> without = result_.candidates;
       for (ModelConfig& model : without)
         model.num_mtp_layers = 0;
       result_.candidates.insert(result_.candidates.end(), without.begin(), without.end());
+      keep_counted();
+      if (result_.candidates.size() > 1) result_.guessed.emplace_back("multi-token prediction");
     }
     if (!result_.undetermined.empty()) result_.candidates.clear();
     return std::move(result_);
@@ -258,6 +261,20 @@ class ModelReader {
       if (!latent) set_head_dim(model);
       result_.candidates.push_back(model);
     }
+  }
+
+  // Rows with both flops and tokens say how many flops a token has, and so whether prediction was
+  // among them: it is 4 % of DeepSeek-V3.
+  void keep_counted() {
+    if (!row_.tflops_per_gpu || !row_.tokens_per_s_per_gpu) return;
+    const double counted = *row_.tflops_per_gpu * 1e12 / *row_.tokens_per_s_per_gpu;
+    constexpr double kAlike = 0.015;
+    std::vector<ModelConfig> alike;
+    for (const ModelConfig& model : result_.candidates) {
+      const double flops = train_flops_per_token(model, model.max_position_embeddings);
+      if (std::abs(flops / counted - 1) < kAlike) alike.push_back(model);
+    }
+    if (!alike.empty()) result_.candidates = std::move(alike);
   }
 
   void set_head_dim(ModelConfig& model) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "core/plan/published_recipes.h"
+
 namespace tera::plan {
 namespace {
 
@@ -38,7 +40,7 @@ constexpr SoftwareConfig kMegatronOverlapped = {
     .framework = Framework::megatron_lm, .fused_cross_entropy = false, .tensor_overlap = true};
 constexpr SoftwareConfig kMegatronGraphs = {.framework = Framework::megatron_lm,
                                             .fused_cross_entropy = false,
-                                            .cuda_graphs = true,
+                                            .cuda_graphs = spec::GraphScope::full,
                                             .tensor_overlap = true};
 constexpr SoftwareConfig kMegatronFusedLoss = {.framework = Framework::megatron_lm};
 // Jiang et al. 2024, section 3.3: FlashAttention-2, fused LayerNorm and GeLU.
@@ -101,14 +103,7 @@ bool sums_16_bits(const PublishedRow& row) {
 void set_published_software(const PublishedRow& row, spec::RunSpec& spec) {
   const GroupSoftware* const found = find_group(row.group);
   spec.software = found == nullptr ? kMegatron : found->software;
-  // Megatron-Bridge captures layers with experts as graphs since its container of June 2026; its
-  // summaries of before and after differ by a third at the same layout.
-  if (row.group == "MBRIDGE" && row.has_experts()) {
-    const auto is_of = [&row](std::string_view release) {
-      return row.source.find(release) != std::string::npos;
-    };
-    spec.software.cuda_graphs = is_of("26.06") || is_of("26.08");
-  }
+  set_published_recipe(row, spec.software);
   if (row.notes.starts_with("eager")) spec.software.compiled = false;
   // torchtitan compiles the loss with the layers since 2025 (components/loss.py).
   if (row.group == "TITAN" && row.source.find("_2025") != std::string::npos)

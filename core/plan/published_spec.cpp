@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/plan/published_recipes.h"
 #include "core/plan/published_software.h"
 #include "core/plan/published_words.h"
 #include "core/spec/presets.h"
@@ -144,8 +145,10 @@ class SpecReader {
   // Layers that divide evenly among chunks only with embedding and head beside them were cut so.
   static bool ends_count(const RunSpec& spec) {
     const int links = spec.layout.pipeline_parallel_size * spec.layout.virtual_stages;
-    const int layers = spec.model.num_layers;
-    return links > 1 && layers % links != 0 && (layers + 2) % links == 0;
+    RunSpec with_ends = spec;
+    with_ends.layout.ends_count_as_layers = true;
+    return links > 1 && spec.model.num_layers % links != 0 &&
+           with_ends.pipeline_parts().total() % links == 0;
   }
 
   void set_models() {
@@ -185,13 +188,14 @@ class SpecReader {
     if (turns) return {{word, 2}};
     if (!word.empty() && word != kInterleaved && !(word == "1f1b" && several)) return {{word}};
     if (several) return {{kInterleaved, *row_.virtual_stages}};
-    if (word.empty() && row_.virtual_stages) return {{"1f1b"}};
+    // The summaries of Megatron-Bridge name them in every row, n/a where there are none.
+    const bool none = row_.group == "MBRIDGE" && row_.pipeline;
+    if (word.empty() && (row_.virtual_stages || none)) return {{"1f1b"}};
     guess(word.empty() ? "pp_schedule" : "VPP");
     std::vector<Schedule> choices;
     if (word.empty()) choices.push_back({"1f1b"});
     // Two chunks, and as many as there are layers for.
-    const int most =
-        (spec.model.num_layers + (spec.layout.ends_count_as_layers ? 2 : 0)) / num_stages;
+    const int most = spec.pipeline_parts().total() / num_stages;
     if (word == kInterleaved || most > 1) choices.push_back({kInterleaved, 2});
     // torchtitan has two stages per rank where it is not told how to split (pipelining_utils.py).
     if (is_torchtitan(spec)) return choices;
@@ -258,7 +262,9 @@ class SpecReader {
     using enum spec::RecomputeKind;
     std::vector<spec::RecomputeKind> kinds = {none, selective, full};
     const bool says = !row_.recompute.empty();
-    if (const auto known = recompute_word(says ? row_.recompute : usual_recompute(row_.group))) {
+    auto known = recompute_word(says ? row_.recompute : usual_recompute(row_.group));
+    if (!known) known = published_recompute(row_);
+    if (known) {
       kinds = *known;
       result_.is_mixture = kinds.size() > 1;
     }

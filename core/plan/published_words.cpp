@@ -71,9 +71,10 @@ const Words<std::vector<RecomputeKind>>& recomputes() {
       {"selective", {selective}},
       {"selective: layernorm, moe_act", {selective}},
       {"selective (op)", {selective, full}},
-      {"selective: mlp", {selective, full}},
-      {"selective: up_proj, mlp", {selective, full}},
-      {"selective: mla_up_proj, mlp", {selective, full}},
+      // Of layers with experts the latent up-projection alone; mlp is that of the dense layers.
+      {"selective: mlp", {none, selective}},
+      {"selective: up_proj, mlp", {none, selective}},
+      {"selective: mla_up_proj, mlp", {none, selective}},
       {"selective (AC fraction)", {none, full}},
       {"full, 5 layers", {none, full}},
       {"full", {full}},

@@ -74,7 +74,9 @@ bool SearchSpace::is_legal(const ParallelLayout& layout) {
 
 // Links of a pipeline have a layer each, or an end of the model.
 int SearchSpace::max_links() const {
-  return spec_.model.num_layers + 2;
+  // with the ends as parts: RunSpec::pipeline_parts
+  const int predictions = spec_.model.num_mtp_layers;
+  return spec_.model.num_layers + (predictions > 0 ? 1 + 2 * predictions : 2);
 }
 
 bool SearchSpace::ends_matter(const ParallelLayout& layout) {

@@ -19,7 +19,11 @@ struct TimeConstant {
 inline constexpr TimeConstant kAttentionHalfLength{
     "attention half length", 300, "tokens", false,
     "Dao 2023, FlashAttention-2, figures 5 and 6: causal kernels at 512 tokens reach two thirds of "
-    "their speed at 16,384"};
+    "their speed at 16,384 on an A100; what rows take to begin and to end does not shrink on "
+    "faster "
+    "devices: Shah et al. 2024, FlashAttention-3, figure 5: half of it at 1,000 on an H100"};
+// Of the device that the half length is of: NVIDIA A100 datasheet.
+inline constexpr double kAttentionHalfLengthSpeed = 312e12;
 inline constexpr TimeConstant kAttentionForward{
     "attention forward", 0.85, "", false,
     "Dao 2023, FlashAttention-2, figures 5 and 6: time of the forward kernel over that at the "
@@ -104,24 +108,63 @@ inline constexpr TimeConstant kBlockingSend{
     "share of a message between stages that the sender waits for where sends stand between passes; "
     "calibrated: BLOOM, ZB"};
 
+inline constexpr TimeConstant kExpertShown{
+    "exchange with experts shown", 0.55, "", true,
+    "of exchanges beside another micro-batch's work; calibrated: Megatron-Bridge, notes on "
+    "expert-parallel overlap: 0.63 of HybridEP's exchanges, and 0.45 of plain ones, still showed"};
+inline constexpr TimeConstant kPairedExpertShown{
+    "exchange with experts shown beside a pair", 0.15, "", false,
+    "DualPipe hides exchanges wholly, but for the 20 of 132 multiprocessors that send: DeepSeek-AI "
+    "2024, sections 3.2.1 and 3.2.2"};
 inline constexpr TimeConstant kRoutingOps{
     "forward operations of routing", 45, "ops", true,
     "router, permutation, dispatch and combine; calibrated: MBRIDGE before graphs were captured"};
+inline constexpr TimeConstant kDispatchOps{
+    "forward operations of a dispatch", 30, "ops", true,
+    "of routing, what graphs of router and preparation do not record: dispatch, permutation and "
+    "combine; calibrated: MBRIDGE"};
+inline constexpr TimeConstant kBufferedAccesses{
+    "accesses of exchanged rows", 6, "", true,
+    "rows are copied out of the buffers of DeepEP and HybridEP into the order of experts, weighted "
+    "and summed, and copied into buffers again; calibrated: MBRIDGE"};
+inline constexpr TimeConstant kExchangeSetup{
+    "setup of an exchange", 150e-6, "s", true,
+    "ranks tell each other how many rows they send, and wait for the last one; calibrated: "
+    "MBRIDGE"};
 inline constexpr TimeConstant kExpertOps{"forward operations of an expert", 4, "ops", false,
                                          "two products, and casts of their inputs"};
 
-inline constexpr std::array kTimeConstants = {
-    &kRingPiece,
+inline constexpr std::array kTimeConstants = {&kRingPiece,
 
-    &kOperandCost,
+                                              &kOperandCost,
 
-    &kAttentionHalfLength, &kAttentionForward, &kAttentionBackward,
-    &kUnalignedProduct,    &kHostOps,          &kForwardOps,
-    &kBackwardOps,         &kCompiledHost,     &kKernelGap,
-    &kEagerTraffic,        &kEagerUpdate,      &kUnfusedAccumulation,
-    &kBlockingStart,       &kRestartOps,       &kRingLevels,
-    &kTensorShown,         &kGradientShown,    &kGradientWindow,
-    &kSyncApart,           &kTensorsOfLayer,   &kBlockingSend,
-    &kRoutingOps,          &kExpertOps};
+                                              &kAttentionHalfLength,
+                                              &kAttentionForward,
+                                              &kAttentionBackward,
+                                              &kUnalignedProduct,
+                                              &kHostOps,
+                                              &kForwardOps,
+                                              &kBackwardOps,
+                                              &kCompiledHost,
+                                              &kKernelGap,
+                                              &kEagerTraffic,
+                                              &kEagerUpdate,
+                                              &kUnfusedAccumulation,
+                                              &kBlockingStart,
+                                              &kRestartOps,
+                                              &kRingLevels,
+                                              &kTensorShown,
+                                              &kGradientShown,
+                                              &kGradientWindow,
+                                              &kSyncApart,
+                                              &kTensorsOfLayer,
+                                              &kBlockingSend,
+                                              &kExpertShown,
+                                              &kPairedExpertShown,
+                                              &kRoutingOps,
+                                              &kDispatchOps,
+                                              &kBufferedAccesses,
+                                              &kExchangeSetup,
+                                              &kExpertOps};
 
 }  // namespace tera::plan

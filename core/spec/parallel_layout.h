@@ -114,7 +114,9 @@ struct ParallelLayout {
           self.virtual_stages);
     visit(Field{.name = "ends_count_as_layers",
                 .help = "Embedding and head count as one layer each when layers are shared among "
-                        "the pipeline: its first and last chunk have one layer less.",
+                        "the pipeline: its first and last chunk have one layer less. With "
+                        "multi-token prediction its layer and head count too, and the embedding "
+                        "does not.",
                 .source = "Qi et al. 2023, section 5.1; Llama team 2024, section 3.3.2"},
           self.ends_count_as_layers);
     visit(Field{.name = "zero_stage",

@@ -56,6 +56,24 @@ struct RunSpec {
                ? training.global_batch_size / per_pass
                : 0;
   }
+  // What the chunks of a pipeline share, in order: parts before the layers, layers, parts behind.
+  // Where the ends count as layers, embedding and head are one part each; each prediction of
+  // multi-token prediction has a layer and a head, and the embedding is then left to the first
+  // layers, which are dense and light. Source: Megatron-Bridge, deepseek_v3.py, the layouts of 61
+  // layers over 4 to 16 stages, as many parts in each.
+  struct PipelineParts {
+    int before = 0;
+    int layers = 0;
+    int behind = 0;
+    int total() const { return before + layers + behind; }
+  };
+  PipelineParts pipeline_parts() const {
+    PipelineParts parts{.before = 0, .layers = model.num_layers, .behind = 0};
+    if (!layout.ends_count_as_layers) return parts;
+    parts.before = model.num_mtp_layers > 0 ? 0 : 1;
+    parts.behind = 1 + 2 * model.num_mtp_layers;
+    return parts;
+  }
   std::int64_t tokens_per_step() const {
     return std::int64_t{training.global_batch_size} * training.seq_length;
   }

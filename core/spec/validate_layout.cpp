@@ -111,11 +111,6 @@ void check_expert_axes(const RunSpec& spec, Findings& findings) {
   }
 }
 
-// What is shared among the chunks of the pipeline.
-int num_pipeline_parts(const RunSpec& spec) {
-  return spec.model.num_layers + (spec.layout.ends_count_as_layers ? 2 : 0);
-}
-
 // What the published schedules ask of stages, chunks and micro-batches.
 void check_schedule(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
@@ -138,7 +133,7 @@ void check_schedule(const RunSpec& spec, Findings& findings) {
                    "use 2, or the schedule 1f1b");
   }
   const std::int64_t links = std::int64_t{stages} * chunks;
-  const int parts = num_pipeline_parts(spec);
+  const int parts = spec.pipeline_parts().total();
   if (chunks > 1 && links > parts) {
     findings.error(kChunks,
                    fmt::format("pipeline_parallel_size x virtual_stages = {} x {} is more than "
@@ -178,7 +173,7 @@ void check_schedule(const RunSpec& spec, Findings& findings) {
 void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
   const int stages = layout.pipeline_parallel_size;
-  const int parts = num_pipeline_parts(spec);
+  const int parts = spec.pipeline_parts().total();
   const char* const ends = layout.ends_count_as_layers ? " and both ends" : "";
   if (stages > parts) {
     findings.error(

@@ -174,9 +174,14 @@ void check_software(const SoftwareConfig& software, Findings& findings) {
   fixed("software.fused_cross_entropy", !software.fused_cross_entropy, "always fuses the loss");
   fixed("software.dropout", software.dropout, "has no dropout");
   fixed("software.compiled", !software.compiled, "always fuses elementwise operations");
-  fixed("software.cuda_graphs", software.cuda_graphs, "starts each operation");
+  fixed("software.cuda_graphs", software.cuda_graphs != GraphScope::none,
+        "starts each operation");
   fixed("software.tensor_overlap", software.tensor_overlap, "sends before or after products");
   fixed("software.gradient_overlap", !software.gradient_overlap, "always overlaps gradients");
+  fixed("software.token_deduplication", software.token_deduplication,
+        "sends a token to each of its experts");
+  fixed("software.expert_overlap", software.expert_overlap, "waits for tokens of experts");
+  fixed("software.fused_experts", software.fused_experts, "casts apart from products");
   fixed("software.attention_share", software.attention_share != 1, "has one attention kernel");
 }
 

@@ -19,7 +19,7 @@ spec::RunSpec megatron_spec() {
   spec.cluster = spec::cluster_preset("h100-ib")->cluster;
   spec.training.precision = spec::Precision::bf16;
   spec.software.framework = spec::Framework::megatron_lm;
-  spec.software.cuda_graphs = true;
+  spec.software.cuda_graphs = spec::GraphScope::full;
   return spec;
 }
 
@@ -46,16 +46,18 @@ TEST(LayerCost, TheHostBoundsSmallLayersWithoutGraphs) {
   spec::RunSpec spec = megatron_spec();
   spec.layout.micro_batch_size = 1;
   spec.training.seq_length = 64;
+  spec.model.moe_ffn_hidden_size = 1024;  // whose weights are read in less time than it takes
   const double recorded_s = layer_of(spec).total();
-  spec.software.cuda_graphs = false;
+  spec.software.cuda_graphs = spec::GraphScope::none;
   const double op_s = spec.cluster.device.op_overhead_s * kHostOps.value;
   const double ops = kForwardOps.value + kBackwardOps.value +
                      3 * (kRoutingOps.value + 8 * kExpertOps.value);  // eight experts
   EXPECT_NEAR(layer_of(spec).total(), ops * op_s, 1e-9);
   EXPECT_LT(recorded_s, ops * op_s);
+  spec.model.moe_ffn_hidden_size = 14336;
   spec.training.seq_length = 32768;  // long enough for the device to be the slower one
   const double device_s = layer_of(spec).total();
-  spec.software.cuda_graphs = true;
+  spec.software.cuda_graphs = spec::GraphScope::full;
   EXPECT_DOUBLE_EQ(layer_of(spec).total(), device_s);
 }
 
@@ -65,7 +67,8 @@ TEST(LayerCost, BlockingStartsAddToTheTimeOfALayerHoweverManyRanksShareIt) {
   spec::RunSpec spec = megatron_spec();
   spec.model = model_config("gpt2-124m");
   spec.software.framework = spec::Framework::deepspeed;
-  spec.software.cuda_graphs = spec.software.fused_attention = spec.software.compiled = false;
+  spec.software.cuda_graphs = spec::GraphScope::none;
+  spec.software.fused_attention = spec.software.compiled = false;
   spec.layout.zero_stage = 1;
   spec.layout.recompute = spec::RecomputeKind::full;
   spec.layout.micro_batch_size = 64;  // long enough for the device to be the slower one
@@ -87,6 +90,76 @@ TEST(LayerCost, ASynchronizedMessageStartsTheHostAgain) {
               1e-12);
   spec.layout.schedule = spec::ScheduleKind::zb_h1;
   EXPECT_EQ(send_s(), 0);
+}
+
+// Mixtral's eight experts over the eight ranks of a node: 2 x 4096 tokens of 8 KiB.
+spec::RunSpec exchange_spec() {
+  spec::RunSpec spec = megatron_spec();
+  spec.layout.data_parallel_size = 8;
+  spec.layout.expert_parallel_size = 8;
+  spec.cluster.num_nodes = 1;
+  return spec;
+}
+
+TEST(LayerCost, ATokenCrossesOnceForEachExpertOrForEachRank) {
+  spec::RunSpec spec = exchange_spec();
+  const spec::LinkSpec& link = spec.cluster.intra_node;
+  const double rate = link.bytes_per_s * link.efficiency;
+  const double bytes = 2 * 4096 * 8192.0;
+  // Dispatch and combine; two rows of each token, 7 of 8 to other ranks, by 7 messages.
+  const double plain_s = 2 * bytes * 7 / 8 / rate + 7 * link.latency_s;
+  EXPECT_NEAR(layer_of(spec).forward.expert, 2 * (plain_s + 150e-6), 1e-9);
+  // Two choices of eight meet 8 (1 - (7 / 8)^2) = 1.875 ranks.
+  spec.software.token_deduplication = true;
+  const double once_s = 1.875 * bytes * 7 / 8 / rate + link.latency_s;
+  EXPECT_NEAR(layer_of(spec).forward.expert, 2 * (once_s + 150e-6), 1e-9);
+}
+
+TEST(LayerCost, ExchangesBesideOtherWorkShowInPart) {
+  spec::RunSpec spec = exchange_spec();
+  const PassCost apart = layer_of(spec);
+  spec.software.expert_overlap = true;
+  const PassCost beside = layer_of(spec);
+  EXPECT_NEAR(beside.forward.expert, 0.55 * apart.forward.expert, 1e-12);
+  EXPECT_NEAR(beside.backward.expert, 0.55 * apart.backward.expert, 1e-12);
+  // Links a thousand times slower: all work of the layer hides 45 % of itself, no more.
+  spec.cluster.intra_node.bytes_per_s /= 1000;
+  spec.software.expert_overlap = false;
+  const double slow_s = layer_of(spec).forward.expert + layer_of(spec).backward.expert;
+  spec.software.expert_overlap = true;
+  const PassCost slow = layer_of(spec);
+  const double work_s = slow.forward.compute() + slow.backward.compute();
+  EXPECT_NEAR(slow.forward.expert + slow.backward.expert, slow_s - 0.45 * work_s, 1e-9 * slow_s);
+}
+
+TEST(LayerCost, ExpertsWaitForTheHostWhateverAttentionTakes) {
+  spec::RunSpec spec = exchange_spec();
+  spec.layout.micro_batch_size = 1;
+  spec.model.moe_ffn_hidden_size = 16;  // experts that take next to no time
+  spec.model.hidden_size = 256;
+  spec.training.seq_length = 16384;  // attention that takes long
+  spec.software.cuda_graphs = spec::GraphScope::full;
+  const PassCost recorded = layer_of(spec);
+  spec.software.cuda_graphs = spec::GraphScope::layers;
+  const PassCost waiting = layer_of(spec);
+  // Forward 30 operations of the dispatch and 4 of the one expert here, of some starts of 4 us
+  // each, less what the device takes for rows (eight accesses of 512 B, three of 32 B) and
+  // messages.
+  const double memory = 3.35e12 * spec.cluster.device.memory_efficiency;
+  const double rows_s = 2 * 16384 * (8 * 512.0 + 3 * 32.0) / memory;
+  const double started_s = 34 * kHostOps.value * spec.cluster.device.op_overhead_s;
+  const double device_s = rows_s + recorded.forward.experts + recorded.forward.expert;
+  ASSERT_LT(device_s, started_s);
+  EXPECT_NEAR(waiting.forward.overhead - recorded.forward.overhead, started_s - device_s, 1e-9);
+}
+
+TEST(LayerCost, FusedExpertsPassOverMemoryLess) {
+  spec::RunSpec spec = exchange_spec();
+  const double apart = layer_of(spec).forward.streaming;
+  spec.software.fused_experts = true;
+  const double memory = 3.35e12 * spec.cluster.device.memory_efficiency;
+  // Gate and up are read, their product written: 3 x 14336 of 2 B for 2 x 8192 rows.
+  EXPECT_NEAR(apart - layer_of(spec).forward.streaming, 2 * 8192 * 3 * 14336 * 2.0 / memory, 1e-9);
 }
 
 TEST(LayerCost, OverlappedTensorMessagesShowInPart) {

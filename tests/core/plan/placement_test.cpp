@@ -44,6 +44,17 @@ TEST(StageLayers, EndsThatCountAsLayersTakeTheRoomOfOne) {
   EXPECT_EQ(layers(0) + layers(1) + layers(2), 16);
 }
 
+// Megatron-Bridge, deepseek_v3.py: embedding and 4 layers, 14 times 4, and 1 with prediction and
+// loss.
+TEST(StageLayers, PredictionAndItsHeadCountWithTheEnd) {
+  spec::RunSpec spec = run_spec("deepseek-v3");
+  spec.layout.ends_count_as_layers = true;
+  ASSERT_EQ(spec.layout.pipeline_parallel_size, 16);
+  ASSERT_EQ(spec.model.num_mtp_layers, 1);
+  for (int stage = 0; stage < 16; ++stage)
+    EXPECT_EQ(num_stage_layers(stage_chunks(spec, stage)), stage < 15 ? 4 : 1) << stage;
+}
+
 TEST(LayerMix, CountsLeadingDenseLayers) {
   const spec::ModelConfig model = model_config("deepseek-v3");  // 3 dense of 61
   EXPECT_EQ(layer_mix(model, {0, 4}).dense, 3);

@@ -23,7 +23,7 @@ TEST(Presets, TheNamedOnesAreThere) {
   const auto clusters = names_of(cluster_preset_names());
   for (const char* name : {"this-machine", "a100-ib", "a100-40gb-ib", "h100-ib",
                            "h100-96gb-500w-rdma", "h200-ib", "h800-ib", "b200-ib", "b200-nvl72",
-                           "b300-ib", "gb300-nvl72", "mi300x-roce", "mi355x-roce"}) {
+                           "b300-ib", "gb300-nvl72", "mi300x-roce", "mi355x-roce", "v100-dgx2"}) {
     EXPECT_EQ(std::count(clusters.begin(), clusters.end(), name), 1) << name;
   }
 }
