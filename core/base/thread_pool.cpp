@@ -42,10 +42,13 @@ void wait_for_change(const std::atomic<T>& value, T old) {
 }  // namespace
 
 struct ThreadPool::State {
+  static constexpr std::int32_t kClosed = 1 << 30;
+
   std::vector<std::thread> threads;
   std::atomic_flag busy;  // set while a loop runs
   std::atomic<std::uint32_t> generation{0};
-  std::atomic<std::int32_t> running{0};  // workers that have not finished this loop
+  std::atomic<std::int32_t> gate{kClosed};  // of the loop that runs: workers inside; kClosed added
+                                            // once nobody enters any more
   std::atomic<bool> quit{false};
 
   const std::function<void(std::int64_t, int)>* body = nullptr;
@@ -69,14 +72,28 @@ struct ThreadPool::State {
     }
   }
 
+  // False where the loop is over: a worker that comes late is not waited for.
+  bool enter() {
+    std::int32_t inside = gate.load(std::memory_order_relaxed);
+    while (inside < kClosed) {
+      if (gate.compare_exchange_weak(inside, inside + 1, std::memory_order_acquire)) return true;
+    }
+    return false;
+  }
+
+  void leave() {
+    if (gate.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) gate.notify_one();
+  }
+
   void work(int worker) {
     std::uint32_t seen = 0;
     for (;;) {
       wait_for_change(generation, seen);
       seen = generation.load(std::memory_order_acquire);
       if (quit.load(std::memory_order_acquire)) return;
+      if (!enter()) continue;
       run_tasks(worker);
-      if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) running.notify_one();
+      leave();
     }
   }
 };
@@ -110,13 +127,14 @@ void ThreadPool::parallel_for(std::int64_t num_tasks,
   s.num_tasks = num_tasks;
   s.error = nullptr;
   s.next_task.store(0, std::memory_order_relaxed);
-  s.running.store(num_threads_ - 1, std::memory_order_relaxed);
+  s.gate.store(0, std::memory_order_release);
   s.generation.fetch_add(1, std::memory_order_acq_rel);
   s.generation.notify_all();
   s.run_tasks(0);
-  for (std::int32_t left = s.running.load(std::memory_order_acquire); left != 0;
-       left = s.running.load(std::memory_order_acquire)) {
-    wait_for_change(s.running, left);
+  s.gate.fetch_add(State::kClosed, std::memory_order_acq_rel);
+  for (std::int32_t inside = s.gate.load(std::memory_order_acquire); inside != State::kClosed;
+       inside = s.gate.load(std::memory_order_acquire)) {
+    wait_for_change(s.gate, inside);
   }
   s.body = nullptr;
   const std::exception_ptr error = std::move(s.error);

@@ -2,7 +2,8 @@
 //
 // Workers spin for about 20 us after a loop and then sleep on a futex: short loops that follow each
 // other cost under a microsecond to start, and an idle or crowded machine is left alone (a spinning
-// OpenMP barrier costs a scheduler tick each when another process competes for the core).
+// OpenMP barrier costs a scheduler tick each when another process competes for the core). A loop
+// ends with its last task: a worker that got no processor meanwhile is not waited for.
 #pragma once
 #include <cstdint>
 #include <functional>

@@ -40,6 +40,16 @@ TEST(ThreadPool, ManyShortLoopsSeeEachOthersWrites) {
   EXPECT_EQ(std::accumulate(values.begin(), values.end(), std::int64_t{0}), 64 * kLoops);
 }
 
+TEST(ThreadPool, WorkersThatComeLateFindTheLoopOver) {
+  ThreadPool pool(4 * ThreadPool::available_processors());  // most get no processor in time
+  for (int loop = 0; loop < 5000; ++loop) {
+    std::vector<int> done(2, 0);  // gone when a late worker would write to it
+    pool.parallel_for(2,
+                      [&done](std::int64_t task, int) { ++done[static_cast<std::size_t>(task)]; });
+    ASSERT_EQ(done, std::vector<int>({1, 1}));
+  }
+}
+
 TEST(ThreadPool, RethrowsTheFirstExceptionAndStaysUsable) {
   ThreadPool pool(2);
   EXPECT_THROW(pool.parallel_for(100,
