@@ -138,8 +138,13 @@ void Arena::reserve(std::size_t bytes) {
 }
 
 void Arena::insert(std::byte* begin, std::size_t bytes) {
-  free_.emplace(begin, bytes);
-  by_size_.insert({bytes, begin});
+  const auto placed = free_.emplace(begin, bytes).first;
+  try {
+    by_size_.insert({bytes, begin});
+  } catch (...) {  // in both or in neither: cut() has not taken the range from its free one yet
+    free_.erase(placed);
+    throw;
+  }
 }
 
 }  // namespace tera

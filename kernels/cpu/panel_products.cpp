@@ -166,7 +166,7 @@ void PanelProducts::multiply_strip(const Part& part,
 }
 
 // Where the product of a row panel with the column panels from `column` on goes. The sums of a bf16
-// result are c's own scratch until the last block of K.
+// result stay in scratch until the last block of K.
 ProductTile PanelProducts::tile_of(
     int worker, const Task& task, std::int64_t block, std::int64_t row, std::int64_t column) const {
   const Part& part = *task.part;
