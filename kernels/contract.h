@@ -145,6 +145,12 @@ std::int64_t check_adamw(const View& weight,
                          const View& m,
                          const View& v,
                          const AdamWOptions& options);
+std::int64_t check_adamw_halves(const View& high,
+                                const View& low,
+                                const View& grad,
+                                const View& m,
+                                const View& v,
+                                const AdamWOptions& options);
 std::int64_t check_lion(const View& weight, const View& grad, const View& m);
 std::int64_t check_sgd(const View& weight,
                        const View& grad,

@@ -31,6 +31,12 @@ std::int64_t check_update(const char* op,
   return n;
 }
 
+void check_step(const char* op, const AdamWOptions& options) {
+  Checker(op).that(options.step >= 1, [&] {
+    return "step is " + std::to_string(options.step) + ", expected 1 or more";
+  });
+}
+
 }  // namespace
 
 std::int64_t check_adamw(const View& weight,
@@ -39,9 +45,24 @@ std::int64_t check_adamw(const View& weight,
                          const View& v,
                          const AdamWOptions& options) {
   const std::int64_t n = check_update("adamw", weight, {{"grad", &grad}, {"m", &m}, {"v", &v}});
-  Checker("adamw").that(options.step >= 1, [&] {
-    return "step is " + std::to_string(options.step) + ", expected 1 or more";
-  });
+  check_step("adamw", options);
+  return n;
+}
+
+std::int64_t check_adamw_halves(const View& high,
+                                const View& low,
+                                const View& grad,
+                                const View& m,
+                                const View& v,
+                                const AdamWOptions& options) {
+  const Checker check("adamw_halves");
+  const std::int64_t n = high.num_elements();
+  check.dense("high", high, DType::bf16, {n});
+  check.dense("low", low, DType::u16, {n});
+  check.dense("grad", grad, DType::f32, {n});
+  check.dense("m", m, DType::f32, {n});
+  check.dense("v", v, DType::f32, {n});
+  check_step("adamw_halves", options);
   return n;
 }
 

@@ -181,7 +181,7 @@ struct OpTable {
   // y [T,F] = act(x) * row_scale: gated x [T,2F] = gate | up, y = act(gate) up; otherwise x [T,F].
   // row_scale [T] a or empty.
   void (*activation_forward)(const Context&, Activation, View x, View row_scale, View y);
-  // dx, and drow_scale [T] a (or empty) = sum_f dy act(x).
+  // dx, which may be x itself, and drow_scale [T] a (or empty) = sum_f dy act(x).
   void (*activation_backward)(
       const Context&, Activation, View dy, View x, View row_scale, View dx, View drow_scale);
   // y[t] += b: y [T,N] c rows strided, b [N] c.
@@ -253,6 +253,10 @@ struct OpTable {
   double (*sum_of_squares)(const Context&, View x);  // f64, fixed order; NaN and inf pass through
   // AdamW on one tensor, all contiguous [n] a. Source: Loshchilov and Hutter 2019.
   void (*adamw)(const Context&, View weight, View grad, View m, View v, AdamWOptions);
+  // The same of f32 weights that are kept in two halves (split_halves), high [n] bf16, low [n] u16;
+  // grad, m and v [n] f32.
+  void (*adamw_halves)(
+      const Context&, View high, View low, View grad, View m, View v, AdamWOptions);
   // c = beta1 m + (1 - beta1) g; p -= learning_rate (sign(c) + weight_decay p); m = beta2 m +
   // (1 - beta2) g. Arguments as of adamw. Source: Chen et al. 2023, Lion, algorithm 2.
   void (*lion)(const Context&, View weight, View grad, View m, LionOptions);

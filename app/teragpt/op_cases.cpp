@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/random_tensor.h"
-#include "core/plan/optimizer_state.h"
 #include "core/tensor/tensor.h"
 
 namespace tera::app {
@@ -136,33 +135,23 @@ void add_attention(Cases& cases, const AttentionShape& s) {
   }
 }
 
-// The update of a tensor in f32, and of one in bf16 whose master is kept in halves: piece by piece,
-// as the trainer does it. Of 28 B an element, the halves of the weight are read and written.
+// The update of a tensor in f32, and of one in bf16 whose master is kept in halves: 28 B an
+// element, all but the gradient read and written.
 void add_adamw(Cases& cases, std::int64_t n) {
   for (const DType dtype : kComputeDtypes) {
-    cases.push_back({fmt::format("adamw/{}/{}", dtype_name(dtype), n), dtype,
-                     OpWork{.bytes = 28 * static_cast<double>(n)}, [=](Backend& b) -> Call {
-                       const bool halves = dtype == DType::bf16;
-                       const std::int64_t piece = halves ? plan::update_piece(n, 1) : n;
-                       const Tensor weight = random(b, DType::f32, {piece});
-                       const Tensor high = halves ? random(b, dtype, {n}) : Tensor();
-                       const Tensor low = halves ? zeros(b, DType::u16, {n}) : Tensor();
-                       const Tensor grad = random(b, DType::f32, {n}, 1e-3);
-                       const Tensor m = zeros(b, DType::f32, {n}), v = zeros(b, DType::f32, {n});
-                       return [=, &b] {
-                         for (std::int64_t from = 0; from < n; from += piece) {
-                           const std::int64_t to = std::min(n, from + piece);
-                           const auto part = [&](const Tensor& x) { return x.slice(0, from, to); };
-                           const Tensor whole = weight.slice(0, 0, to - from);
-                           if (halves)
-                             b.ops().join_halves(b.context(), part(high), part(low), whole);
-                           b.ops().adamw(b.context(), whole, part(grad), part(m), part(v),
-                                         {.learning_rate = 1e-4, .weight_decay = 0.1});
-                           if (halves)
-                             b.ops().split_halves(b.context(), whole, part(high), part(low));
-                         }
-                       };
-                     }});
+    cases.push_back(
+        {fmt::format("adamw/{}/{}", dtype_name(dtype), n), dtype,
+         OpWork{.bytes = 28 * static_cast<double>(n)}, [=](Backend& b) -> Call {
+           const kernels::AdamWOptions options{.learning_rate = 1e-4, .weight_decay = 0.1};
+           const Tensor weight = random(b, dtype, {n});
+           const Tensor grad = random(b, DType::f32, {n}, 1e-3);
+           const Tensor m = zeros(b, DType::f32, {n}), v = zeros(b, DType::f32, {n});
+           if (dtype == DType::f32) {
+             return [=, &b] { b.ops().adamw(b.context(), weight, grad, m, v, options); };
+           }
+           const Tensor low = zeros(b, DType::u16, {n});
+           return [=, &b] { b.ops().adamw_halves(b.context(), weight, low, grad, m, v, options); };
+         }});
   }
 }
 

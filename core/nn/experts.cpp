@@ -60,13 +60,13 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   Backend& backend = dy.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  Tensor inner = in_use(stash.take(prefix_ + ".inner"), rows);  // nothing needs it afterwards
+  const Tensor inner = in_use(stash.take(prefix_ + ".inner"), rows);
   if (!pass.keeps_cheap()) {
     const Tensor act = workspace(rows, out_->value.dim(2));
     stash.put_gradient(prefix_ + ".act", act);
     ops.activation_forward(backend.context(), activation_, inner, rows.row_gates, act);
   }
-  const Tensor d_act = workspace(rows, out_->value.dim(2));
+  Tensor d_act = workspace(rows, out_->value.dim(2));
   ops.grouped_matmul(backend.context(), dy, out_->value, rows.offsets, d_act, false);
   out_adapters_.backward_input(dy, groups_of(rows), d_act);
 
@@ -74,11 +74,11 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
   gradient.row_gates = in_use(
       Tensor::empty(backend, {rows.buffer_rows}, rows.row_gates.dtype(), MemoryKind::workspace),
       rows);
-  const Tensor d_inner = workspace(rows, inner.dim(1));
+  const Tensor& d_inner = inner;  // in place: nothing reads the input after it
   stash.put_gradient(prefix_ + ".d_inner", d_inner);
   ops.activation_backward(backend.context(), activation_, d_act, inner, rows.row_gates, d_inner,
                           gradient.row_gates);
-  inner = {};
+  d_act = {};
   gradient.permuted = workspace(rows, in_->value.dim(2));
   ops.grouped_matmul(backend.context(), d_inner, in_->value, rows.offsets, gradient.permuted,
                      false);

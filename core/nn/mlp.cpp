@@ -44,18 +44,18 @@ Tensor Mlp::backward_input(const Tensor& dy,
                            Pass& pass) {
   Stash& stash = pass.stash;
   Backend& backend = dy.backend();
-  Tensor inner = stash.take(prefix_ + ".inner");  // nothing needs it afterwards
+  const Tensor inner = stash.take(prefix_ + ".inner");
   if (!pass.keeps_cheap()) {
     const Tensor act =
         stash.put_gradient(prefix_ + ".act", {inner.dim(0), out_.in_features()}, inner.dtype());
     backend.ops().activation_forward(backend.context(), activation_, inner, row_scale, act);
   }
-  const Tensor d_act = out_.backward_input(dy);  // [T, F]
-  const Tensor d_inner =
-      stash.put_gradient(prefix_ + ".d_inner", {inner.dim(0), inner.dim(1)}, inner.dtype());
+  Tensor d_act = out_.backward_input(dy);  // [T, F]
+  const Tensor& d_inner = inner;           // in place: nothing reads the input after it
+  stash.put_gradient(prefix_ + ".d_inner", d_inner);
   backend.ops().activation_backward(backend.context(), activation_, d_act, inner, row_scale,
                                     d_inner, d_row_scale);
-  inner = {};
+  d_act = {};
   stash.put_gradient(prefix_ + ".d_out", dy);
   return in_.backward_input(d_inner);
 }

@@ -209,6 +209,7 @@ std::int64_t update_workspace_bytes(const ParamSpec& param, const spec::Training
       return std::max(mean, rounding(vector ? 1 : param.shape[param.shape.size() - 2], cols));
     }
     case OptimizerKind::adamw:
+      return master ? mean : whole;  // halves are updated as they are
     case OptimizerKind::lion:
     case OptimizerKind::sgd:
       break;

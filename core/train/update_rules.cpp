@@ -29,6 +29,12 @@ void update_adamw(TrainedTensor& tensor,
   const Backend& backend = tensor.param->value.backend();
   const Tensor& m = tensor.state("exp_avg");
   const Tensor& v = tensor.state("exp_avg_sq");
+  const Tensor* master = tensor.find("master");
+  if (master != nullptr && master->dtype() == DType::u16) {
+    const auto all = [](const Tensor& x) { return as_row(x, 0, x.num_elements()); };
+    return backend.ops().adamw_halves(backend.context(), all(tensor.param->value), all(*master),
+                                      all(tensor.param->grad), all(m), all(v), options);
+  }
   update_all(tensor, step, [&](const UpdatedView& at) {
     backend.ops().adamw(backend.context(), at.weight,
                         as_row(tensor.param->grad, at.begin, at.count),

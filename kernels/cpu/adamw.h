@@ -13,4 +13,11 @@ struct AdamWFactors {
   float shrink;  // - learning rate * weight decay
 };
 
+// The gradient and the moments of the weights that are updated.
+struct AdamWStates {
+  const float* grad;
+  float* m;
+  float* v;
+};
+
 }  // namespace tera::kernels::cpu

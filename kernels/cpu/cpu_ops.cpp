@@ -37,6 +37,7 @@ const OpTable& cpu_ops() {
     ops.zero = cpu::zero;
     ops.sum_of_squares = cpu::kWithHalf<cpu::sum_of_squares>;
     ops.adamw = cpu::adamw;
+    ops.adamw_halves = cpu::adamw_halves;
     ops.lion = cpu::lion;
     ops.sgd = cpu::sgd;
     ops.factored_moments = cpu::factored_moments;

@@ -106,40 +106,16 @@ void stochastic_round_part(const std::uint32_t* x,
   std::copy(rounded, rounded + (n - i), y + i);
 }
 
-void split_part(const std::uint32_t* x, std::uint16_t* high, std::uint16_t* low, std::int64_t n) {
-  const U32 d;
-  const U16 dh;
-  std::int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const auto bits = hn::LoadU(d, x + i);
-    const auto is_nan = hn::Gt(hn::And(bits, hn::Set(d, 0x7fffffffU)), hn::Set(d, 0x7f800000U));
-    const auto rounded = hn::IfThenElse(is_nan, hn::Or(bits, hn::Set(d, 0x400000U)),
-                                        hn::Add(bits, hn::Set(d, 0x8000U)));
-    hn::StoreU(hn::TruncateTo(dh, hn::ShiftRight<16>(rounded)), dh, high + i);
-    hn::StoreU(hn::TruncateTo(dh, bits), dh, low + i);
-  }
-  for (; i < n; ++i) {
-    const HalvesF32 halves = split_f32(x[i]);
-    high[i] = halves.high;
-    low[i] = halves.low;
-  }
+void split_part(const float* x, std::uint16_t* high, std::uint16_t* low, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    split_n(load_n(x + i, count), high + i, low + i, count);
+  });
 }
 
-void join_part(const std::uint16_t* high,
-               const std::uint16_t* low,
-               std::uint32_t* x,
-               std::int64_t n) {
-  const U32 d;
-  const U16 dh;
-  const auto sign = hn::Set(d, 0x8000U);
-  std::int64_t i = 0;
-  for (; i + kWidth <= n; i += kWidth) {
-    const auto lower = hn::PromoteTo(d, hn::LoadU(dh, low + i));
-    const auto upper = hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(dh, high + i)));
-    hn::StoreU(hn::Add(upper, hn::Sub(hn::Xor(lower, sign), sign)), d, x + i);
-  }
-  for (; i < n; ++i)
-    x[i] = join_f32({high[i], low[i]});
+void join_part(const std::uint16_t* high, const std::uint16_t* low, float* x, std::int64_t n) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    store_n(join_n(high + i, low + i, count), x + i, count);
+  });
 }
 
 }  // namespace tera::kernels::cpu::HWY_NAMESPACE
@@ -213,8 +189,8 @@ void split_halves(const Context& context, View x, View high, View low) {
   const std::int64_t n = contract::check_halves("split_halves", x, high, low);
   for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(split_part)
-    (x.as<const std::uint32_t>() + begin, high.as<std::uint16_t>() + begin,
-     low.as<std::uint16_t>() + begin, end - begin);
+    (x.as<const float>() + begin, high.as<std::uint16_t>() + begin, low.as<std::uint16_t>() + begin,
+     end - begin);
   });
 }
 
@@ -223,7 +199,7 @@ void join_halves(const Context& context, View high, View low, View x) {
   for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     HWY_DYNAMIC_DISPATCH(join_part)
     (high.as<const std::uint16_t>() + begin, low.as<const std::uint16_t>() + begin,
-     x.as<std::uint32_t>() + begin, end - begin);
+     x.as<float>() + begin, end - begin);
   });
 }
 

@@ -1,4 +1,4 @@
-// What the Highway files share: loads and stores of f32 and bf16 as f32 vectors, and exp.
+// What the Highway files share: loads and stores of f32 and bf16 as f32 vectors, exp, tanh.
 // Included once per instruction set, after hwy/highway.h.
 #if defined(TERA_KERNELS_CPU_SIMD_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef TERA_KERNELS_CPU_SIMD_INL_H
@@ -6,6 +6,7 @@
 #else
 #define TERA_KERNELS_CPU_SIMD_INL_H
 #endif
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -118,6 +119,39 @@ HWY_INLINE void store_n(VF v, T* to, std::int64_t n) {
   store(v, part);
   for (std::int64_t i = 0; i < n; ++i)
     to[i] = part[i];
+}
+
+// An f32 from its two halves, and back (bf16.h: join_f32, split_f32).
+HWY_INLINE VF join(const std::uint16_t* high, const std::uint16_t* low) {
+  const U32 d;
+  const auto sign = hn::Set(d, 0x8000U);
+  const auto lower = hn::PromoteTo(d, hn::LoadU(U16(), low));
+  const auto upper = hn::ShiftLeft<16>(hn::PromoteTo(d, hn::LoadU(U16(), high)));
+  return hn::BitCast(F32(), hn::Add(upper, hn::Sub(hn::Xor(lower, sign), sign)));
+}
+HWY_INLINE void split(VF v, std::uint16_t* high, std::uint16_t* low) {
+  const U32 d;
+  const auto bits = hn::BitCast(d, v);
+  const auto is_nan = hn::Gt(hn::And(bits, hn::Set(d, 0x7fffffffU)), hn::Set(d, 0x7f800000U));
+  const auto rounded = hn::IfThenElse(is_nan, hn::Or(bits, hn::Set(d, 0x400000U)),
+                                      hn::Add(bits, hn::Set(d, 0x8000U)));
+  hn::StoreU(hn::TruncateTo(U16(), hn::ShiftRight<16>(rounded)), U16(), high);
+  hn::StoreU(hn::TruncateTo(U16(), bits), U16(), low);
+}
+
+HWY_INLINE VF join_n(const std::uint16_t* high, const std::uint16_t* low, std::int64_t n) {
+  if (n >= kWidth) return join(high, low);
+  std::uint16_t part[2][static_cast<std::size_t>(kWidth)] = {};
+  std::copy_n(high, n, part[0]);
+  std::copy_n(low, n, part[1]);
+  return join(part[0], part[1]);
+}
+HWY_INLINE void split_n(VF v, std::uint16_t* high, std::uint16_t* low, std::int64_t n) {
+  if (n >= kWidth) return split(v, high, low);
+  std::uint16_t part[2][static_cast<std::size_t>(kWidth)];
+  split(v, part[0], part[1]);
+  std::copy_n(part[0], n, high);
+  std::copy_n(part[1], n, low);
 }
 
 // body(i, count) for the vectors of [0, n): count is the width, less for the last.

@@ -37,6 +37,7 @@ const OpTable& ref_ops() {
       .zero = ref::zero,
       .sum_of_squares = ref::sum_of_squares,
       .adamw = ref::adamw,
+      .adamw_halves = ref::adamw_halves,
       .lion = ref::lion,
       .sgd = ref::sgd,
       .factored_moments = ref::factored_moments,

@@ -26,6 +26,15 @@ void add_activation(std::vector<OpCase>& cases, DType compute, Activation type, 
         b.finish(width, [type](const OpTable& ops, const Context& context, const Views& v) {
           ops.activation_backward(context, type, v[0], v[1], v[2], v[3], v[4]);
         }));
+    CaseBuilder i("activation_backward", name + " in place", compute);
+    i.in(i.normal_c({rows, width}))
+        .out(i.normal_c({rows, columns}, 3))
+        .in(scaled ? i.normal_a({rows}) : Buffer())
+        .out(scaled ? i.blank_a({rows}) : Buffer());
+    cases.push_back(
+        i.finish(width, [type](const OpTable& ops, const Context& context, const Views& v) {
+          ops.activation_backward(context, type, v[0], v[1], v[2], v[1], v[3]);
+        }));
   }
 }
 

@@ -26,6 +26,27 @@ void add_adamw(std::vector<OpCase>& cases, DType compute) {
   }
 }
 
+void add_adamw_halves(std::vector<OpCase>& cases) {
+  for (const auto& [n, step] : {std::pair(1, 1), std::pair(1000, 1), std::pair(100003, 7)}) {
+    CaseBuilder b("adamw_halves", fmt::format("{} step {}", n, step), DType::f32);
+    const auto f32 = [](const Buffer& x) { return x.converted(DType::f32); };
+    Buffer v = f32(squares(b, n));
+    b.out(f32(b.normal_a({n}))).in(f32(b.normal_a({n}))).out(f32(b.normal_a({n}, 0.1)));
+    b.out(std::move(v));
+    const AdamWOptions options{
+        .learning_rate = 1e-2, .weight_decay = 0.1, .grad_scale = 0.5, .step = step};
+    cases.push_back(
+        b.finish(4, [options](const OpTable& ops, const Context& context, const Views& a) {
+          const std::int64_t size = a[0].num_elements();
+          Buffer high(DType::bf16, {size});
+          Buffer low(DType::u16, {size});
+          ops.split_halves(context, a[0], high, low);
+          ops.adamw_halves(context, high, low, a[1], a[2], a[3], options);
+          ops.join_halves(context, high, low, a[0]);
+        }));
+  }
+}
+
 void add_momentum(std::vector<OpCase>& cases, DType compute) {
   for (const int n : {1, 1000, 40003}) {
     const auto arguments = [&, n = n](CaseBuilder& b, bool momentum) {
@@ -132,6 +153,7 @@ void add_weights(std::vector<OpCase>& cases, DType compute) {
 std::vector<OpCase> optimizer_cases(DType compute) {
   std::vector<OpCase> cases;
   add_adamw(cases, compute);
+  add_adamw_halves(cases);
   add_momentum(cases, compute);
   add_adafactor(cases, compute);
   add_weights(cases, compute);

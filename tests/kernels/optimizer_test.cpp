@@ -145,6 +145,34 @@ TEST_P(Updates, HalvesKeepInfinityAndNaN) {
   }
 }
 
+// Bit by bit: the spread of the weights has lower halves of all kinds, and a short last vector.
+TEST_P(Updates, HalvesAreUpdatedAsTheNumberTheyAre) {
+  constexpr std::int64_t kCount = 70001;
+  Buffer whole(DType::f32, {kCount});
+  Buffer grad(DType::f32, {kCount});
+  for (std::int64_t i = 0; i < kCount; ++i) {
+    whole.set(i, std::sin(static_cast<double>(i)) * std::exp(static_cast<double>(i % 40) - 20));
+    grad.set(i, std::cos(static_cast<double>(i)));
+  }
+  Buffer high(DType::bf16, {kCount});
+  Buffer low(DType::u16, {kCount});
+  ops_.split_halves(context_, whole, high, low);
+  Buffer m(DType::f32, {kCount}), v(DType::f32, {kCount});
+  Buffer m2(DType::f32, {kCount}), v2(DType::f32, {kCount});
+  for (std::int64_t step = 1; step <= 3; ++step) {
+    const AdamWOptions options{.learning_rate = 1e-3, .weight_decay = 0.1, .step = step};
+    ops_.adamw(context_, whole, grad, m, v, options);
+    ops_.adamw_halves(context_, high, low, grad, m2, v2, options);
+  }
+  Buffer back(DType::f32, {kCount});
+  ops_.join_halves(context_, high, low, back);
+  for (std::int64_t i = 0; i < kCount; ++i) {
+    ASSERT_EQ(back.get(i), whole.get(i)) << i;
+    ASSERT_EQ(m2.get(i), m.get(i)) << i;
+    ASSERT_EQ(v2.get(i), v.get(i)) << i;
+  }
+}
+
 TEST_P(Updates, NameWhatDoesNotFit) {
   Buffer weight(DType::f32, {4});
   const Buffer grad(DType::f32, {4});

@@ -138,6 +138,11 @@ TEST(UpdateWorkspace, MuonNeedsTwoMatricesAndTwoSquares) {
   EXPECT_EQ(update_workspace_bytes(experts, by_chance), (4 + 2) * (1 << 18)) << "a piece";
   spec::TrainingConfig halves = training(OptimizerKind::adamw);
   halves.precision = spec::Precision::bf16;
+  EXPECT_EQ(update_workspace_bytes(experts, halves), 0) << "updated in place";
+  halves.ema_decay = 0.99;
+  EXPECT_EQ(update_workspace_bytes(experts, halves), 4 * (1 << 18)) << "a piece for the mean";
+  halves = training(OptimizerKind::lion);
+  halves.precision = spec::Precision::bf16;
   EXPECT_EQ(update_workspace_bytes(experts, halves), 4 * (1 << 18)) << "a piece";
   EXPECT_EQ(update_workspace_bytes(tiny_rows().at("final_norm.weight"), by_chance), 6 * 256);
   EXPECT_EQ(update_workspace_bytes(tiny_rows().at("layers.0.moe.router.bias"), by_chance), 0);
