@@ -90,14 +90,14 @@ Experts::InputGradient Experts::backward_input(const Tensor& dy, const Rows& row
 void Experts::backward_weight(const Rows& rows, Pass& pass) {
   Stash& stash = pass.stash;
   {
-    const Tensor d_out = stash.take(prefix_ + ".d_out");
-    const Tensor act = in_use(stash.take(prefix_ + ".act"), rows);
-    out_adapters_.backward_weight(d_out, act, groups_of(rows));
-    add_gradient(*out_, d_out, act, rows.offsets);
+    const Tensor d_inner = stash.take(prefix_ + ".d_inner");
+    in_adapters_.backward_weight(d_inner, rows.permuted, groups_of(rows));
+    add_gradient(*in_, d_inner, rows.permuted, rows.offsets);
   }
-  const Tensor d_inner = stash.take(prefix_ + ".d_inner");
-  in_adapters_.backward_weight(d_inner, rows.permuted, groups_of(rows));
-  add_gradient(*in_, d_inner, rows.permuted, rows.offsets);
+  const Tensor d_out = stash.take(prefix_ + ".d_out");
+  const Tensor act = in_use(stash.take(prefix_ + ".act"), rows);
+  out_adapters_.backward_weight(d_out, act, groups_of(rows));
+  add_gradient(*out_, d_out, act, rows.offsets);
 }
 
 }  // namespace tera::nn
