@@ -28,8 +28,10 @@ AttentionSeconds fused(const spec::RunSpec& spec, const AttentionRates& rates, d
                                 spec.software.attention_share);
   if (device.is_cpu) return {whole, 2.5 * whole};
   const double length = spec.training.seq_length;
-  const double half_length =
-      kAttentionHalfLength.value * rates.peak_flops_per_s / kAttentionHalfLengthSpeed;
+  const double units =
+      device.num_multiprocessors > 0 ? device.num_multiprocessors : kAttentionHalfLengthUnits;
+  const double half_length = kAttentionHalfLength.value * (rates.peak_flops_per_s / units) /
+                             (kAttentionHalfLengthSpeed / kAttentionHalfLengthUnits);
   const double short_rows = (length + half_length) / length;
   return {whole * short_rows * kAttentionForward.value,
           2.5 * whole * short_rows * kAttentionBackward.value};

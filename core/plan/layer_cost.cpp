@@ -132,21 +132,24 @@ void LayerCost::attention_products(Work& work) const {
   const double heads = m.num_attention_heads / size;
   const double hidden = m.hidden_size;
   if (m.attention == spec::AttentionKind::latent) {
-    const double qk_dim = double{1} * m.qk_nope_head_dim + m.qk_rope_head_dim;
-    if (m.q_lora_rank > 0) {
-      product(work, tokens_, m.q_lora_rank, hidden);
-      product(work, tokens_, heads * qk_dim, m.q_lora_rank);
-    } else {
-      product(work, tokens_, heads * qk_dim, hidden);
-    }
+    const double query = m.q_lora_rank > 0 ? m.q_lora_rank : heads * m.qk_head_dim();
+    product(work, tokens_, query, hidden);
     product(work, tokens_, double{1} * m.kv_lora_rank + m.qk_rope_head_dim, hidden);
-    product(work, tokens_, heads * (double{1} * m.qk_nope_head_dim + m.v_head_dim), m.kv_lora_rank);
+    latent_up_products(work);
     product(work, tokens_, hidden, heads * m.v_head_dim);
     return;
   }
   const double kv_heads = std::max(1.0, m.num_key_value_heads / size);
   product(work, tokens_, (heads + 2 * kv_heads) * m.head_dim, hidden);
   product(work, tokens_, hidden, heads * m.head_dim);
+}
+
+// From latent vectors to the heads' queries, keys and values.
+void LayerCost::latent_up_products(Work& work) const {
+  const spec::ModelConfig& m = spec_.model;
+  const double heads = double{1} * m.num_attention_heads / spec_.layout.tensor_parallel_size;
+  if (m.q_lora_rank > 0) product(work, tokens_, heads * m.qk_head_dim(), m.q_lora_rank);
+  product(work, tokens_, heads * (double{1} * m.qk_nope_head_dim + m.v_head_dim), m.kv_lora_rank);
 }
 
 // Per gradient and micro-batch, where sums are not part of the product.
@@ -181,6 +184,7 @@ LayerCost::StreamedBytes LayerCost::streamed_bytes(bool moe) const {
   // residual sums (read two, write one).
   const double aside = m.has_post_norm() ? 2 : 0;
   double elements = residual_tokens_ * hidden * ((num_norms(m) + aside) * 2 + 2 * 3);
+  double cheap = residual_tokens_ * hidden * num_norms(m) * 2;
   const bool latent = m.attention == spec::AttentionKind::latent;
   const double head_width = latent ? m.qk_rope_head_dim : m.head_dim;
   const double rotated =
@@ -188,23 +192,33 @@ LayerCost::StreamedBytes LayerCost::streamed_bytes(bool moe) const {
   elements += tokens_ * rotated * (m.qk_norm == spec::QkNormKind::none ? 2 : 4);
   if (latent) {  // norms of latent vectors; keys and values set together
     const double assembled = m.num_attention_heads * double{1} * (m.qk_head_dim() + m.v_head_dim);
-    elements += tokens_ * 2 * (double{1} * m.q_lora_rank + m.kv_lora_rank + assembled / size);
+    const double norms = tokens_ * 2 * (double{1} * m.q_lora_rank + m.kv_lora_rank);
+    elements += norms + tokens_ * 2 * assembled / size;
+    cheap += norms;
+    if (repeats_latent_up()) cheap += tokens_ * 2 * (rotated + assembled / size);
   }
   const double inner = m.gated() ? 3 : 2;  // gate, up -> act; or in -> act
   double expert_elements = 0;
+  double activations = 0;
   if (moe) {
     const double rows = residual_tokens_ * m.experts_per_token();
     expert_elements = permutation_accesses() * rows * hidden;
-    if (!spec_.software.fused_experts) expert_elements += inner * rows * m.moe_ffn_hidden_size;
+    const double routed = spec_.software.fused_experts ? 0 : inner * rows * m.moe_ffn_hidden_size;
+    expert_elements += routed;
     // Noise, in f32, and the router's input times it.
     if (m.router_jitter > 0) elements += 3 * residual_tokens_ * hidden * 4 / element_;
-    elements += inner * tokens_ * m.num_shared_experts * m.moe_ffn_hidden_size / size;
+    const double shared = inner * tokens_ * m.num_shared_experts * m.moe_ffn_hidden_size / size;
+    elements += shared;
     elements += 2 * residual_tokens_ * m.num_experts * 4 / element_;  // scores, in f32
+    activations = routed + shared;
   } else {
-    elements += inner * tokens_ * m.ffn_hidden_size / size;
+    activations = inner * tokens_ * m.ffn_hidden_size / size;
+    elements += activations;
   }
   const double bytes = element_ * (fuses_elementwise(spec_.software) ? 1 : fitted_.eager_traffic);
-  return {.all = (elements + expert_elements) * bytes, .experts = expert_elements * bytes};
+  return {.all = (elements + expert_elements) * bytes,
+          .experts = expert_elements * bytes,
+          .cheap = (cheap + activations) * bytes};
 }
 
 void LayerCost::add_messages(bool moe, PassCost& cost) const {
@@ -267,16 +281,31 @@ void LayerCost::overlap_exchange(PassCost& cost) const {
   cost.backward.expert *= share;
 }
 
-// Full: the whole forward, its messages too. Selective: the streaming operations, and attention
-// where its scores are stored (Korthikanti et al. 2022, section 5).
-void LayerCost::add_recompute(PassCost& cost) const {
+// Megatron-LM drops what latent attention makes of its latent vectors (mla_up_proj).
+bool LayerCost::repeats_latent_up() const {
+  return spec_.model.attention == spec::AttentionKind::latent &&
+         spec_.software.framework == spec::Framework::megatron_lm;
+}
+
+// Full: the whole forward, its messages too. Selective: attention where its scores are stored
+// (Korthikanti et al. 2022, section 5); else outputs of norms and activations, and of the
+// up-projection of latent attention where that is dropped too: what kept_table.h leaves out.
+void LayerCost::add_recompute(double cheap_s, PassCost& cost) const {
   switch (spec_.layout.recompute) {
     case spec::RecomputeKind::none:
       return;
-    case spec::RecomputeKind::selective:
-      cost.backward.recompute +=
-          cost.forward.streaming + (spec_.software.fused_attention ? 0 : cost.forward.attention);
+    case spec::RecomputeKind::selective: {
+      if (!spec_.software.fused_attention) {
+        cost.backward.recompute += cost.forward.attention;
+        return;
+      }
+      cost.backward.recompute += cheap_s;
+      if (!repeats_latent_up()) return;
+      Work up;
+      latent_up_products(up);
+      cost.backward.recompute += up.forward_s + up.forward_cast_bytes / memory_;
       return;
+    }
     case spec::RecomputeKind::full:
       cost.backward.recompute += cost.forward.compute();
       cost.backward.tensor += cost.forward.tensor;
@@ -353,7 +382,7 @@ PassCost LayerCost::layer(bool moe) const {
       .backward_s =
           cost.backward.experts + (2 * streamed.experts + experts.backward_cast_bytes) / memory_};
   wait_for_host(moe, expert_part, cost);
-  add_recompute(cost);
+  add_recompute(streamed.cheap / memory_, cost);
   return cost;
 }
 
@@ -368,37 +397,52 @@ void LayerCost::add_starts(double num_ops, double num_weight_ops, PassCost& cost
 
 // Where the host takes longer to start operations than the device to run them. It learns from the
 // device how many rows each expert gets, and so cannot run ahead of it: experts wait for the host
-// by themselves, whatever the rest of the layer leaves it.
+// by themselves, whatever the rest of the layer leaves it. Where experts have a capacity, and their
+// rows are filled up to it, it knows; where another micro-batch runs beside, the device works on
+// that one meanwhile, backward beside forward.
 void LayerCost::wait_for_host(bool moe, const HostWait& expert_part, PassCost& cost) const {
   const spec::GraphScope recorded = spec_.software.cuda_graphs;
   if (is_teragpt() || recorded == spec::GraphScope::full) return;
   const bool torch_compiles =
       spec_.software.compiled && spec_.software.framework == spec::Framework::torchtitan;
+  const bool overlaps = moe && spec_.software.expert_overlap;
   const double op_s = spec_.cluster.device.op_overhead_s * fitted_.host_ops *
-                      (torch_compiles ? kCompiledHost.value : 1);
-  const bool starts_attention = recorded != spec::GraphScope::layers;
-  const auto wait = [&](double layer_ops, double expert_ops, double expert_s, Seconds& pass) {
-    if (starts_block()) {
-      pass.overhead += fitted_.blocking_start * (layer_ops + expert_ops) * op_s;
-      return;
-    }
-    const double rest_s = pass.total() - expert_s;
-    pass.overhead += std::max(0.0, expert_ops * op_s - expert_s) +
-                     std::max(0.0, (starts_attention ? layer_ops * op_s : 0) - rest_s);
-  };
-  double expert_ops = 0;
+                      (torch_compiles ? kCompiledHost.value : 1) *
+                      (overlaps ? fitted_.overlap_host : 1);
+  double experts_s = 0;  // of a forward pass; twice as many backward
   if (moe) {
     const double local = double{1} * spec_.model.num_experts / spec_.layout.expert_parallel_size;
-    expert_ops = kExpertOps.value * local +
-                 (recorded == spec::GraphScope::none ? fitted_.routing_ops : fitted_.dispatch_ops);
+    experts_s =
+        op_s * (kExpertOps.value * local +
+                (recorded == spec::GraphScope::none ? fitted_.routing_ops : fitted_.dispatch_ops));
   }
-  const auto with_messages = [&](double part_s, const Seconds& pass) {
-    return moe ? part_s + pass.expert : 0;
+  const double share = recorded == spec::GraphScope::layers ? 0 : op_s;  // attention is recorded
+  const double forward_s = kForwardOps.value * share;
+  const double backward_s = kBackwardOps.value * share;
+  if (starts_block()) {
+    cost.forward.overhead += fitted_.blocking_start * (kForwardOps.value * op_s + experts_s);
+    cost.backward.overhead += fitted_.blocking_start * (kBackwardOps.value * op_s + 2 * experts_s);
+    return;
+  }
+  if (overlaps) {
+    const double started_s = forward_s + backward_s + 3 * experts_s;
+    const double wait_s = std::max(0.0, started_s - cost.forward.total() - cost.backward.total());
+    cost.forward.overhead += wait_s * (forward_s + experts_s) / started_s;
+    cost.backward.overhead += wait_s * (backward_s + 2 * experts_s) / started_s;
+    return;
+  }
+  const bool knows_rows = spec_.model.expert_capacity_factor > 0;
+  const auto wait = [&](double layer_s, double started_s, double part_s, Seconds& pass) {
+    if (!moe || knows_rows) {
+      pass.overhead += std::max(0.0, layer_s + started_s - pass.total());
+      return;
+    }
+    const double expert_s = part_s + pass.expert;
+    const double rest_s = pass.total() - expert_s;
+    pass.overhead += std::max(0.0, started_s - expert_s) + std::max(0.0, layer_s - rest_s);
   };
-  wait(kForwardOps.value, expert_ops, with_messages(expert_part.forward_s, cost.forward),
-       cost.forward);
-  wait(kBackwardOps.value, 2 * expert_ops, with_messages(expert_part.backward_s, cost.backward),
-       cost.backward);
+  wait(forward_s, experts_s, expert_part.forward_s, cost.forward);
+  wait(backward_s, 2 * experts_s, expert_part.backward_s, cost.backward);
 }
 
 PassCost LayerCost::embedding() const {

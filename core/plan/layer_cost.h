@@ -76,18 +76,21 @@ class LayerCost {
                         double tokens,
                         double expert_rows) const;
   void attention_products(Work& work) const;
+  void latent_up_products(Work& work) const;
   double accumulation_bytes() const;
   bool starts_block() const;
   bool is_teragpt() const;
   struct StreamedBytes {
     double all = 0;
     double experts = 0;  // of these, for rows on their way through experts
+    double cheap = 0;    // of these, for outputs of norms and activations
   };
   StreamedBytes streamed_bytes(bool moe) const;
   double permutation_accesses() const;
   void add_messages(bool moe, PassCost& cost) const;
   void overlap_exchange(PassCost& cost) const;
-  void add_recompute(PassCost& cost) const;
+  void add_recompute(double cheap_s, PassCost& cost) const;
+  bool repeats_latent_up() const;
 
   const spec::RunSpec& spec_;
   const RankMesh& mesh_;

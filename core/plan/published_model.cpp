@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/plan/estimate.h"
+#include "core/plan/published_recipes.h"
 #include "core/plan/published_words.h"
 #include "core/spec/presets.h"
 
@@ -180,6 +181,7 @@ class ModelReader {
     } else {
       missing("moe_layer_freq");
     }
+    if (drops_tokens(row_)) model_.expert_capacity_factor = 1;
     // Groups of experts that a row with fewer experts no longer has.
     if (model_.num_experts % model_.router_num_groups != 0) model_.router_num_groups = 1;
   }

@@ -16,5 +16,7 @@ void set_published_recipe(const PublishedRow& row, spec::SoftwareConfig& softwar
 // What the recipe of a row recomputes; where it names single operations, the kinds around it. Empty
 // where there is no recipe.
 std::optional<std::vector<spec::RecomputeKind>> published_recompute(const PublishedRow& row);
+// Whether experts take as many tokens as they would on average, and no more.
+bool drops_tokens(const PublishedRow& row);
 
 }  // namespace tera::plan

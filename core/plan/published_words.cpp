@@ -72,9 +72,9 @@ const Words<std::vector<RecomputeKind>>& recomputes() {
       {"selective: layernorm, moe_act", {selective}},
       {"selective (op)", {selective, full}},
       // Of layers with experts the latent up-projection alone; mlp is that of the dense layers.
-      {"selective: mlp", {none, selective}},
-      {"selective: up_proj, mlp", {none, selective}},
-      {"selective: mla_up_proj, mlp", {none, selective}},
+      {"selective: mlp", {none}},
+      {"selective: up_proj, mlp", {selective}},
+      {"selective: mla_up_proj, mlp", {selective}},
       {"selective (AC fraction)", {none, full}},
       {"full, 5 layers", {none, full}},
       {"full", {full}},

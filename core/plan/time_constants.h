@@ -19,11 +19,12 @@ struct TimeConstant {
 inline constexpr TimeConstant kAttentionHalfLength{
     "attention half length", 300, "tokens", false,
     "Dao 2023, FlashAttention-2, figures 5 and 6: causal kernels at 512 tokens reach two thirds of "
-    "their speed at 16,384 on an A100; what rows take to begin and to end does not shrink on "
-    "faster "
-    "devices: Shah et al. 2024, FlashAttention-3, figure 5: half of it at 1,000 on an H100"};
-// Of the device that the half length is of: NVIDIA A100 datasheet.
+    "their speed at 16,384 on an A100; what rows take to begin and to end on a multiprocessor does "
+    "not shrink with its speed: Shah et al. 2024, FlashAttention-3, figure 5: half of it at 1,000 "
+    "on an H100; cudnn-frontend, benchmark/sdpa_benchmark_training, GB200: half of it at 1,800"};
+// Of the device that the half length is of: NVIDIA A100 datasheet and whitepaper.
 inline constexpr double kAttentionHalfLengthSpeed = 312e12;
+inline constexpr double kAttentionHalfLengthUnits = 108;
 inline constexpr TimeConstant kAttentionForward{
     "attention forward", 0.85, "", false,
     "Dao 2023, FlashAttention-2, figures 5 and 6: time of the forward kernel over that at the "
@@ -116,6 +117,11 @@ inline constexpr TimeConstant kPairedExpertShown{
     "exchange with experts shown beside a pair", 0.15, "", false,
     "DualPipe hides exchanges wholly, but for the 20 of 132 multiprocessors that send: DeepSeek-AI "
     "2024, sections 3.2.1 and 3.2.2"};
+inline constexpr TimeConstant kOverlapHost{
+    "host share of overlapped exchanges", 1.5, "", true,
+    "to run beside another micro-batch a layer is cut into parts that autograd runs one by one, "
+    "with the gradients of weights apart (Megatron-LM, overlap_moe_expert_parallel_comm and "
+    "delay_wgrad_compute); calibrated: MBRIDGE"};
 inline constexpr TimeConstant kRoutingOps{
     "forward operations of routing", 45, "ops", true,
     "router, permutation, dispatch and combine; calibrated: MBRIDGE before graphs were captured"};
@@ -134,37 +140,20 @@ inline constexpr TimeConstant kExchangeSetup{
 inline constexpr TimeConstant kExpertOps{"forward operations of an expert", 4, "ops", false,
                                          "two products, and casts of their inputs"};
 
-inline constexpr std::array kTimeConstants = {&kRingPiece,
+inline constexpr std::array kTimeConstants = {
+    &kRingPiece,
 
-                                              &kOperandCost,
+    &kOperandCost,
 
-                                              &kAttentionHalfLength,
-                                              &kAttentionForward,
-                                              &kAttentionBackward,
-                                              &kUnalignedProduct,
-                                              &kHostOps,
-                                              &kForwardOps,
-                                              &kBackwardOps,
-                                              &kCompiledHost,
-                                              &kKernelGap,
-                                              &kEagerTraffic,
-                                              &kEagerUpdate,
-                                              &kUnfusedAccumulation,
-                                              &kBlockingStart,
-                                              &kRestartOps,
-                                              &kRingLevels,
-                                              &kTensorShown,
-                                              &kGradientShown,
-                                              &kGradientWindow,
-                                              &kSyncApart,
-                                              &kTensorsOfLayer,
-                                              &kBlockingSend,
-                                              &kExpertShown,
-                                              &kPairedExpertShown,
-                                              &kRoutingOps,
-                                              &kDispatchOps,
-                                              &kBufferedAccesses,
-                                              &kExchangeSetup,
-                                              &kExpertOps};
+    &kAttentionHalfLength, &kAttentionForward,  &kAttentionBackward,
+    &kUnalignedProduct,    &kHostOps,           &kForwardOps,
+    &kBackwardOps,         &kCompiledHost,      &kKernelGap,
+    &kEagerTraffic,        &kEagerUpdate,       &kUnfusedAccumulation,
+    &kBlockingStart,       &kRestartOps,        &kRingLevels,
+    &kTensorShown,         &kGradientShown,     &kGradientWindow,
+    &kSyncApart,           &kTensorsOfLayer,    &kBlockingSend,
+    &kExpertShown,         &kPairedExpertShown, &kOverlapHost,
+    &kRoutingOps,          &kDispatchOps,       &kBufferedAccesses,
+    &kExchangeSetup,       &kExpertOps};
 
 }  // namespace tera::plan

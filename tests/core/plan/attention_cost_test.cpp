@@ -37,6 +37,15 @@ TEST(AttentionCost, FusedIsCausalFlopsByTheReachedSpeed) {
   EXPECT_NEAR(kAttentionForward.value + 2.5 * kAttentionBackward.value, 3.5, 1e-9);
 }
 
+TEST(AttentionCost, TheHalfLengthGrowsWithTheSpeedOfAMultiprocessor) {
+  spec::RunSpec spec = small_spec();
+  const double on_108 = attention_seconds(spec, kRates).forward;
+  const double flops = 2 * kSquares / 2 * (64 + 64);
+  const double long_rows = kAttentionForward.value * flops / 0.25e12;
+  spec.cluster.device.num_multiprocessors = 216;  // each half as fast
+  EXPECT_NEAR(attention_seconds(spec, kRates).forward - long_rows, (on_108 - long_rows) / 2, 1e-12);
+}
+
 TEST(AttentionCost, AnOlderKernelHasItsShareOfTheSpeed) {
   spec::RunSpec spec = small_spec();
   const double best = attention_seconds(spec, kRates).forward;

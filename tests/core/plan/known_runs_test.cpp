@@ -16,8 +16,8 @@ TEST(KnownRuns, EachFitsAndIsComparedInItsOwnUnit) {
     ASSERT_TRUE(spec) << run.name << ": " << spec.error().message;
     const Result<Estimate> e = estimate(*spec);
     ASSERT_TRUE(e) << run.name << ": " << e.error().message;
-    // DeepSeek-V3 kept inputs in 8 bits and computed up-projections again, ZeRO-Infinity gathered
-    // weights tile by tile: no spec can say so, and their plans take more than they took.
+    // DeepSeek-V3 kept inputs in 8 bits, ZeRO-Infinity gathered weights tile by tile: no spec can
+    // say so, and their plans take more than they took.
     const bool is_said = run.run != "deepseek-v3" && run.name.find("ZeRO") == run.name.npos;
     EXPECT_EQ(e->fits, is_said) << run.name;
     const double ratio = predicted(run, *spec, *e) / run.published;

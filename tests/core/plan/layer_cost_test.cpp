@@ -106,8 +106,9 @@ TEST(LayerCost, ATokenCrossesOnceForEachExpertOrForEachRank) {
   const spec::LinkSpec& link = spec.cluster.intra_node;
   const double rate = link.bytes_per_s * link.efficiency;
   const double bytes = 2 * 4096 * 8192.0;
-  // Dispatch and combine; two rows of each token, 7 of 8 to other ranks, by 7 messages.
-  const double plain_s = 2 * bytes * 7 / 8 / rate + 7 * link.latency_s;
+  // Dispatch and combine; two rows of each token, 7 of 8 to other ranks, by 7 messages
+  // side by side.
+  const double plain_s = 2 * bytes * 7 / 8 / rate + link.latency_s;
   EXPECT_NEAR(layer_of(spec).forward.expert, 2 * (plain_s + 150e-6), 1e-9);
   // Two choices of eight meet 8 (1 - (7 / 8)^2) = 1.875 ranks.
   spec.software.token_deduplication = true;
@@ -151,6 +152,64 @@ TEST(LayerCost, ExpertsWaitForTheHostWhateverAttentionTakes) {
   const double device_s = rows_s + recorded.forward.experts + recorded.forward.expert;
   ASSERT_LT(device_s, started_s);
   EXPECT_NEAR(waiting.forward.overhead - recorded.forward.overhead, started_s - device_s, 1e-9);
+}
+
+TEST(LayerCost, ExpertsFilledUpToACapacityLetTheHostRunAhead) {
+  spec::RunSpec spec = exchange_spec();
+  spec.layout.micro_batch_size = 1;
+  spec.model.moe_ffn_hidden_size = 16;
+  spec.model.hidden_size = 256;
+  spec.training.seq_length = 16384;
+  spec.software.cuda_graphs = spec::GraphScope::layers;
+  spec.model.expert_capacity_factor = 1;
+  const double ahead_s = layer_of(spec).total();
+  spec.model.expert_capacity_factor = 0;
+  EXPECT_LT(ahead_s, layer_of(spec).total());
+  spec.model.expert_capacity_factor = 1;
+  spec.software.cuda_graphs = spec::GraphScope::full;  // attention takes longer than the host
+  EXPECT_DOUBLE_EQ(ahead_s, layer_of(spec).total());
+}
+
+TEST(LayerCost, TheHostStartsMoreWhereExchangesOverlap) {
+  spec::RunSpec spec = exchange_spec();
+  spec.layout.micro_batch_size = 1;
+  spec.training.seq_length = 64;  // all wait for the host
+  spec.software.cuda_graphs = spec::GraphScope::none;
+  spec.software.expert_overlap = false;
+  const double apart_s = layer_of(spec).total();
+  spec.software.expert_overlap = true;
+  EXPECT_NEAR(layer_of(spec).total() / apart_s, kOverlapHost.value, 1e-9);
+}
+
+// DeepSeek-V3 on one GPU: 128 heads of 128 + 64 and 128 dims from latents of 1,536 and 512.
+TEST(LayerCost, SelectiveRepeatsNormsActivationsAndTheLatentUpProjection) {
+  spec::RunSpec spec = megatron_spec();
+  spec.model = run_spec("deepseek-v3").model;
+  const double tokens = 2.0 * spec.training.seq_length;
+  const auto repeated_s = [&] {
+    spec.layout.recompute = spec::RecomputeKind::selective;
+    const PassCost cost = layer_of(spec);
+    EXPECT_EQ(cost.forward.recompute, 0);
+    return cost.backward.recompute;
+  };
+  const double megatron_s = repeated_s();
+  spec.software.framework = spec::Framework::teragpt;  // keeps queries, keys and values
+  const double memory = 3.35e12 * spec.cluster.device.memory_efficiency;
+  const double norms = 2 * (2 * 7168.0 + 1536 + 512);
+  const double activations = 3 * 9 * 2048.0;  // of eight experts and the shared one
+  EXPECT_NEAR(repeated_s(), tokens * 2 * (norms + activations) / memory, 1e-9);
+  const double products = 2 * tokens * 128 * (192 * 1536.0 + 256 * 512.0);
+  const double rate = 989e12 * spec.cluster.device.matmul_efficiency;
+  EXPECT_GT(megatron_s - repeated_s(), products / rate);
+  EXPECT_LT(megatron_s - repeated_s(), 2 * products / rate);
+}
+
+TEST(LayerCost, SelectiveRepeatsAttentionWhoseScoresAreStored) {
+  spec::RunSpec spec = megatron_spec();
+  spec.software.fused_attention = false;
+  spec.layout.recompute = spec::RecomputeKind::selective;
+  const PassCost cost = layer_of(spec);
+  EXPECT_EQ(cost.backward.recompute, cost.forward.attention);
 }
 
 TEST(LayerCost, FusedExpertsPassOverMemoryLess) {

@@ -47,6 +47,36 @@ TEST(PublishedRecipes, DifferByDevice) {
   EXPECT_EQ(recipe_of("26.06", "DeepSeekV3", "GB200 (NVL72)").attention_share, 1);
 }
 
+TEST(PublishedRecipes, LatentAttentionIsRepeatedWhereTheRecipeNamesIt) {
+  using enum spec::RecomputeKind;
+  const auto repeated = [](const std::string& release, const char* gpu) {
+    PublishedRow row = row_with({{"group", "MBRIDGE"}, {"source", "(" + release + " NeMo)"}});
+    row.gpu = gpu;
+    row.model = "DeepSeekV3";
+    row.head_dim = kLatentDims;
+    row.experts = 256;
+    return published_recompute(row);
+  };
+  using Kinds = std::vector<spec::RecomputeKind>;
+  EXPECT_EQ(repeated("26.02", "GB200 (NVL72)"), Kinds{selective});
+  EXPECT_EQ(repeated("26.04", "GB200 (NVL72)"), Kinds{none});  // mlp alone
+  EXPECT_EQ(repeated("26.06", "GB200 (NVL72)"), Kinds{selective});
+  EXPECT_EQ(repeated("26.04", "GB300 (NVL72)"), Kinds{selective});
+  EXPECT_EQ(repeated("26.06", "GB300 (NVL72)"), Kinds{none});
+}
+
+TEST(PublishedRecipes, TokensAreDroppedWhereTheTableOrTheScriptSaysSo) {
+  PublishedRow row = row_with({{"group", "MBRIDGE"}});
+  row.model = "Qwen3_30B_a3B (tokendrop)";
+  EXPECT_TRUE(drops_tokens(row));
+  row.model = "Qwen3_30B_a3B";
+  EXPECT_FALSE(drops_tokens(row));
+  row.head_dim = kLatentDims;
+  EXPECT_FALSE(drops_tokens(row));
+  row.group = "DGXC";
+  EXPECT_TRUE(drops_tokens(row));
+}
+
 TEST(PublishedRecipes, OthersStayAsTheyAre) {
   EXPECT_EQ(recipe_of("25.02", "DeepSeekV3", "H100-SXM"), spec::SoftwareConfig{});
   EXPECT_EQ(recipe_of("26.06", "a model of nobody", "H100-SXM"), spec::SoftwareConfig{});
