@@ -8,7 +8,7 @@ namespace tera::kernels {
 struct Peaks {
   double f32_flops_per_s = 0;     // fused multiply-adds in registers, all workers together
   double bf16_flops_per_s = 0;    // as products of bf16 run here: f32 where there is no bf16 unit
-  double memory_bytes_per_s = 0;  // triad a = b + s c over arrays beyond any cache, 12 B an element
+  double memory_bytes_per_s = 0;  // a = b + s a over arrays beyond any cache, 12 B an element
   double read_bytes_per_s = 0;    // the sum of such an array
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <ctime>
 #include <filesystem>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -19,34 +21,40 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct DeviceMeasurement {
-  kernels::Peaks peaks;
-  double matmul_efficiency = 0;     // of the f32 peak, on products of the size small models have
-  double attention_efficiency = 0;  // of the f32 peak, forward and backward
-  double memory_efficiency = 0;     // of the triad, for an elementwise op of the engine
-  double op_overhead_s = 0;         // of an op that does nothing much
+// Shares of the peak of a dtype.
+struct ComputeShares {
+  double matmul = 0;     // products of the size that small models have
+  double attention = 0;  // forward and backward
 };
 
-// Best of several rounds of one call, seconds: other programs only ever slow it down.
+struct DeviceMeasurement {
+  kernels::Peaks peaks;
+  ComputeShares f32, bf16;
+  double memory_efficiency = 0;  // of an elementwise op of the engine
+  double op_overhead_s = 0;      // of an op that does nothing much
+};
+
+// Median over several rounds of one call, seconds: what a run that goes on for long gets of this
+// machine, beside what else is on it.
 template <class Body>
-double best_s(int rounds, int calls, const Body& body) {
-  double best = 1e30;
+double median_s(int rounds, int calls, const Body& body) {
+  std::vector<double> seconds;
   for (int round = 0; round < rounds; ++round) {
     const double start = monotonic_s();
     for (int call = 0; call < calls; ++call)
       body();
-    best = std::min(best, (monotonic_s() - start) / calls);
+    seconds.push_back((monotonic_s() - start) / calls);
   }
-  return best;
+  const auto middle = seconds.begin() + rounds / 2;
+  std::nth_element(seconds.begin(), middle, seconds.end());
+  return *middle;
 }
 
 // Causal attention of 4 x 256 tokens and 12 heads of 64: flops per second, forward and backward
 // together. Forward takes half of 4 S^2 D per head, backward 2.5 times that.
-double attention_flops_per_s(Backend& backend) {
+double attention_flops_per_s(Backend& backend, DType dtype) {
   constexpr std::int64_t kBatch = 4, kLength = 256, kHeads = 12, kWidth = 64;
-  const auto vectors = [&] {
-    return random(backend, DType::f32, {kBatch, kLength, kHeads, kWidth});
-  };
+  const auto vectors = [&] { return random(backend, dtype, {kBatch, kLength, kHeads, kWidth}); };
   const Tensor q = vectors(), k = vectors(), v = vectors(), out = vectors(), dout = vectors();
   const Tensor dq = vectors(), dk = vectors(), dv = vectors();
   const Tensor first_key =
@@ -54,7 +62,7 @@ double attention_flops_per_s(Backend& backend) {
   const Tensor lse = random(backend, DType::f32, {kBatch, kLength, kHeads});
   const kernels::OpTable& ops = backend.ops();
   const kernels::Context& context = backend.context();
-  const double seconds = best_s(5, 3, [&] {
+  const double seconds = median_s(15, 3, [&] {
     ops.attention_forward(context, q, k, v, first_key, {.scale = 0.125}, out, lse);
     ops.attention_backward(context, dout, q, k, v, first_key, out, lse, {.scale = 0.125}, dq, dk,
                            dv);
@@ -63,33 +71,51 @@ double attention_flops_per_s(Backend& backend) {
   return kFlops / seconds;
 }
 
+// The three products of training with each of several weights on 512 tokens: their flops per second
+// together. The weights and their gradients are more than caches hold, as in a model.
+double matmul_flops_per_s(Backend& backend, DType dtype) {
+  constexpr std::int64_t kTokens = 512, kInputs = 768, kOutputs = 2048;
+  constexpr int kWeights = 6;
+  const Tensor x = random(backend, dtype, {kTokens, kInputs});
+  const Tensor y = random(backend, dtype, {kTokens, kOutputs});
+  std::vector<std::pair<Tensor, Tensor>> weights;
+  for (int i = 0; i < kWeights; ++i)
+    weights.emplace_back(random(backend, dtype, {kOutputs, kInputs}, 0.02),
+                         random(backend, DType::f32, {kOutputs, kInputs}));
+  const kernels::OpTable& ops = backend.ops();
+  const double seconds = median_s(9, 1, [&] {
+    for (const auto& [w, dw] : weights) {
+      ops.matmul(backend.context(), x, w, y, {.transpose_b = true});
+      ops.matmul(backend.context(), y, w, x, {});
+      ops.matmul(backend.context(), y, x, dw, {.transpose_a = true});
+    }
+  });
+  return kWeights * 3 * 2.0 * kTokens * kInputs * kOutputs / seconds;
+}
+
 DeviceMeasurement measure(ThreadPool& pool) {
   DeviceMeasurement m;
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
   m.peaks = kernels::measure_peaks(*backend->context().executor);
+  const auto shares = [&](DType dtype, double peak) {
+    return ComputeShares{.matmul = matmul_flops_per_s(*backend, dtype) / peak,
+                         .attention = attention_flops_per_s(*backend, dtype) / peak};
+  };
+  m.f32 = shares(DType::f32, m.peaks.f32_flops_per_s);
+  m.bf16 = shares(DType::bf16, m.peaks.bf16_flops_per_s);
   const kernels::OpTable& ops = backend->ops();
   const auto filled = [&](std::initializer_list<std::int64_t> shape) {
     return random(*backend, DType::f32, shape);
   };
-  constexpr std::int64_t kTokens = 2048;
-  constexpr std::int64_t kWidth = 512;
-  const Tensor a = filled({kTokens, kWidth});
-  const Tensor w = filled({2 * kWidth, kWidth});
-  const Tensor c = filled({kTokens, 2 * kWidth});
-  const double product_s =
-      best_s(5, 3, [&] { ops.matmul(backend->context(), a, w, c, {.transpose_b = true}); });
-  m.matmul_efficiency = 2.0 * kTokens * 2 * kWidth * kWidth / product_s / m.peaks.f32_flops_per_s;
-
-  m.attention_efficiency = attention_flops_per_s(*backend) / m.peaks.f32_flops_per_s;
 
   constexpr std::int64_t kElements = 16 << 20;
   const Tensor x = filled({kElements});
   const Tensor y = filled({kElements});
-  const double add_s = best_s(4, 1, [&] { ops.add(backend->context(), x, y, y); });
+  const double add_s = median_s(9, 1, [&] { ops.add(backend->context(), x, y, y); });
   m.memory_efficiency = 3.0 * sizeof(float) * kElements / add_s / m.peaks.memory_bytes_per_s;
 
   const Tensor small = filled({64, 64});
-  m.op_overhead_s = best_s(5, 200, [&] { ops.add(backend->context(), small, small, small); });
+  m.op_overhead_s = median_s(15, 200, [&] { ops.add(backend->context(), small, small, small); });
   return m;
 }
 
@@ -111,12 +137,14 @@ std::string profile_text(const std::string& processor, const DeviceMeasurement& 
       "peak_flops_per_s_bf16: {:.4e}\n"
       "memory_bytes_per_s: {:.4e}\n"
       "matmul_efficiency: {:.3f}\n"
+      "f32_matmul_efficiency: {:.3f}\n"
       "attention_efficiency: {:.3f}\n"
+      "f32_attention_efficiency: {:.3f}\n"
       "memory_efficiency: {:.3f}\n"
       "op_overhead_s: {:.3e}\n",
       today(), processor, m.peaks.f32_flops_per_s, m.peaks.bf16_flops_per_s,
-      m.peaks.memory_bytes_per_s, share(m.matmul_efficiency), share(m.attention_efficiency),
-      share(m.memory_efficiency), m.op_overhead_s);
+      m.peaks.memory_bytes_per_s, share(m.bf16.matmul), share(m.f32.matmul),
+      share(m.bf16.attention), share(m.f32.attention), share(m.memory_efficiency), m.op_overhead_s);
 }
 
 // Before anything is measured.
@@ -151,16 +179,22 @@ void bench_device(Cli& cli) {
                             {{{"peak_flops_per_s_f32", m->peaks.f32_flops_per_s},
                               {"peak_flops_per_s_bf16", m->peaks.bf16_flops_per_s},
                               {"memory_bytes_per_s", m->peaks.memory_bytes_per_s},
-                              {"matmul_efficiency", m->matmul_efficiency},
-                              {"attention_efficiency", m->attention_efficiency},
+                              {"matmul_efficiency", m->bf16.matmul},
+                              {"f32_matmul_efficiency", m->f32.matmul},
+                              {"attention_efficiency", m->bf16.attention},
+                              {"f32_attention_efficiency", m->f32.attention},
                               {"memory_efficiency", m->memory_efficiency},
                               {"op_overhead_s", m->op_overhead_s}}}},
                            {"profile", path.string()}});
   }
-  fmt::print("fp32      {} peak, {} of it in products of 2048 x 1024 x 512, {} in attention\n",
-             format_rate(m->peaks.f32_flops_per_s, "FLOP/s"), format_percent(m->matmul_efficiency),
-             format_percent(m->attention_efficiency));
-  fmt::print("bf16      {} peak\n", format_rate(m->peaks.bf16_flops_per_s, "FLOP/s"));
+  const auto print_shares = [](const char* name, double peak, const ComputeShares& shares) {
+    fmt::print(
+        "{}      {} peak, {} of it in training products of 512 x 2048 x 768, {} in attention\n",
+        name, format_rate(peak, "FLOP/s"), format_percent(shares.matmul),
+        format_percent(shares.attention));
+  };
+  print_shares("fp32", m->peaks.f32_flops_per_s, m->f32);
+  print_shares("bf16", m->peaks.bf16_flops_per_s, m->bf16);
   fmt::print("memory    {}, {} of it in an elementwise op\n",
              format_rate(m->peaks.memory_bytes_per_s, "B/s"), format_percent(m->memory_efficiency));
   fmt::print("overhead  {} per op\n", format_seconds(m->op_overhead_s));

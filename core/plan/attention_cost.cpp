@@ -24,8 +24,9 @@ ScorePasses score_passes(bool dropout) {
 
 AttentionSeconds fused(const spec::RunSpec& spec, const AttentionRates& rates, double flops) {
   const spec::DeviceSpec& device = spec.cluster.device;
-  const double whole = flops / (rates.peak_flops_per_s * device.attention_efficiency *
-                                spec.software.attention_share);
+  const double whole =
+      flops / (rates.peak_flops_per_s * device.attention_share(!spec.half_products()) *
+               spec.software.attention_share);
   if (device.is_cpu) return {whole, 2.5 * whole};
   const double length = spec.training.seq_length;
   const double units =
@@ -46,7 +47,7 @@ AttentionSeconds stored(const spec::RunSpec& spec, const AttentionRates& rates, 
   const double width = m.qk_head_dim();
   const double efficiency =
       product_efficiency(device, {squares * length, length, width, squares}, rates.operand_cost) *
-      device.matmul_efficiency;
+      device.matmul_share(!spec.half_products());
   double products_s = flops / (rates.peak_flops_per_s * efficiency);
   if (m.qk_head_dim() * static_cast<int>(rates.element_bytes) % 16 != 0)
     products_s *= kUnalignedProduct.value;

@@ -11,7 +11,7 @@ double mean_tokens_seen(const spec::ModelConfig& model, int seq_length);
 // What a rank has for it.
 struct AttentionRates {
   double tokens = 0;              // T: of one micro-batch on one context rank
-  double peak_flops_per_s = 0;    // 16-bit
+  double peak_flops_per_s = 0;    // of the run's precision
   double memory_bytes_per_s = 0;  // reached
   double element_bytes = 2;       // of a score
   double operand_cost = kOperandCost.value;

@@ -141,7 +141,7 @@ void add_decode(const RunSpec& spec,
   const LayerCost cost(pass, *mesh);
   const spec::ModelConfig& model = pass.model;
   const spec::DeviceSpec& device = spec.cluster.device;
-  const double flops_per_s = cost.peak_flops_per_s() * device.matmul_efficiency;
+  const double flops_per_s = cost.matmul_flops_per_s();
   const double tokens = double{1} * batch * static_cast<double>(layout.copies());
   // Experts that at least one of the tokens goes to, when each takes its own at random.
   const double chosen = model.num_experts > 0 ? model.experts_per_token() / model.num_experts : 0;
@@ -170,9 +170,10 @@ void add_decode(const RunSpec& spec,
   const double cached = batch * figures.context * (layers.dense + layers.moe);
   figures.cache_read =
       cached * cache_numbers(model, layout.tensor) * format_bytes_of(serving.cache_format);
-  figures.attention_s = std::max(figures.cache_read / cost.memory_bytes_per_s(),
-                                 cached * attention_flops_per_cached(model, layout.tensor) /
-                                     (cost.peak_flops_per_s() * device.attention_efficiency));
+  figures.attention_s =
+      std::max(figures.cache_read / cost.memory_bytes_per_s(),
+               cached * attention_flops_per_cached(model, layout.tensor) /
+                   (cost.peak_flops_per_s() * device.attention_share(!pass.half_products())));
   if (layout.pipeline > 1) figures.messages_s += cost.stage_send_s();
 }
 

@@ -61,6 +61,7 @@ LayerCost::LayerCost(const spec::RunSpec& spec, const RankMesh& mesh, const Fitt
   const bool bf16 = spec.half_products();
   const double sharing = ranks_per_device(spec);
   peak_ = (bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32) / sharing;
+  matmul_ = peak_ * device.matmul_share(!bf16);
   memory_ = device.memory_bytes_per_s * device.memory_efficiency / sharing;
   element_ = static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   tokens_ = double{1} * spec.layout.micro_batch_size * spec.training.seq_length /
@@ -79,7 +80,7 @@ void LayerCost::product(
   const ProductNumbers numbers =
       product_numbers(device, work.in_16_bits ? spec::Precision::bf16 : spec_.training.precision);
   const bool narrow = numbers.element_bytes > 0;
-  const double rate = narrow ? numbers.flops_per_s : peak_ * device.matmul_efficiency;
+  const double rate = narrow ? numbers.flops_per_s : matmul_;
   const double operand = narrow ? numbers.element_bytes : element_;
   if (narrow) {
     work.forward_cast_bytes += rows * depth * (element_ + 2 * operand);
@@ -110,14 +111,13 @@ void LayerCost::adapter_products(Work& work,
                                  const ParamTable& table,
                                  double tokens,
                                  double expert_rows) const {
-  const double rate = peak_ * spec_.cluster.device.matmul_efficiency;
   for (const ParamSpec& param : table) {
     if (!param.adapts) continue;
     const double rows = param.is_expert() ? expert_rows : tokens;
     const double local = local_elements(param, spec_);
     const double copies = param.is_expert() ? static_cast<double>(param.shape.front()) : 1;
     const double wide = static_cast<double>(param.num_elements()) / copies / spec_.lora.rank;
-    const double flops_s = 2 * rows * wide * spec_.lora.rank / rate;
+    const double flops_s = 2 * rows * wide * spec_.lora.rank / matmul_;
     const double once_s = std::max(flops_s, (rows * wide * element_ + 4 * local) / memory_);
     work.forward_s += once_s;
     work.backward_s += 2 * once_s;

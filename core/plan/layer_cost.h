@@ -57,6 +57,7 @@ class LayerCost {
   double blocking_send_s() const;
 
   double peak_flops_per_s() const { return peak_; }      // of one rank
+  double matmul_flops_per_s() const { return matmul_; }  // of that, reached by large products
   double memory_bytes_per_s() const { return memory_; }  // reached by one rank
   const CommCost& comm() const { return comm_; }
   const FittedTimes& fitted() const { return fitted_; }
@@ -97,6 +98,7 @@ class LayerCost {
   FittedTimes fitted_;
   CommCost comm_;
   double peak_;             // flop/s of this rank's share of the device in the run's precision
+  double matmul_;           // flop/s, reached by large products
   double memory_;           // B/s, reached
   double element_;          // bytes of a compute-dtype element
   double tokens_;           // T: of one micro-batch on one context rank

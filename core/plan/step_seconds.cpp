@@ -93,7 +93,7 @@ double update_bytes(const LocalParams& params) {
 
 double update_flops_per_s(const RunSpec& spec) {
   const spec::DeviceSpec& device = spec.cluster.device;
-  return device.peak_flops_per_s_f32 * device.matmul_efficiency / ranks_per_device(spec);
+  return device.peak_flops_per_s_f32 * device.matmul_share(true) / ranks_per_device(spec);
 }
 
 Result<PlayedSchedule> play_pipeline(const PipelineSchedule& schedule, const ScheduleTimes& times) {

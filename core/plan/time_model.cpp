@@ -65,7 +65,8 @@ constexpr std::array<KindText, kComputeKinds.size()> kComputeTexts = {{
     {"dense products", "roofline: max(flops / reached peak, bytes / reached bandwidth)"},
     {"expert products", "roofline: max(flops / reached peak, bytes / reached bandwidth)"},
     {"attention",
-     "fused: causal flops / (peak x cluster.device.attention_efficiency); stored: passes over "
+     "fused: causal flops / (peak x cluster.device.attention_efficiency or "
+     "f32_attention_efficiency); stored: passes over "
      "scores"},
     {"streaming operations", "bytes read and written / reached bandwidth"},
     {"head and loss", "three products with the vocabulary, f32 logits"},
@@ -99,14 +100,11 @@ std::vector<Term> kind_terms(const std::array<double Seconds::*, N>& kinds,
   return terms;
 }
 
-Term compute_term(const RunSpec& spec,
-                  const LayerCost& cost,
-                  int busiest,
-                  const StepSeconds& step) {
+Term compute_term(const LayerCost& cost, int busiest, const StepSeconds& step) {
   Term term = sum_term("compute", "s", kind_terms(kComputeKinds, kComputeTexts, step));
   term.formula = fmt::format("busiest stage {} at {} x {:.2f}; {}", busiest,
                              format_rate(cost.peak_flops_per_s(), "FLOP/s"),
-                             spec.cluster.device.matmul_efficiency, term.formula);
+                             cost.matmul_flops_per_s() / cost.peak_flops_per_s(), term.formula);
   return term;
 }
 
@@ -199,7 +197,7 @@ Result<StepPlan> plan_step(const RunSpec& spec,
   plan.high_s = (compute_s + idle) * kComputeSpread.high +
                 communication_s * kCommunicationSpread.high +
                 (step.optimizer_s + step.offload.total()) * kOptimizerSpread.high;
-  std::vector<Term> terms = {compute_term(spec, cost, times.busiest.stage, step),
+  std::vector<Term> terms = {compute_term(cost, times.busiest.stage, step),
                              communication_term(times, step),
                              bubble_term(spec, schedule.shape, played, step),
                              optimizer_term(spec, cost, times.busiest.params, step.optimizer_s)};

@@ -18,11 +18,13 @@ struct DeviceSpec {
   double peak_flops_per_s_fp4 = 0;   // dense; 0 = no such unit
   double memory_bytes = 0;
   double memory_bytes_per_s = 0;
-  double reserved_bytes = 0;          // context, driver, operating system: not for the model
-  double matmul_efficiency = 0.6;     // share of peak that large products reach
-  double fp8_efficiency = 0.6;        // share of the 8-bit peak that large products reach
-  double fp4_efficiency = 0.5;        // share of the 4-bit peak that large products reach
-  double attention_efficiency = 0.4;  // share of peak that fused attention reaches
+  double reserved_bytes = 0;            // context, driver, operating system: not for the model
+  double matmul_efficiency = 0.6;       // share of peak that large products reach
+  double f32_matmul_efficiency = 0;     // the same of f32 products; 0 = as matmul_efficiency
+  double fp8_efficiency = 0.6;          // share of the 8-bit peak that large products reach
+  double fp4_efficiency = 0.5;          // share of the 4-bit peak that large products reach
+  double attention_efficiency = 0.4;    // share of peak that fused attention reaches
+  double f32_attention_efficiency = 0;  // the same in f32; 0 = as attention_efficiency
   int num_multiprocessors = 0;     // that take tiles of a product in waves; 0 = none, as on a CPU
   double memory_efficiency = 0.8;  // share of memory_bytes_per_s that streaming ops reach
   double op_overhead_s = 5e-6;     // start of one op
@@ -30,6 +32,14 @@ struct DeviceSpec {
   double peak_power_w = 0;
   double price_usd_per_h = 0;
   bool operator==(const DeviceSpec&) const = default;
+
+  // Shares of the peak of 16 bits, or of that of f32.
+  double matmul_share(bool in_f32) const {
+    return in_f32 && f32_matmul_efficiency > 0 ? f32_matmul_efficiency : matmul_efficiency;
+  }
+  double attention_share(bool in_f32) const {
+    return in_f32 && f32_attention_efficiency > 0 ? f32_attention_efficiency : attention_efficiency;
+  }
 
   template <class Self, class Visitor>
   static void visit_fields(Self& self, Visitor&& visit) {
@@ -90,6 +100,13 @@ struct DeviceSpec {
                 .step = 0.01,
                 .help = "Share of peak that large matrix products reach."},
           self.matmul_efficiency);
+    visit(Field{.name = "f32_matmul_efficiency",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of the f32 peak that large f32 products reach; 0 = as "
+                        "matmul_efficiency."},
+          self.f32_matmul_efficiency);
     visit(Field{.name = "fp8_efficiency",
                 .min = 0.01,
                 .max = 1,
@@ -109,6 +126,13 @@ struct DeviceSpec {
                 .help = "Share of peak that fused causal attention reaches, forward and backward "
                         "together."},
           self.attention_efficiency);
+    visit(Field{.name = "f32_attention_efficiency",
+                .min = 0,
+                .max = 1,
+                .step = 0.01,
+                .help = "Share of the f32 peak that attention reaches in f32; 0 = as "
+                        "attention_efficiency."},
+          self.f32_attention_efficiency);
     visit(Field{.name = "num_multiprocessors",
                 .min = 0,
                 .max = 100000,

@@ -1,9 +1,15 @@
 // bench: what it measures and what it refuses; speeds themselves are not tested.
+#include <algorithm>
+#include <cstdlib>
+
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/vfs.h"
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -61,6 +67,24 @@ TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
     EXPECT_GT(rate, 0);
     EXPECT_DOUBLE_EQ(row.at("peak_bytes_per_s"), document.at("peak_memory_bytes_per_s"));
     EXPECT_DOUBLE_EQ(row.at("share_of_peak"), rate / row.at("peak_bytes_per_s").get<double>());
+  }
+}
+
+// What is measured is what the profile says, which planning starts from (this_machine_test).
+TEST(BenchCommand, DeviceWritesTheProfileThatPlansUse) {
+  const test::TempDir cache;
+  setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const ProgramResult measured = run_teragpt({"bench", "device", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const json document = json::parse(measured.out);
+  const Result<std::string> profile = read_text(posix_vfs(), document.at("profile"), 4096);
+  ASSERT_TRUE(profile) << profile.error().message;
+  const json& row = document.at("rows").at(0);
+  for (const char* name : {"matmul_efficiency", "f32_matmul_efficiency", "attention_efficiency",
+                           "f32_attention_efficiency", "memory_efficiency"}) {
+    const double share = row.at(name);
+    EXPECT_GT(share, 0) << name;
+    EXPECT_THAT(*profile, HasSubstr(fmt::format("\n{}: {:.3f}\n", name, std::min(share, 1.0))));
   }
 }
 

@@ -53,6 +53,16 @@ TEST(AttentionCost, AnOlderKernelHasItsShareOfTheSpeed) {
   EXPECT_NEAR(attention_seconds(spec, kRates).forward, 2 * best, 1e-15);
 }
 
+TEST(AttentionCost, F32HasAShareOfItsOwnWhereOneIsKnown) {
+  spec::RunSpec spec = small_spec();
+  const double half = attention_seconds(spec, kRates).forward;
+  spec.cluster.device.f32_attention_efficiency = 0.5;
+  const bool in_f32 = !spec.half_products();
+  EXPECT_NEAR(attention_seconds(spec, kRates).forward, in_f32 ? half / 2 : half, 1e-15);
+  spec.training.precision = in_f32 ? spec::Precision::bf16 : spec::Precision::fp32;
+  EXPECT_NEAR(attention_seconds(spec, kRates).forward, in_f32 ? half : half / 2, 1e-15);
+}
+
 TEST(AttentionCost, StoredScoresPassThroughMemory) {
   spec::RunSpec spec = small_spec();
   spec.software.fused_attention = false;

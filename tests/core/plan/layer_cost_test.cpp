@@ -42,6 +42,22 @@ TEST(LayerCost, EightBitProductsAreFasterAndTheirCastsCost) {
   EXPECT_EQ(wide.forward.attention, narrow.forward.attention);  // stays in 16 bits
 }
 
+TEST(LayerCost, F32ProductsReachAShareOfTheirOwnPeak) {
+  spec::RunSpec spec = megatron_spec();
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  spec::DeviceSpec& device = spec.cluster.device;
+  const auto reached = [&] { return LayerCost(spec, mesh).matmul_flops_per_s(); };
+  const double half = device.peak_flops_per_s_bf16 * device.matmul_efficiency;
+  EXPECT_DOUBLE_EQ(reached(), half);
+  spec.training.precision = spec::Precision::fp32;
+  EXPECT_DOUBLE_EQ(reached(), device.peak_flops_per_s_f32 * device.matmul_efficiency)
+      << "none is known";
+  device.f32_matmul_efficiency = 0.875;
+  EXPECT_DOUBLE_EQ(reached(), device.peak_flops_per_s_f32 * 0.875);
+  spec.training.precision = spec::Precision::bf16;
+  EXPECT_DOUBLE_EQ(reached(), half);
+}
+
 TEST(LayerCost, TheHostBoundsSmallLayersWithoutGraphs) {
   spec::RunSpec spec = megatron_spec();
   spec.layout.micro_batch_size = 1;
