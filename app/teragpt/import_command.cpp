@@ -78,6 +78,7 @@ void import(Cli& cli, const ImportArguments& args) {
   if (!read_files(cli, args, files)) return;
   spec::ImportOptions options{.onto = {}, .num_gpus = args.num_gpus};
   if (!args.onto.empty() && !load_spec(cli, args.onto, {}, options.onto)) return;
+  if (!args.cluster.empty()) options.onto.cluster = {};  // finish() sets the one that is named
   const spec::ConfigFormat format =
       enum_from_name<spec::ConfigFormat>(args.from).value_or(spec::guess_format(files.front()));
   spec::ImportedConfig imported = spec::import_config(format, files, options);

@@ -286,9 +286,9 @@ TEST_F(PlanCommands, ImportAndExportAsJson) {
   const std::string config = write("ds.json",
                                    R"({"train_batch_size": 32, "train_micro_batch_size_per_gpu": 4,
                                        "gradient_accumulation_steps": 2, "bf16": {"enabled": true},
-                                       "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}})");
-  const ProgramResult imported =
-      run_teragpt({"import", config, "--onto", run_file("gpt2-124m"), "--json"});
+                                       "zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu", "ratio": 0.5}}})");
+  const ProgramResult imported = run_teragpt(
+      {"import", config, "--onto", run_file("gpt2-124m"), "--cluster", "h100-ib", "--json"});
   ASSERT_EQ(imported.exit_code, 0) << imported.err;
   const auto spec = ordered_json::parse(imported.out);
   EXPECT_EQ(spec.begin().value(), "teragpt.import/1");
@@ -296,9 +296,11 @@ TEST_F(PlanCommands, ImportAndExportAsJson) {
   EXPECT_EQ(spec.at("spec").at("layout").at("zero_stage"), 2);
   EXPECT_EQ(spec.at("spec").at("layout").at("data_parallel_size"), 4);
   EXPECT_EQ(spec.at("spec").at("model").at("hidden_size"), 768);
+  EXPECT_EQ(spec.at("spec").at("software").at("framework"), "deepspeed");
+  EXPECT_EQ(spec.at("spec").at("layout").at("offload").at("optimizer"), "host");
   ASSERT_EQ(spec.at("left_out").size(), 1U);
-  EXPECT_EQ(spec.at("left_out")[0].at("name"), "zero_optimization.offload_optimizer.device");
-  EXPECT_EQ(spec.at("left_out")[0].at("value"), "cpu");
+  EXPECT_EQ(spec.at("left_out")[0].at("name"), "zero_optimization.offload_optimizer.ratio");
+  EXPECT_EQ(spec.at("left_out")[0].at("value"), "0.5");
   const ProgramResult exported =
       run_teragpt({"export-config", run_file("gpt2-124m"), "--to", "torchtitan", "--json"});
   ASSERT_EQ(exported.exit_code, 0) << exported.err;

@@ -8,6 +8,7 @@
 
 #include "core/spec/interchange/adam_words.h"
 #include "core/spec/interchange/batch_sizes.h"
+#include "core/spec/interchange/zero_words.h"
 
 namespace tera::spec {
 namespace {
@@ -24,6 +25,8 @@ bool has_adam(const RunSpec& spec) {
 bool is_split(const RunSpec& spec) {
   return spec.layout.tensor_parallel_size > 1;
 }
+
+constexpr const char* kOnHost = "activation_checkpointing.cpu_checkpointing";
 
 constexpr Word kStages[] = {{"0", "0"}, {"1", "1"}, {"2", "2"}, {"3", "3"}};
 constexpr Word kOptimizers[] = {
@@ -53,19 +56,10 @@ constexpr Row kRows[] = {
      .when = has_fp16},
 };
 
-constexpr std::string_view kOffload[] = {"zero_optimization.offload_optimizer.device",
-                                         "zero_optimization.offload_param.device",
-                                         "zero_optimization.cpu_offload"};
-constexpr std::string_view kOffloadMore[] = {"zero_optimization.offload_*", "aio.*"};
-constexpr std::string_view kBuffers[] = {"zero_optimization.*",
-                                         "communication_data_type",
-                                         "prescale_gradients",
-                                         "gradient_predivide_factor",
-                                         "sparse_gradients",
-                                         "zero_allow_untested_optimizer",
-                                         "zero_force_ds_cpu_optimizer",
-                                         "data_types.*",
-                                         "communication_*"};
+constexpr std::string_view kBuffers[] = {
+    "zero_optimization.*",         "communication_data_type", "prescale_gradients",
+    "gradient_predivide_factor",   "sparse_gradients",        "zero_allow_untested_optimizer",
+    "zero_force_ds_cpu_optimizer", "communication_*",         "aio.*"};
 constexpr std::string_view kLogging[] = {
     "steps_per_print",  "wall_clock_breakdown", "tensorboard.*", "wandb.*",         "csv_monitor.*",
     "flops_profiler.*", "comms_logger.*",       "dump_state",    "memory_breakdown"};
@@ -76,8 +70,6 @@ constexpr std::string_view kScaling[] = {"fp16.*", "bf16.*", "optimizer.params.*
                                          "scheduler.params.*", "optimizer.legacy_fusion"};
 
 constexpr IdleKeys kIdle[] = {
-    {"offload is not carried over: set layout.offload here", kOffload, "none"},
-    {"offload is not carried over: set layout.offload here", kOffloadMore},
     {"buffers of communication are planned by rules of their own", kBuffers},
     {"logging does not change the run", kLogging},
     {"the program decides it: set layout.recompute and the pipeline here", kProgram},
@@ -137,6 +129,7 @@ void import_deepspeed(const std::vector<ConfigFile>& files,
   read_adam_betas(in, "optimizer.params.betas");
   read_precision(in);
   read_schedule(in);
+  read_zero(in, kOnHost);
   read_batch_sizes(in, options.num_gpus);
   in.report_unused();
   if (in.ok()) in.validate_result();
@@ -152,12 +145,14 @@ std::string export_deepspeed(const RunSpec& spec) {
   if (t.lr_schedule == LrScheduleKind::cosine && t.learning_rate > 0)
     out.push_back(
         number_setting("scheduler.params.cos_min_ratio", t.min_learning_rate / t.learning_rate));
-  if (t.precision == Precision::bf16) out.push_back(boolean_setting("bf16.enabled", true));
   if (t.precision == Precision::fp16) {
     out.push_back(boolean_setting("fp16.enabled", true));
     out.push_back(
         whole_setting("fp16.initial_scale_power", std::lround(std::log2(t.initial_loss_scale))));
+  } else if (t.precision != Precision::fp32) {
+    out.push_back(boolean_setting("bf16.enabled", true));
   }
+  write_zero(spec, kOnHost, out);
   return write_json_settings(out);
 }
 

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/base/json_read.h"
-#include "core/spec/interchange/settings.h"
+#include "core/spec/interchange/mapping.h"
 #include "core/spec/yaml_tree.h"
 
 namespace tera::spec {
@@ -60,9 +60,13 @@ void flatten(const ordered_json& value, const std::string& path, SettingList& se
   }
 }
 
-// A list as JSON; numbers and words as they stand.
+// A list as JSON.
 std::string list_text(const YamlNode& node, int depth = 0) {
-  if (node.kind != YamlNode::Kind::list || depth > kMaxDepth) return node.text;
+  const bool list = node.kind == YamlNode::Kind::list;
+  const bool word =
+      depth > 0 && !list && (node.quoted || (!node.text.empty() && !number_in(node.text)));
+  if (word) return json(node.text).dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!list || depth > kMaxDepth) return node.text;
   std::string items;
   for (const YamlNode& item : node.items)
     items += (items.empty() ? "" : ", ") + list_text(item, depth + 1);
@@ -143,11 +147,17 @@ void flatten(const toml::table& table, const std::string& path, SettingList& set
       setting.kind = Setting::Kind::quoted;
     } else {
       std::ostringstream stream;
-      node.visit([&stream](const auto& value) { stream << value; });
+      if (node.is_array()) {
+        stream << toml::json_formatter{node};
+      } else {
+        node.visit([&stream](const auto& value) { stream << value; });
+      }
       setting.text = stream.str();
       setting.kind = node.is_boolean()  ? Setting::Kind::boolean
                      : node.is_number() ? Setting::Kind::number
                                         : Setting::Kind::list;
+      const json list = json::parse(setting.text, nullptr, false);
+      if (list.is_array()) setting.text = list.dump();
     }
     settings.push_back(std::move(setting));
   }
@@ -183,6 +193,19 @@ void write_yaml(const ordered_json& value, int depth, std::string& text) {
       text += " " + member.dump() + "\n";
     }
   }
+}
+
+// A table's own settings come before the tables in it.
+void write_toml(const ordered_json& value, const std::string& table, std::string& text) {
+  bool open = table.empty();
+  for (const auto& [name, member] : value.items()) {
+    if (member.is_object()) continue;
+    if (!open) text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", table);
+    open = true;
+    text += fmt::format("{} = {}\n", name, member.dump());
+  }
+  for (const auto& [name, member] : value.items())
+    if (member.is_object()) write_toml(member, table.empty() ? name : table + "." + name, text);
 }
 
 }  // namespace
@@ -252,12 +275,7 @@ std::string write_yaml_settings(const SettingList& settings) {
 
 std::string write_toml_settings(const SettingList& settings) {
   std::string text;
-  const ordered_json document = nested(settings);
-  for (const auto& [table, members] : document.items()) {
-    text += fmt::format("{}[{}]\n", text.empty() ? "" : "\n", table);
-    for (const auto& [name, value] : members.items())
-      text += fmt::format("{} = {}\n", name, value.dump());
-  }
+  write_toml(nested(settings), {}, text);
   return text;
 }
 

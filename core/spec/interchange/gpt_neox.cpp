@@ -1,5 +1,5 @@
 // GPT-NeoX's YAML. Names and defaults: megatron/neox_arguments/neox_args.py of version 2.0 and
-// configs/20B.yml.
+// configs/20B.yml; attention_config, checkpoint_in_cpu and dropout: configs/neox_arguments.md.
 #include <algorithm>
 #include <cmath>
 
@@ -7,11 +7,13 @@
 
 #include "core/spec/interchange/adam_words.h"
 #include "core/spec/interchange/batch_sizes.h"
+#include "core/spec/interchange/zero_words.h"
 
 namespace tera::spec {
 namespace {
 
 constexpr int kVocabMultiple = 128;  // times the model-parallel size
+constexpr const char* kOnHost = "checkpoint_in_cpu";
 
 bool is_rotary(const RunSpec& spec) {
   return spec.model.position == PositionKind::rotary;
@@ -106,8 +108,7 @@ constexpr Row kRows[] = {
     {.key = "seed", .field = "seed", .otherwise = "1234"},
 };
 
-constexpr std::string_view kKernels[] = {"attention_config",
-                                         "scaled_upper_triang_masked_softmax_fusion",
+constexpr std::string_view kKernels[] = {"scaled_upper_triang_masked_softmax_fusion",
                                          "bias_gelu_fusion",
                                          "masked_softmax_fusion",
                                          "scaled_masked_softmax_fusion",
@@ -147,22 +148,17 @@ constexpr std::string_view kLogging[] = {"log_*",      "tensorboard_*",   "wandb
 constexpr std::string_view kLauncher[] = {
     "launcher", "deepspeed_*",         "hostfile", "master_*", "include", "exclude", "num_nodes",
     "num_gpus", "distributed_backend", "deepspeed"};
-constexpr std::string_view kDropout[] = {"hidden_dropout", "attention_dropout"};
-constexpr std::string_view kOffload[] = {"zero_optimization.offload_*",
-                                         "zero_optimization.cpu_offload"};
-constexpr std::string_view kOff[] = {"zero_optimization.cpu_offload", "gpt_j_tied"};
-constexpr std::string_view kBuffers[] = {"zero_optimization.*"};
-constexpr std::string_view kScaling[] = {"fp16.*", "bf16.*", "fp32_allreduce", "optimizer.params.*",
-                                         "gpt_j_tied"};
+constexpr std::string_view kOff[] = {"gpt_j_tied"};
+constexpr std::string_view kBuffers[] = {"zero_optimization.*", "communication_*"};
+constexpr std::string_view kScaling[] = {"fp16.*", "bf16.*", "fp32_allreduce",
+                                         "optimizer.params.*"};
 
 constexpr IdleKeys kIdle[] = {
     {"one set of kernels is planned", kKernels},
     {"files of the run: data.datasets, data.tokenizer and checkpoints are set here", kFiles},
     {"logging does not change the run", kLogging},
     {"how processes find each other is for the launcher", kLauncher},
-    {"there is no dropout here", kDropout, "0"},
     {"there is no such setting here", kOff, "false"},
-    {"offload is not carried over: set layout.offload here", kOffload},
     {"buffers of communication are planned by rules of their own", kBuffers},
     {"there is no such setting here", kScaling},
 };
@@ -258,6 +254,46 @@ void read_training(Importer& in) {
     in.leave_out("checkpoint_num_layers", "every layer is kept by its input here");
 }
 
+// Kinds of attention are a list of pairs, [[["flash"], 44]]: kinds in turn, and layers or "all".
+void read_software(Importer& in) {
+  SoftwareConfig& software = in.spec().software;
+  const std::string kinds = in.list("attention_config").value_or("[]");
+  const bool flash = kinds.find("\"flash\"") != std::string::npos;
+  software.fused_attention = flash;
+  const bool others =
+      std::count(kinds.begin(), kinds.end(), '"') > 2 && kinds.find("\"all\"") == std::string::npos;
+  if (others || (!flash && kinds != "[]" && kinds.find("\"global\"") == std::string::npos)) {
+    in.leave_out("attention_config", fmt::format("attention of all layers is planned as {}",
+                                                 flash ? "flash" : "global"));
+  }
+  software.fused_cross_entropy = false;
+  software.compiled = false;
+  software.dropout = false;
+  for (const char* key : {"hidden_dropout", "attention_dropout"}) {
+    const double share = in.number(key).value_or(0);
+    if (share < 0 || share >= 1)
+      in.error(key, fmt::format("got {}, expected 0 to less than 1", share));
+    if (share <= 0) continue;
+    software.dropout = true;
+    in.leave_out(key, "masks of attention and of residuals are planned, of whatever share");
+  }
+  read_zero(in, kOnHost);
+}
+
+void write_software(const RunSpec& spec, SettingList& out) {
+  const SoftwareConfig& software = spec.software;
+  if (software.fused_attention) {
+    Setting kinds =
+        text_setting("attention_config", fmt::format("[[[\"flash\"], {}]]", spec.model.num_layers));
+    kinds.kind = Setting::Kind::list;
+    out.push_back(std::move(kinds));
+  }
+  constexpr double kShare = 0.1;  // usual: Radford et al. 2019
+  for (const char* key : {"hidden_dropout", "attention_dropout"})
+    out.push_back(number_setting(key, software.dropout ? kShare : 0));
+  write_zero(spec, kOnHost, out);
+}
+
 void write_model(const ModelConfig& m, SettingList& out) {
   out.push_back(whole_setting("num_kv_heads", m.num_key_value_heads));
   out.push_back(whole_setting("intermediate_size", m.ffn_hidden_size));
@@ -288,6 +324,7 @@ void import_gpt_neox(const std::vector<ConfigFile>& files,
   read_model(in);
   read_vocabulary(in);
   read_training(in);
+  read_software(in);
   read_batch_sizes(in, options.num_gpus);
   in.report_unused();
   if (in.ok()) in.validate_result();
@@ -305,9 +342,13 @@ std::string export_gpt_neox(const RunSpec& spec) {
   if (t.precision == Precision::fp16)
     out.push_back(
         whole_setting("fp16.initial_scale_power", std::lround(std::log2(t.initial_loss_scale))));
+  if (t.precision != Precision::fp16 && t.precision != Precision::fp32 &&
+      t.precision != Precision::bf16)
+    out.push_back(text_setting("precision", "bfloat16"));  // what is nearest to the narrow ones
   out.push_back(
       boolean_setting("checkpoint_activations", spec.layout.recompute == RecomputeKind::full));
   write_batch_sizes(spec, out);
+  write_software(spec, out);
   return write_yaml_settings(out);
 }
 

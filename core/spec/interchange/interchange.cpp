@@ -59,7 +59,7 @@ Result<ExportedConfig> export_to_transformers(const RunSpec& spec) {
   ExportedConfig exported{.text = std::move(written.config_json), .left_out = {}};
   for (const Diagnostic& d : written.notes)
     exported.left_out.push_back({.name = d.field, .value = {}, .why = d.message});
-  for (const char* section : {"layout", "training"}) {
+  for (const char* section : {"layout", "training", "software"}) {
     exported.left_out.push_back(
         {.name = section, .value = {}, .why = "config.json describes the model, not its training"});
   }

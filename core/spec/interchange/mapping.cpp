@@ -132,11 +132,14 @@ std::vector<LeftOut> differences(const RunSpec& spec, const RunSpec& back, std::
     const std::string theirs = get_field(back, info.path).value_or("");
     if (ours == theirs) continue;
     const bool nothing = theirs.empty() || theirs == "[]";
+    const std::string means = nothing ? "" : "; what is written means " + theirs.substr(0, 60);
+    // It says where a run is trained, and what is written is trained there.
+    const bool elsewhere = info.path == "software.framework";
     found.push_back(
         {.name = info.path,
          .value = ours,
-         .why = fmt::format("{} has no place for it{}", title,
-                            nothing ? "" : "; what is written means " + theirs.substr(0, 60))});
+         .why = elsewhere ? fmt::format("{} runs it: plan it with {}={}", title, info.path, theirs)
+                          : fmt::format("{} has no place for it{}", title, means)});
   }
   return found;
 }

@@ -6,6 +6,7 @@
 
 #include "core/spec/interchange/layer_pattern.h"
 #include "core/spec/interchange/megatron_table.h"
+#include "core/spec/interchange/pipeline_chunks.h"
 
 namespace tera::spec {
 namespace {
@@ -80,13 +81,9 @@ void write_training(const RunSpec& spec, SettingList& out) {
     out.push_back(text_setting("--data-parallel-sharding-strategy",
                                std::string(kStrategies[static_cast<std::size_t>(zero)])));
   }
-  if (spec.layout.recompute == RecomputeKind::selective) {
-    out.push_back(text_setting("--recompute-granularity", "selective"));
-  } else if (spec.layout.recompute == RecomputeKind::full) {
-    out.push_back(text_setting("--recompute-granularity", "full"));
-    out.push_back(text_setting("--recompute-method", "uniform"));
-    out.push_back(whole_setting("--recompute-num-layers", 1));
-  }
+  write_megatron_chunks(spec, out);
+  write_megatron_software(spec, out);
+  write_megatron_states(spec, out);
   const int tensor = spec.layout.tensor_parallel_size;
   out.push_back(whole_setting("--vocab-size", spec.model.vocab_size));
   if (spec.model.vocab_size % (kMegatronVocabMultiple * tensor) != 0)

@@ -23,7 +23,6 @@ constexpr int kOriginalPositions = 8192;
 
 constexpr Word kSharding[] = {
     {"no_shard", "0"}, {"optim", "1"}, {"optim_grads", "2"}, {"optim_grads_params", "3"}};
-constexpr Word kGranularity[] = {{"selective", "selective"}, {"full", "full"}};
 constexpr Word kRopeTypes[] = {{"rope", "none"}, {"yarn", "yarn"}};
 
 void read_attention(Importer& in) {
@@ -250,26 +249,8 @@ void read_memory(Importer& in) {
   if (const auto stage = in.word("--data-parallel-sharding-strategy", kSharding); stage && fsdp)
     layout.zero_stage = stage->front() - '0';
   if (in.flag("--use-torch-fsdp2")) layout.zero_stage = 3;
-  const auto granularity = in.word("--recompute-granularity", kGranularity);
-  if (granularity && in.flag("--recompute-activations"))
-    in.error("--recompute-granularity", "contradicts --recompute-activations, which is selective",
-             "remove one of them");
-  layout.recompute = granularity == "full"                               ? RecomputeKind::full
-                     : granularity || in.flag("--recompute-activations") ? RecomputeKind::selective
-                                                                         : RecomputeKind::none;
-  const auto method = in.text("--recompute-method");
-  if (granularity == "full" && !method) {
-    in.error("--recompute-granularity", "full needs --recompute-method uniform or block",
-             "add --recompute-method uniform --recompute-num-layers 1");
-  }
-  const std::int64_t layers = in.integer("--recompute-num-layers").value_or(1);
-  if (method && (*method == "block" || layers != 1)) {
-    in.leave_out(
-        "--recompute-num-layers",
-        fmt::format("{}: every layer is kept by its input and recomputed alone here", *method));
-  }
-  if (in.has("--recompute-modules"))
-    in.leave_out("--recompute-modules", "selective is norms and activations here");
+  read_megatron_software(in);
+  read_megatron_states(in);
 }
 
 }  // namespace

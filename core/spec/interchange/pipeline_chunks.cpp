@@ -10,6 +10,11 @@ namespace tera::spec {
 namespace {
 
 constexpr const char* kTitanLayers = "parallelism.pipeline_parallel_layers_per_stage";
+constexpr const char* kTitanFirst = "parallelism.pipeline_parallel_first_stage_less_layers";
+constexpr const char* kTitanLast = "parallelism.pipeline_parallel_last_stage_less_layers";
+constexpr const char* kMegatronFirst = "--account-for-embedding-in-pipeline-split";
+constexpr const char* kMegatronLast = "--account-for-loss-in-pipeline-split";
+constexpr int kEnds = 2;  // embedding and head
 
 bool has_one_chunk(const ParallelLayout& layout) {
   return layout.schedule != ScheduleKind::interleaved && !runs_in_v(layout.schedule);
@@ -21,6 +26,14 @@ void read_megatron_chunks(Importer& in) {
   constexpr const char* kCount = "--num-virtual-stages-per-pipeline-rank";
   constexpr const char* kLayers = "--num-layers-per-virtual-pipeline-stage";
   ParallelLayout& layout = in.spec().layout;
+  const bool first = in.flag(kMegatronFirst);
+  const bool last = in.flag(kMegatronLast);
+  layout.ends_count_as_layers = first && last && in.spec().model.num_mtp_layers == 0;
+  if ((first || last) && !layout.ends_count_as_layers) {
+    in.leave_out(first ? kMegatronFirst : kMegatronLast,
+                 "both ends of the pipeline count as layers here, or none; with multi-token "
+                 "prediction the embedding does not");
+  }
   if (!in.has(kCount)) layout.virtual_stages = 1;
   if (const auto each = in.integer(kLayers)) {
     if (in.has(kCount)) {
@@ -28,13 +41,14 @@ void read_megatron_chunks(Importer& in) {
                       fmt::format("contradicts {}: both say how many chunks a rank has", kCount),
                       "remove one of them");
     }
-    const std::int64_t layers = in.spec().model.num_layers;
+    const std::int64_t layers = in.spec().pipeline_parts().total();
     const std::int64_t stages = layout.pipeline_parallel_size;
     if (*each < 1 || *each > layers || stages < 1 || layers % (stages * *each) != 0) {
       return in.error(kLayers,
                       fmt::format("{} x --pipeline-model-parallel-size {} does not divide "
-                                  "--num-layers {}",
-                                  *each, stages, layers),
+                                  "--num-layers {}{}",
+                                  *each, stages, layers,
+                                  layout.ends_count_as_layers ? ", both ends counted" : ""),
                       fmt::format("or say how many chunks a rank has with {}", kCount));
     }
     layout.virtual_stages = static_cast<int>(layers / (stages * *each));
@@ -49,16 +63,27 @@ void read_megatron_chunks(Importer& in) {
   }
 }
 
+void write_megatron_chunks(const RunSpec& spec, SettingList& out) {
+  if (!spec.layout.ends_count_as_layers || spec.model.num_mtp_layers > 0) return;
+  out.push_back(flag_setting(kMegatronFirst));
+  out.push_back(flag_setting(kMegatronLast));
+}
+
 void read_torchtitan_chunks(Importer& in) {
   ParallelLayout& layout = in.spec().layout;
   if (layout.pipeline_parallel_size == 1 && !has_one_chunk(layout))
     layout.schedule = ScheduleKind::one_f_one_b;  // nothing is scheduled there
   layout.virtual_stages = has_one_chunk(layout) ? 1 : 2;
+  const std::int64_t first = in.integer(kTitanFirst).value_or(1);
+  const std::int64_t last = in.integer(kTitanLast).value_or(1);
+  layout.ends_count_as_layers = layout.pipeline_parallel_size > 1 && (first > 0 || last > 0);
+  if (layout.ends_count_as_layers && (first != 1 || last != 1)) {
+    in.leave_out(first != 1 ? kTitanFirst : kTitanLast,
+                 "both ends of the pipeline count as one layer each here, or as none");
+  }
   const auto each = in.integer(kTitanLayers);
   if (!each) return;
-  const std::int64_t less =
-      in.integer("parallelism.pipeline_parallel_first_stage_less_layers").value_or(1) +
-      in.integer("parallelism.pipeline_parallel_last_stage_less_layers").value_or(1);
+  const std::int64_t less = first + last;
   const std::int64_t layers = in.spec().model.num_layers + std::clamp<std::int64_t>(less, 0, 1000);
   const std::int64_t stages = std::max(1, layout.pipeline_parallel_size);
   const std::int64_t chunks = *each > 0 ? (layers + *each - 1) / *each : 0;
@@ -74,10 +99,12 @@ void read_torchtitan_chunks(Importer& in) {
 
 void write_torchtitan_chunks(const RunSpec& spec, SettingList& out) {
   const ParallelLayout& layout = spec.layout;
+  const int ends = layout.ends_count_as_layers ? kEnds : 0;
+  for (const char* key : {kTitanFirst, kTitanLast})
+    out.push_back(whole_setting(key, ends / kEnds));
   if (layout.schedule != ScheduleKind::interleaved || layout.virtual_stages == 2) return;
   const std::int64_t chunks = std::int64_t{layout.pipeline_parallel_size} * layout.virtual_stages;
-  constexpr int kEnds = 2;  // embedding and head
-  out.push_back(whole_setting(kTitanLayers, (spec.model.num_layers + kEnds + chunks - 1) / chunks));
+  out.push_back(whole_setting(kTitanLayers, (spec.model.num_layers + ends + chunks - 1) / chunks));
 }
 
 }  // namespace tera::spec

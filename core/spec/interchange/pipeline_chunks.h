@@ -6,11 +6,12 @@
 namespace tera::spec {
 
 // Megatron-LM runs 1F1B, interleaved as soon as a rank has several chunks. Says layout.schedule
-// from the chunks of the table's row, or from the layers of a chunk.
+// from the chunks of the table's row, or from the layers of a chunk, and whether the ends count.
 void read_megatron_chunks(Importer& in);
+void write_megatron_chunks(const RunSpec& spec, SettingList& out);
 
 // TorchTitan's schedules of several chunks have two on a rank unless the layers of a chunk say
-// otherwise; embedding and head count as layers.
+// otherwise; embedding and head count as layers unless told.
 void read_torchtitan_chunks(Importer& in);
 void write_torchtitan_chunks(const RunSpec& spec, SettingList& out);
 

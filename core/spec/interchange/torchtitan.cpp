@@ -9,6 +9,7 @@
 #include "core/spec/interchange/mapping.h"
 #include "core/spec/interchange/pipeline_chunks.h"
 #include "core/spec/interchange/torchtitan_flavors.h"
+#include "core/spec/interchange/torchtitan_software.h"
 #include "core/spec/suggest.h"
 
 namespace tera::spec {
@@ -75,6 +76,9 @@ constexpr Row kRows[] = {
      .field = "layout.schedule",
      .otherwise = "1F1B",
      .words = kSchedules},
+    {.key = "parallelism.enable_async_tensor_parallel",
+     .field = "software.tensor_overlap",
+     .otherwise = "false"},
     {.key = "activation_checkpoint.mode",
      .field = "layout.recompute",
      .otherwise = "selective",
@@ -91,10 +95,8 @@ constexpr std::string_view kFiles[] = {"job.*",
                                        "validation.*"};
 constexpr std::string_view kLogging[] = {"profiling.*",       "metrics.*", "comm.*",
                                          "fault_tolerance.*", "debug.*",   "memory_estimation.*"};
-constexpr std::string_view kKernels[] = {"training.compile",
-                                         "compile.*",
+constexpr std::string_view kKernels[] = {"compile.*",
                                          "optimizer.implementation",
-                                         "parallelism.enable_async_tensor_parallel",
                                          "parallelism.disable_loss_parallel",
                                          "parallelism.context_parallel_rotate_method",
                                          "parallelism.enable_compiled_autograd",
@@ -104,8 +106,7 @@ constexpr std::string_view kKernels[] = {"training.compile",
                                          "model.norm_type",
                                          "model.print_after_conversion",
                                          "optimizer.fused"};
-constexpr std::string_view kLowPrecision[] = {"float8.*", "quantize.*", "mx.*", "model.converters"};
-constexpr std::string_view kOffload[] = {"training.enable_cpu_offload"};
+constexpr std::string_view kLowPrecision[] = {"float8.*", "quantize.*", "mx.*"};
 constexpr std::string_view kSplits[] = {"parallelism.pipeline_parallel_*",
                                         "parallelism.module_fqns_per_model_part"};
 
@@ -113,9 +114,7 @@ constexpr IdleKeys kIdle[] = {
     {"files of the run: data.datasets, data.tokenizer and checkpoints are set here", kFiles},
     {"logging does not change the run", kLogging},
     {"one set of kernels is planned", kKernels},
-    {"products in 8 bits are not planned yet: memory and time are those of the 16-bit run",
-     kLowPrecision},
-    {"offload is not carried over: set layout.offload here", kOffload, "false"},
+    {"which products have 8 bits, and how scales travel, is the recipe's", kLowPrecision},
     {"stages are equal here, and micro-batches are of training.local_batch_size", kSplits},
 };
 
@@ -251,6 +250,7 @@ void import_torchtitan(const std::vector<ConfigFile>& files,
     m.max_position_embeddings = std::max(m.max_position_embeddings, in.spec().training.seq_length);
   read_schedule(in);
   read_replicas(in, options.num_gpus);
+  read_torchtitan_software(in);
   if (in.ok()) read_batch(in);
   in.report_unused();
   if (in.ok()) in.validate_result();
@@ -298,6 +298,7 @@ std::string export_torchtitan(const RunSpec& spec) {
   if (shares)
     out.push_back(text_setting("parallelism.fsdp_reshard_after_forward",
                                layout.zero_stage == 3 ? "always" : "never"));
+  write_torchtitan_software(spec, out);
   return write_toml_settings(out);
 }
 

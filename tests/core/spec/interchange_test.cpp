@@ -174,15 +174,15 @@ TEST(ImportMegatron, ReadsTheShellOfLaunchScripts) {
 }
 
 TEST(ImportMegatron, ListsWhatHasNoPlace) {
-  const ImportedConfig imported = read(
-      ConfigFormat::megatron, std::string(kGpt) +
-                                  "--attention-dropout 0.1 --hidden-dropout 0 --fp8-format hybrid "
-                                  "--log-interval 10 --num-layer 4");
+  const ImportedConfig imported =
+      read(ConfigFormat::megatron, std::string(kGpt) +
+                                       "--attention-dropout 0.1 --hidden-dropout 0 --fp8-margin 0 "
+                                       "--log-interval 10 --num-layer 4");
   EXPECT_EQ(errors(imported), "");
   std::vector<std::string> names;
   for (const LeftOut& one : imported.left_out)
     names.push_back(one.name + "=" + one.value);
-  EXPECT_THAT(names, testing::UnorderedElementsAre("--attention-dropout=0.1", "--fp8-format=hybrid",
+  EXPECT_THAT(names, testing::UnorderedElementsAre("--attention-dropout=0.1", "--fp8-margin=0",
                                                    "--log-interval=10", "--num-layer=4"));
   ASSERT_EQ(imported.findings.size(), 1U);
   EXPECT_EQ(imported.findings[0].diagnostic.hint, "did you mean --num-layers?");

@@ -10,4 +10,6 @@ torchrun --nnodes 1 --nproc_per_node 8 pretrain_gpt.py \
   --lr-decay-samples 1949218748 --lr-warmup-samples 3906252 --lr 0.00015 --min-lr 0.00001 \
   --lr-decay-style cosine --clip-grad 1.0 --weight-decay 0.1 --adam-beta1 0.9 --adam-beta2 0.95 --bf16 \
   --tensor-model-parallel-size 1 --context-parallel-size 2 --pipeline-model-parallel-size 1 \
-  --use-distributed-optimizer --cross-entropy-loss-fusion --calculate-per-token-loss --manual-gc
+  --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --attention-backend fused \
+  --fp8-format hybrid --fp8-amax-history-len 1024 --fp8-amax-compute-algo max --fp8-param-gather \
+  --cross-entropy-loss-fusion --calculate-per-token-loss --manual-gc
