@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cctype>
 #include <memory>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -9,7 +10,7 @@
 #include "app/teragpt/inference_report.h"
 #include "app/teragpt/plan_report.h"
 #include "app/teragpt/spec_json.h"
-#include "core/plan/estimate.h"
+#include "core/plan/explained_terms.h"
 #include "core/spec/suggest.h"
 #include "core/spec/validate.h"
 
@@ -95,41 +96,62 @@ std::string lower(std::string text) {
   return text;
 }
 
-// The first term with a label, in any case of letters, at any depth.
-const plan::Term* find_label(const plan::Term& root, const std::string& label) {
-  if (lower(root.label) == label) return &root;
-  for (const plan::Term& child : root.children) {
-    if (const plan::Term* found = find_label(child, label)) return found;
+// Paths of the terms meant: the one at that path, or all with that label, in any case of letters.
+// What single stages have is meant only where nothing else is called so.
+std::vector<std::string> paths_meant(const plan::Term& root, const std::string& wanted) {
+  if (plan::find_term(root, wanted) != nullptr) return {wanted};
+  if (lower(root.label) == lower(wanted)) return {""};
+  std::vector<std::string> meant;
+  for (const std::string& path : plan::term_paths(root)) {
+    if (lower(path.substr(path.rfind('/') + 1)) != lower(wanted)) continue;
+    if (!path.starts_with("stage ") || meant.empty()) meant.push_back(path);
   }
-  return nullptr;
+  return meant;
 }
 
-void collect_labels(const plan::Term& root, std::vector<std::string_view>& labels) {
-  labels.push_back(root.label);
-  for (const plan::Term& child : root.children)
-    collect_labels(child, labels);
+// Up to three labels, or paths where a path was asked for, that are nearly what was asked for.
+std::vector<std::string> names_like(const plan::Term& root, const std::string& wanted) {
+  const bool is_path = wanted.find('/') != std::string::npos;
+  const std::vector<std::string> paths = plan::term_paths(root);
+  std::set<std::string_view> names;
+  for (const std::string_view path : paths)
+    names.insert(is_path ? path : path.substr(path.rfind('/') + 1));
+  std::vector<std::string> like;
+  constexpr std::size_t kMost = 3;
+  while (like.size() < kMost) {
+    const auto nearest = spec::nearest_word(wanted, {names.begin(), names.end()});
+    if (!nearest) break;
+    like.push_back("'" + *nearest + "'");
+    names.erase(names.find(*nearest));
+  }
+  return like;
 }
 
 void explain(Cli& cli, const plan::Term& root, const std::string& wanted) {
-  const plan::Term* term = plan::find_term(root, wanted);
-  if (term == nullptr) term = find_label(root, lower(wanted));
-  if (term == nullptr) {
-    std::vector<std::string_view> labels;
-    collect_labels(root, labels);
-    const auto nearest = spec::nearest_word(wanted, labels);
+  const std::vector<std::string> meant = paths_meant(root, wanted);
+  if (meant.empty()) {
+    const std::vector<std::string> like = names_like(root, wanted);
+    std::vector<std::string_view> roots;
+    for (const plan::Term& child : root.children)
+      if (!child.label.starts_with("stage ")) roots.push_back(child.label);
     return cli.fail(
         {ErrorCode::invalid_input, fmt::format("--explain {}: no such term", wanted),
-         nearest ? fmt::format("did you mean '{}'?", *nearest)
-                 : "use memory, 'stage 0', time, cost, model, or a path such as memory/weights"});
+         like.empty() ? fmt::format("use {}, or a path such as {}/{}", spec::one_of(roots),
+                                    root.children[0].label, root.children[0].children[0].label)
+                      : fmt::format("did you mean {}?", spec::one_of({like.begin(), like.end()}))});
   }
+  const plan::Term& term = *plan::find_term(root, meant[0]);
   if (cli.json) {
     nlohmann::ordered_json document;
     document["schema"] = "teragpt.explain/1";
-    document["term"] = to_json(*term);
-    cli.print_json(document);
-  } else {
-    fmt::print("{}", term_text(*term));
+    document["path"] = meant[0];
+    document["term"] = to_json(term);
+    return cli.print_json(document);
   }
+  fmt::print("{}", term_text(term));
+  if (meant.size() == 1) return;
+  fmt::print(stderr, "this is {}; also called so: {}\n", meant[0],
+             fmt::join(meant.begin() + 1, meant.end(), ", "));
 }
 
 void plan_serving(Cli& cli, const PlanOptions& options, const spec::RunSpec& spec) {
@@ -167,7 +189,7 @@ void plan_spec(Cli& cli, const PlanOptions& options) {
   cli.exit_code = e->fits ? exit_done : exit_no;
   if (!options.explain.empty()) {
     cli.exit_code = exit_done;
-    explain(cli, explained_terms(*e), options.explain);
+    explain(cli, plan::explained_terms(parsed.spec, *e), options.explain);
   } else if (cli.json) {
     cli.print_json(plan_json(parsed.spec, *e, all));
   } else {

@@ -114,13 +114,14 @@ std::string cost_text(const spec::RunSpec& spec, const plan::RunCost& cost) {
       fmt::format("Storage   checkpoint {}, written in {}; tokens read at {}\n",
                   format_bytes(cost.storage.checkpoint_bytes), format_seconds(cost.storage.write_s),
                   format_rate(cost.data_bytes_per_s, "B/s"));
-  text += fmt::format(
-      "Compute   {}, {} of the 1e25 of the EU AI Act; compute-optimal {} tokens{}\n",
-      format_quantity(cost.flops, "flop"), format_percent(cost.flops / plan::kSystemicRiskFlops),
-      format_count(cost.chinchilla_tokens),
-      spec.model.num_experts > 0
-          ? fmt::format(", with experts {}", format_count(cost.optimal_tokens))
-          : "");
+  text +=
+      fmt::format("Compute   {}, {} of the 1e25 of the EU AI Act; compute-optimal {} tokens{}\n",
+                  format_quantity(cost.flops, "flop"),
+                  format_percent(cost.flops / plan::kSystemicRiskFlops.value),
+                  format_count(cost.chinchilla_tokens),
+                  spec.model.num_experts > 0
+                      ? fmt::format(", with experts {}", format_count(cost.optimal_tokens))
+                      : "");
   text += fmt::format("Cost      {} of devices, {} {}, {}, {}\n", format_hours(cost.device_hours),
                       format_money(cost.usd), enum_name(spec.cluster.operation.payment),
                       format_energy(cost.kwh), format_emissions(cost.tco2e));
@@ -136,51 +137,6 @@ void term_lines(const plan::Term& term, int depth, std::string& text) {
   if (!term.source.empty()) text += fmt::format("{}    source: {}\n", indent, term.source);
   for (const plan::Term& child : term.children)
     term_lines(child, depth + 1, text);
-}
-
-plan::Term count_term(const char* label, std::int64_t value) {
-  return {.label = label,
-          .value = static_cast<double>(value),
-          .unit = "parameters",
-          .formula = {},
-          .source = {},
-          .children = {}};
-}
-
-plan::Term model_terms(const plan::Estimate& e) {
-  const plan::ParamCounts& p = e.params;
-  std::vector<plan::Term> parts;
-  const std::pair<const char*, std::int64_t> rows[] = {{"embedding", p.embedding},
-                                                       {"attention", p.attention},
-                                                       {"dense feed-forward", p.dense_ffn},
-                                                       {"experts", p.experts},
-                                                       {"shared experts", p.shared_experts},
-                                                       {"router", p.router},
-                                                       {"norms", p.norms},
-                                                       {"head", p.head}};
-  for (const auto& [label, value] : rows) {
-    if (value > 0) parts.push_back(count_term(label, value));
-  }
-  plan::Term total = plan::sum_term("total parameters", "parameters", std::move(parts));
-  plan::Term active = count_term("active parameters", p.active);
-  active.formula = "of the routed experts only the top-k a token is sent to";
-  plan::Term trainable = count_term("trainable parameters", e.trainable_params);
-  trainable.formula = e.trainable_params == p.total ? "all" : "adapters; the weights are frozen";
-  plan::Term flops{
-      .label = "flops per token",
-      .value = e.train_flops_per_token,
-      .unit = "flop",
-      .formula =
-          "6 x parameters in products + 6 x layers x heads x head dim x sequence length (causal)",
-      .source = "Chowdhery et al. 2022, PaLM, appendix B, with causal attention halved",
-      .children = {}};
-  return {
-      .label = "model",
-      .value = 0,
-      .unit = {},
-      .formula = {},
-      .source = {},
-      .children = {std::move(total), std::move(active), std::move(trainable), std::move(flops)}};
 }
 
 }  // namespace
@@ -212,18 +168,6 @@ std::string term_text(const plan::Term& term) {
   std::string text;
   term_lines(term, 0, text);
   return text;
-}
-
-plan::Term explained_terms(const plan::Estimate& e) {
-  plan::Term root{
-      .label = "plan", .value = 0, .unit = {}, .formula = {}, .source = {}, .children = {}};
-  plan::Term memory = e.stages[static_cast<std::size_t>(e.worst_stage)].memory;
-  memory.label = "memory";
-  memory.source = fmt::format("stage {} needs most", e.worst_stage);
-  root.children = {std::move(memory), e.step_time, e.cost.terms, model_terms(e)};
-  for (const plan::StageMemory& stage : e.stages)
-    root.children.push_back(stage.memory);
-  return root;
 }
 
 }  // namespace tera::app

@@ -9,8 +9,4 @@ namespace tera::app {
 std::string plan_text(const spec::RunSpec& spec, const plan::Estimate& estimate);
 // One term and everything below it, with formula and source.
 std::string term_text(const plan::Term& term);
-// All terms of an estimate under one root: memory (of the worst stage), time, cost, model, every
-// stage.
-plan::Term explained_terms(const plan::Estimate& estimate);
-
 }  // namespace tera::app

@@ -15,9 +15,9 @@ ScorePasses score_passes(bool dropout) {
   // Write q k^T; softmax reads, writes; p v reads. Backward: write dp; softmax reads p and dp,
   // writes; products read for dq, dk and dv.
   ScorePasses passes{4, 7};
-  if (dropout) {  // reads, writes, and its mask; backward the same
-    passes.forward += 2.5;
-    passes.backward += 2.5;
+  if (dropout) {  // reads, writes, and its mask of one byte for two; backward the same
+    passes.forward += 2 + 1.0 / 2;
+    passes.backward += 2 + 1.0 / 2;
   }
   return passes;
 }
@@ -27,15 +27,15 @@ AttentionSeconds fused(const spec::RunSpec& spec, const AttentionRates& rates, d
   const double whole =
       flops / (rates.peak_flops_per_s * device.attention_share(!spec.half_products()) *
                spec.software.attention_share);
-  if (device.is_cpu) return {whole, 2.5 * whole};
+  if (device.is_cpu) return {whole, kAttentionBackwardWork.value * whole};
   const double length = spec.training.seq_length;
   const double units =
-      device.num_multiprocessors > 0 ? device.num_multiprocessors : kAttentionHalfLengthUnits;
+      device.num_multiprocessors > 0 ? device.num_multiprocessors : kAttentionHalfLengthUnits.value;
   const double half_length = kAttentionHalfLength.value * (rates.peak_flops_per_s / units) /
-                             (kAttentionHalfLengthSpeed / kAttentionHalfLengthUnits);
+                             (kAttentionHalfLengthSpeed.value / kAttentionHalfLengthUnits.value);
   const double short_rows = (length + half_length) / length;
   return {whole * short_rows * kAttentionForward.value,
-          2.5 * whole * short_rows * kAttentionBackward.value};
+          kAttentionBackwardWork.value * whole * short_rows * kAttentionBackward.value};
 }
 
 AttentionSeconds stored(const spec::RunSpec& spec, const AttentionRates& rates, double flops) {

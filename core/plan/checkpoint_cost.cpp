@@ -1,15 +1,17 @@
 #include "core/plan/checkpoint_cost.h"
 
 #include "core/plan/adapter_table.h"
+#include "core/plan/constant.h"
 #include "core/plan/optimizer_state.h"
 #include "core/plan/param_table.h"
 
 namespace tera::plan {
 namespace {
 
-// The rule of token files: two bytes an id below 65,500 of them, else four. Source: Megatron-LM,
-// indexed_dataset.py (best dtype for a vocabulary).
-constexpr int kTwoByteVocabulary = 65500;
+constexpr Constant kTwoByteVocabulary{
+    "vocabulary of two-byte tokens", 65500, "words", false,
+    "token files have two bytes for an id below so many, else four: Megatron-LM, "
+    "indexed_dataset.py, best dtype for a vocabulary"};
 
 }  // namespace
 
@@ -29,7 +31,7 @@ StorageCost storage_cost(const spec::RunSpec& spec, double num_nodes, double tok
   cost.write_bytes_per_s = operation.storage_write_bytes_per_s * num_nodes;
   cost.write_s = cost.checkpoint_bytes / cost.write_bytes_per_s;
   cost.read_s = cost.checkpoint_bytes / cost.read_bytes_per_s;
-  cost.bytes_per_token = spec.model.vocab_size < kTwoByteVocabulary ? 2 : 4;
+  cost.bytes_per_token = spec.model.vocab_size < kTwoByteVocabulary.value ? 2 : 4;
   cost.data_bytes = tokens * cost.bytes_per_token;
   return cost;
 }

@@ -1,5 +1,8 @@
 // How many tokens make the most of a training budget, by published laws of the loss.
 #pragma once
+#include <string_view>
+
+#include "core/plan/constant.h"
 #include "core/spec/model_config.h"
 
 namespace tera::plan {
@@ -10,15 +13,14 @@ struct LossLaw {
   double params_exponent = 0;
   double tokens_factor = 0;
   double tokens_exponent = 0;
+  std::string_view source;
 };
 
-// Of dense models. Source: the form of Hoffmann et al. 2022 (Chinchilla), equation 2, with the
-// constants of Besiroglu et al. 2024, Chinchilla Scaling: A replication attempt, which agree with
-// the other two approaches of the former; theirs of approach 3 do not.
+// Of dense models; the constants of the replication agree with the first two approaches of
+// Hoffmann et al., those of their third do not.
 LossLaw chinchilla_law();
 // Of models with experts; N counts active parameters, experts those there are for each one that a
-// token uses. Source: Ludziejewski et al. 2025, Joint MoE Scaling Laws, equation 6 and table 3;
-// fitted for up to 32 experts and 2.7 B active parameters, beyond which it extrapolates.
+// token uses.
 LossLaw joint_moe_law(double experts);
 
 // Experts there are for each one that a token uses, shared experts among both; 1 for dense models.
@@ -33,8 +35,8 @@ double optimal_tokens(const LossLaw& law, double params);
 // joint one on small models: without experts it has a fraction of Chinchilla's tokens.
 double expert_factor(double experts, double active_params);
 
-// Compute beyond which a model is presumed to pose systemic risk. Source: Regulation (EU) 2024/1689
-// (AI Act), article 51 (2).
-inline constexpr double kSystemicRiskFlops = 1e25;
+// Compute beyond which a model is presumed to pose systemic risk.
+inline constexpr Constant kSystemicRiskFlops{"systemic risk", 1e25, "flop", false,
+                                             "Regulation (EU) 2024/1689 (AI Act), article 51 (2)"};
 
 }  // namespace tera::plan

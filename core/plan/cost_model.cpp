@@ -13,9 +13,6 @@
 namespace tera::plan {
 namespace {
 
-// A year of 365.25 days.
-constexpr double kHoursPerYear = 8766;
-
 // Failures, and the interval between checkpoints against the best one.
 Result<void> add_goodput(const spec::RunSpec& spec, double step_s, RunCost& cost) {
   const spec::Operation& operation = spec.cluster.operation;

@@ -10,6 +10,8 @@
 
 namespace tera::plan {
 
+inline constexpr double kHoursPerYear = 8766;  // of 365.25 days
+
 // Of one step, what the whole run follows from.
 struct StepFigures {
   double step_s = 0;

@@ -30,9 +30,12 @@ Term money_term(const spec::Cluster& cluster, const RunCost& cost) {
   Term owned = sum_term("usd owned", "USD", {std::move(capital), std::move(electricity)});
   owned.source = "machines in use all the time; staff and building not counted";
   const bool is_owned = operation.payment == spec::Payment::owned;
-  Term money = leaf_term("usd", cost.usd, "USD",
-                         is_owned ? "usd owned: capital + electricity" : rented.formula,
-                         "cluster.operation.payment: the first or the second below");
+  Term money = leaf_term(
+      "usd", cost.usd, "USD",
+      is_owned ? fmt::format("usd owned: {} capital + {} electricity",
+                             format_money(cost.capital_usd), format_money(cost.electricity_usd))
+               : rented.formula,
+      "cluster.operation.payment: the first or the second below");
   money.children = {std::move(rented), std::move(owned)};
   return money;
 }
@@ -68,7 +71,7 @@ Term emissions_term(const spec::Cluster& cluster, const RunCost& cost) {
   for (const GridRegion& region : grid_regions()) {
     term.children.push_back(leaf_term(fmt::format("in {}", region.name),
                                       cost.kwh * region.gco2_per_kwh * 1e-6, "tCO2e",
-                                      of_grid(region.gco2_per_kwh), std::string(kGridSource)));
+                                      of_grid(region.gco2_per_kwh), std::string(region.source)));
   }
   return term;
 }
@@ -99,7 +102,8 @@ Term goodput_term(const spec::RunSpec& spec, const RunCost& cost) {
                       format_seconds(operation.detection_s), format_seconds(operation.restart_s),
                       format_seconds(cost.storage.read_s)),
           "cluster.operation.detection_s, restart_s; Jiang et al. 2024, MegaScale, section 6.3"),
-      leaf_term("checkpoint stall", operation.checkpoint_stall_s, "s", "once per interval",
+      leaf_term("checkpoint stall", operation.checkpoint_stall_s, "s",
+                fmt::format("{} once per interval", format_seconds(operation.checkpoint_stall_s)),
                 "cluster.operation.checkpoint_stall_s"),
       leaf_term("checkpoint interval", cost.checkpoint_interval_s, "s",
                 fmt::format("{} steps, no less than {} to write it",
@@ -109,8 +113,10 @@ Term goodput_term(const spec::RunSpec& spec, const RunCost& cost) {
                             format_seconds(cost.storage.write_s)),
                 "training.checkpoint_interval"),
       leaf_term("best checkpoint interval", cost.best_interval_s, "s",
-                fmt::format("sqrt(2 d M) (1 + sqrt(d / 2M) / 3 + d / 2M / 9) - d: goodput {}",
-                            format_percent(cost.best_goodput)),
+                fmt::format("sqrt(2 d M) (1 + sqrt(d / 2M) / 3 + d / 2M / 9) - d, d = {}, M = {}: "
+                            "goodput {}",
+                            format_seconds(operation.checkpoint_stall_s),
+                            format_seconds(cost.mtbf_s), format_percent(cost.best_goodput)),
                 "Daly 2006, equation 37; at least the time to write it")};
   return term;
 }
@@ -121,7 +127,7 @@ Term storage_term(const spec::RunSpec& spec, const RunCost& cost) {
             .value = cost.kept_bytes + storage.data_bytes,
             .unit = "B",
             .formula = "checkpoints kept + token files",
-            .source = {},
+            .source = "what stays on storage; below it, what one checkpoint and reading take",
             .children = {}};
   term.children = {
       leaf_term("checkpoint", storage.checkpoint_bytes, "B",
@@ -164,24 +170,21 @@ Term compute_term(const spec::RunSpec& spec, const StepFigures& step, const RunC
                                     format_quantity(step.flops_per_token, "flop")),
                         "model FLOPs, recomputation not counted; model/flops per token");
   term.children = {
-      leaf_term("share of 1e25", cost.flops / kSystemicRiskFlops, "1",
-                fmt::format("{} / 1e25 FLOP: {}", format_quantity(cost.flops, "flop"),
-                            cost.flops > kSystemicRiskFlops ? "presumed systemic risk" : "below"),
-                "Regulation (EU) 2024/1689 (AI Act), article 51 (2)"),
+      leaf_term(
+          "share of 1e25", cost.flops / kSystemicRiskFlops.value, "1",
+          fmt::format("{} / 1e25 FLOP: {}", format_quantity(cost.flops, "flop"),
+                      cost.flops > kSystemicRiskFlops.value ? "presumed systemic risk" : "below"),
+          std::string(kSystemicRiskFlops.source)),
       leaf_term("tokens planned", cost.tokens, "tokens", per_param(cost.tokens),
                 "training.num_steps x global_batch_size x seq_length"),
-      leaf_term(
-          "compute-optimal tokens", cost.chinchilla_tokens, "tokens",
-          per_param(cost.chinchilla_tokens),
-          "Hoffmann et al. 2022 (Chinchilla), equation 2, constants of Besiroglu et al. 2024"),
-      leaf_term(
-          "compute-optimal tokens with experts", cost.optimal_tokens, "tokens",
-          fmt::format("{} x {:.3g} for {:.3g} experts for each in use: {}",
-                      format_count(cost.chinchilla_tokens),
-                      cost.optimal_tokens / cost.chinchilla_tokens, experts,
-                      per_param(cost.optimal_tokens)),
-          "Ludziejewski et al. 2025, Joint MoE Scaling Laws, equation 6 and table 3, against one "
-          "expert; fitted up to 2.7 B active parameters and 32 experts")};
+      leaf_term("compute-optimal tokens", cost.chinchilla_tokens, "tokens",
+                per_param(cost.chinchilla_tokens), std::string(chinchilla_law().source)),
+      leaf_term("compute-optimal tokens with experts", cost.optimal_tokens, "tokens",
+                fmt::format("{} x {:.3g} for {:.3g} experts for each in use: {}",
+                            format_count(cost.chinchilla_tokens),
+                            cost.optimal_tokens / cost.chinchilla_tokens, experts,
+                            per_param(cost.optimal_tokens)),
+                std::string(joint_moe_law(experts).source))};
   return term;
 }
 

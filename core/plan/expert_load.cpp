@@ -4,15 +4,21 @@
 #include <cmath>
 #include <numbers>
 
+#include "core/plan/constant.h"
+
 namespace tera::plan {
 namespace {
 
-// Standard deviation of the load of one expert over its mean. Wang et al. 2024, Auxiliary-Loss-Free
-// Load Balancing, table 2: the fullest of 64 experts has 0.72 more than the mean with a balance
-// loss and 0.04 more with a bias; of 64 normal numbers the largest lies 2.36 deviations out.
-constexpr double kLargestOf64 = 2.36;
-constexpr double kWithBalanceLoss = 0.72 / kLargestOf64;
-constexpr double kWithBias = 0.04 / kLargestOf64;
+// How much more than the mean the fullest of 64 experts has, and how far out the largest of as many
+// normal numbers lies: together the standard deviation of the load of one.
+constexpr Constant kWithBalanceLoss{
+    "excess load with a balance loss", 0.72, "", false,
+    "Wang et al. 2024, Auxiliary-Loss-Free Load Balancing, table 2"};
+constexpr Constant kWithBias{"excess load with a bias", 0.04, "", false,
+                             "Wang et al. 2024, Auxiliary-Loss-Free Load Balancing, table 2"};
+constexpr Constant kLargestOf64{
+    "largest of 64", 2.344, "deviations", false,
+    "expected largest of 64 normal numbers: integral of x d(Phi(x)^64)"};
 
 }  // namespace
 
@@ -37,7 +43,9 @@ double busiest_expert_load(const spec::RunSpec& spec, double percentile) {
                         spec.layout.context_parallel_size;
   const double rows = std::max(1.0, tokens * model.router_top_k);  // that a rank gets on average
   const double drawn = (1 - 1 / ranks) / rows;
-  const double liked = model.expert_bias_update_rate > 0 ? kWithBias : kWithBalanceLoss;
+  const double excess =
+      model.expert_bias_update_rate > 0 ? kWithBias.value : kWithBalanceLoss.value;
+  const double liked = excess / kLargestOf64.value;
   const double deviation = std::sqrt(drawn + liked * liked * ranks / model.num_experts);
   const double each = std::pow(percentile / 100, 1 / ranks);  // all ranks stay below
   return std::clamp(1 + normal_quantile(each) * deviation, 1.0, ranks);

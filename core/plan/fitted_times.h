@@ -32,7 +32,7 @@ struct FittedTimes {
 
 // What was known of a constant before any published step time, and the bounds of what is physical.
 struct FittedTime {
-  const TimeConstant* constant = nullptr;
+  const Constant* constant = nullptr;
   double FittedTimes::*value = nullptr;
   double expected = 0;
   double low = 0;

@@ -5,19 +5,20 @@
 namespace tera::plan {
 namespace {
 
-// Source: kGridSource.
-constexpr std::array<GridRegion, 12> kRegions = {{{"Norway", 30},
-                                                  {"France", 56},
-                                                  {"Finland", 79},
-                                                  {"Brazil", 98},
-                                                  {"Canada", 170},
-                                                  {"Ireland", 291},
-                                                  {"United States", 369},
-                                                  {"Germany", 381},
-                                                  {"world", 481},
-                                                  {"Australia", 549},
-                                                  {"China", 582},
-                                                  {"India", 713}}};
+constexpr std::string_view kSource =
+    "Ember 2024 by Our World in Data, carbon intensity of electricity generation in 2023";
+constexpr std::array<GridRegion, 12> kRegions = {{{"Norway", 30, kSource},
+                                                  {"France", 56, kSource},
+                                                  {"Finland", 79, kSource},
+                                                  {"Brazil", 98, kSource},
+                                                  {"Canada", 170, kSource},
+                                                  {"Ireland", 291, kSource},
+                                                  {"United States", 369, kSource},
+                                                  {"Germany", 381, kSource},
+                                                  {"world", 481, kSource},
+                                                  {"Australia", 549, kSource},
+                                                  {"China", 582, kSource},
+                                                  {"India", 713, kSource}}};
 
 }  // namespace
 

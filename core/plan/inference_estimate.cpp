@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/cost_model.h"
 #include "core/plan/inference_terms.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/param_table.h"
@@ -225,7 +226,6 @@ Result<void> check_layout(const RunSpec& spec, const ReplicaLayout& layout) {
 double device_hour_usd(const spec::Cluster& cluster) {
   const spec::Operation& operation = cluster.operation;
   if (operation.payment == spec::Payment::rented) return cluster.device.price_usd_per_h;
-  constexpr double kHoursPerYear = 8766;  // 365.25 days
   const double watts =
       (cluster.device.peak_power_w + operation.node_power_w / cluster.devices_per_node) *
       cluster.power_usage_effectiveness;

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/param_table.h"
 
 namespace tera::plan {
 namespace {
@@ -17,7 +18,8 @@ Term memory_term(const spec::RunSpec& spec, const InferenceEstimate& e) {
   Term term = sum_term(
       "serving memory", "B",
       {leaf_term("served weights", e.weight_bytes, "B",
-                 fmt::format("{}; attention / {}, experts / {}, layers / {}",
+                 fmt::format("{} parameters in {}; attention / {}, experts / {}, layers / {}",
+                             format_count(static_cast<double>(count_params(spec.model).total)),
                              enum_name(serving.weight_format), e.layout.tensor,
                              e.layout.stage_devices(), e.layout.pipeline),
                  "core/plan/param_table.h; norms, embeddings and routers are not fp8"),

@@ -56,8 +56,9 @@ std::string_view optimizer_source(spec::OptimizerKind kind) {
 std::string item_source(StateItem item, const RunSpec& spec) {
   if (item == StateItem::moments) return std::string(optimizer_source(spec.training.optimizer));
   const spec::Precision precision = spec.training.precision;
-  if (precision == spec::Precision::fp32) return "f32 weights";
-  return fmt::format("{} weights; routers stay in f32", dtype_name(compute_dtype(precision)));
+  if (precision == spec::Precision::fp32) return "training.precision: f32 weights";
+  return fmt::format("training.precision: {} weights; routers stay in f32",
+                     dtype_name(compute_dtype(precision)));
 }
 
 // One thing kept for every element: a child per group.
@@ -101,15 +102,25 @@ std::vector<Term> states(const RunSpec& spec, const ParamGroups& groups) {
   return terms;
 }
 
+Term communication_term(const RunSpec& spec, double bytes) {
+  const int count = num_communicators(spec);
+  const double buckets = bytes - count * kCommunicatorBytes.value;
+  std::string formula =
+      fmt::format("{} communicators x {}", count, format_bytes(kCommunicatorBytes.value));
+  std::string source(kCommunicatorBytes.source);
+  if (spec.cluster.device.is_cpu) formula = "none: ranks of one processor exchange through memory";
+  if (bytes > 0 && buckets > 0) {
+    formula += fmt::format(" + {} in buckets of gradients and of weights, 2 B x at most {} each",
+                           format_bytes(buckets), format_count(kGradientBucket.value));
+    source += fmt::format("; {}", kGradientBucket.source);
+  }
+  return leaf_term("communication", bytes, "B", std::move(formula), std::move(source));
+}
+
 std::vector<Term> held_always(const RunSpec& spec, const StageBytes& bytes) {
   const double sharing = ranks_per_device(spec);
   const Fragmentation fragmentation = fragmentation_of(spec.software);
-  return {leaf_term("communication", bytes.communication, "B",
-                    fmt::format("{} communicators x 256 MiB{}", num_communicators(spec),
-                                spec.software.framework == spec::Framework::deepspeed
-                                    ? ", buckets of gradients and of weights"
-                                    : ""),
-                    "NVIDIA NCCL documentation: NCCL_BUFFSIZE 4 MiB x 32 channels x 2 directions"),
+  return {communication_term(spec, bytes.communication),
           leaf_term("context", bytes.context, "B",
                     fmt::format("{}{}", format_bytes(spec.cluster.device.reserved_bytes),
                                 over(sharing, "ranks per device")),
@@ -132,6 +143,7 @@ struct Variant {
   double activations = 1;  // factors
   double workspace = 1;
   double libraries = 1;
+  std::string_view source;
 };
 double bytes_of(const Variant& variant, const RunSpec& spec, const StageBytes& bytes) {
   const bool own = spec.software.framework == spec::Framework::teragpt;
@@ -144,19 +156,22 @@ double bytes_of(const Variant& variant, const RunSpec& spec, const StageBytes& b
   return (1 + share * fragmentation.states) * bytes.states() + (1 + share) * passing +
          (spec.cluster.device.is_cpu ? 1 : variant.libraries) * libraries;
 }
-// Factors: workspace of TeraGPT is an upper bound, of frameworks the libraries' own comes on top;
-// activations of frameworks as far as published runs lie from their profiles; libraries of contexts
-// from 0.5 to 1.6 GB and up to twice the channels.
+constexpr std::string_view kVariantSource =
+    "workspace of TeraGPT is an upper bound, of frameworks the libraries' own comes on top; "
+    "activations of frameworks lie as far from their profiles as in published runs; contexts of "
+    "libraries take 0.5 to 1.6 GB, and communicators up to twice the channels";
 constexpr Variant kLow{.load_percentile = 0,
                        .fragmentation = &Fragmentation::low,
                        .activations = 0.95,
                        .workspace = 0.5,
-                       .libraries = 0.5};
+                       .libraries = 0.5,
+                       .source = kVariantSource};
 constexpr Variant kHigh{.load_percentile = 99,
                         .fragmentation = &Fragmentation::high,
                         .activations = 1.05,
                         .workspace = 1.5,
-                        .libraries = 1.5};
+                        .libraries = 1.5,
+                        .source = kVariantSource};
 
 // Of what leaves the device, the room that it keeps.
 void show_windows(const RunSpec& spec, const StageBytes& bytes, std::vector<Term>& kinds) {
@@ -209,8 +224,8 @@ std::vector<StageMemory> plan_memory(const RunSpec& spec,
     if (alike == seen.end()) {
       const ParamGroups groups = stage_groups(model, parts);
       const PassingBytes passing = passing_bytes(spec, bytes, parts, groups);
-      alike = seen.insert(
-          seen.end(), {parts, groups, states(spec, groups), passing_terms(spec, bytes, passing)});
+      alike = seen.insert(seen.end(), {parts, groups, states(spec, groups),
+                                       passing_terms(spec, bytes, parts, groups, passing)});
     }
     const HeldLayers held =
         held_at_peak(spec, bytes, stage, schedule.stages[static_cast<std::size_t>(stage)]);

@@ -74,10 +74,9 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
     case Framework::torchtitan:  // two layers, and gradients in bf16 and f32
       return (2 * product_bytes(spec.training.precision) + 6) * weights.layer + 2 * weights.ends;
     case Framework::deepspeed: {
-      constexpr double kLive = 1e9;    // stage3_max_live_parameters
-      constexpr double kBucket = 5e8;  // reduce_bucket_size
       const double all = weights.ends + weights.layer * (parts.layers.dense + parts.layers.moe);
-      return 2 * (std::min(all, std::max(kLive, weights.layer)) + std::min(all, kBucket));
+      return 2 * (std::min(all, std::max(kMaxLiveParams.value, weights.layer)) +
+                  std::min(all, kGradientBucket.value));
     }
     case Framework::teragpt:
     case Framework::megatron_lm:
@@ -89,6 +88,29 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
     weight_bytes += group.state[static_cast<std::size_t>(StateItem::weight_copies)];
   }
   return 2 * weight_bytes / std::max(1, parts.layers.dense + parts.layers.moe);
+}
+
+std::string gathered_formula(const RunSpec& spec,
+                             const StageParts& parts,
+                             const ParamGroups& groups,
+                             double bytes) {
+  const Split weights = split_of(parts, groups);
+  switch (spec.software.framework) {
+    case Framework::torchtitan:
+      return fmt::format(
+          "(2 layers x {:.3g} B + gradients of one x 6 B) x {} + 2 B x {} of the ends",
+          product_bytes(spec.training.precision), format_count(weights.layer),
+          format_count(weights.ends));
+    case Framework::deepspeed:
+      return fmt::format("2 B x (live parameters, at most {} or a layer of {}, + a bucket of {})",
+                         format_count(kMaxLiveParams.value), format_count(weights.layer),
+                         format_count(kGradientBucket.value));
+    case Framework::teragpt:
+    case Framework::megatron_lm:
+      break;
+  }
+  return fmt::format("the layer that runs and the next one in full: 2 x {}",
+                     format_bytes(bytes / 2));
 }
 
 // Transformer Engine's placeholders: one for each shape of a weight, so for one layer, one expert
@@ -123,8 +145,7 @@ Sources sources_of(const spec::SoftwareConfig& software) {
     case Framework::megatron_lm:
       return {kHalf, logits, "Rajbhandari et al. 2020, ZeRO, section 3"};
     case Framework::deepspeed:
-      return {kHalf, logits,
-              "DeepSpeed documentation: stage3_max_live_parameters 1e9, reduce_bucket_size 5e8"};
+      return {kHalf, logits, kMaxLiveParams.source};
     case Framework::torchtitan:
       return {kHalf, logits,
               "PyTorch FSDP2: the layer that runs and the next, its gradients in bf16 and, to be "
@@ -156,14 +177,20 @@ Term workspace_term(const RunSpec& spec,
       fmt::format("of {} that one layer keeps without recomputation, what it does not keep", layer),
       "Chen et al. 2016, training with sublinear memory");
   add("placeholders of weight gradients", bytes.placeholders,
-      "2 B x weights of one layer, one expert and the head",
+      fmt::format("2 B x {} weights: of one layer, one expert and the head",
+                  format_count(bytes.placeholders / 2)),
       "NVIDIA Transformer Engine 2.8: gradients are added to their sums within the product, and "
       "autograd gets an empty tensor of each shape; Megatron-LM, tensor_parallel/layers.py: of "
       "the head's too");
   const bool muon = spec.training.optimizer == spec::OptimizerKind::muon;
   add("update of the largest tensor", bytes.update,
-      muon ? "4 B x (2 x rows x columns + 2 x the smaller of both squared), largest matrix"
-           : "4 B x elements updated at a time, 6 B where they are rounded by chance",
+      muon
+          ? fmt::format("4 B x {} numbers: 2 x rows x columns + 2 x the smaller of both squared, "
+                        "of the largest matrix",
+                        format_count(bytes.update / 4))
+          : fmt::format("{} of elements updated at a time, 4 B each, 6 B where they are rounded by "
+                        "chance",
+                        format_bytes(bytes.update)),
       muon ? "buffers of the Newton-Schulz iteration: Jordan et al. 2024, Muon"
            : "a piece of the weight in f32; by chance: and 16 random bits for each element");
   return sum_term("workspace", "B", std::move(children));
@@ -212,6 +239,8 @@ PassingBytes passing_bytes(const RunSpec& spec,
 
 std::vector<Term> passing_terms(const RunSpec& spec,
                                 const ActivationBytes& activation,
+                                const StageParts& parts,
+                                const ParamGroups& groups,
                                 const PassingBytes& bytes) {
   const Sources sources = sources_of(spec.software);
   const auto term = [](const char* label, double value, std::string formula,
@@ -232,7 +261,8 @@ std::vector<Term> passing_terms(const RunSpec& spec,
                   spec.model.hidden_size, element_bytes(spec)),
       "buffers of the all-to-all; load at layout.expert_load_percentile (Wang et al. 2024)"));
   terms.push_back(term("gathered layers", bytes.gathered_layers,
-                       "the layer that runs and the next one, in full", sources.gathered));
+                       gathered_formula(spec, parts, groups, bytes.gathered_layers),
+                       sources.gathered));
   terms.push_back(workspace_term(spec, activation, bytes));
   return terms;
 }

@@ -4,12 +4,19 @@
 #include <cstdint>
 #include <vector>
 
+#include "core/plan/constant.h"
 #include "core/plan/param_groups.h"
 #include "core/plan/term.h"
 #include "core/plan/working_memory.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
+
+inline constexpr Constant kMaxLiveParams{"live parameters of ZeRO-3", 1e9, "parameters", false,
+                                         "DeepSpeed documentation: stage3_max_live_parameters 1e9"};
+inline constexpr Constant kGradientBucket{
+    "bucket of gradients", 5e8, "parameters", false,
+    "DeepSpeed documentation: reduce_bucket_size and allgather_bucket_size 5e8"};
 
 // At the moment when they are most together; what is not there then is 0.
 struct PassingBytes {
@@ -31,6 +38,8 @@ PassingBytes passing_bytes(const spec::RunSpec& spec,
 // logits, dispatch, gathered layers and workspace, with their formulas.
 std::vector<Term> passing_terms(const spec::RunSpec& spec,
                                 const ActivationBytes& activation,
+                                const StageParts& parts,
+                                const ParamGroups& groups,
                                 const PassingBytes& bytes);
 
 }  // namespace tera::plan

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdint>
 
+#include "core/plan/constant.h"
 #include "core/plan/published_words.h"
 
 namespace tera::plan {
@@ -35,10 +36,11 @@ constexpr Settings kWholeShort{.deduplicates = true,
                                .fuses = true,
                                .short_scores = true};
 
-// Speed of cuDNN's attention with operands of 8 bits in blocks over that with 16, both passes: on
-// 2,048 to 8,192 tokens 1.28 to 1.31 on GB200 and 1.33 to 1.41 on GB300 (cudnn-frontend,
-// benchmark/sdpa_benchmark_training/results/dsv3 of April 2026).
-constexpr double kShortScores = 1.33;
+constexpr Constant kShortScores{
+    "attention with operands of 8 bits", 1.33, "", false,
+    "cuDNN's in blocks over that with 16, both passes: on 2,048 to 8,192 tokens 1.28 to 1.31 on "
+    "GB200 and 1.33 to 1.41 on GB300 (cudnn-frontend, benchmark/sdpa_benchmark_training/results/"
+    "dsv3 of April 2026)"};
 
 struct Recipe {
   int release = 0;  // of the container, as 100 x year + month; from it on
@@ -192,7 +194,7 @@ void set_published_recipe(const PublishedRow& row, spec::SoftwareConfig& softwar
   software.expert_overlap = settings->overlaps;
   software.cuda_graphs = settings->graphs;
   software.fused_experts = settings->fuses;
-  software.attention_share = settings->short_scores ? kShortScores : 1;
+  software.attention_share = settings->short_scores ? kShortScores.value : 1;
 }
 
 }  // namespace tera::plan

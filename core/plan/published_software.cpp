@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/plan/constant.h"
 #include "core/plan/published_recipes.h"
 
 namespace tera::plan {
@@ -46,24 +47,27 @@ constexpr SoftwareConfig kMegatronFusedLoss = {.framework = Framework::megatron_
 // Jiang et al. 2024, section 3.3: FlashAttention-2, fused LayerNorm and GeLU.
 constexpr SoftwareConfig kMegaScale = {.framework = Framework::megatron_lm,
                                        .fused_cross_entropy = false};
-// torch.compile; attention of PyTorch is FlashAttention-2, which on Hopper reaches 335 of the 550
-// TFLOP/s of later kernels (Shah et al. 2024, FlashAttention-3, section 4.1).
-constexpr double kFlash2 = 0.6;
-constexpr SoftwareConfig kFsdp = {
-    .framework = Framework::torchtitan, .fused_cross_entropy = false, .attention_share = kFlash2};
-// ALiBi asked for the first FlashAttention written in Triton: about 100 of 175 TFLOP/s on A100
-// (Dao 2023, figure 6); layers run operation by operation.
+constexpr Constant kFlash2{"FlashAttention-2 over later kernels", 0.6, "", false,
+                           "335 of 550 TFLOP/s on Hopper: Shah et al. 2024, FlashAttention-3, "
+                           "section 4.1"};
+constexpr Constant kFlashTriton{"first FlashAttention in Triton over the second", 0.6, "", false,
+                                "about 100 of 175 TFLOP/s on A100: Dao 2023, figure 6"};
+// torch.compile; attention of PyTorch is FlashAttention-2.
+constexpr SoftwareConfig kFsdp = {.framework = Framework::torchtitan,
+                                  .fused_cross_entropy = false,
+                                  .attention_share = kFlash2.value};
+// ALiBi asked for the first FlashAttention written in Triton; layers run operation by operation.
 constexpr SoftwareConfig kLlmFoundry = {.framework = Framework::torchtitan,
                                         .fused_cross_entropy = false,
                                         .compiled = false,
-                                        .attention_share = 0.6};
+                                        .attention_share = kFlashTriton.value};
 // nanotron keeps states as Megatron-LM does, runs layers operation by operation and sums gradients
 // after the last pass.
 constexpr SoftwareConfig kNanotron = {.framework = Framework::megatron_lm,
                                       .fused_cross_entropy = false,
                                       .compiled = false,
                                       .gradient_overlap = false,
-                                      .attention_share = kFlash2};
+                                      .attention_share = kFlash2.value};
 
 constexpr GroupSoftware kGroups[] = {
     {"SC21", kMegatronOf2023},

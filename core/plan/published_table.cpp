@@ -18,6 +18,8 @@
 namespace tera::plan {
 namespace {
 
+constexpr std::size_t kShown = 60;  // of a cell, in messages
+
 using Member = std::variant<std::string PublishedRow::*,
                             std::optional<int> PublishedRow::*,
                             std::optional<double> PublishedRow::*>;
@@ -143,7 +145,7 @@ void TableReader::header(const CsvRecord& record) {
       table_.diagnostics.push_back(
           {.severity = Severity::error,
            .field = "header",
-           .message = fmt::format("no column is called '{}'", cell.text.substr(0, 60)),
+           .message = fmt::format("no column is called '{}'", cell.text.substr(0, kShown)),
            .hint = nearest ? fmt::format("did you mean {}?", *nearest)
                            : "columns are those of resources/validation/published.csv",
            .line = cell.line,
@@ -181,7 +183,7 @@ void TableReader::cell(const CsvCell& cell, const Column& column, PublishedRow& 
   }
   if (cell.text.empty()) return;
   const char* const end = cell.text.data() + cell.text.size();
-  const std::string got = fmt::format("got '{}'", cell.text.substr(0, 60));
+  const std::string got = fmt::format("got '{}'", cell.text.substr(0, kShown));
   if (const auto* whole = std::get_if<std::optional<int> PublishedRow::*>(&column.member)) {
     constexpr int kMost = 1 << 27;
     const int least = column.name == "shared_experts" ? 0 : 1;
@@ -213,7 +215,7 @@ void TableReader::check_words(const PublishedRow& row) {
     const bool number = !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
     if (column->name == "head_dim" && number) continue;
     const auto nearest = spec::nearest_word(word, words);
-    wrong(column->name, fmt::format("got '{}', which has no meaning here", word.substr(0, 60)),
+    wrong(column->name, fmt::format("got '{}', which has no meaning here", word.substr(0, kShown)),
           nearest ? fmt::format("did you mean '{}'?", *nearest) : "words: " + spec::one_of(words));
   }
 }
@@ -290,7 +292,7 @@ void TableReader::row(const CsvRecord& record) {
     wrong("id", "empty, expected a name for the row", "for example SC21-T1-1");
   } else if (const auto [other, is_new] = ids_.emplace(row.id, row.line); !is_new) {
     wrong("id",
-          fmt::format("'{}' names the row in line {} too", row.id.substr(0, 60), other->second),
+          fmt::format("'{}' names the row in line {} too", row.id.substr(0, kShown), other->second),
           "give each row a name of its own");
   }
   check_words(row);

@@ -5,21 +5,26 @@
 namespace tera::plan {
 namespace {
 
+constexpr std::string_view kQuoted =
+    "goes round in talks and articles on training costs, without a common origin";
 constexpr std::array<ScaleClaim, 3> kClaims = {
     {{.name = "10 B dense",
       .run = "dense-10b",
+      .source = kQuoted,
       .low = {.devices = 256, .months = 1, .usd = 1e6},
       .high = {.devices = 512, .months = 2, .usd = 3e6}},
      {.name = "100 B dense",
       .run = "dense-100b",
+      .source = kQuoted,
       .low = {.devices = 2048, .months = 3, .usd = 10e6},
       .high = {.devices = 4096, .months = 4, .usd = 30e6}},
      {.name = "1 T MoE",
       .run = "moe-1t",
+      .source = kQuoted,
       .low = {.devices = 8000, .months = 6, .usd = 100e6},
       .high = {.devices = 16000, .months = 12, .usd = 300e6}}}};
 
-constexpr double kHoursPerMonth = 730.5;  // a twelfth of 365.25 days
+constexpr double kHoursPerMonth = kHoursPerYear / 12;
 
 // Tokens in an hour of one device, failures included.
 double tokens_per_device_hour(const Estimate& estimate) {

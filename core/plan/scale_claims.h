@@ -17,10 +17,10 @@ struct Corner {  // the low or the high end of a row of the table
 struct ScaleClaim {
   std::string_view name;
   std::string_view run;  // preset that plans such a model
+  std::string_view source;
   Corner low;
   Corner high;
 };
-// Rows as they go round in talks and articles on training costs, without a common origin.
 std::span<const ScaleClaim> scale_claims();
 
 struct ImpliedFigures {

@@ -100,7 +100,8 @@ class ProgramBuilder {
     for (int link = 0; link + 1 < shape_.num_links(); ++link)
       all_s += 2 * static_cast<double>(shape_.num_micro_batches) * send_s(link);
     // A power of two, so that times that are short in binary are exact.
-    program_.ticks_per_s_exponent = all_s > 0 ? 60 - std::ilogb(all_s) : 0;
+    constexpr int kBits = 60;  // of the sum: it stays below the sign
+    program_.ticks_per_s_exponent = all_s > 0 ? kBits - std::ilogb(all_s) : 0;
   }
 
   Ticks ticks(double s) const { return std::llround(std::ldexp(s, program_.ticks_per_s_exponent)); }

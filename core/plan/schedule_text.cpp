@@ -47,11 +47,12 @@ std::optional<PipelineAction> action_from(std::string_view word) {
 
 // A word of the file as far as a message shows it.
 std::string shown(std::string_view word) {
-  std::string text(word.substr(0, 24));
+  constexpr std::size_t kLongest = 24;
+  std::string text(word.substr(0, kLongest));
   for (char& c : text) {
     if (c < ' ' || c > '~') c = '?';
   }
-  return text + (word.size() > 24 ? "..." : "");
+  return text + (word.size() > kLongest ? "..." : "");
 }
 
 class Parser {

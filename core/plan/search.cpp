@@ -58,7 +58,8 @@ bool needs_less(const Candidate& a, const Candidate& b) {
 }
 
 void keep_leaner(Survey& survey, const Candidate& one) {
-  const int at = static_cast<int>(std::floor(std::log(one.bound.step_s) / 0.02));
+  constexpr double kAlike = 0.02;  // of step times, by ratio
+  const int at = static_cast<int>(std::floor(std::log(one.bound.step_s) / kAlike));
   const auto [found, is_new] = survey.leanest.try_emplace(at, one);
   if (!is_new && needs_less(one, found->second)) found->second = one;
 }

@@ -87,7 +87,8 @@ void Standing::set_slowest() {
   double above = 2 * slowest_s_;
   while (usd_of(spec_, above, 0) < last.usd && above < 1e6 * slowest_s_)
     above *= 2;
-  for (int i = 0; i < 50; ++i) {
+  constexpr int kHalvings = 50;  // down to the last bits of a double
+  for (int i = 0; i < kHalvings; ++i) {
     const double middle = (below + above) / 2;
     (usd_of(spec_, middle, 0) <= last.usd ? below : above) = middle;
   }

@@ -40,14 +40,9 @@ int num_communicators(const spec::RunSpec& spec) {
 
 double communication_bytes(const spec::RunSpec& spec, double params) {
   if (spec.cluster.device.is_cpu) return 0;  // ranks of one processor exchange through memory
-  // NVIDIA NCCL documentation: NCCL_BUFFSIZE 4 MiB, here for 32 channels, to and from a neighbour.
-  constexpr double kPerCommunicator = 2.0 * 32 * (4 << 20);
-  double bytes = num_communicators(spec) * kPerCommunicator;
-  if (spec.software.framework == Framework::deepspeed && spec.layout.zero_stage > 0) {
-    // DeepSpeed documentation: reduce_bucket_size and allgather_bucket_size, elements of 2 B.
-    constexpr double kBucket = 5e8;
-    bytes += 2 * 2 * std::min(params, kBucket);
-  }
+  double bytes = num_communicators(spec) * kCommunicatorBytes.value;
+  if (spec.software.framework == Framework::deepspeed && spec.layout.zero_stage > 0)
+    bytes += 2 * 2 * std::min(params, kGradientBucket.value);  // both ways, elements of 2 B
   return bytes;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 #include <string_view>
 
+#include "core/plan/constant.h"
 #include "core/plan/param_groups.h"
 #include "core/plan/passing_memory.h"
 #include "core/plan/state_bytes.h"
@@ -62,6 +63,9 @@ void settle(const spec::RunSpec& spec,
             const ParamGroups& groups,
             StageBytes& stage);
 
+inline constexpr Constant kCommunicatorBytes{
+    "buffers of a communicator", 2.0 * 32 * (4 << 20), "B", false,
+    "NVIDIA NCCL documentation: NCCL_BUFFSIZE 4 MiB x 32 channels x 2 directions"};
 // Buffers of the communicators of a rank, and of the framework's collectives. params: on one rank.
 double communication_bytes(const spec::RunSpec& spec, double params);
 // Communicators with more than one rank that a rank is part of.

@@ -125,7 +125,8 @@ StepSeconds step_seconds(const RunSpec& spec,
   const PipelineShape shape = pipeline_shape(spec);
   if (shape.num_stages > 1) {  // both ways, for each pass of a micro-batch through a chunk
     const double passes = step.micro_batches * shape.num_chunks + shape.num_stages - 1;
-    step.sends_s = 2 * passes * cost.blocking_send_s();
+    step.send_wait_s = cost.blocking_send_s();
+    step.sends_s = 2 * passes * step.send_wait_s;
   }
   step.sync = gradient_sync(spec, mesh, cost, busiest, step.micro_batches);
   const LocalParams& params = busiest.params;

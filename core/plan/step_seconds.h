@@ -33,9 +33,10 @@ struct GradientSync {
 
 struct StepSeconds {
   double micro_batches = 1;
-  PassCost pass;       // of one micro-batch on the busiest stage
-  double waits_s = 0;  // what messages between stages add to the step
-  double sends_s = 0;  // of those messages, what the sender waits for
+  PassCost pass;           // of one micro-batch on the busiest stage
+  double waits_s = 0;      // what messages between stages add to the step
+  double send_wait_s = 0;  // of one of those messages, what the sender waits for
+  double sends_s = 0;      // and of all
   GradientSync sync;
   double bubble_s = 0;     // the busiest stage waits for work, messages taking no time
   double optimizer_s = 0;  // on the device

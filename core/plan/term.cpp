@@ -4,11 +4,8 @@
 
 namespace tera::plan {
 
-Term leaf_term(std::string label,
-               double value,
-               std::string unit,
-               std::string formula,
-               std::string source) {
+Term leaf_term(
+    std::string label, double value, std::string unit, std::string formula, std::string source) {
   return {.label = std::move(label),
           .value = value,
           .unit = std::move(unit),
@@ -28,6 +25,7 @@ Term sum_term(std::string label, std::string unit, std::vector<Term> children) {
     term.value += child.value;
     term.formula += (term.formula.empty() ? "" : " + ") + child.label;
   }
+  if (term.children.empty()) term.formula = "none";
   return term;
 }
 
@@ -46,6 +44,16 @@ const Term* find_term(const Term& root, const std::string& path) {
     begin = end + 1;
   }
   return term;
+}
+
+std::vector<std::string> term_paths(const Term& root) {
+  std::vector<std::string> paths;
+  for (const Term& child : root.children) {
+    paths.push_back(child.label);
+    for (const std::string& below : term_paths(child))
+      paths.push_back(child.label + "/" + below);
+  }
+  return paths;
 }
 
 }  // namespace tera::plan

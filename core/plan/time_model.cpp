@@ -22,10 +22,13 @@ using spec::RunSpec;
 struct Spread {
   double low;
   double high;
+  std::string_view source;
 };
-constexpr Spread kComputeSpread{0.85, 1.25};
-constexpr Spread kCommunicationSpread{0.7, 1.8};
-constexpr Spread kOptimizerSpread{0.8, 1.4};
+constexpr std::string_view kSpreadSource =
+    "assumption; `teragpt validate` counts the published rows that were measured within";
+constexpr Spread kComputeSpread{0.85, 1.25, kSpreadSource};
+constexpr Spread kCommunicationSpread{0.7, 1.8, kSpreadSource};
+constexpr Spread kOptimizerSpread{0.8, 1.4, kSpreadSource};
 
 Term leaf(std::string label, double seconds, std::string formula, std::string_view source) {
   return {.label = std::move(label),
@@ -105,6 +108,7 @@ Term compute_term(const LayerCost& cost, int busiest, const StepSeconds& step) {
   term.formula = fmt::format("busiest stage {} at {} x {:.2f}; {}", busiest,
                              format_rate(cost.peak_flops_per_s(), "FLOP/s"),
                              cost.matmul_flops_per_s() / cost.peak_flops_per_s(), term.formula);
+  term.source = "the stage whose micro-batch takes longest; cluster.device.matmul_efficiency";
   return term;
 }
 
@@ -118,9 +122,11 @@ Term communication_term(const StageTimes& times, const StepSeconds& step) {
              "activations and their gradients travel beside the work; waits are played"));
   }
   if (step.sends_s > 0) {
-    terms.push_back(leaf("sends between passes", step.sends_s,
-                         "messages between stages x the share that the sender waits for",
-                         kBlockingSend.source));
+    terms.push_back(
+        leaf("sends between passes", step.sends_s,
+             fmt::format("forward and backward x {:.0f} passes that wait {} each",
+                         step.sends_s / (2 * step.send_wait_s), format_seconds(step.send_wait_s)),
+             kBlockingSend.source));
   }
   const GradientSync& sync = step.sync;
   if (sync.gradients_s > 0) {
@@ -159,12 +165,14 @@ Term optimizer_term(const RunSpec& spec,
                                     params.updated > 0 ? params.update_bytes / params.updated : 0,
                                     format_count(params.dense + params.experts), kNormAndZeroBytes,
                                     format_rate(cost.memory_bytes_per_s(), "B/s"));
+  if (!fuses_elementwise(spec.software))
+    formula += fmt::format(" x {:.2g}, not fused", cost.fitted().eager_update);
   if (params.update_flops > 0) {
     formula += fmt::format(" + Newton-Schulz {} / {}", format_rate(params.update_flops, "FLOP"),
                            format_rate(update_flops_per_s(spec), "FLOP/s"));
   }
   if (spec.layout.offload.optimizer != spec::OffloadTier::none)
-    formula = "on the host: see offload";
+    formula = "none on the device: see offload";
   return leaf("optimizer", seconds, std::move(formula),
               "bytes read and written / reached bandwidth; Jordan et al. 2024");
 }

@@ -254,6 +254,25 @@ TEST_F(PlanCommands, ExplainPrintsATermWithFormulaAndSource) {
   const ProgramResult wrong = run_teragpt({"plan", spec, "--explain", "buble"});
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.err, HasSubstr("did you mean 'bubble'?"));
+  const ProgramResult path = run_teragpt({"plan", spec, "--explain", "memory/weigths/experts"});
+  EXPECT_EQ(path.exit_code, 2);
+  EXPECT_THAT(path.err, HasSubstr("did you mean 'memory/weights/experts'"));
+  const ProgramResult none = run_teragpt({"plan", spec, "--explain", "entropy of it all"});
+  EXPECT_THAT(none.err, HasSubstr("use memory, time, cost or model, or a path such as "));
+}
+
+TEST_F(PlanCommands, ExplainSaysWhereElseALabelStands) {
+  const std::string spec = run_file("moe-1t");
+  const ProgramResult text = run_teragpt({"plan", spec, "--explain", "Experts"});
+  EXPECT_EQ(text.exit_code, 0);
+  EXPECT_THAT(text.err, HasSubstr("this is memory/weights/experts; also called so: "));
+  EXPECT_THAT(text.err, HasSubstr("model/total parameters/experts"));
+  EXPECT_THAT(text.err, testing::Not(HasSubstr("stage ")));
+  const ProgramResult exact = run_teragpt({"plan", spec, "--explain", "memory/weights/experts"});
+  EXPECT_EQ(exact.out, text.out);
+  EXPECT_THAT(exact.err, testing::Not(HasSubstr("also called so")));
+  const ProgramResult stage = run_teragpt({"plan", spec, "--explain", "stage 3/weights", "--json"});
+  EXPECT_EQ(ordered_json::parse(stage.out).at("path"), "stage 3/weights");
 }
 
 TEST_F(PlanCommands, ALaunchScriptBecomesASpecAndComesBack) {

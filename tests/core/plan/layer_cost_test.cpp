@@ -265,7 +265,7 @@ TEST(LayerCost, MegatronFusedElementwiseOperationsBeforeAttention) {
 
 TEST(TimeConstants, EachHasANameAndASource) {
   std::set<std::string> names;
-  for (const TimeConstant* constant : kTimeConstants) {
+  for (const Constant* constant : kTimeConstants) {
     EXPECT_TRUE(names.insert(std::string(constant->name)).second) << constant->name;
     EXPECT_GT(constant->source.size(), 20U) << constant->name;
     EXPECT_GT(constant->value, 0) << constant->name;

@@ -14,6 +14,7 @@ TEST(Term, ParentsAddUpTheirChildren) {
   EXPECT_EQ(sum.value, 5);
   EXPECT_EQ(sum.formula, "weights + gradients");
   EXPECT_EQ(sum_term("nothing", "B", {}).value, 0);
+  EXPECT_EQ(sum_term("nothing", "B", {}).formula, "none");
 }
 
 TEST(Term, PathsFindTerms) {
@@ -23,6 +24,12 @@ TEST(Term, PathsFindTerms) {
   EXPECT_EQ(find_term(root, "a/b c")->value, 1);
   for (const char* path : {"x", "a/x", "d/x", "A", "/", "a//b c"})
     EXPECT_EQ(find_term(root, path), nullptr) << path;
+}
+
+TEST(Term, PathsOfAllTermsParentsFirst) {
+  const Term root = sum_term("root", "B", {sum_term("a", "B", {leaf("b c", 1)}), leaf("d", 2)});
+  EXPECT_EQ(term_paths(root), (std::vector<std::string>{"a", "a/b c", "d"}));
+  EXPECT_TRUE(term_paths(leaf("d", 2)).empty());
 }
 
 }  // namespace
