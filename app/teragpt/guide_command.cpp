@@ -1,5 +1,7 @@
 // teragpt guide PAGE: the figures of a page of the guide, as this build plans them.
 #include <array>
+#include <cmath>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -8,31 +10,20 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/markdown.h"
+#include "app/teragpt/validation_page.h"
+#include "core/base/resources.h"
 #include "core/base/units.h"
+#include "core/base/vfs.h"
 #include "core/plan/known_runs.h"
+#include "core/plan/published_table.h"
 #include "core/plan/scale_claims.h"
+#include "core/plan/validation.h"
 #include "core/spec/presets.h"
 #include "core/spec/suggest.h"
 
 namespace tera::app {
 namespace {
-
-struct Row {
-  std::vector<std::string> cells;
-};
-
-// A table in Markdown; the first row is the head.
-std::string markdown(const std::vector<Row>& rows) {
-  std::string text;
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    text += fmt::format("| {} |\n", fmt::join(rows[i].cells, " | "));
-    if (i > 0) continue;
-    for (std::size_t j = 0; j < rows[i].cells.size(); ++j)
-      text += j == 0 ? "|---|" : "---|";
-    text += "\n";
-  }
-  return text;
-}
 
 struct Planned {
   const plan::ScaleClaim* claim = nullptr;
@@ -50,10 +41,10 @@ Result<std::vector<Planned>> planned_claims() {
   return all;
 }
 
-Row row(std::string name,
-        const std::vector<Planned>& all,
-        const std::function<std::string(const Planned&)>& cell) {
-  Row made{{std::move(name)}};
+MarkdownRow row(std::string name,
+                const std::vector<Planned>& all,
+                const std::function<std::string(const Planned&)>& cell) {
+  MarkdownRow made{{std::move(name)}};
   for (const Planned& one : all)
     made.cells.push_back(cell(one));
   return made;
@@ -85,7 +76,7 @@ Result<std::string> scale_table() {
   const auto price = [](double usd) { return format_money(usd); };
   const auto times = [](double value) { return fmt::format("{:.1f} x", value); };
   using Implied = plan::ImpliedFigures;
-  std::vector<Row> implied = {
+  std::vector<MarkdownRow> implied = {
       row("quoted", all, [](const Planned& p) { return std::string(p.claim->name); }),
       row("GPUs, months, money", all, [](const Planned& p) { return quoted(*p.claim); }),
       row("GPU-hours", all,
@@ -104,7 +95,7 @@ Result<std::string> scale_table() {
         return both_ends(p, &Implied::optimal_utilization, format_percent);
       })};
   constexpr double kTodaysTokens = 15e12;  // Llama 3 405B: 15.6 T; DeepSeek-V3: 14.8 T
-  std::vector<Row> planned = {
+  std::vector<MarkdownRow> planned = {
       row("planned", all, [](const Planned& p) { return std::string(p.claim->name); }),
       row("preset", all, [](const Planned& p) { return fmt::format("`{}`", p.claim->run); }),
       row("parameters, in use for a token", all,
@@ -126,7 +117,7 @@ Result<std::string> scale_table() {
           [](const Planned& p) { return needed(p.estimate.cost.optimal_tokens, p); }),
       row("as many as today's models", all,
           [](const Planned& p) { return needed(kTodaysTokens, p); })};
-  return markdown(implied) + "\n" + markdown(planned);
+  return markdown_table(implied) + "\n" + markdown_table(planned);
 }
 
 std::string quantity(plan::Reported what, double value) {
@@ -151,7 +142,8 @@ std::string quantity(plan::Reported what, double value) {
 }
 
 Result<std::string> known_runs() {
-  std::vector<Row> rows = {{{"run", "published", "predicted", "difference", "published by"}}};
+  std::vector<MarkdownRow> rows = {
+      {{"run", "published", "predicted", "difference", "published by"}}};
   for (const plan::KnownRun& run : plan::known_runs()) {
     TERA_TRY(const spec::RunSpec spec, plan::known_spec(run));
     TERA_TRY(const plan::Estimate estimate, plan::estimate(spec));
@@ -160,14 +152,45 @@ Result<std::string> known_runs() {
         {{std::string(run.name), quantity(run.what, run.published), quantity(run.what, value),
           fmt::format("{:+.1f} %", 100 * (value / run.published - 1)), std::string(run.source)}});
   }
-  return markdown(rows);
+  TERA_TRY(const plan::KnownNotes notes, plan::known_notes());
+  const std::vector<MarkdownRow> referred = {
+      {{"for the notes below", ""}},
+      {{"all steps of GPT-NeoX-20B at the published FLOP/s",
+        fmt::format("{} h", format_integer(std::llround(notes.neox_hours)))}},
+      {{"DeepSeek-V3 with whole layers recomputed",
+        fmt::format("{:+.0f} %", 100 * notes.deepseek_recomputed)}},
+      {{"ZeRO-Infinity, memory of a device",
+        fmt::format("{} of {}", format_bytes(notes.infinity_bytes),
+                    format_bytes(notes.infinity_capacity_bytes))}},
+      {{"of it, weights of gathered layers", format_bytes(notes.infinity_gathered_bytes)}}};
+  return markdown_table(rows) + "\n" + markdown_table(referred);
+}
+
+// Every row of the published measurements, as the values in use predict it.
+Result<std::string> validation() {
+  TERA_TRY(const std::filesystem::path path, resource_path("validation/published.csv"));
+  constexpr std::uint64_t kMaxBytes = 64 << 20;
+  TERA_TRY(const std::string text, read_text(posix_vfs(), path.string(), kMaxBytes));
+  const plan::PublishedTable table = plan::read_published_table(text);
+  if (!table.diagnostics.empty()) {
+    const Diagnostic& first = table.diagnostics.front();
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{}:{}: {}: {}", path.string(), first.line, first.field, first.message),
+                first.hint);
+  }
+  TERA_TRY(const plan::PublishedPresets presets, plan::load_published_presets());
+  std::vector<plan::RowPrediction> rows;
+  for (const plan::PublishedRow& row : table.rows)
+    rows.push_back(plan::predict_row(row, presets));
+  return validation_tables(rows);
 }
 
 struct Page {
   std::string_view name;
   Result<std::string> (*figures)();
 };
-constexpr std::array<Page, 2> kPages = {{{"scale-table", scale_table}, {"known-runs", known_runs}}};
+constexpr std::array<Page, 3> kPages = {
+    {{"scale-table", scale_table}, {"known-runs", known_runs}, {"validation", validation}}};
 
 void print_page(Cli& cli, const std::string& name) {
   std::vector<std::string_view> names;
@@ -195,11 +218,12 @@ void add_guide_command(CLI::App& root, Cli& cli) {
   auto page = std::make_shared<std::string>();
   CLI::App* verb =
       root.add_subcommand("guide", "Figures of a page of the guide, as this build plans them");
-  verb->add_option("PAGE", *page, "scale-table or known-runs")->required();
+  verb->add_option("PAGE", *page, "scale-table, known-runs or validation")->required();
   verb->footer(
       "Examples:\n"
       "  teragpt guide scale-table\n"
       "  teragpt guide known-runs\n"
+      "  teragpt guide validation\n"
       "The pages with their words are in resources/guide.");
   verb->callback([page, &cli] { print_page(cli, *page); });
 }

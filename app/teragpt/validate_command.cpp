@@ -7,6 +7,7 @@
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/validate_report.h"
+#include "app/teragpt/validation_page.h"
 #include "core/base/clock.h"
 #include "core/base/vfs.h"
 #include "core/plan/calibration.h"
@@ -18,6 +19,7 @@ namespace {
 struct ValidateOptions {
   std::string file;
   std::string calibration_file;
+  std::string scatter_file;
   int num_worst = 0;
 };
 
@@ -76,6 +78,11 @@ void validate(Cli& cli, const ValidateOptions& options) {
     rows.push_back(plan::predict_row(row, presets_for(row)));
     if (monotonic_s() - start_s > 1) progress.update(std::ssize(rows), std::ssize(*table));
   }
+  if (!options.scatter_file.empty()) {
+    const auto written =
+        write_file_atomic(posix_vfs(), options.scatter_file, validation_scatter(rows));
+    if (!written) return cli.fail(written.error());
+  }
   const plan::ValidationReport report = plan::summarize(rows);
   if (cli.json) {
     nlohmann::ordered_json document = validation_json(rows, report);
@@ -102,9 +109,13 @@ void add_validate_command(CLI::App& root, Cli& cli) {
       "rows of its groups are predicted with values fitted to the other groups");
   verb->add_option("--worst", options->num_worst, "Rows furthest off to list first")
       ->check(at_least(0));
+  verb->add_option("--scatter", options->scatter_file,
+                   "Write a picture of predicted against measured step times (SVG)")
+      ->type_name("FILE");
   verb->footer(
-      "Example:\n"
+      "Examples:\n"
       "  teragpt validate resources/validation/published.csv --worst 20\n"
+      "  teragpt validate resources/validation/published.csv --scatter scatter.svg\n"
       "Errors are prediction / measurement - 1. Of the choices for unknown cells the fastest that\n"
       "fits counts, as of runs that were tuned; 'range' is the share of rows measured within the\n"
       "likely range of all choices. Without --calibrate the values in use predict, which were\n"

@@ -15,7 +15,10 @@ namespace {
 double hardware_flops_per_token(const spec::ModelConfig& model, int seq_length) {
   const double h = model.hidden_size;
   const double layers = model.num_layers;
-  return 96 * layers * h * h * (1 + seq_length / (6 * h) + model.vocab_size / (16 * layers * h));
+  // Four passes (forward twice, backward as two) of two FLOPs for each of 12 h^2 weights of a
+  // layer.
+  return 4 * 2 * 12 * layers * h * h *
+         (1 + seq_length / (6 * h) + model.vocab_size / (16 * layers * h));
 }
 
 // GPT of 128 layers of 25,600 on nodes of sixteen V100, all states shared out among them: the
@@ -147,6 +150,29 @@ double predicted(const KnownRun& run, const spec::RunSpec& spec, const Estimate&
       return cost.device_hours / cost.tokens * 1e12;
   }
   return 0;
+}
+
+Result<KnownNotes> known_notes() {
+  KnownNotes notes;
+  for (const KnownRun& run : known_runs()) {
+    TERA_TRY(spec::RunSpec spec, known_spec(run));
+    const bool deepseek = run.run == "deepseek-v3";
+    if (deepseek) spec.layout.recompute = spec::RecomputeKind::full;
+    TERA_TRY(const Estimate e, estimate(spec));
+    if (deepseek) notes.deepseek_recomputed = predicted(run, spec, e) / run.published - 1;
+    if (run.run == "gpt-neox-20b" && run.what == Reported::hardware_flops_per_s) {
+      const double flops =
+          e.cost.tokens * hardware_flops_per_token(spec.model, spec.training.seq_length);
+      notes.neox_hours = flops / (run.published * e.cost.devices) / 3600;
+    }
+    if (run.name.starts_with("ZeRO-Infinity")) {
+      const Term& memory = e.stages[static_cast<std::size_t>(e.worst_stage)].memory;
+      notes.infinity_bytes = e.worst_bytes;
+      notes.infinity_capacity_bytes = e.capacity_bytes;
+      notes.infinity_gathered_bytes = find_term(memory, "gathered layers")->value;
+    }
+  }
+  return notes;
 }
 
 }  // namespace tera::plan

@@ -36,4 +36,15 @@ Result<spec::RunSpec> known_spec(const KnownRun& run);
 // The figure as planned.
 double predicted(const KnownRun& run, const spec::RunSpec& spec, const Estimate& estimate);
 
+// What the notes of the page refer to.
+struct KnownNotes {
+  double neox_hours = 0;  // all steps of GPT-NeoX-20B at its published FLOP/s
+  double deepseek_recomputed =
+      0;                      // DeepSeek-V3, whole layers recomputed: predicted / published - 1
+  double infinity_bytes = 0;  // ZeRO-Infinity: of a device, and how many it has
+  double infinity_capacity_bytes = 0;
+  double infinity_gathered_bytes = 0;  // of them weights of whole layers, gathered
+};
+Result<KnownNotes> known_notes();
+
 }  // namespace tera::plan

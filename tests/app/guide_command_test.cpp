@@ -1,6 +1,7 @@
 // The figures in resources/guide are those that the program plans: a page cannot go stale. After a
 // change of the models, TERA_RENEW_GUIDE=1 writes the new figures into the pages; read them before
 // you commit them.
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -39,7 +41,8 @@ Block figures_block(const std::string& page, const std::string& name) {
 
 TEST(GuideCommand, PagesHoldTheFiguresOfThisBuild) {
   for (const auto& [name, file] :
-       {std::pair{"scale-table", "scale_table.md"}, std::pair{"known-runs", "known_runs.md"}}) {
+       {std::pair{"scale-table", "scale_table.md"}, std::pair{"known-runs", "known_runs.md"},
+        std::pair{"validation", "validation.md"}}) {
     const fs::path path = fs::path(std::getenv("TERA_SOURCE_DIR")) / "resources/guide" / file;
     std::string page = text_of(path);
     const Block block = figures_block(page, name);
@@ -52,9 +55,31 @@ TEST(GuideCommand, PagesHoldTheFiguresOfThisBuild) {
     }
     EXPECT_EQ(page.substr(block.begin, block.size), guide.out)
         << file << ": renew it with TERA_RENEW_GUIDE=1";
-    const test::ProgramResult json = test::run_teragpt({"guide", name, "--json"});
-    EXPECT_EQ(nlohmann::json::parse(json.out).at("markdown"), guide.out);
   }
+  const test::ProgramResult text = test::run_teragpt({"guide", "scale-table"});
+  const test::ProgramResult json = test::run_teragpt({"guide", "scale-table", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(json.out).at("markdown"), text.out);
+}
+
+TEST(GuideCommand, ThePictureOfValidationIsThatOfThisBuild) {
+  const fs::path source = std::getenv("TERA_SOURCE_DIR");
+  const fs::path picture = source / "resources/guide/validation.svg";
+  const test::TempDir scratch;
+  const fs::path made = scratch.path() / "made.svg";
+  const test::ProgramResult validate =
+      test::run_teragpt({"validate", (source / "resources/validation/published.csv").string(),
+                         "--scatter", made.string(), "--json"});
+  ASSERT_EQ(validate.exit_code, 0) << validate.err;
+  if (std::getenv("TERA_RENEW_GUIDE") != nullptr)
+    fs::copy_file(made, picture, fs::copy_options::overwrite_existing);
+  const std::string svg = text_of(made);
+  EXPECT_TRUE(text_of(picture) == svg) << "validation.svg: renew it with TERA_RENEW_GUIDE=1";
+  // A mark for each row that is compared.
+  const auto document = nlohmann::json::parse(validate.out);
+  const auto num_marks = std::count(svg.begin(), svg.end(), 'M');
+  const auto num_lines = std::count(svg.begin(), svg.end(), 'L');
+  constexpr int kLegend = 4;
+  EXPECT_EQ(num_marks - num_lines - kLegend, document["classes"]["all"]["time"]["rows"].get<int>());
 }
 
 }  // namespace

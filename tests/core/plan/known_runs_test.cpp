@@ -47,6 +47,21 @@ TEST(KnownRuns, HardwareFlopsAreThoseOfTheEquation) {
   EXPECT_NEAR(per_token, 8 * weights + attention + head, 1e-9 * per_token);
 }
 
+TEST(KnownRuns, NotesReferToWhatIsPlanned) {
+  const Result<KnownNotes> notes = known_notes();
+  ASSERT_TRUE(notes) << notes.error().message;
+  // 150,000 steps of 1,538 sequences of 2,048 tokens on 96 GPUs at 117 TFLOP/s (Black et al. 2022).
+  const double tokens = 150e3 * 1538 * 2048;
+  const double per_token = 44 * (8.0 * 12 * 6144 * 6144 + 16.0 * 2048 * 6144) + 6.0 * 50432 * 6144;
+  EXPECT_NEAR(notes->neox_hours, tokens * per_token / (96 * 117e12) / 3600,
+              0.02 * notes->neox_hours);
+  EXPECT_GT(notes->deepseek_recomputed, -0.5);
+  // One of 128 layers of 12 x 25,600 x 25,600 weights in 2 B, and a bucket.
+  EXPECT_NEAR(notes->infinity_gathered_bytes, 2 * (12 * 25600.0 * 25600.0 + 5e8), 1e7);
+  EXPECT_GT(notes->infinity_bytes, notes->infinity_gathered_bytes);
+  EXPECT_NEAR(notes->infinity_capacity_bytes, 32e9, 3e9);
+}
+
 TEST(KnownRuns, SettingsThatDoNotExistAreErrors) {
   KnownRun run = known_runs()[0];
   run.settings = {"layout.recompte=full"};
