@@ -90,8 +90,10 @@ std::vector<FitRow> fit_rows(const std::vector<PublishedRow>& rows,
 }
 
 // Of what is expected of one value, over that of all rows: as many as a hundred rows that err by 8
-// % independently (rows of a group do not), against a spread of 30 %.
-constexpr double kPriorWeight = (0.08 / 0.3) * (0.08 / 0.3) / 100;
+// % independently (rows of a group do not), against its spread.
+double prior_weight(const FittedValue& value) {
+  return (0.08 / value.spread) * (0.08 / value.spread) / 100;
+}
 constexpr double kStep = 0.04;  // of a logarithm, for derivatives
 
 // Logarithms of the values, the errors there, and how they change with each.
@@ -142,7 +144,7 @@ Values solve(const Linearized& problem,
         slope[*like] = -1;
         expected -= std::log(all[*like].expected) - problem.center[*like];
       }
-      equations.add(slope, expected, weights * kPriorWeight);
+      equations.add(slope, expected, weights * prior_weight(all[i]));
     }
     change = equations.solve();
   }

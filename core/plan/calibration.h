@@ -21,6 +21,7 @@ struct FittedValue {
   double expected = 0;
   double low = 0;  // bounds of what is physical
   double high = 0;
+  double spread = 0;        // relative, of what is expected
   std::string_view source;  // of what is expected
   // Another value it moves with: what is expected is their ratio. Empty: nothing.
   std::string_view like;
@@ -47,7 +48,8 @@ struct Calibration {
 
 // Least absolute deviations of log(prediction / measurement) by weighted least squares
 // (Gauss-Newton from the expected values; each group weighs as the root of its rows; what is
-// expected weighs as a measurement of it with 30 % error would beside a hundred rows with 8 %).
+// expected weighs as a measurement of it with an error of its spread would beside a hundred rows
+// with 8 %).
 // Values in use have no part in it. Deterministic. `go_on` is asked between passes over the rows,
 // with the share done; false stops with the values so far. Of a row's candidates the fastest at the
 // values so far counts.

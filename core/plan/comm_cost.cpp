@@ -33,7 +33,8 @@ double CommCost::all_gather_s(const GroupShape& group, double bytes) const {
   if (group.size <= 1) return 0;
   const double inside = group.per_node;
   const double nodes = group.num_nodes;
-  const double between_s = link_s(between(group), bytes / inside * (nodes - 1) / nodes, 0);
+  const double passed = bytes * (group.size - 1) / group.size;
+  const double between_s = nodes > 1 ? link_s(between(group), passed / inside, 0) : 0;
   const double inside_s = link_s(cluster_.intra_node, bytes * (inside - 1) / inside, 0);
   // A member passes on what it got in pieces: the ring is full only when all hold one.
   const double piece =

@@ -12,10 +12,10 @@ class CommCost {
   explicit CommCost(const spec::Cluster& cluster, double ring_levels = kRingLevels.value)
       : cluster_(cluster), ring_levels_(ring_levels) {}
 
-  // Ring: (n - 1) latencies and S (n - 1) / n bytes; over nodes each of the g members of a node
-  // moves its 1 / g of S between nodes, then the node shares it. Reduce-scatter costs the same.
-  // Source: Thakur et al. 2005; NCCL's ring: both levels work at the same time, and a message
-  // passes every member one by one.
+  // Ring: (n - 1) latencies and S (n - 1) / n bytes over each of its links, those between nodes
+  // too: a ring leaves a node once, and with g members in a node g rings with a g-th of S each do.
+  // Reduce-scatter costs the same. Source: Thakur et al. 2005; nccl-tests, PERFORMANCE.md; NCCL's
+  // ring: both levels work at the same time, and a message passes every member one by one.
   double all_gather_s(const GroupShape& group, double bytes) const;
   // Reduce-scatter, then all-gather.
   double all_reduce_s(const GroupShape& group, double bytes) const {

@@ -6,6 +6,7 @@
 #include "core/plan/attention_cost.h"
 #include "core/plan/placement.h"
 #include "core/plan/product_efficiency.h"
+#include "core/plan/state_bytes.h"
 #include "core/plan/time_constants.h"
 
 namespace tera::plan {
@@ -155,7 +156,7 @@ void LayerCost::latent_up_products(Work& work) const {
 // Per gradient and micro-batch, where sums are not part of the product.
 double LayerCost::accumulation_bytes() const {
   if (is_teragpt() || spec_.software.compiled || spec_.software.fused_attention) return 0;
-  return kUnfusedAccumulation.value;
+  return kUnfusedAccumulation.value + 2 * gradient_sum_bytes(spec_);
 }
 
 bool LayerCost::starts_block() const {

@@ -68,6 +68,13 @@ double product_bytes(Precision precision) {
   return 2;
 }
 
+double gradient_sum_bytes(const RunSpec& spec) {
+  const bool f16 = spec.training.precision == Precision::fp16 &&
+                   (spec.software.framework == Framework::megatron_lm ||
+                    spec.software.framework == Framework::deepspeed);
+  return f16 || spec.training.gradient_precision == spec::GradientPrecision::bf16 ? 2 : 4;
+}
+
 StateBytes state_bytes(const ParamSpec& param, const RunSpec& spec) {
   const Precision precision = spec.training.precision;
   StateBytes bytes = of_teragpt(param, spec);
@@ -78,7 +85,6 @@ StateBytes state_bytes(const ParamSpec& param, const RunSpec& spec) {
   const Framework framework = spec.software.framework;
   if (framework == Framework::teragpt || precision == Precision::fp32) return bytes;
 
-  const bool half_gradients = spec.training.gradient_precision == spec::GradientPrecision::bf16;
   const bool f16 = precision == Precision::fp16;
   const double trained = param.trainable ? elements : 0;
   if (framework == Framework::torchtitan) {
@@ -97,12 +103,12 @@ StateBytes state_bytes(const ParamSpec& param, const RunSpec& spec) {
   bytes[at(StateItem::master)] = 4 * trained;
   if (framework == Framework::megatron_lm) {
     if (narrow) bytes[at(StateItem::weights)] = 0;
-    bytes[at(StateItem::gradients)] = (f16 || half_gradients ? 2 : 4) * trained;
+    bytes[at(StateItem::gradients)] = gradient_sum_bytes(spec) * trained;
     bytes[at(StateItem::gradient_copies)] = f16 ? 4 * trained : 0;
   } else {
     bytes[at(StateItem::master)] = 8 * trained;
     bytes[at(StateItem::gradients)] = 2 * trained;
-    bytes[at(StateItem::gradient_copies)] = f16 || half_gradients ? 0 : 4 * trained;
+    bytes[at(StateItem::gradient_copies)] = gradient_sum_bytes(spec) > 2 ? 4 * trained : 0;
     if (narrow) bytes[at(StateItem::weight_copies)] = 0;  // quantised anew at each use
   }
   return bytes;

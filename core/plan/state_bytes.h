@@ -29,6 +29,10 @@ using StateBytes = std::array<double, kNumStateItems>;  // [StateItem]
 // Of a whole tensor, before anything is split or sharded. TeraGPT's are exact (optimizer_state.h).
 StateBytes state_bytes(const ParamSpec& param, const spec::RunSpec& spec);
 
+// Bytes of the number in which gradients of micro-batches are summed. Megatron-LM and DeepSpeed sum
+// those of fp16 training in fp16 (arguments.py, --accumulate-allreduce-grads-in-fp32).
+double gradient_sum_bytes(const spec::RunSpec& spec);
+
 // Of the item under the spec's software: its kind, the first ZeRO stage that shares it out among
 // replicas, and why it is there.
 struct StateRule {

@@ -65,9 +65,9 @@ inline constexpr Constant kEagerUpdate{
     "update when not fused", 2.9, "", true,
     "an optimizer of single operations passes over its states several times; calibrated: MPT"};
 inline constexpr Constant kUnfusedAccumulation{
-    "gradient accumulation apart", 10, "B", false,
-    "a product's gradient, 2 B, is written and added to one of 4 B, read and written, where "
-    "gradient_accumulation_fusion is missing (before Megatron-LM 3)"};
+    "gradient accumulation apart", 2, "B", false,
+    "where gradient_accumulation_fusion is missing (before Megatron-LM 3), a product's gradient of "
+    "2 B is read once more and added to the sum, which is read and written"};
 inline constexpr Constant kBlockingStart{
     "blocking start", 1.9, "host share", true,
     "DeepSpeed's pipeline with sharded states: the host waits for each operation, so that starting "

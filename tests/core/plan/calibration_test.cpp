@@ -99,6 +99,34 @@ TEST(Calibration, WhatIsExpectedHasASourceAndLiesWithinItsBounds) {
   }
 }
 
+// Rows that ask for links of half the speed move what was measured by itself less than the rest.
+TEST(Calibration, WhatWasMeasuredByItselfIsHeldMoreFirmly) {
+  const auto& values = fitted_values();
+  const double products = values[kProducts].spread;
+  for (const char* links : {"links in a node", "links between nodes"})
+    EXPECT_LT(values[place_of(links)].spread, products / 2) << links;
+  std::vector<PublishedRow> rows;
+  for (const char* hidden : {"1024", "2048"}) {
+    PublishedRow row = row_with({{"id", hidden},
+                                 {"group", std::string("of ") + hidden},
+                                 {"hidden", hidden},
+                                 {"TP", "8"},
+                                 {"PP", "1"},
+                                 {"DP", "1"},
+                                 {"heads", "16"},
+                                 {"kv_heads", "16"}});
+    Values truth = expected_values();
+    truth[place_of("links in a node")] /= 2;
+    row.step_s = predict_row(row, with_values(published_presets(), truth)).step_s;
+    rows.push_back(row);
+  }
+  const Values found = calibrate(rows, published_presets(), go_on).values;
+  const double links =
+      found[place_of("links in a node")] / expected_values()[place_of("links in a node")];
+  EXPECT_GT(links, 0.75);
+  EXPECT_LT(links, 1);
+}
+
 TEST(Calibration, PresetsTakeTheValues) {
   Values values = expected_values();
   const Values in_use = values_in_use(with_values(published_presets(), values));

@@ -51,13 +51,22 @@ TEST(CommCost, RingsFillAsMeasuredByNcclTests) {
 TEST(CommCost, HierarchyOverNodes) {
   const spec::Cluster cluster = simple_cluster();
   const CommCost cost(cluster);
-  // Two members in each of four nodes: half of S per adapter, three quarters of it leave the node;
-  // a message passes three links between nodes and one in each node.
+  // Two members in each of four nodes: half of S per adapter, seven eighths of it pass each link of
+  // the ring; a message passes three links between nodes and one in each node.
   EXPECT_DOUBLE_EQ(
       cost.all_gather_s({8, 2, 4}, 1e9),
-      3 * 5e-6 + 4 * (1e-6 + 20e-6) + 0.5e9 * 0.75 / 5e9 + kRingLevels.value * 0.5e9 / 100e9);
+      3 * 5e-6 + 4 * (1e-6 + 20e-6) + 0.5e9 * 0.875 / 5e9 + kRingLevels.value * 0.5e9 / 100e9);
   EXPECT_DOUBLE_EQ(cost.all_to_all_s({8, 2, 4}, 8e9),
                    std::max(1e-6 + 1e9 / 100e9, 5e-6 + 6e9 / 5e9));
+}
+
+// nccl-tests, PERFORMANCE.md: a ring's bandwidth is that of its slowest link, S (n - 1) / n over
+// it.
+TEST(CommCost, ARingOverTwoNodesIsAsSlowAsItsLinksBetweenThem) {
+  spec::Cluster cluster = simple_cluster();
+  cluster.intra_node.bytes_per_s = 1e15;
+  const double slow_s = CommCost(cluster).all_reduce_s({16, 8, 2}, 8e9);
+  EXPECT_NEAR(8e9 * 2 * 15 / 16 / slow_s / (8 * 5e9), 1, 1e-3);
 }
 
 TEST(CommCost, BeyondASwitchLinksAreShared) {

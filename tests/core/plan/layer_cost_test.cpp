@@ -108,6 +108,26 @@ TEST(LayerCost, ASynchronizedMessageStartsTheHostAgain) {
   EXPECT_EQ(send_s(), 0);
 }
 
+// A gradient of 2 B is read and added to its sum, which is read and written.
+TEST(LayerCost, SumsOfGradientsApartFromProductsPassOverMemory) {
+  spec::RunSpec spec = megatron_spec();
+  spec.model = model_config("gpt2-124m");
+  spec.software.fused_attention = spec.software.compiled = false;
+  const auto weight_s = [&spec] {
+    const RankMesh mesh = *RankMesh::make(spec.layout);
+    return LayerCost(spec, mesh).layer(false).weight.dense;
+  };
+  const double weights = 12.0 * 768 * 768;
+  const spec::DeviceSpec& device = spec.cluster.device;
+  const double memory = device.memory_bytes_per_s * device.memory_efficiency;
+  const double in_f32 = weight_s();
+  spec.training.precision = spec::Precision::fp16;
+  const double in_f16 = weight_s();
+  EXPECT_NEAR(in_f32 - in_f16, 2 * 2 * weights / memory, 1e-12);
+  spec.software.compiled = true;
+  EXPECT_NEAR(in_f16 - weight_s(), 6 * weights / memory, 1e-12);
+}
+
 // Mixtral's eight experts over the eight ranks of a node: 2 x 4096 tokens of 8 KiB.
 spec::RunSpec exchange_spec() {
   spec::RunSpec spec = megatron_spec();
