@@ -4,6 +4,7 @@
 #include <cmath>
 #include <set>
 
+#include "core/plan/constant.h"
 #include "core/plan/least_squares.h"
 #include "core/plan/pipeline_schedule.h"
 #include "core/plan/step_seconds.h"
@@ -89,10 +90,14 @@ std::vector<FitRow> fit_rows(const std::vector<PublishedRow>& rows,
   return all;
 }
 
-// Of what is expected of one value, over that of all rows: as many as a hundred rows that err by 8
-// % independently (rows of a group do not), against its spread.
+constexpr Constant kRowError{"error of a row", 0.08, "", false,
+                             "assumption: what the time model aims at on rows it knows all about"};
+
+// Of what is expected of one value, over that of all rows: as many as a hundred rows that err
+// independently (rows of a group do not), against its spread.
 double prior_weight(const FittedValue& value) {
-  return (0.08 / value.spread) * (0.08 / value.spread) / 100;
+  const double ratio = kRowError.value / value.spread;
+  return ratio * ratio / 100;
 }
 constexpr double kStep = 0.04;  // of a logarithm, for derivatives
 

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "core/plan/calibration.h"
+#include "core/plan/constant.h"
 
 namespace tera::plan {
 namespace {
@@ -31,10 +32,13 @@ bool is_of(Family family, const Cluster& cluster) {
   return false;
 }
 
-// Relative, of what is expected. What was measured by itself is known better: rings of nccl-tests
-// reach 0.75 to 0.80 of links in a node on three generations of devices, 3 % about their mean.
-constexpr double kSpread = 0.3;
-constexpr double kMeasuredSpread = 0.05;
+// Relative, of what is expected.
+constexpr Constant kSpread{"spread of what is expected", 0.3, "", false,
+                           "assumption: what is read from data sheets and papers, not measured"};
+constexpr Constant kMeasuredSpread{"spread of what was measured by itself", 0.05, "", false,
+                                   "rings of nccl-tests reach 0.75 to 0.80 of links in a node on "
+                                   "three generations of devices, 3 % "
+                                   "about their mean"};
 
 // Where a cluster preset has the value; shares stay below 1.
 struct ClusterValue {
@@ -47,7 +51,7 @@ struct ClusterValue {
   double high = 0;
   std::string_view source;
   std::string_view like = {};
-  double spread = kSpread;
+  double spread = kSpread.value;
 };
 double& products(Cluster& c) {
   return c.device.matmul_efficiency;
@@ -122,7 +126,7 @@ constexpr ClusterValue kClusterValues[] = {
      0.95,
      kLinks,
      {},
-     kMeasuredSpread},
+     kMeasuredSpread.value},
     {"links between nodes",
      Family::any,
      "a100-ib",
@@ -132,7 +136,7 @@ constexpr ClusterValue kClusterValues[] = {
      0.95,
      "nccl-tests on several nodes of eight adapters: nine tenths of the data sheet",
      {},
-     kMeasuredSpread},
+     kMeasuredSpread.value},
     {"stragglers per doubling", Family::any, "a100-ib", stragglers, 0.005, 0.001, 0.02,
      "Jiang et al. 2024, MegaScale, section 6.3: half a percent of machines is a tenth slower"},
 };
@@ -164,7 +168,7 @@ FittedValue of_times(const FittedTime& time) {
           .expected = time.expected,
           .low = time.low,
           .high = time.high,
-          .spread = kSpread,
+          .spread = kSpread.value,
           .source = time.source,
           .like = {},
           .in_use = [time](const PublishedPresets& presets) { return presets.fitted.*time.value; },

@@ -25,7 +25,6 @@ namespace fs = std::filesystem;
 // How the planner computes: file and name. A name that is no longer there has to go from here.
 const std::set<std::string> kOfComputing = {
     "calibration.cpp kLargestChange",     // how far a step of the fit may go
-    "calibration.cpp kPriorWeight",       // what is expected, against rows
     "calibration.cpp kRounds",            // of reweighting
     "calibration.cpp kSmallest",          // errors that weigh as squares
     "calibration.cpp kStep",              // of derivatives
