@@ -141,6 +141,7 @@ Values solve(const Linearized& problem,
       equations.add(problem.slopes[row], -problem.errors[row], weight);
       weights += weight;
     }
+    if (weights == 0) weights = 1;  // no rows: what is expected decides alone
     for (std::size_t i = 0; i < all.size(); ++i) {
       Values slope(all.size(), 0);
       slope[i] = 1;

@@ -71,6 +71,17 @@ TEST(Calibration, AGroupDoesNotTeachItself) {
   EXPECT_EQ(&calibration.for_group("unheard of"), &calibration.values);
 }
 
+TEST(Calibration, WithoutItsOnlyGroupWhatIsExpectedIsLeft) {
+  std::vector<PublishedRow> rows = measured_rows(0.7);
+  std::erase_if(rows, [](const PublishedRow& row) { return row.group != "one"; });
+  const Calibration calibration = calibrate(rows, published_presets(), go_on);
+  EXPECT_NEAR(calibration.values[kProducts] / 0.7, 1, 0.1);
+  for (std::size_t i = 0; i < expected_values().size(); ++i) {
+    EXPECT_NEAR(calibration.for_group("one")[i], expected_values()[i], 1e-9)
+        << fitted_values()[i].name;
+  }
+}
+
 // The values in use, whatever they are, neither start the fit nor hold it.
 TEST(Calibration, DoesNotDependOnTheValuesInUse) {
   const std::vector<PublishedRow> rows = measured_rows(0.7);
