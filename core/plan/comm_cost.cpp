@@ -8,11 +8,11 @@
 namespace tera::plan {
 namespace {
 
-// Messages to other ranks that travel side by side in an all-to-all: NCCL, src/include/device.h,
-// NCCL_MAX_DEV_WORK_P2P_PER_BATCH. Megatron Core report (arXiv 2603.07685), table 7: plain
-// exchanges among 64 GB200 take 0.2 ms longer than among 8, not 56 latencies of 5 us; among 64 H100
-// they are as near to the bandwidth of the links as among 16.
-constexpr double kMessagesAtATime = 8;
+// To other ranks. Plain exchanges among 64 GB200 take 0.2 ms longer than among 8, not 56 latencies
+// of 5 us; among 64 H100 they are as near to the bandwidth of the links as among 16 (Megatron Core
+// report, arXiv 2603.07685, table 7).
+constexpr Constant kMessagesAtATime{"messages side by side in an all-to-all", 8, "messages", false,
+                                    "NCCL, src/include/device.h: NCCL_MAX_DEV_WORK_P2P_PER_BATCH"};
 
 }  // namespace
 
@@ -49,7 +49,7 @@ double CommCost::all_to_all_s(const GroupShape& group, double bytes) const {
   if (group.size <= 1) return 0;
   const double inside = group.per_node;
   const double outside = group.size - inside;
-  const double at_a_time = cluster_.device.is_cpu ? 1 : kMessagesAtATime;
+  const double at_a_time = cluster_.device.is_cpu ? 1 : kMessagesAtATime.value;
   const double inside_s = link_s(cluster_.intra_node, bytes * (inside - 1) / group.size,
                                  std::ceil((inside - 1) / at_a_time));
   const double between_s = outside > 0 ? link_s(between(group), bytes * outside / group.size,
