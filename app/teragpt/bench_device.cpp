@@ -10,6 +10,7 @@
 
 #include "app/teragpt/random_tensor.h"
 #include "core/base/clock.h"
+#include "core/base/median.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
 #include "core/spec/this_machine.h"
@@ -45,9 +46,7 @@ double median_s(int rounds, int calls, const Body& body) {
       body();
     seconds.push_back((monotonic_s() - start) / calls);
   }
-  const auto middle = seconds.begin() + rounds / 2;
-  std::nth_element(seconds.begin(), middle, seconds.end());
-  return *middle;
+  return median(seconds);
 }
 
 // Causal attention of 4 x 256 tokens and 12 heads of 64: flops per second, forward and backward

@@ -1,10 +1,8 @@
 #include "app/teragpt/contest.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
 
-#include "core/base/check.h"
+#include "core/base/median.h"
 #include "core/base/units.h"
 
 namespace tera::app {
@@ -21,10 +19,7 @@ void add_contest_options(CLI::App& verb, ContestArguments& args) {
 }
 
 double Contestant::median_s() const {
-  TERA_CHECK(!seconds.empty(), "{} has taken no turn", name);
-  std::vector<double> sorted = seconds;
-  std::sort(sorted.begin(), sorted.end());
-  return sorted[sorted.size() / 2];
+  return median(seconds);
 }
 
 nlohmann::ordered_json peer_row(const Contestant& peer,

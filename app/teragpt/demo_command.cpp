@@ -9,6 +9,7 @@
 #include "app/teragpt/checkpoint_model.h"
 #include "app/teragpt/cli.h"
 #include "app/teragpt/demo_data.h"
+#include "core/base/median.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
 #include "core/infer/generate.h"
@@ -37,13 +38,9 @@ struct Observed {
   std::vector<double> tokens_per_s;
   std::vector<std::pair<std::int64_t, double>> held_out;
   run::MetricRecord last;
-};
 
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
+  double median_speed() const { return tokens_per_s.empty() ? 0 : median(tokens_per_s); }
+};
 
 void print_plan(const spec::RunSpec& spec, const plan::Estimate& estimate) {
   fmt::print("plan\n");
@@ -98,7 +95,7 @@ nlohmann::ordered_json report_json(const run::RunDirectory& dir,
           {"active_params", estimate.params.active},
           {"planned_bytes", estimate.worst_bytes},
           {"planned_tokens_per_s", estimate.tokens_per_s},
-          {"tokens_per_s", median(seen.tokens_per_s)},
+          {"tokens_per_s", seen.median_speed()},
           {"uniform_loss", std::log(static_cast<double>(spec.model.vocab_size))},
           {"first_loss", seen.losses.empty() ? 0.0 : seen.losses.front()},
           {"last_loss", seen.losses.empty() ? 0.0 : seen.losses.back()},
@@ -112,7 +109,7 @@ void print_report(const run::RunDirectory& dir,
                   const plan::Estimate& estimate,
                   const Observed& seen) {
   const double uniform = std::log(static_cast<double>(spec.model.vocab_size));
-  const double measured = median(seen.tokens_per_s);
+  const double measured = seen.median_speed();
   fmt::print("result\n");
   fmt::print("  loss      {:.3f} to {:.3f} nats per token (ln of the vocabulary is {:.3f})\n",
              seen.losses.front(), seen.losses.back(), uniform);

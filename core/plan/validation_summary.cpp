@@ -6,6 +6,8 @@
 #include <map>
 #include <utility>
 
+#include "core/base/median.h"
+
 namespace tera::plan {
 namespace {
 
@@ -21,10 +23,7 @@ ErrorSummary summarize_errors(std::vector<double> errors, int in_range) {
     error = std::abs(error);
     summary.mean_absolute += error / count;
   }
-  std::sort(errors.begin(), errors.end());
-  const std::size_t middle = errors.size() / 2;
-  summary.median_absolute =
-      errors.size() % 2 == 1 ? errors[middle] : (errors[middle - 1] + errors[middle]) / 2;
+  summary.median_absolute = median(errors);
   summary.in_range = in_range / count;
   return summary;
 }
