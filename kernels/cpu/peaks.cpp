@@ -132,16 +132,17 @@ double read_rate(Executor& executor, double seconds) {
   auto* x = reinterpret_cast<float*>(executor.scratch(-1, 3, kElements * sizeof(float)));
   std::fill(x, x + kElements, 1.0F);
   const std::int64_t part = kElements / workers;
-  constexpr std::int64_t kPiece = 1 << 20;  // read at a time, so that every worker ends on time
+  // Read at a time, so that every worker ends on time.
+  const std::int64_t piece = std::min<std::int64_t>(1 << 20, part);
   std::vector<std::int64_t> place(static_cast<std::size_t>(workers));
   volatile float sink = 0;
   return best_rate(executor, seconds, [&](std::int64_t task) {
     std::int64_t& at = place[static_cast<std::size_t>(task)];
-    if (at + kPiece > part) at = 0;
-    const float total = HWY_DYNAMIC_DISPATCH(sum)(x + task * part + at, kPiece);
+    if (at + piece > part) at = 0;
+    const float total = HWY_DYNAMIC_DISPATCH(sum)(x + task * part + at, piece);
     if (total < 0) sink = total;  // never: but the sum must be made
-    at += kPiece;
-    return static_cast<double>(kPiece * sizeof(float));
+    at += piece;
+    return static_cast<double>(piece * sizeof(float));
   });
 }
 

@@ -17,7 +17,14 @@ TEST(Peaks, AreMeasuredAndPlausible) {
   EXPECT_LT(peaks.f32_flops_per_s, 1e13);
   EXPECT_GE(peaks.bf16_flops_per_s, 0.5 * peaks.f32_flops_per_s);
   EXPECT_GT(peaks.memory_bytes_per_s, 1e8);
+  EXPECT_GT(peaks.read_bytes_per_s, 1e8);
   RecordProperty("f32_gflops_per_s", std::to_string(peaks.f32_flops_per_s * 1e-9));
+}
+
+// Each worker's share of the array is then smaller than the piece that few workers read at a time.
+TEST(Peaks, AreMeasuredByMoreWorkersThanPieces) {
+  ThreadExecutor executor(80);
+  EXPECT_GT(measure_peaks(executor, 0.02).read_bytes_per_s, 1e8);
 }
 
 }  // namespace
