@@ -8,6 +8,7 @@
 #include "app/teragpt/bench_device.h"
 #include "app/teragpt/op_cases.h"
 #include "core/base/clock.h"
+#include "core/base/median.h"
 #include "core/base/units.h"
 #include "core/tensor/cpu_backend.h"
 
@@ -22,33 +23,65 @@ struct OpsArguments {
   int threads = 0;
 };
 
-// Seconds of the fastest call within `seconds`: other programs only ever slow it down.
-Result<double> best_call_s(const std::function<void()>& call, double seconds) {
+using Call = std::function<void()>;
+
+double timed_s(const Call& call) {
+  const double start = monotonic_s();
+  call();
+  return monotonic_s() - start;
+}
+
+struct Timing {
+  double call_s = 0;        // the fastest call: other programs only ever slow it down
+  double speed_beside = 0;  // median over pairs of calls: seconds of the other over seconds of this
+  int pairs = 0;            // 0: measured alone
+};
+
+// Calls for `seconds`, in turn with `other` where there is one, and then at least nine times each.
+Result<Timing> time_calls(const Call& call, const Call& other, double seconds) {
+  constexpr std::size_t kMinPairs = 9;
   call();  // memory is touched, scratch is there
-  double best = 0;
-  for (const double begin = monotonic_s(); best == 0 || monotonic_s() - begin < seconds;) {
+  if (other) other();
+  std::vector<double> calls_s;
+  std::vector<double> speeds;
+  const double begin = monotonic_s();
+  while (calls_s.empty() || (other && calls_s.size() < kMinPairs) ||
+         monotonic_s() - begin < seconds) {
     TERA_TRY_VOID(check_stop("bench ops", "the rows printed before are complete"));
-    const double start = monotonic_s();
-    call();
-    const double took = monotonic_s() - start;
-    best = best == 0 ? took : std::min(best, took);
+    const double other_s = other ? timed_s(other) : 0;
+    calls_s.push_back(timed_s(call));
+    if (other) speeds.push_back(other_s / calls_s.back());
   }
-  return best;
+  return Timing{.call_s = std::ranges::min(calls_s),
+                .speed_beside = other ? median(speeds) : 0,
+                .pairs = static_cast<int>(speeds.size())};
+}
+
+Result<Timing> time_case(const OpCase& op, Backend& backend, double seconds) {
+  return time_calls(op.prepare(backend), op.beside ? op.beside->prepare(backend) : Call(), seconds);
 }
 
 // One op beside its ceiling: multiply-adds in registers, or reading and writing memory.
-ordered_json row_of(const OpCase& op, double call_s, int threads, const kernels::Peaks& peaks) {
+ordered_json row_of(const OpCase& op,
+                    const Timing& timing,
+                    int threads,
+                    const kernels::Peaks& peaks) {
   const bool computes = op.work.flops > 0;
-  const double rate = (computes ? op.work.flops : op.work.bytes) / call_s;
+  const double rate = (computes ? op.work.flops : op.work.bytes) / timing.call_s;
   const double flops_peak =
       op.dtype == DType::bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s;
   const double peak = computes ? flops_peak : peaks.memory_bytes_per_s;
-  return {{"op", op.name},
-          {"threads", threads},
-          {"call_s", call_s},
-          {computes ? "flops_per_s" : "bytes_per_s", rate},
-          {computes ? "peak_flops_per_s" : "peak_bytes_per_s", peak},
-          {"share_of_peak", rate / peak}};
+  ordered_json row = {{"op", op.name},
+                      {"threads", threads},
+                      {"call_s", timing.call_s},
+                      {computes ? "flops_per_s" : "bytes_per_s", rate},
+                      {computes ? "peak_flops_per_s" : "peak_bytes_per_s", peak},
+                      {"share_of_peak", rate / peak}};
+  if (op.beside) {
+    row["beside"] = {
+        {"op", op.beside->name}, {"speed", timing.speed_beside}, {"pairs", timing.pairs}};
+  }
+  return row;
 }
 
 void print_row(const ordered_json& row) {
@@ -58,6 +91,12 @@ void print_row(const ordered_json& row) {
              format_seconds(row["call_s"].get<double>()),
              format_rate(rate, computes ? "FLOP/s" : "B/s"),
              format_percent(row["share_of_peak"].get<double>()));
+  if (row.contains("beside")) {
+    const ordered_json& beside = row["beside"];
+    fmt::print("  {} of the speed of {}, median of {} pairs in turn\n",
+               format_percent(beside["speed"].get<double>()), beside["op"].get<std::string>(),
+               beside["pairs"].get<int>());
+  }
   std::fflush(stdout);
 }
 
@@ -85,8 +124,8 @@ Result<ordered_json> measure(const OpsArguments& args, bool print) {
   ordered_json rows = ordered_json::array();
   Progress progress("measuring", "ops");
   for (const OpCase& op : cases) {
-    TERA_TRY(const double call_s, best_call_s(op.prepare(*backend), args.seconds));
-    rows.push_back(row_of(op, call_s, pool.size(), peaks));
+    TERA_TRY(const Timing timing, time_case(op, *backend, args.seconds));
+    rows.push_back(row_of(op, timing, pool.size(), peaks));
     if (print) print_row(rows.back());
     if (!print) progress.update(std::ssize(rows), std::ssize(cases));
   }

@@ -77,7 +77,8 @@ OpCase block_case(const char* name,
                         6 * matrices * static_cast<double>(tokens) * model.hidden_size * width};
   return {fmt::format("block/{}/{}/{}x{}x{:.0f}", name, dtype_name(dtype), tokens,
                       model.hidden_size, width),
-          dtype, work, [model, dtype, tokens](Backend& backend) {
+          dtype, work,
+          [model, dtype, tokens](Backend& backend) {
             auto block = std::make_shared<Block>(model, dtype, tokens, backend);
             return [block] { block->run(); };
           }};
@@ -96,7 +97,9 @@ std::vector<OpCase> block_cases() {
   dense.ffn_hidden_size = moe.router_top_k * moe.moe_ffn_hidden_size;
   for (const DType dtype : {DType::f32, DType::bf16}) {
     cases.push_back(block_case("dense", dense, dtype, tokens));
-    cases.push_back(block_case("experts", moe, dtype, tokens));
+    OpCase experts = block_case("experts", moe, dtype, tokens);
+    experts.beside = std::make_shared<const OpCase>(cases.back());
+    cases.push_back(std::move(experts));
   }
   return cases;
 }

@@ -1,6 +1,7 @@
 // The ops of the engine in the shapes of its models, as calls to measure.
 #pragma once
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -20,10 +21,12 @@ struct OpCase {
   OpWork work;
   // Makes the arguments and returns the call. The backend must outlive it.
   std::function<std::function<void()>(Backend&)> prepare;
+  // Another way to the same work, measured in turn with this one: both meet the same machine.
+  std::shared_ptr<const OpCase> beside = {};
 };
 
 std::vector<OpCase> op_cases();
-// Whole feed-forward blocks: a dense one, and one with experts of equal active work.
+// Whole feed-forward blocks: a dense one, and beside it one with experts of equal active work.
 std::vector<OpCase> block_cases();
 
 }  // namespace tera::app
