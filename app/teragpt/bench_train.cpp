@@ -14,9 +14,11 @@
 #include "app/teragpt/stoppable_backend.h"
 #include "app/teragpt/torch_peer.h"
 #include "core/base/clock.h"
+#include "core/base/median.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
 #include "core/plan/estimate.h"
+#include "core/plan/optimizer_state.h"
 #include "core/plan/param_table.h"
 #include "core/spec/presets.h"
 #include "core/spec/suggest.h"
@@ -147,15 +149,46 @@ Result<void> run_peer(Peer& peer, int steps, bool count) {
   return {};
 }
 
-// One model in one precision: ours and the peers in turn, round by round, after one warm-up each.
-// Throws Stopped when asked to stop.
-Result<ordered_json> measure(const BenchTrainArguments& args,
-                             const spec::RunSpec& spec,
-                             const kernels::Peaks& peaks) {
+// What a step takes at least: its products at the speed of multiply-adds in registers, and after
+// them the update, which streams gradients, weights and optimizer states through memory.
+struct Ceiling {
+  DType product_dtype = DType::f32;
+  double flops_per_s = 0;
+  double bytes_per_s = 0;
+  double step_s = 0;
+};
+
+// From the processor's peaks of each round.
+Ceiling ceiling_of(const spec::RunSpec& spec, const std::vector<kernels::Peaks>& rounds) {
+  Ceiling ceiling;
+  // Products of fp16 run in f32 here.
+  const bool bf16 = plan::compute_dtype(spec.training.precision) == DType::bf16;
+  if (bf16) ceiling.product_dtype = DType::bf16;
+  std::vector<double> flops_per_s, bytes_per_s;
+  for (const kernels::Peaks& peaks : rounds) {
+    flops_per_s.push_back(bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s);
+    bytes_per_s.push_back(peaks.memory_bytes_per_s);
+  }
+  double update_bytes = 0;
+  for (const plan::ParamSpec& param : plan::make_param_table(spec.model))
+    update_bytes += plan::update_work(param, spec.training).bytes;
+  ceiling.flops_per_s = median(flops_per_s);
+  ceiling.bytes_per_s = median(bytes_per_s);
+  ceiling.step_s = plan::train_flops_per_token(spec.model, spec.training.seq_length) *
+                       static_cast<double>(spec.tokens_per_step()) / ceiling.flops_per_s +
+                   update_bytes / ceiling.bytes_per_s;
+  return ceiling;
+}
+
+// One model in one precision: ceilings, ours and the peers in turn, round by round, after one
+// warm-up each. Throws Stopped when asked to stop.
+Result<ordered_json> measure(const BenchTrainArguments& args, const spec::RunSpec& spec) {
   ThreadPool pool(args.threads);
   const std::unique_ptr<Backend> backend = make_stoppable_backend(pool);
   train::SyntheticTrainer trainer(spec, *backend);
   Contestant ours{.name = "teragpt"};
+  std::int64_t memory_bytes = 0;
+  std::vector<kernels::Peaks> peaks;
   std::vector<Peer> peers;
   if (args.versus == "torch") {
     for (const char* variant : {"default", "tuned"}) {
@@ -165,8 +198,9 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
   }
   for (int round = 0; round <= args.rounds; ++round) {  // round 0 warms up
     const int steps = round == 0 ? 1 : args.steps;
+    if (round > 0) peaks.push_back(measure_peaks(pool));
+    restart_peak_memory(::getpid());  // without the arrays that peaks are measured on
     if (round == 1) {
-      restart_peak_memory(::getpid());
       for (const Peer& peer : peers)
         restart_peak_memory(peer.torch.pid());
     }
@@ -175,16 +209,14 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
       trainer.step();
       if (round > 0) ours.seconds.push_back(monotonic_s() - start);
     }
+    if (round > 0) memory_bytes = std::max(memory_bytes, peak_memory_bytes(::getpid()).value_or(0));
     for (Peer& peer : peers)
       TERA_TRY_VOID(run_peer(peer, steps, round > 0));
   }
   TERA_TRY(const plan::Estimate planned, plan::estimate(spec));
   const double tokens = static_cast<double>(spec.tokens_per_step());
   const double flops = plan::train_flops_per_token(spec.model, args.seq) * tokens / ours.median_s();
-  // Products of fp16 run in f32 here.
-  const double peak = plan::compute_dtype(spec.training.precision) == DType::bf16
-                          ? peaks.bf16_flops_per_s
-                          : peaks.f32_flops_per_s;
+  const Ceiling ceiling = ceiling_of(spec, peaks);
   ordered_json row = {{"model", spec.name},
                       {"precision", enum_name(spec.training.precision)},
                       {"batch", spec.training.global_batch_size},
@@ -196,9 +228,13 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
                       {"min_step_s", *std::min_element(ours.seconds.begin(), ours.seconds.end())},
                       {"tokens_per_s", tokens / ours.median_s()},
                       {"model_flops_per_s", flops},
-                      {"peak_flops_per_s", peak},
-                      {"share_of_peak", flops / peak},
-                      {"peak_memory_bytes", peak_memory_bytes(::getpid()).value_or(0)}};
+                      {"product_dtype", dtype_name(ceiling.product_dtype)},
+                      {"peak_flops_per_s", ceiling.flops_per_s},
+                      {"share_of_peak", flops / ceiling.flops_per_s},
+                      {"peak_bytes_per_s", ceiling.bytes_per_s},
+                      {"ceiling_step_s", ceiling.step_s},
+                      {"share_of_ceiling", ceiling.step_s / ours.median_s()},
+                      {"peak_memory_bytes", memory_bytes}};
   ordered_json others = ordered_json::array();
   for (const Peer& peer : peers) {
     others.push_back(peer_row(peer.result, peer.result.median_s(), tokens, ours.median_s()));
@@ -208,11 +244,9 @@ Result<ordered_json> measure(const BenchTrainArguments& args,
   return row;
 }
 
-Result<ordered_json> bench_one(const BenchTrainArguments& args,
-                               const spec::RunSpec& spec,
-                               const kernels::Peaks& peaks) {
+Result<ordered_json> bench_one(const BenchTrainArguments& args, const spec::RunSpec& spec) {
   try {
-    return measure(args, spec, peaks);
+    return measure(args, spec);
   } catch (const Stopped&) {
     return tl::unexpected<Error>(check_stop().error());
   }
@@ -222,13 +256,15 @@ void print_row(const ordered_json& row) {
   const double step_s = row["step_s"].get<double>();
   const double planned_s = row["planned_step_s"].get<double>();
   fmt::print(
-      "{:<12} {:<15} {:>9} tok/s  {:>9}/step (planned {}, {:+.0f} %)  {:>9}  {} = {} of peak\n",
+      "{:<12} {:<15} {:>9} tok/s  {:>9}/step (planned {}, {:+.0f} %)  {:>9}  {} = {} of peak, {} "
+      "of the ceiling\n",
       row["model"].get<std::string>(), row["precision"].get<std::string>(),
       format_count(row["tokens_per_s"].get<double>()), format_seconds(step_s),
       format_seconds(planned_s), 100 * (planned_s / step_s - 1),
       format_bytes(row["peak_memory_bytes"].get<double>()),
       format_rate(row["model_flops_per_s"].get<double>(), "FLOP/s"),
-      format_percent(row["share_of_peak"].get<double>()));
+      format_percent(row["share_of_peak"].get<double>()),
+      format_percent(row["share_of_ceiling"].get<double>()));
   print_peers(row);
   std::fflush(stdout);
 }
@@ -243,11 +279,9 @@ void bench_train(Cli& cli, const BenchTrainArguments& args) {
       specs.push_back(std::move(*spec));
     }
   }
-  ThreadPool pool(args.threads);
-  const kernels::Peaks peaks = measure_peaks(pool);
   ordered_json rows = ordered_json::array();
   for (const spec::RunSpec& spec : specs) {
-    const Result<ordered_json> row = bench_one(args, spec, peaks);
+    const Result<ordered_json> row = bench_one(args, spec);
     if (!row) return cli.fail(row.error());
     if (!cli.json) print_row(*row);
     rows.push_back(*row);
@@ -281,7 +315,9 @@ void add_train_bench(CLI::App& bench, Cli& cli) {
   add_contest_options(*verb, *args);
   verb->footer(
       "Example:\n  teragpt bench train --model gpt2-124m --precision fp32 --vs torch --python "
-      "venv/bin/python");
+      "venv/bin/python\n"
+      "The ceiling is the step whose products run at the peak of multiply-adds and whose update "
+      "runs at the speed of memory, both measured in each round.");
   verb->callback([&cli, args] { bench_train(cli, *args); });
 }
 

@@ -37,8 +37,16 @@ TEST(BenchCommand, TrainTellsSpeedAndMemory) {
   ASSERT_EQ(document.at("rows").size(), 1U);
   const json& row = document.at("rows").at(0);
   EXPECT_DOUBLE_EQ(row.at("tokens_per_s"), 16 / row.at("step_s").get<double>());
-  // tiny-moe has 12.2 million parameters; each has a value, a gradient and two moments of 4 B.
-  EXPECT_GT(row.at("peak_memory_bytes"), 12.2e6 * 16);
+  constexpr double kParams = 12331264;  // of tiny-moe; each has a value, a gradient and two moments
+  EXPECT_GT(row.at("peak_memory_bytes"), 16 * kParams);
+  const double ceiling_s = row.at("ceiling_step_s");
+  const double products_s = row.at("model_flops_per_s").get<double>() *
+                            row.at("step_s").get<double>() /
+                            row.at("peak_flops_per_s").get<double>();
+  // The update reads the gradient, and reads and writes the value and two moments: 28 B.
+  EXPECT_NEAR((ceiling_s - products_s) * row.at("peak_bytes_per_s").get<double>(), 28 * kParams,
+              1e-3 * kParams);
+  EXPECT_DOUBLE_EQ(row.at("share_of_ceiling"), ceiling_s / row.at("step_s").get<double>());
   EXPECT_TRUE(row.at("peers").empty());
 }
 
@@ -51,8 +59,8 @@ TEST(BenchCommand, TrainTakesEveryPrecisionOfTheSpec) {
   ASSERT_EQ(rows.size(), 4U);
   EXPECT_EQ(rows[2].at("precision"), "bf16_stochastic");
   EXPECT_EQ(rows[3].at("precision"), "fp16");
-  EXPECT_EQ(rows[2].at("peak_flops_per_s"), rows[1].at("peak_flops_per_s"));
-  EXPECT_EQ(rows[3].at("peak_flops_per_s"), rows[0].at("peak_flops_per_s")) << "widened to f32";
+  EXPECT_EQ(rows[2].at("product_dtype"), "bf16");
+  EXPECT_EQ(rows[3].at("product_dtype"), "f32") << "fp16 is widened";
 }
 
 TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
@@ -68,6 +76,19 @@ TEST(BenchCommand, OpsPutsEachOpBesideItsCeiling) {
     EXPECT_DOUBLE_EQ(row.at("peak_bytes_per_s"), document.at("peak_memory_bytes_per_s"));
     EXPECT_DOUBLE_EQ(row.at("share_of_peak"), rate / row.at("peak_bytes_per_s").get<double>());
   }
+}
+
+// Experts are told by the dense block of equal active work, measured in turn with them.
+TEST(BenchCommand, OpsMeasuresBlocksInTurn) {
+  const ProgramResult measured =
+      run_teragpt({"bench", "ops", "--filter", "block/experts/bf16", "--seconds", "0", "--json"});
+  ASSERT_EQ(measured.exit_code, 0) << measured.err;
+  const json rows = json::parse(measured.out).at("rows");
+  ASSERT_EQ(rows.size(), 1U);
+  const json& beside = rows[0].at("beside");
+  EXPECT_EQ(beside.at("op").get<std::string>().find("block/dense/bf16/"), 0U);
+  EXPECT_EQ(beside.at("pairs"), 9);
+  EXPECT_GT(beside.at("speed"), 0);
 }
 
 // What is measured is what the profile says, which planning starts from (this_machine_test).
