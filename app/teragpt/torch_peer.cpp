@@ -10,6 +10,16 @@ namespace {
 
 constexpr const char* kStoppedHint = "the rows printed before are complete";
 
+// What PyTorch's kernels of AVX-512 need; told to use them, it does not ask the processor.
+bool has_avx512() {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+         __builtin_cpu_supports("avx512dq") != 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
 Result<void> check_torch_has(std::string_view model_name, const spec::ModelConfig& m) {
@@ -80,8 +90,8 @@ Result<TorchPeer> TorchPeer::start(const Options& options) {
     environment = {{"GLIBC_TUNABLES",
                     "glibc.malloc.mmap_threshold=4294967296:glibc.malloc.trim_threshold="
                     "17179869184:glibc.malloc.hugetlb=1"},
-                   {"ATEN_CPU_CAPABILITY", "avx512"},
                    {"OMP_NUM_THREADS", std::to_string(options.threads)}};
+    if (has_avx512()) environment.emplace_back("ATEN_CPU_CAPABILITY", "avx512");
   }
   TERA_TRY(PeerProcess process,
            PeerProcess::start({options.python, "-W", "ignore", script.string(), settings.dump()},

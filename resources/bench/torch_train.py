@@ -4,12 +4,13 @@ in PyTorch on the CPU, as a person would write it.
 Reads one JSON object as its argument (model and training sizes), prints {"ready": ...}, then answers
 each line "run N" on standard input with {"steps_s": [seconds of each of N steps], "loss": last loss}.
 "precision" is "fp32", or "bf16" or "fp16" for autocast over f32 weights, fp16 with a scaled loss.
-"variant" is "default" (what a plain script does) or "tuned" (fused AdamW, torch.compile when it works;
-the caller adds the environment: thread count, huge pages, malloc thresholds).
+"variant" is "default" (what a plain script does) or "tuned" (fused AdamW, torch.compile where it
+works and is faster; the caller adds the environment: thread count, huge pages, malloc thresholds).
 """
 import ctypes
 import json
 import math
+import os
 import signal
 import sys
 import time
@@ -186,6 +187,16 @@ def end_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def best_step_s(step, model):
+    """Of three steps, after two that warm up."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        step(model)
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[2:])
+
+
 def main():
     end_with_parent()
     c = json.loads(sys.argv[1])
@@ -217,10 +228,13 @@ def main():
             optimizer.step()
         return loss
 
-    if tuned and c["num_experts"] == 0:
+    if tuned and c.get("compile", True):
         try:
             candidate = torch.compile(model)
-            step(candidate)
+            if "compile" not in c:
+                c["compile"] = best_step_s(step, candidate) < best_step_s(step, model)
+                if not c["compile"]:  # anew, without what compiling left in memory
+                    os.execv(sys.executable, [sys.executable, "-W", "ignore", __file__, json.dumps(c)])
             step_model, compiled = candidate, True
         except Exception as error:  # no compiler on this machine: eager, and said so
             print(f"torch.compile is not available: {error}", file=sys.stderr)
