@@ -81,14 +81,31 @@ std::optional<std::int64_t> first_not_finite(std::span<const std::byte> bytes, D
   return std::nullopt;
 }
 
-void scale_blocks(std::span<float> matrix,
-                  std::int64_t columns,
+std::vector<std::int64_t> block_scales_shape(std::vector<std::int64_t> shape,
+                                             std::int64_t block_size) {
+  for (std::size_t dim = shape.size() > 2 ? shape.size() - 2 : 0; dim < shape.size(); ++dim)
+    shape[dim] = (shape[dim] + block_size - 1) / block_size;
+  return shape;
+}
+
+void scale_blocks(std::span<float> values,
+                  std::span<const std::int64_t> shape,
                   std::span<const float> scales,
                   std::int64_t block_size) {
+  TERA_CHECK(!shape.empty(), "scales of a tensor without dims");
+  const std::int64_t columns = shape.back();
+  const std::int64_t rows = shape.size() > 1 ? shape[shape.size() - 2] : 1;
   const std::int64_t block_columns = (columns + block_size - 1) / block_size;
-  for (std::int64_t i = 0; i < std::ssize(matrix); ++i) {
-    const std::int64_t block = i / columns / block_size * block_columns + i % columns / block_size;
-    matrix[static_cast<std::size_t>(i)] *= scales[static_cast<std::size_t>(block)];
+  const std::int64_t matrix_scales = (rows + block_size - 1) / block_size * block_columns;
+  const std::int64_t matrices = std::ssize(values) / (rows * columns);
+  TERA_CHECK(std::ssize(scales) == matrices * matrix_scales,
+             "{} scales for {} matrices of {} x {} in blocks of {}", scales.size(), matrices, rows,
+             columns, block_size);
+  for (std::int64_t i = 0; i < std::ssize(values); ++i) {
+    const std::int64_t row = i / columns % rows;
+    const std::int64_t scale = i / (rows * columns) * matrix_scales +
+                               row / block_size * block_columns + i % columns / block_size;
+    values[static_cast<std::size_t>(i)] *= scales[static_cast<std::size_t>(scale)];
   }
 }
 

@@ -17,9 +17,14 @@ std::vector<std::byte> convert_elements(std::span<const std::byte> bytes, DType 
 // Index of the first f32 or bf16 element that is infinite or not a number.
 std::optional<std::int64_t> first_not_finite(std::span<const std::byte> bytes, DType dtype);
 
-// Multiplies a matrix [rows, columns] f32 by one factor per block of block_size x block_size.
-void scale_blocks(std::span<float> matrix,
-                  std::int64_t columns,
+// Shape of the scales of a tensor: one for each block of block_size x block_size of a matrix, the
+// last two dims; leading dims (experts) are kept.
+std::vector<std::int64_t> block_scales_shape(std::vector<std::int64_t> shape,
+                                             std::int64_t block_size);
+// Multiplies the matrices of a tensor f32 by their scales. Throws ContractError unless there are as
+// many scales as block_scales_shape says.
+void scale_blocks(std::span<float> values,
+                  std::span<const std::int64_t> shape,
                   std::span<const float> scales,
                   std::int64_t block_size);
 

@@ -51,15 +51,17 @@ bool is_weight_type(DType dtype, bool fp8) {
 // All problems of the tensors of a directory, so that one message tells the whole story.
 struct TensorProblems {
   std::vector<std::string> missing, unexpected, wrong;
+  bool gave_up = false;  // on looking for the rest: more may be missing
 
   Result<void> status(const fs::path& dir, std::string_view family) const {
     if (missing.empty() && unexpected.empty() && wrong.empty()) return {};
     std::string text;
     const auto add = [&text](std::string_view what, const std::vector<std::string>& names) {
       if (names.empty()) return;
-      text +=
-          fmt::format("{}{} {}: {}", text.empty() ? "" : "; ", names.size(), what, listed(names));
+      const bool first = text.empty() || text.ends_with(' ');
+      text += fmt::format("{}{} {}: {}", first ? "" : "; ", names.size(), what, listed(names));
     };
+    if (gave_up) text = "at least ";
     add(missing.size() == 1 ? "tensor is missing" : "tensors are missing", missing);
     add(unexpected.size() == 1 ? "tensor is not expected" : "tensors are not expected", unexpected);
     add("of another shape or type", wrong);
@@ -147,8 +149,8 @@ Result<void> HuggingFaceModel::find_tensors() {
   const bool fp8 = config_.fp8_block_size > 0;
   TensorProblems problems;
   std::set<std::string> used;
-  for (const ForeignParam& param :
-       hugging_face_params(config_.model, config_.family, config_.rope_interleaved)) {
+  const std::vector<std::string> names = files_.names();
+  const auto find = [&](const ForeignParam& param) {
     const auto chosen = std::find_if(
         param.arrangements.begin(), param.arrangements.end(),
         [this](const auto& parts) { return files_.find(parts.front().name) != nullptr; });
@@ -165,10 +167,9 @@ Result<void> HuggingFaceModel::find_tensors() {
       check_tensor(tensor, *entry, fp8, problems);
       all_bf16 = all_bf16 && (entry->dtype == "BF16" || entry->dtype == "F8_E4M3");
       if (entry->dtype != "F8_E4M3") continue;
-      const std::int64_t block = std::max(1, config_.fp8_block_size);
-      ForeignTensor scale{.name = tensor.name + std::string(kScaleEnd), .shape = tensor.shape};
-      for (std::int64_t& dim : scale.shape)
-        dim = (dim + block - 1) / block;
+      const ForeignTensor scale{
+          .name = tensor.name + std::string(kScaleEnd),
+          .shape = block_scales_shape(tensor.shape, std::max(1, config_.fp8_block_size))};
       const SafetensorsEntry* scales = files_.find(scale.name);
       if (scales == nullptr) {
         problems.missing.push_back(scale.name);
@@ -182,10 +183,15 @@ Result<void> HuggingFaceModel::find_tensors() {
                       .dtype = all_bf16 ? DType::bf16 : DType::f32,
                       .shape = param.spec.shape});
     parts_[param.spec.name] = parts;
-  }
+    // A configuration may count far more layers and experts than files could hold.
+    problems.gave_up = problems.missing.size() > names.size();
+    return !problems.gave_up;
+  };
+  visit_hugging_face_params(config_.model, config_.family, config_.rope_interleaved, find);
+  if (problems.gave_up) return problems.status(dir_, enum_name(config_.family));
   for (const TensorCopy& copy : hugging_face_copies(config_.model, config_.family))
     used.insert(copy.name);
-  for (const std::string& name : files_.names()) {
+  for (const std::string& name : names) {
     if (!used.contains(name) && !is_derived_tensor(name)) problems.unexpected.push_back(name);
   }
   return problems.status(dir_, enum_name(config_.family));
@@ -221,7 +227,7 @@ Result<std::vector<std::byte>> HuggingFaceModel::read_tensor(const ForeignTensor
         convert_elements(raw, *dtype_from_safetensors(files_.find(scale_name)->dtype), DType::f32);
     bytes = convert_elements(bytes, stored, DType::f32);
     scale_blocks({reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)},
-                 tensor.shape.back(),
+                 tensor.shape,
                  {reinterpret_cast<const float*>(scales.data()), scales.size() / sizeof(float)},
                  config_.fp8_block_size);
     bytes = convert_elements(bytes, DType::f32, dtype);

@@ -250,13 +250,24 @@ class Mapper {
 
 }  // namespace
 
+void visit_hugging_face_params(const ModelConfig& model,
+                               HuggingFaceFamily family,
+                               bool rope_interleaved,
+                               const std::function<bool(const ForeignParam&)>& visit) {
+  Mapper mapper(model, family, rope_interleaved);
+  for (const plan::ParamSpec& spec : plan::make_param_table(model)) {
+    if (!visit(mapper.map(spec))) return;
+  }
+}
+
 std::vector<ForeignParam> hugging_face_params(const ModelConfig& model,
                                               HuggingFaceFamily family,
                                               bool rope_interleaved) {
-  Mapper mapper(model, family, rope_interleaved);
   std::vector<ForeignParam> params;
-  for (const plan::ParamSpec& spec : plan::make_param_table(model))
-    params.push_back(mapper.map(spec));
+  visit_hugging_face_params(model, family, rope_interleaved, [&params](const ForeignParam& param) {
+    params.push_back(param);
+    return true;
+  });
   return params;
 }
 

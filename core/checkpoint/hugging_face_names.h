@@ -1,6 +1,7 @@
 // Names, shapes and arrangement of a model's tensors in the files of the transformers library.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,13 @@ struct ForeignParam {
   std::vector<std::vector<ForeignTensor>> arrangements;
 };
 
-// Every row of the model's ParamTable, in its order.
+// Calls visit with every row of the model's ParamTable, in its order and one at a time (a parameter
+// of many experts has many tensors), until it returns false.
+void visit_hugging_face_params(const spec::ModelConfig& model,
+                               spec::HuggingFaceFamily family,
+                               bool rope_interleaved,
+                               const std::function<bool(const ForeignParam&)>& visit);
+// All of them at once.
 std::vector<ForeignParam> hugging_face_params(const spec::ModelConfig& model,
                                               spec::HuggingFaceFamily family,
                                               bool rope_interleaved);

@@ -271,6 +271,57 @@ TEST_F(HuggingFace, Fp8WeightsAreScaledByBlocks) {
   EXPECT_THAT(unscaled.error().message, HasSubstr("q_proj.weight_scale_inv"));
 }
 
+// The first layer's experts in one tensor, as the library holds them in memory: [4, 16, 16].
+TEST_F(HuggingFace, StackedExpertsInFp8HaveScalesOfTheirOwn) {
+  const std::string stacked = "model.layers.0.mlp.experts.gate_up_proj";
+  std::vector<FileTensor> tensors = tensors_of("olmoe");
+  std::erase_if(tensors, [](const FileTensor& tensor) {
+    return tensor.entry.name.starts_with("model.layers.0.mlp.experts.") &&
+           !tensor.entry.name.ends_with("down_proj.weight");
+  });
+  tensors.push_back({.entry = {.name = stacked, .dtype = "F8_E4M3", .shape = {4, 16, 16}},
+                     .bytes = std::vector<std::byte>(4 * 16 * 16, std::byte{0x38})});  // ones
+  const auto write_with = [&](int block, const std::vector<std::int64_t>& shape) {
+    std::vector<float> scales(static_cast<std::size_t>(shape[0] * shape[1] * shape[2]));
+    std::iota(scales.begin(), scales.end(), 1.0F);
+    FileTensor scale{.entry = {.name = stacked + "_scale_inv", .dtype = "F32", .shape = shape},
+                     .bytes = std::vector<std::byte>(scales.size() * sizeof(float))};
+    std::memcpy(scale.bytes.data(), scales.data(), scale.bytes.size());
+    std::vector<FileTensor> all = tensors;
+    all.push_back(scale);
+    auto config = nlohmann::json::parse(text_of(golden("olmoe") / "config.json"));
+    config["quantization_config"] = {{"quant_method", "fp8"},
+                                     {"weight_block_size", {block, block}}};
+    write(config.dump(), all);
+    return HuggingFaceModel::open(posix_vfs(), dir_);
+  };
+  const auto model = write_with(12, {4, 2, 2});
+  ASSERT_TRUE(model) << model.error().message;
+  const std::vector<float> experts = params_of(*model).at("layers.0.moe.experts.in.weight");
+  ASSERT_EQ(experts.size(), 4U * 16 * 16);
+  for (std::size_t i = 0; i < experts.size(); ++i) {
+    const std::size_t block = i / 256 * 4 + i % 256 / 16 / 12 * 2 + i % 16 / 12;
+    ASSERT_EQ(experts[i], static_cast<float>(block + 1)) << i;
+  }
+  const auto shared = write_with(16, {1, 1, 1});  // one scale for all experts
+  ASSERT_FALSE(shared);
+  EXPECT_THAT(shared.error().message,
+              HasSubstr("gate_up_proj_scale_inv is [1, 1, 1], expected [4, 1, 1]"));
+}
+
+// 2e9 tensors: their names alone would fill the memory.
+TEST_F(HuggingFace, AConfigurationOfFarMoreTensorsThanTheFilesHoldIsRefused) {
+  auto config = nlohmann::json::parse(text_of(golden("olmoe") / "config.json"));
+  config["num_hidden_layers"] = 10000;
+  config["num_experts"] = 65536;
+  write(config.dump(), tensors_of("olmoe"));
+  const auto model = HuggingFaceModel::open(posix_vfs(), dir_);
+  ASSERT_FALSE(model);
+  EXPECT_THAT(model.error().message,
+              testing::AllOf(HasSubstr("the weights are not those of the olmoe"),
+                             HasSubstr("at least "), HasSubstr("tensors are missing: ")));
+}
+
 TEST(ElementConvert, F16AndFp8AreReadExactly) {
   const std::vector<std::uint16_t> halves = {0x3C00, 0xC000, 0x0001, 0x03FF,
                                              0x7BFF, 0x8000, 0x7C00};
@@ -296,8 +347,19 @@ TEST(ElementConvert, F16AndFp8AreReadExactly) {
 TEST(ElementConvert, ScalesGoByBlocks) {
   std::vector<float> matrix(3 * 5, 1.0F);
   const std::vector<float> scales = {1, 2, 3, 4, 5, 6};  // [2, 3] of blocks of 2 x 2
-  scale_blocks(matrix, 5, scales, 2);
+  scale_blocks(matrix, std::vector<std::int64_t>{3, 5}, scales, 2);
   EXPECT_EQ(matrix, (std::vector<float>{1, 1, 2, 2, 3, 1, 1, 2, 2, 3, 4, 4, 5, 5, 6}));
+  EXPECT_EQ(block_scales_shape({3, 5}, 2), (std::vector<std::int64_t>{2, 3}));
+}
+
+// Blocks do not reach from one expert into the next.
+TEST(ElementConvert, EachMatrixHasItsOwnScales) {
+  const std::vector<std::int64_t> shape = {2, 3, 2};
+  EXPECT_EQ(block_scales_shape(shape, 2), (std::vector<std::int64_t>{2, 2, 1}));
+  std::vector<float> stacked(2 * 3 * 2, 1.0F);
+  scale_blocks(stacked, shape, std::vector<float>{1, 2, 3, 4}, 2);
+  EXPECT_EQ(stacked, (std::vector<float>{1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4}));
+  EXPECT_THROW(scale_blocks(stacked, shape, std::vector<float>{1, 2, 3}, 2), ContractError);
 }
 
 // The published files of DeepSeek-V3 hold a layer of multi-token prediction behind the others.
