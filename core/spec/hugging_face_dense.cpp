@@ -1,5 +1,6 @@
 // Families without experts.
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -38,7 +39,9 @@ void read_gpt2(Settings& s, ModelConfig& m) {
   m.activation = plain_activation(s, "activation_function", "gelu_new");
   m.attention_bias = AttentionBias::all;
   m.ffn_bias = true;
-  m.ffn_hidden_size = s.integer("n_inner", 4 * m.hidden_size);
+  constexpr int kLargest = std::numeric_limits<int>::max();  // out of range, and said to be
+  m.ffn_hidden_size =
+      s.integer("n_inner", m.hidden_size > kLargest / 4 ? kLargest : 4 * m.hidden_size);
   m.tie_embeddings = s.flag("tie_word_embeddings", true);
   m.init_std = s.number("initializer_range", 0.02);
   expect_whole_heads(s, m, "n_head");

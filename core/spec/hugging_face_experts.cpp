@@ -81,7 +81,8 @@ void read_deepseek(Settings& s, ModelConfig& m) {
   }
   if (mscale_all_dim != 0) {
     const double soft = yarn_factor(m.rope_factor, mscale_all_dim);
-    m.attention_scale = soft * soft / std::sqrt(double{1} * m.qk_head_dim());
+    const double head_dim = double{1} * m.qk_nope_head_dim + m.qk_rope_head_dim;  // not yet checked
+    m.attention_scale = soft * soft / std::sqrt(head_dim);
   }
   m.ffn_hidden_size = s.integer("intermediate_size");
   m.num_dense_layers = s.integer("first_k_dense_replace", 0);

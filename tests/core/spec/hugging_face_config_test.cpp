@@ -115,6 +115,38 @@ TEST(HuggingFaceConfig, NamesWhatIsWrong) {
               HasSubstr("is not a quantisation the engine reads"));
 }
 
+// Sizes beyond all ranges are named; what is computed of them must not wrap.
+TEST(HuggingFaceConfig, SizesOutOfRangeDoNotWrap) {
+  const auto golden = [](const std::string& family) {
+    std::ifstream file(std::filesystem::path(std::getenv("TERA_SOURCE_DIR")) /
+                       "tests/golden/hugging_face" / family / "config.json");
+    return json::parse(file);
+  };
+  const auto messages = [](const json& config) {
+    std::string all;
+    for (const Diagnostic& d : parse_hugging_face_config(config.dump()).diagnostics)
+      all += d.field + ": " + d.message + "\n";
+    return all;
+  };
+  json wide = with(golden("gpt2"), "n_embd", 1000000000);
+  wide.erase("n_inner");
+  const std::string gpt2 = messages(wide);
+  EXPECT_THAT(gpt2, HasSubstr("model.hidden_size: got 1000000000, expected at most"));
+  EXPECT_THAT(gpt2, testing::Not(HasSubstr("got -")));
+
+  json latent = golden("deepseek_v3");
+  latent["qk_nope_head_dim"] = latent["qk_rope_head_dim"] = 2147483646;
+  latent.erase("rope_parameters");
+  latent["rope_scaling"] = {{"type", "yarn"},
+                            {"factor", 40},
+                            {"mscale", 1.0},
+                            {"mscale_all_dim", 1.0},
+                            {"original_max_position_embeddings", 4096}};
+  const std::string deepseek = messages(latent);
+  EXPECT_THAT(deepseek, HasSubstr("model.qk_nope_head_dim: got 2147483646, expected at most"));
+  EXPECT_THAT(deepseek, testing::Not(HasSubstr("attention_scale"))) << "the root of a negative sum";
+}
+
 TEST(HuggingFaceConfig, SaysWhatItLeavesOut) {
   json config = with(llama31(), "attention_dropout", 0.1);
   config["logit_softness"] = 3;
