@@ -23,13 +23,18 @@ class Record {
   int integer(const char* key) {
     const json& value = find(key);
     if (value.is_boolean()) return value.get<bool>() ? 1 : 0;
-    if (value.is_number_integer()) return value.get<int>();
+    constexpr int kLargest = 99999999;  // as many digits as of a text
+    const bool fits = value.is_number_unsigned()
+                          ? value.get<std::uint64_t>() <= kLargest
+                          : value.is_number_integer() && value.get<std::int64_t>() >= -kLargest;
+    if (fits) return value.get<int>();
     if (value.is_string()) {
       const std::string text = value.get<std::string>();
       if (!text.empty() && text.size() < 9 && std::all_of(text.begin(), text.end(), is_digit))
         return std::stoi(text);
     }
-    complain(fmt::format("\"{}\" is {}, expected a whole number", key, value.dump()));
+    complain(fmt::format("\"{}\" is {}, expected a whole number of at most 8 digits", key,
+                         value.dump()));
     return 0;
   }
   // A choice by number or by letter.

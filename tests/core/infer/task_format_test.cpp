@@ -122,7 +122,18 @@ TEST(TaskFormat, ProblemsNameTheField) {
             "\"text\" does not end with a word after a space");
   EXPECT_EQ(problem(TaskFormat::hellaswag, R"({"activity_label": "a", "ctx_a": "b", "ctx_b": "c",
       "endings": ["d"], "label": "x"})"),
-            "\"label\" is \"x\", expected a whole number");
+            "\"label\" is \"x\", expected a whole number of at most 8 digits");
+}
+
+// Numbers that an int cannot hold must not become small ones.
+TEST(TaskFormat, LargeNumbersDoNotWrap) {
+  for (const char* number : {"4294967296", "-4294967296", "18446744073709551615", "100000000"}) {
+    EXPECT_EQ(
+        problem(TaskFormat::multiple_choice,
+                (R"({"query": "q", "choices": ["a", "b"], "gold": )" + std::string(number) + "}")
+                    .c_str()),
+        "\"gold\" is " + std::string(number) + ", expected a whole number of at most 8 digits");
+  }
 }
 
 }  // namespace
