@@ -50,7 +50,7 @@ void add_merge_command(CLI::App& group, Cli& cli) {
   verb->add_option("--threads", args->num_threads, "Threads; 0 = all")->check(at_least(0));
   verb->footer(
       "Example:\n  teragpt ckpt merge 20260101-120000-0a1b2c3d -o merged\n"
-      "  teragpt generate merged \"Once upon\"\n"
+      "  teragpt generate merged --prompt 'Once upon'\n"
       "Source: Hu et al. 2022, LoRA, section 4.1.");
   verb->callback([&cli, args] { run(cli, *args); });
 }
