@@ -1,4 +1,6 @@
 // teragpt eval: how good a model is: loss over text, and tasks.
+#include <functional>
+
 #include <fmt/format.h>
 
 #include "app/teragpt/checkpoint_model.h"
@@ -162,15 +164,13 @@ class Evaluation {
   Result<void> run_tokens() {
     TERA_TRY(const std::vector<std::vector<std::int32_t>> sequences, read_ids(args_.tokens));
     std::unique_ptr<LogitsFile> file;
+    std::function<Result<void>(const Tensor&)> on_logits;
     if (!args_.dump_logits.empty()) {
       TERA_TRY(file, open_logits(sequences));
+      on_logits = [&file](const Tensor& logits) { return file->append(logits); };
     }
     TERA_TRY(const infer::CorpusLoss loss,
-             infer::sequence_loss(loaded_.model(), sequences, loaded_.tokenizer(),
-                                  [&](const Tensor& logits) -> Result<void> {
-                                    if (!file) return {};
-                                    return file->append(logits);
-                                  }));
+             infer::sequence_loss(loaded_.model(), sequences, loaded_.tokenizer(), on_logits));
     if (file) TERA_TRY_VOID(file->finish());
     add(to_json("tokens", args_.tokens, loss));
     return {};

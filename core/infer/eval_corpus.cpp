@@ -8,6 +8,7 @@
 
 #include "core/base/vfs.h"
 #include "core/data/data_plan.h"
+#include "core/infer/generate.h"
 
 namespace tera::infer {
 namespace {
@@ -100,7 +101,8 @@ Result<Corpus> open_corpus(const CorpusOptions& options) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("{}: its {} split has {} tokens, expected at least 2", options.prefix,
                             options.split, corpus.end - corpus.begin),
-                "name another --split; `teragpt data tokenize` holds documents out with --valid and --test");
+                "name another --split; `teragpt data tokenize` holds documents out with --valid "
+                "and --test");
   }
   return corpus;
 }
@@ -172,6 +174,7 @@ Result<CorpusLoss> sequence_loss(
     const std::function<Result<void>(const Tensor& logits)>& on_logits) {
   if (sequences.empty())
     return fail(ErrorCode::invalid_input, "there are no sequences", "write [[1, 2, 3], [4, 5]]");
+  if (on_logits) TERA_TRY_VOID(check_can_decode(model.config()));
   for (std::size_t s = 0; s < sequences.size(); ++s)
     TERA_TRY_VOID(check_sequence(sequences[s], s, model.config()));
   Sums sums;

@@ -39,8 +39,9 @@ struct CorpusOptions {
 Result<CorpusLoss> corpus_loss(nn::Model& model, const CorpusOptions& options);
 
 // Loss of sequences of ids, each token but the first of each; logits [S, V] f32 of each in turn go
-// to on_logits if it is there. Errors (invalid_input) name the sequence: shorter than 2 tokens,
-// longer than the context, an id that the model lacks.
+// to on_logits if it is there (they are a second pass, and large). Errors (invalid_input) name the
+// sequence: shorter than 2 tokens, longer than the context, an id that the model lacks; logits of a
+// model whose experts choose their tokens.
 Result<CorpusLoss> sequence_loss(
     nn::Model& model,
     std::span<const std::vector<std::int32_t>> sequences,

@@ -74,9 +74,11 @@ Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
 
 Result<void> check_can_decode(const spec::ModelConfig& model) {
   if (model.num_experts == 0 || model.router_choice == spec::RouterChoice::token) return {};
-  return fail(ErrorCode::invalid_input,
-              "the model's experts choose their tokens, later ones too, so it cannot generate",
-              "generate with a model whose router_choice is token");
+  return fail(
+      ErrorCode::invalid_input,
+      "the model's experts choose their tokens, later ones too: it cannot read a text token "
+      "by token",
+      "generation, tasks and logits need a model whose router_choice is token");
 }
 
 Result<void> check_vocabulary(const spec::ModelConfig& model, const data::Tokenizer& tokenizer) {

@@ -151,6 +151,20 @@ TEST(SequenceLoss, IsThatOfTheIdsAndOfTheirBytes) {
   EXPECT_EQ(rows, (std::vector<std::int64_t>{4, 2}));
 }
 
+// Such a model sees a whole text at once: it has a loss, but no logits token by token.
+TEST(SequenceLoss, ModelsOfExpertChoiceHaveALossAndNoLogits) {
+  RandomModel random(true, DType::f32, 1, spec::RouterChoice::expert);
+  const std::vector<Tokens> sequences = {{'a', 'b', 'c', 'd', 'e', 'f'}};
+  const Result<CorpusLoss> loss = sequence_loss(*random.model, sequences, nullptr, {});
+  ASSERT_TRUE(loss.has_value()) << loss.error().message;
+  EXPECT_EQ(loss->tokens, 5);
+  EXPECT_GT(loss->loss, 0);
+  const Result<CorpusLoss> with_logits = sequence_loss(
+      *random.model, sequences, nullptr, [](const Tensor&) -> Result<void> { return {}; });
+  ASSERT_FALSE(with_logits.has_value());
+  EXPECT_THAT(with_logits.error().message, HasSubstr("experts choose their tokens"));
+}
+
 TEST(SequenceLoss, WhatTheModelCannotReadIsNamed) {
   RandomModel random(false, DType::f32);
   const auto problem = [&](const std::vector<Tokens>& sequences) {

@@ -51,7 +51,11 @@ inline data::Tokenizer byte_tokenizer(bool with_end = true) {
 
 // A model with random weights, so that every token of a text depends on all before it.
 struct RandomModel {
-  RandomModel(bool moe, DType dtype, int num_threads = 1) : pool(num_threads) {
+  RandomModel(bool moe,
+              DType dtype,
+              int num_threads = 1,
+              spec::RouterChoice choice = spec::RouterChoice::token)
+      : pool(num_threads) {
     config.num_layers = 2;
     config.hidden_size = 32;
     config.num_attention_heads = 4;
@@ -65,6 +69,7 @@ struct RandomModel {
       config.num_experts = 6;
       config.router_top_k = 2;
       config.moe_ffn_hidden_size = 16;
+      config.router_choice = choice;
     }
     params.emplace(*backend, plan::make_param_table(config),
                    nn::ParamStoreOptions{.compute = dtype, .gradients = false});
