@@ -185,18 +185,23 @@ class Task {
                                   : 0.0F;
       buffers_.delta[i] = i < count ? dot(dout.row(query + i), out.row(query + i)) : 0.0F;
     }
+    // Such a query has scores of NaN, whatever share of the work this job is.
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (!plan_.finite(q, query + i) || !values_.finite(dout, query + i))
+        buffers_.lse[i] = std::numeric_limits<float>::quiet_NaN();
+    }
     if (!job_.of_keys) return;
     pack_query_dims(plan_, q, query, count, buffers_.query_dims);
     pack_query_dims(values_, dout, query, count, buffers_.grad_dims);
   }
 
-  // Column panels of dims over the queries of a tile; zero where there is no query, or none with
-  // finite values: those get a NaN of lse instead.
+  // Column panels of dims over the queries of a tile; zero where there is no query, or one whose
+  // scores are NaN: what is not finite in it must not meet the 0 of a key that it does not see.
   void pack_query_dims(const AttentionPlan& plan,
                        const Head& head,
                        std::int64_t query,
                        std::int64_t count,
-                       std::uint32_t* to) {
+                       std::uint32_t* to) const {
     const std::int64_t nr = plan.kernel.nr;
     const std::int64_t stride = plan.units(kColumnPanels * nr) * nr;
     for (std::int64_t d = 0; d < plan.head_dim; d += nr) {
@@ -206,8 +211,7 @@ class Task {
       std::fill(panel + plan.units(count) * nr, panel + stride, 0U);
     }
     for (std::int64_t i = 0; i < count; ++i) {
-      if (plan.finite(head, query + i)) continue;
-      buffers_.lse[i] = std::numeric_limits<float>::quiet_NaN();
+      if (!std::isnan(buffers_.lse[i])) continue;
       for (std::int64_t d = 0; d < plan.head_dim; d += nr)
         plan.clear(to + d / nr * stride, nr, i);
     }

@@ -26,7 +26,10 @@ struct Change {
   double value;
 };
 
-std::vector<Buffer> run(const OpCase& one, const OpTable& ops, std::optional<Change> change = {}) {
+std::vector<Buffer> run(const OpCase& one,
+                        const OpTable& ops,
+                        std::optional<Change> change = {},
+                        int workers = 1) {
   std::vector<Buffer> arguments;
   for (const Buffer& given : one.arguments)
     arguments.push_back(given.clone());
@@ -34,7 +37,7 @@ std::vector<Buffer> run(const OpCase& one, const OpTable& ops, std::optional<Cha
     Buffer& changed = arguments[change->argument];
     changed.set(changed.size() / 2, change->value);
   }
-  ThreadExecutor executor(1);
+  ThreadExecutor executor(workers);
   one.run(ops, Context{&executor}, Views(arguments.begin(), arguments.end()));
   return arguments;
 }
@@ -118,6 +121,28 @@ TEST_P(AttentionMask, KeepsOutWhatIsNotFinite) {
   }
   EXPECT_GT(untouched_, 0);
   EXPECT_GT(spoilt_, 0);
+}
+
+// However the work is cut, into whole heads or into runs of keys and runs of queries.
+TEST_P(AttentionMask, SpoilsTheSameBitsForEveryNumberOfWorkers) {
+  for (const OpCase& one : sequence_cases(GetParam())) {
+    const bool forward = one.op == "attention_forward";
+    if (!forward && one.op != "attention_backward") continue;
+    for (std::size_t argument = 0; argument < (forward ? 3U : 4U); ++argument) {
+      for (const double value : {kNaN, kInfinity, -kInfinity}) {
+        const Change change{argument, value};
+        const std::vector<Buffer> expected = run(one, cpu_ops(), change);
+        for (const int workers : {2, 3}) {
+          const std::vector<Buffer> got = run(one, cpu_ops(), change, workers);
+          for (const std::size_t output : one.outputs) {
+            ASSERT_TRUE(got[output].same_bits(expected[output]))
+                << one.op << " " << one.name << ", " << value << " in argument " << argument
+                << ", output " << output << ", " << workers << " workers";
+          }
+        }
+      }
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(,
