@@ -222,6 +222,11 @@ AttentionDims check_attention(const char* op,
   check.rows("out", out, q.dtype, {d.batch, d.queries, d.heads, d.value_dim});
   check.dense("first_key", first_key, DType::i32, {d.batch, d.queries});
   check.dense("lse", lse, accumulate_dtype(q.dtype), {d.batch, d.queries, d.heads});
+  for (const auto& [name, view] : {std::pair("q", &q), std::pair("v", &v)}) {
+    check.that(dim(*view, 3) > 0, [&, n = name, x = view] {
+      return std::string(n) + " is " + describe(*x) + ", expected heads of at least one dim";
+    });
+  }
   check.that(d.key_heads > 0 && d.heads % d.key_heads == 0, [&] {
     return std::to_string(d.heads) + " query heads are no multiple of " +
            std::to_string(d.key_heads) + " key heads";

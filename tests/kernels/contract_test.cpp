@@ -123,6 +123,22 @@ TEST_P(BothTables, RefuseQueriesBeyondTheKeys) {
             "attention_forward: 3 queries at offset 2 end after the last of 4 keys");
 }
 
+TEST_P(BothTables, RefuseHeadsWithoutDims) {
+  const Buffer first_key = i32({1, 9}, std::vector<double>(9));
+  Buffer lse(DType::f32, {1, 9, 1});
+  const auto message = [&](std::int64_t head_dim, std::int64_t value_dim) {
+    const Buffer q(DType::f32, {1, 9, 1, head_dim});
+    const Buffer v(DType::f32, {1, 9, 1, value_dim});
+    Buffer out(DType::f32, {1, 9, 1, value_dim});
+    return message_of([&] { ops_.attention_forward(context_, q, q, v, first_key, {}, out, lse); });
+  };
+  EXPECT_EQ(message(0, 3),
+            "attention_forward: q is f32 [1, 9, 1, 0], expected heads of at least one dim");
+  EXPECT_EQ(message(3, 0),
+            "attention_forward: v is f32 [1, 9, 1, 0], expected heads of at least one dim");
+  EXPECT_EQ(message(3, 2), "no error");
+}
+
 TEST_P(BothTables, GiveZeroToAQueryThatSeesNoKey) {
   const Buffer q = f32({1, 2, 1, 2}, {1, 2, 3, 4});
   Buffer out = f32({1, 2, 1, 2}, {9, 9, 9, 9});
