@@ -110,14 +110,21 @@ struct AdafactorOptions {
   double grad_scale = 1;
 };
 
+// Rows up to which each row of a product has the bits that it has alone, where a and b are
+// contiguous along K: a linear layer of few tokens computes for each what it would without the
+// others.
+inline constexpr std::int64_t kFewRows = 32;
+
 struct OpTable {
   const char* name = "";
 
   // ---- products
   // c[M,N] (+)= op(a) op(b), op transposes when asked: a [M,K] or [K,M], b [K,N] or [N,K]; rows
-  // strided. a and b are c-typed (they may differ, but both or none is f64), and so is c.
+  // strided. a and b are c-typed (they may differ, but both or none is f64), and so is c. With
+  // transpose_b alone and M <= kFewRows a row of c does not depend on the other rows of a.
   void (*matmul)(const Context&, View a, View b, View c, MatmulOptions);
-  // For each expert e, rows [offsets[e], offsets[e+1]): y = x w[e]^T, or x w[e] when !transpose_w.
+  // For each expert e, rows [offsets[e], offsets[e+1]): y = x w[e]^T, or x w[e] when !transpose_w;
+  // for each as matmul.
   // x [R,K], w [E,N,K] (transpose_w) or [E,K,N], offsets [E+1] i64, y [R,N].
   void (*grouped_matmul)(const Context&, View x, View w, View offsets, View y, bool transpose_w);
   // dw[e] (+)= dy_e^T x_e: dy [R,N], x [R,K], dw [E,N,K] a.

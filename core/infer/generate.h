@@ -12,12 +12,13 @@
 #include "core/data/tokenizer.h"
 #include "core/infer/sampler.h"
 #include "core/nn/model.h"
+#include "core/tensor/backend.h"
 
 namespace tera::infer {
 
-// Prompts of one call: up to so many rows a product is made row by row, in an order that does not
-// depend on their number, so the text of a prompt does not depend on the others.
-inline constexpr int kMaxPrompts = 32;
+// Prompts of one call: no more than the rows of a product that do not depend on each other, so the
+// text of a prompt does not depend on the others.
+inline constexpr int kMaxPrompts = kernels::kFewRows;
 
 struct Prompt {
   std::vector<std::int32_t> tokens;

@@ -12,7 +12,6 @@
 namespace tera::kernels::cpu {
 namespace {
 
-constexpr std::int64_t kDotRows = 32;  // rows up to which dot products in place are faster
 constexpr std::int64_t kDotColumns = 96;
 
 // A product whose K is empty: c = 0, or c as it is.
@@ -26,9 +25,9 @@ void clear(const Product& product, Range columns) {
   }
 }
 
-// Few rows: dot products from memory.
+// Dot products from memory, which are faster up to about this many rows.
 bool few_rows(const Product& product) {
-  return product.a.count <= kDotRows && product.a.contiguous_k && product.b.contiguous_k;
+  return product.a.count <= kFewRows && product.a.contiguous_k && product.b.contiguous_k;
 }
 
 void run_dots(Executor& executor, int worker, const Product& product, Range columns) {

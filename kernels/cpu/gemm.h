@@ -1,6 +1,8 @@
-// Products cut into tasks and panels. Each element of c is summed in an order that depends on K
-// alone: K is cut into fixed blocks, never between workers, so the bits do not depend on the number
-// of workers or on how rows and columns are shared out.
+// Products cut into tasks and panels. Each element of c is summed in one of two orders: by panels,
+// K cut into fixed blocks and never between workers, or, where a has at most kFewRows rows and both
+// operands are contiguous along K, as one dot product in place. Both depend on K alone, so the bits
+// do not depend on the number of workers or on how rows and columns are shared out, but a row of
+// few and the same row of many may differ in the last bits.
 #pragma once
 #include <cstdint>
 #include <span>

@@ -1,6 +1,8 @@
 // Values worked out by hand, and the messages of calls that break the contract.
 #include <cmath>
+#include <cstddef>
 #include <limits>
+#include <random>
 #include <stdexcept>
 #include <string>
 
@@ -57,6 +59,35 @@ TEST_P(BothTables, NameTheArgumentOfAWrongShape) {
   Buffer y(DType::bf16, {10});
   EXPECT_EQ(message_of([&] { ops_.add(context_, a, a, y); }),
             "add: y is bf16 [10], expected it contiguous like a, f32 [2, 5]");
+}
+
+// x W^T for 1 to kFewRows rows of x, K of several steps and a rest.
+TEST_P(BothTables, GiveEachOfFewRowsTheBitsItHasAlone) {
+  constexpr std::int64_t kWidth = 515;
+  constexpr std::int64_t kColumns = 100;
+  std::mt19937 rng(3);
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    Buffer x(dtype, {kFewRows, kWidth});
+    Buffer w(dtype, {kColumns, kWidth});
+    x.fill_normal(rng);
+    w.fill_normal(rng);
+    Buffer alone(DType::f32, {kFewRows, kColumns});
+    const auto rows = [](const View& from, std::int64_t first, std::int64_t count) {
+      View part = from;
+      part.data = from.as<std::byte>() + first * from.strides[0] * dtype_bytes(from.dtype);
+      part.shape[0] = count;
+      return part;
+    };
+    for (std::int64_t row = 0; row < kFewRows; ++row)
+      ops_.matmul(context_, rows(x, row, 1), w, rows(alone, row, 1), {.transpose_b = true});
+    for (const std::int64_t count : {std::int64_t{2}, std::int64_t{7}, kFewRows}) {
+      Buffer together = alone.clone();
+      for (std::int64_t i = 0; i < count * kColumns; ++i)
+        together.set(i, 7);
+      ops_.matmul(context_, rows(x, 0, count), w, rows(together, 0, count), {.transpose_b = true});
+      EXPECT_TRUE(together.same_bits(alone)) << count << " rows of " << dtype_name(dtype);
+    }
+  }
 }
 
 TEST_P(BothTables, RefuseIndicesOutsideTheirTable) {
