@@ -21,7 +21,7 @@ struct OpCase {
   std::vector<std::size_t> outputs;  // positions in arguments
   std::function<void(const OpTable&, const Context&, const Views&)> run;
   double reduction = 1;        // longest sum inside
-  bool rounds_inside = false;  // intermediates may be rounded to the compute dtype
+  bool rounds_inside = false;  // factors of products may be rounded to bf16 before them
   double term = 0;             // size of the terms of a sum that may cancel
 };
 
