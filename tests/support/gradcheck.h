@@ -18,6 +18,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/rng.h"
+#include "tests/support/distance.h"
 
 namespace tera::test {
 
@@ -39,9 +40,7 @@ inline void expect_gradient(const std::string& name,
   ASSERT_EQ(values.size(), gradient.size()) << name;
   const std::vector<double> start(values.begin(), values.end());
   const Philox random(name_hash(name), RngPurpose::test);
-  double largest = 0;
-  for (const double g : gradient)
-    largest = std::max(largest, std::abs(g));
+  const double largest = largest_magnitude(gradient);
   const auto compare = [&](const std::string& what, double analytic, double floor,
                            const std::function<double(std::size_t)>& direction) {
     const double numeric = derivative([&](double e) {

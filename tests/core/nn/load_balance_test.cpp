@@ -1,16 +1,18 @@
 #include "core/nn/load_balance.h"
 
 #include <algorithm>
-#include <cmath>
 #include <mutex>
 
 #include <gtest/gtest.h>
 
 #include "tests/core/nn/tiny_model.h"
+#include "tests/support/distance.h"
 #include "tests/support/spawn_ranks.h"
 
 namespace tera::nn::test {
 namespace {
+
+using tera::test::largest_difference;
 
 constexpr std::int64_t kExperts = 3;
 
@@ -91,9 +93,9 @@ TEST(LoadBalance, IsTheCoefficientAtPerfectBalance) {
 }
 
 // Gradients of one step of 8 sequences, cut into micro-batches over ranks.
-std::vector<std::vector<double>> step_gradients(const spec::ModelConfig& config,
-                                                int num_ranks,
-                                                int micro_batch_size) {
+std::vector<double> step_gradients(const spec::ModelConfig& config,
+                                   int num_ranks,
+                                   int micro_batch_size) {
   constexpr int kSequences = 8;
   constexpr int kLength = 5;
   std::vector<std::vector<double>> sums;
@@ -132,17 +134,10 @@ std::vector<std::vector<double>> step_gradients(const spec::ModelConfig& config,
         sums[p][i] += grad.data<double>()[i];
     }
   });
-  return sums;
-}
-
-double distance(const std::vector<std::vector<double>>& a,
-                const std::vector<std::vector<double>>& b) {
-  double largest = 0;
-  for (std::size_t p = 0; p < a.size(); ++p) {
-    for (std::size_t i = 0; i < a[p].size(); ++i)
-      largest = std::max(largest, std::abs(a[p][i] - b[p][i]));
-  }
-  return largest;
+  std::vector<double> all;
+  for (const std::vector<double>& sum : sums)
+    all.insert(all.end(), sum.begin(), sum.end());
+  return all;
 }
 
 // Sums of 8 sequences in other orders: roundings of 1e-16 on gradients of order 1 to 10.
@@ -156,7 +151,7 @@ TEST(LoadBalance, OverSequencesAndTheGlobalBatchDoesNotDependOnTheCut) {
     const auto whole = step_gradients(config, 1, 8);
     for (const auto& [ranks, micro_batch] :
          {std::pair(1, 1), std::pair(1, 4), std::pair(2, 4), std::pair(2, 1), std::pair(4, 2)}) {
-      EXPECT_LT(distance(step_gradients(config, ranks, micro_batch), whole), 1e-12)
+      EXPECT_LT(largest_difference(step_gradients(config, ranks, micro_batch), whole), 1e-12)
           << enum_name(scope) << ", " << ranks << " ranks, micro-batches of " << micro_batch;
     }
   }
@@ -165,7 +160,7 @@ TEST(LoadBalance, OverSequencesAndTheGlobalBatchDoesNotDependOnTheCut) {
 TEST(LoadBalance, OverMicroBatchesDependsOnTheCut) {
   spec::ModelConfig config = moe_config();
   config.aux_loss_coeff = 3;
-  EXPECT_GT(distance(step_gradients(config, 1, 8), step_gradients(config, 1, 2)), 1e-3);
+  EXPECT_GT(largest_difference(step_gradients(config, 1, 8), step_gradients(config, 1, 2)), 1e-3);
 }
 
 }  // namespace

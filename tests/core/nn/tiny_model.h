@@ -319,6 +319,13 @@ inline double value_at(const Tensor& tensor, std::int64_t i) {
   return static_cast<double>(tensor.data<float>()[i]);
 }
 
+inline std::vector<double> values_of(const Tensor& tensor) {
+  std::vector<double> values;
+  for (std::int64_t i = 0; i < tensor.num_elements(); ++i)
+    values.push_back(value_at(tensor, i));
+  return values;
+}
+
 // A model with its backend and weights: init_params, then norms, biases and expert biases moved off
 // their symmetric start, equal in every dtype up to rounding.
 struct TinyModel {

@@ -1,15 +1,15 @@
 #include "core/nn/upcycle.h"
 
-#include <cmath>
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/core/nn/tiny_model.h"
+#include "tests/support/distance.h"
 
 namespace tera::nn::test {
 namespace {
 
+using tera::test::largest_difference;
 using testing::HasSubstr;
 
 spec::ModelConfig dense_config() {
@@ -33,18 +33,7 @@ spec::ModelConfig upcycled_config() {
 std::vector<double> logits_of(TinyModel& tiny) {
   const std::vector<std::int32_t> tokens = {3, 14, 0, 7, 16, 7, 2, 9};
   KvCache cache = tiny.model.make_cache(8);
-  const Tensor logits = tiny.model.decode(tokens, cache);
-  std::vector<double> values;
-  for (std::int64_t i = 0; i < logits.num_elements(); ++i)
-    values.push_back(value_at(logits, i));
-  return values;
-}
-
-double largest_difference(const std::vector<double>& a, const std::vector<double>& b) {
-  double largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(a[i] - b[i]));
-  return largest;
+  return values_of(tiny.model.decode(tokens, cache));
 }
 
 void upcycle_into(TinyModel& dense, TinyModel& moe, const UpcycleOptions& options) {

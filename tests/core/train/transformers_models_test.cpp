@@ -1,10 +1,7 @@
 // The engine against transformers: tiny models of every family with their logits, gradients and
 // weights after five AdamW steps, made by tests/referee/hugging_face/make_golden.py. Each file is
 // read as a model directory, so names and arrangement of every tensor are checked with it.
-//
-// Distance of two tensors: the largest difference over the largest element of the expected one.
 #include <algorithm>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -23,6 +20,7 @@
 #include "core/nn/model.h"
 #include "core/tensor/cpu_backend.h"
 #include "core/train/optimizer.h"
+#include "tests/support/distance.h"
 
 namespace tera::train {
 namespace {
@@ -66,16 +64,6 @@ std::vector<float> floats(const std::vector<std::byte>& bytes) {
   std::vector<float> values(bytes.size() / sizeof(float));
   std::memcpy(values.data(), bytes.data(), bytes.size());
   return values;
-}
-
-double distance(std::span<const float> got, std::span<const float> expected) {
-  double largest = 1e-30;
-  double difference = 0;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    largest = std::max(largest, std::abs(double{expected[i]}));
-    difference = std::max(difference, std::abs(double{got[i]} - double{expected[i]}));
-  }
-  return difference / largest;
 }
 
 class TransformersModel : public testing::TestWithParam<std::string> {
@@ -130,8 +118,9 @@ class TransformersModel : public testing::TestWithParam<std::string> {
       const Result<std::vector<std::byte>> bytes = file->read(info);
       ASSERT_TRUE(bytes) << bytes.error().message;
       const Tensor& got = got_of(param);
-      const double off = distance({got.data<float>(), static_cast<std::size_t>(got.num_elements())},
-                                  floats(*bytes));
+      const double off = tera::test::relative_distance(
+          std::span(got.data<float>(), static_cast<std::size_t>(got.num_elements())),
+          floats(*bytes));
       EXPECT_LT(off, tolerance) << info.name;
       largest = std::max(largest, off);
       ++compared;
@@ -192,8 +181,9 @@ TEST_P(TransformersModel, Logits) {
   for (std::size_t b = 0; b < static_cast<std::size_t>(batch_size_); ++b) {
     nn::KvCache cache = model_->make_cache(length_);
     const Tensor logits = model_->decode(std::span(tokens_).subspan(b * row, row), cache);
-    const double off = distance({logits.data<float>(), per_sequence},
-                                std::span(logits_).subspan(b * per_sequence, per_sequence));
+    const double off =
+        tera::test::relative_distance(std::span(logits.data<float>(), per_sequence),
+                                      std::span(logits_).subspan(b * per_sequence, per_sequence));
     EXPECT_LT(off, kLogitTolerance) << "sequence " << b;
     RecordProperty(fmt::format("distance_{}", b), fmt::format("{:.1e}", off));
   }

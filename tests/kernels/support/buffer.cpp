@@ -84,6 +84,13 @@ void Buffer::set(std::int64_t i, double value) {
   }
 }
 
+std::vector<double> Buffer::values() const {
+  std::vector<double> all;
+  for (std::int64_t i = 0; i < size(); ++i)
+    all.push_back(get(i));
+  return all;
+}
+
 Buffer& Buffer::fill_normal(std::mt19937& rng, double scale) {
   std::normal_distribution<double> normal(0.0, scale);
   for (std::int64_t i = 0; i < size(); ++i)

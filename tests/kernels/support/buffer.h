@@ -27,6 +27,7 @@ class Buffer {
 
   double get(std::int64_t i) const;
   void set(std::int64_t i, double value);
+  std::vector<double> values() const;
 
   Buffer& fill_normal(std::mt19937& rng, double scale = 1.0);
   Buffer& fill(double value);

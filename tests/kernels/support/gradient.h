@@ -1,7 +1,6 @@
 // Central differences in f64, and the buffers that gradient tests are made of.
 #pragma once
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <random>
 #include <vector>
@@ -10,6 +9,7 @@
 
 #include "kernels/ops.h"
 #include "tests/kernels/support/buffer.h"
+#include "tests/support/distance.h"
 
 namespace tera::kernels::test {
 
@@ -46,9 +46,7 @@ inline void expect_gradient(Buffer& input,
                             const Buffer& gradient,
                             const std::function<double()>& loss) {
   constexpr double kStep = 1e-5;
-  double scale = 1;
-  for (std::int64_t i = 0; i < gradient.size(); ++i)
-    scale = std::max(scale, std::abs(gradient.get(i)));
+  const double scale = std::max(tera::test::largest_magnitude(gradient.values()), 1.0);
   for (std::int64_t i = 0; i < input.size(); ++i) {
     const double value = input.get(i);
     input.set(i, value + kStep);
