@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/plan/layer_traffic.h"
 #include "core/plan/param_table.h"
 #include "core/plan/placement.h"
 #include "core/plan/time_constants.h"

@@ -9,6 +9,7 @@
 
 #include "core/base/units.h"
 #include "core/plan/layer_cost.h"
+#include "core/plan/layer_traffic.h"
 #include "core/plan/stage_times.h"
 #include "core/plan/step_seconds.h"
 #include "core/plan/time_constants.h"

@@ -274,15 +274,6 @@ TEST(LayerCost, OperationsOneByOneReadMemoryAgain) {
   EXPECT_NEAR(layer_of(spec, true).forward.streaming / fused, kEagerTraffic.value, 1e-9);
 }
 
-TEST(LayerCost, MegatronFusedElementwiseOperationsBeforeAttention) {
-  spec::SoftwareConfig software{.framework = spec::Framework::megatron_lm, .compiled = false};
-  EXPECT_FALSE(fuses_elementwise(software));
-  software.fused_attention = false;
-  EXPECT_TRUE(fuses_elementwise(software));
-  software.framework = spec::Framework::torchtitan;
-  EXPECT_FALSE(fuses_elementwise(software));
-}
-
 TEST(TimeConstants, EachHasANameAndASource) {
   std::set<std::string> names;
   for (const Constant* constant : kTimeConstants) {

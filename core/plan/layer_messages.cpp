@@ -1,0 +1,121 @@
+#include "core/plan/layer_messages.h"
+
+#include <algorithm>
+
+#include "core/plan/placement.h"
+#include "core/plan/time_constants.h"
+
+namespace tera::plan {
+
+LayerMessages::LayerMessages(const spec::RunSpec& spec,
+                             const RankMesh& mesh,
+                             const RankRates& rates,
+                             const FittedTimes& fitted)
+    : spec_(spec),
+      mesh_(mesh),
+      rates_(rates),
+      fitted_(fitted),
+      comm_(spec.cluster, fitted.ring_levels) {}
+
+void LayerMessages::add(bool moe, PassCost& cost) const {
+  if (spec_.layout.tensor_parallel_size > 1) add_tensor(moe, cost);
+  if (moe) add_experts(cost);
+  if (spec_.layout.context_parallel_size > 1) add_context(cost);
+}
+
+double LayerMessages::head_s() const {
+  if (spec_.layout.tensor_parallel_size == 1) return 0;
+  return 2 * comm_.all_gather_s(shape(Axis::tensor),
+                                rates_.tokens * spec_.model.hidden_size * rates_.element_bytes);
+}
+
+double LayerMessages::stage_send_s() const {
+  const double tokens = spec_.software.framework == spec::Framework::teragpt
+                            ? rates_.residual_tokens
+                            : rates_.tokens / spec_.layout.tensor_parallel_size;
+  return comm_.send_s(shape(Axis::pipeline),
+                      tokens * spec_.model.hidden_size * rates_.element_bytes);
+}
+
+double LayerMessages::blocking_send_s() const {
+  if (spec_.software.framework == spec::Framework::teragpt) return 0;
+  switch (spec_.layout.schedule) {
+    case spec::ScheduleKind::gpipe:
+    case spec::ScheduleKind::one_f_one_b:
+    case spec::ScheduleKind::interleaved:
+      // Newer software sends chunks ahead (overlap_p2p_communication).
+      if (spec_.layout.virtual_stages > 1 && spec_.software.gradient_overlap) return 0;
+      return fitted_.blocking_send * stage_send_s() +
+             fitted_.restart_ops * fitted_.host_ops * spec_.cluster.device.op_overhead_s;
+    default:  // zero-bubble schedules wait for receives only
+      return 0;
+  }
+}
+
+GroupShape LayerMessages::shape(Axis axis) const {
+  return group_shape(mesh_.group(0, axis), spec_);
+}
+
+// Per block: gather and scatter (or one all-reduce) of [T, H] each way; sequence parallelism
+// gathers the input once more for the weight gradients. Korthikanti et al. 2022, section 4.2.
+void LayerMessages::add_tensor(bool moe, PassCost& cost) const {
+  const double hidden_bytes = spec_.model.hidden_size * rates_.element_bytes;
+  const double once = comm_.all_gather_s(shape(Axis::tensor), rates_.tokens * hidden_bytes);
+  const double blocks = moe && spec_.model.num_shared_experts == 0 ? 1 : 2;
+  const double shown = spec_.software.tensor_overlap ? fitted_.tensor_shown : 1;
+  cost.forward.tensor += shown * 2 * once * blocks;
+  cost.backward.tensor += shown * (spec_.layout.sequence_parallel ? 3 : 2) * once * blocks;
+}
+
+void LayerMessages::add_experts(PassCost& cost) const {
+  const spec::ModelConfig& m = spec_.model;
+  const double hidden_bytes = m.hidden_size * rates_.element_bytes;
+  const double rows_bytes = rates_.residual_tokens * m.experts_per_token() * hidden_bytes;
+  const GroupShape experts = shape(Axis::expert);
+  double once = comm_.all_to_all_s(experts, rows_bytes);
+  if (spec_.software.token_deduplication) {
+    once = comm_.deduplicated_all_to_all_s(
+        experts, rates_.residual_tokens * hidden_bytes, m.experts_per_token(),
+        m.router_num_groups > 1 ? m.router_top_groups : m.num_experts);
+  }
+  if (experts.size > 1 && spec_.software.framework != spec::Framework::teragpt)
+    once += fitted_.exchange_setup_s;
+  double exchange = 2 * once;  // dispatch, combine
+  const double inner = spec_.layout.expert_tensor_parallel_size;
+  if (inner > 1) exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor), rows_bytes * inner);
+  cost.forward.expert += exchange;
+  cost.backward.expert += exchange;
+  if (spec_.software.expert_overlap) overlap_exchange(cost);
+}
+
+// Keys and values go round the ring beside the attention they feed; the rest shows.
+void LayerMessages::add_context(PassCost& cost) const {
+  const spec::ModelConfig& m = spec_.model;
+  const spec::ParallelLayout& layout = spec_.layout;
+  const double kv_heads =
+      std::max(1.0, double{1} * m.num_key_value_heads / layout.tensor_parallel_size);
+  const double width = m.attention == spec::AttentionKind::latent
+                           ? double{1} * m.kv_lora_rank + m.qk_rope_head_dim
+                           : 2 * kv_heads * m.head_dim;
+  const double ring =
+      comm_.all_gather_s(shape(Axis::context), rates_.tokens * layout.context_parallel_size *
+                                                   width * rates_.element_bytes);
+  cost.forward.context += std::max(0.0, ring - cost.forward.attention);
+  cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
+}
+
+// Exchanges of one micro-batch beside the work of another, backward beside forward: what does not
+// fit beside the work of the layer shows, and a share of the rest.
+void LayerMessages::overlap_exchange(PassCost& cost) const {
+  const double shown = spec_.layout.schedule == spec::ScheduleKind::dualpipe_v
+                           ? kPairedExpertShown.value
+                           : fitted_.expert_shown;
+  const double work_s = cost.forward.compute() + cost.backward.compute();
+  const double all_s = cost.forward.expert + cost.backward.expert;
+  if (all_s <= 0) return;
+  const double share = std::max(shown, 1 - (1 - shown) * work_s / all_s);
+  cost.forward.expert *= share;
+  cost.backward.expert *= share;
+}
+
+}  // namespace tera::plan
