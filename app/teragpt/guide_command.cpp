@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,11 @@
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/markdown.h"
+#include "app/teragpt/published_file.h"
 #include "app/teragpt/validation_page.h"
 #include "core/base/resources.h"
 #include "core/base/units.h"
-#include "core/base/vfs.h"
 #include "core/plan/known_runs.h"
-#include "core/plan/published_table.h"
 #include "core/plan/scale_claims.h"
 #include "core/plan/validation.h"
 #include "core/spec/presets.h"
@@ -24,6 +24,13 @@
 
 namespace tera::app {
 namespace {
+
+// What a page has, or nothing after saying why.
+std::optional<std::string> shown(Cli& cli, const Result<std::string>& figures) {
+  if (figures) return *figures;
+  cli.fail(figures.error());
+  return std::nullopt;
+}
 
 struct Planned {
   const plan::ScaleClaim* claim = nullptr;
@@ -167,30 +174,27 @@ Result<std::string> known_runs() {
 }
 
 // Every row of the published measurements, as the values in use predict it.
-Result<std::string> validation() {
-  TERA_TRY(const std::filesystem::path path, resource_path("validation/published.csv"));
-  constexpr std::uint64_t kMaxBytes = 64 << 20;
-  TERA_TRY(const std::string text, read_text(posix_vfs(), path.string(), kMaxBytes));
-  const plan::PublishedTable table = plan::read_published_table(text);
-  if (!table.diagnostics.empty()) {
-    const Diagnostic& first = table.diagnostics.front();
-    return fail(ErrorCode::invalid_input,
-                fmt::format("{}:{}: {}: {}", path.string(), first.line, first.field, first.message),
-                first.hint);
-  }
-  TERA_TRY(const plan::PublishedPresets presets, plan::load_published_presets());
+std::optional<std::string> validation(Cli& cli) {
+  const Result<std::filesystem::path> path = resource_path("validation/published.csv");
+  if (!path) return shown(cli, tl::unexpected(path.error()));
+  const auto table = read_published_rows(cli, path->string());
+  if (!table) return std::nullopt;
+  const Result<plan::PublishedPresets> presets = plan::load_published_presets();
+  if (!presets) return shown(cli, tl::unexpected(presets.error()));
   std::vector<plan::RowPrediction> rows;
-  for (const plan::PublishedRow& row : table.rows)
-    rows.push_back(plan::predict_row(row, presets));
+  for (const plan::PublishedRow& row : *table)
+    rows.push_back(plan::predict_row(row, *presets));
   return validation_tables(rows);
 }
 
 struct Page {
   std::string_view name;
-  Result<std::string> (*figures)();
+  std::optional<std::string> (*figures)(Cli&);  // nothing after saying why
 };
 constexpr std::array<Page, 3> kPages = {
-    {{"scale-table", scale_table}, {"known-runs", known_runs}, {"validation", validation}}};
+    {{"scale-table", [](Cli& cli) { return shown(cli, scale_table()); }},
+     {"known-runs", [](Cli& cli) { return shown(cli, known_runs()); }},
+     {"validation", validation}}};
 
 void print_page(Cli& cli, const std::string& name) {
   std::vector<std::string_view> names;
@@ -198,8 +202,8 @@ void print_page(Cli& cli, const std::string& name) {
     names.push_back(page.name);
   for (const Page& page : kPages) {
     if (page.name != name) continue;
-    const Result<std::string> figures = page.figures();
-    if (!figures) return cli.fail(figures.error());
+    const std::optional<std::string> figures = page.figures(cli);
+    if (!figures) return;
     if (cli.json) {
       cli.print_json({{"schema", "teragpt.guide/1"}, {"page", name}, {"markdown", *figures}});
     } else {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/published_file.h"
 #include "app/teragpt/validate_report.h"
 #include "app/teragpt/validation_page.h"
 #include "core/base/clock.h"
@@ -23,24 +24,8 @@ struct ValidateOptions {
   int num_worst = 0;
 };
 
-// Rows of a table, or nothing after saying what is wrong with it.
-std::optional<std::vector<plan::PublishedRow>> read_table(Cli& cli, const std::string& file) {
-  constexpr std::uint64_t kMaxBytes = 64 << 20;
-  const Result<std::string> text = read_text(posix_vfs(), file, kMaxBytes);
-  if (!text) {
-    cli.fail(text.error());
-    return std::nullopt;
-  }
-  plan::PublishedTable table = plan::read_published_table(*text);
-  if (!table.diagnostics.empty()) {
-    cli.report(file, table.diagnostics);
-    return std::nullopt;
-  }
-  return std::move(table.rows);
-}
-
 void validate(Cli& cli, const ValidateOptions& options) {
-  const auto table = read_table(cli, options.file);
+  const auto table = read_published_rows(cli, options.file);
   if (!table) return;
   const Result<plan::PublishedPresets> presets = plan::load_published_presets();
   if (!presets) return cli.fail(presets.error());
@@ -48,7 +33,7 @@ void validate(Cli& cli, const ValidateOptions& options) {
   catch_stop_signals();
   std::optional<plan::Calibration> calibration;
   if (!options.calibration_file.empty()) {
-    const auto known = read_table(cli, options.calibration_file);
+    const auto known = read_published_rows(cli, options.calibration_file);
     if (!known) return;
     Progress progress("calibrate", "%");
     Result<void> asked;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "core/plan/estimate.h"
+#include "core/plan/published_families.h"
 #include "core/plan/published_recipes.h"
 #include "core/plan/published_words.h"
 #include "core/spec/presets.h"
@@ -17,105 +18,14 @@ namespace tera::plan {
 namespace {
 
 using spec::ModelConfig;
-
-// How a family differs from the preset it starts from.
-enum class Change : std::uint8_t {
-  none,
-  no_biases,
-  squared_relu,
-  parallel_block,
-  no_prediction,
-  maybe_prediction,
-  tied_if_narrow
-};
-
-// Of a size whose rows do not give them; 0 = they do.
-struct Dims {
-  int layers = 0;
-  int hidden = 0;
-  int heads = 0;
-  int ffn = 0;
-};
-
-struct Family {
-  std::string_view prefix;  // of the model's name
-  std::string_view preset;
-  Change change = Change::none;
-  // Tokenizer's words where the row does not give them, padded to multiples of 128 x TP as by
-  // Megatron-LM; 0 = unknown.
-  int words = 0;
-  int seq_length = 0;     // 0 = rows say it
-  bool has_dims = false;  // dims missing in the row are the preset's
-  Dims dims = {};
-  bool has_dense_attention = true;  // as many key-value heads as heads where the row does not say
-  std::string_view not_modelled = {};
-  std::string_view group = {};  // of rows; empty: any
-  int usual_heads = 0;          // of rows that do not say; 0 = unknown
-};
-
-// Earlier lines win. Words: GPT-2's 50,257 for GPT of the Megatron papers; 32,000 of the
-// SentencePiece model in the scripts of Qi et al. 2023; Llama 2's config.json; BLOOM's tokenizer
-// (BigScience 2022: 250,680); nanotron's 131,072 follows from its model sizes, its 1.34 B and its
-// tied embeddings from scripts/scaling_benchmarks.py.
-// Heads: BigScience 2022, chronicles-prequel.md, "Final round comparison": all NHEADS=64 (above
-// too). Sequences: Touvron et al. 2023, Llama 2; Hugging Face 2025, Ultra-Scale Playbook (256
-// sequences are 1 M tokens).
-constexpr Family kFamilies[] = {
-    {.prefix = "GPT OSS", .preset = {}, .not_modelled = "attention windows of every other layer"},
-    {.prefix = "Nemotron_3", .preset = {}, .not_modelled = "state-space layers"},
-    {.prefix = "DeepSeekV4", .preset = {}, .not_modelled = "sparse attention"},
-    {.prefix = "GPT 175B (MegaScale)",
-     .preset = "gpt2-124m",
-     .change = Change::parallel_block,
-     .words = 50257},
-    {.prefix = "GPT", .preset = "gpt2-124m", .words = 32000, .group = "ZB"},
-    {.prefix = "GPT", .preset = "gpt2-124m", .words = 50257},
-    {.prefix = "BLOOM-proto", .preset = "gpt2-124m", .words = 250680, .usual_heads = 64},
-    {.prefix = "MPT-", .preset = "gpt2-124m", .change = Change::no_biases},
-    {.prefix = "Llama4 Maverick", .preset = "llama-4-maverick", .has_dims = true},
-    {.prefix = "Llama2 34B", .preset = "code-llama-34b", .seq_length = 4096, .has_dims = true},
-    {.prefix = "Llama-like 1.34B",
-     .preset = "llama-3.1-8b",
-     .change = Change::tied_if_narrow,
-     .words = 131072,
-     .seq_length = 4096,
-     .dims = {.layers = 16, .hidden = 2048, .heads = 32, .ffn = 8192}},
-    {.prefix = "Llama-like",
-     .preset = "llama-3.1-8b",
-     .change = Change::tied_if_narrow,
-     .words = 131072,
-     .seq_length = 4096},
-    {.prefix = "Llama2",
-     .preset = "llama-3.1-8b",
-     .words = 32000,
-     .seq_length = 4096,
-     .has_dense_attention = false},
-    {.prefix = "Llama", .preset = "llama-3.1-8b", .has_dense_attention = false},
-    {.prefix = "llama", .preset = "llama-3.1-8b", .has_dense_attention = false},
-    {.prefix = "LLAMA", .preset = "llama-3.1-8b", .has_dense_attention = false},
-    {.prefix = "LLaMA", .preset = "llama-3.1-8b", .words = 32000},
-    {.prefix = "Nemotron", .preset = "llama-3.1-8b", .change = Change::squared_relu},
-    {.prefix = "Qwen3", .preset = "qwen3-235b-a22b", .has_dense_attention = false},
-    {.prefix = "qwen3", .preset = "qwen3-235b-a22b", .has_dense_attention = false},
-    {.prefix = "DeepSeekV3 (w/o MTP)", .preset = "deepseek-v3", .change = Change::no_prediction},
-    {.prefix = "DeepSeekV3 (w/ MTP)", .preset = "deepseek-v3"},
-    {.prefix = "deepseekv3 (4 layers)", .preset = "deepseek-v3", .change = Change::no_prediction},
-    {.prefix = "DeepSeek-V3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
-    {.prefix = "DeepSeekV3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
-    {.prefix = "deepseek-v3", .preset = "deepseek-v3", .change = Change::maybe_prediction},
-};
-
-const Family* family_of(std::string_view model, std::string_view group) {
-  for (const Family& family : kFamilies) {
-    if (!family.group.empty() && family.group != group) continue;
-    if (model.substr(0, family.prefix.size()) == family.prefix) return &family;
-  }
-  return nullptr;
-}
+using Change = FamilyChange;
 
 class ModelReader {
  public:
-  ModelReader(const PublishedRow& row, const Family& family, ModelConfig base, int tensor_size)
+  ModelReader(const PublishedRow& row,
+              const PublishedFamily& family,
+              ModelConfig base,
+              int tensor_size)
       : row_(row), family_(family), model_(std::move(base)), tensor_size_(tensor_size) {}
 
   PublishedModels read() {
@@ -293,7 +203,7 @@ class ModelReader {
   }
 
   const PublishedRow& row_;
-  const Family& family_;
+  const PublishedFamily& family_;
   ModelConfig model_;
   int tensor_size_;
   PublishedModels result_;
@@ -303,7 +213,7 @@ class ModelReader {
 
 Result<FamilyPresets> load_family_presets() {
   FamilyPresets presets;
-  for (const Family& family : kFamilies) {
+  for (const PublishedFamily& family : families()) {
     if (family.preset.empty() || presets.find(family.preset) != presets.end()) continue;
     TERA_TRY(const spec::ModelPreset preset, spec::model_preset(family.preset));
     presets.emplace(family.preset, preset.model);
@@ -312,7 +222,7 @@ Result<FamilyPresets> load_family_presets() {
 }
 
 std::optional<int> usual_seq_length(std::string_view model) {
-  const Family* const family = family_of(model, {});
+  const PublishedFamily* const family = family_of(model, {});
   if (family == nullptr || family->seq_length == 0) return std::nullopt;
   return family->seq_length;
 }
@@ -321,7 +231,7 @@ PublishedModels published_models(const PublishedRow& row,
                                  const FamilyPresets& presets,
                                  int seq_length,
                                  int tensor_size) {
-  const Family* const family = family_of(row.model, row.group);
+  const PublishedFamily* const family = family_of(row.model, row.group);
   PublishedModels none;
   if (family == nullptr) {
     none.undetermined = {"model"};

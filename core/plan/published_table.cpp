@@ -1,7 +1,6 @@
 #include "core/plan/published_table.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <map>
 #include <utility>
@@ -12,6 +11,7 @@
 
 #include "core/base/counted.h"
 #include "core/base/csv.h"
+#include "core/plan/published_columns.h"
 #include "core/plan/published_words.h"
 #include "core/spec/suggest.h"
 
@@ -20,87 +20,6 @@ namespace {
 
 constexpr std::size_t kShown = 60;  // of a cell, in messages
 
-using Member = std::variant<std::string PublishedRow::*,
-                            std::optional<int> PublishedRow::*,
-                            std::optional<double> PublishedRow::*>;
-struct Column {
-  std::string_view name;
-  Member member;
-};
-
-const std::vector<Column>& columns() {
-  using R = PublishedRow;
-  static const std::vector<Column> all = {
-      {"id", &R::id},
-      {"source", &R::source},
-      {"model", &R::model},
-      {"layers", &R::layers},
-      {"hidden", &R::hidden},
-      {"ffn_hidden", &R::ffn_hidden},
-      {"heads", &R::heads},
-      {"kv_heads", &R::kv_heads},
-      {"head_dim", &R::head_dim},
-      {"vocab", &R::vocab},
-      {"seq_len", &R::seq_len},
-      {"experts", &R::experts},
-      {"topk", &R::topk},
-      {"moe_ffn_hidden", &R::moe_ffn_hidden},
-      {"shared_experts", &R::shared_experts},
-      {"moe_layer_freq", &R::moe_layer_freq},
-      {"gpu", &R::gpu},
-      {"num_gpus", &R::num_gpus},
-      {"gpus_per_node", &R::gpus_per_node},
-      {"TP", &R::tensor},
-      {"PP", &R::pipeline},
-      {"VPP", &R::virtual_stages},
-      {"EP", &R::expert},
-      {"ETP", &R::expert_tensor},
-      {"CP", &R::context},
-      {"DP", &R::data},
-      {"zero_distopt", &R::zero},
-      {"micro_batch", &R::micro_batch},
-      {"global_batch", &R::global_batch},
-      {"recompute", &R::recompute},
-      {"sequence_parallel", &R::sequence_parallel},
-      {"precision", &R::precision},
-      {"pp_schedule", &R::schedule},
-      {"step_time_s", &R::step_s},
-      {"tflops_per_gpu", &R::tflops_per_gpu},
-      {"mfu_pct", &R::mfu_pct},
-      {"tokens_per_s_per_gpu", &R::tokens_per_s_per_gpu},
-      {"mem_per_gpu_gib", &R::memory_gib},
-      {"inferred_fields", &R::inferred_fields},
-      {"evidence", &R::evidence},
-      {"group", &R::group},
-      {"notes", &R::notes},
-  };
-  return all;
-}
-
-std::vector<std::string_view> column_names() {
-  std::vector<std::string_view> names;
-  for (const Column& column : columns())
-    names.push_back(column.name);
-  return names;
-}
-
-// "338", or "338 (330)" where the source prints a second measurement: the first counts.
-std::optional<double> measurement(std::string_view text) {
-  const auto number = [](std::string_view digits) -> std::optional<double> {
-    constexpr double kMost = 1e15;
-    const char* const end = digits.data() + digits.size();
-    double value = 0;
-    const auto parsed = std::from_chars(digits.data(), end, value);
-    const bool whole = parsed.ec == std::errc() && parsed.ptr == end;
-    return whole && value > 0 && value <= kMost ? std::optional(value) : std::nullopt;
-  };
-  const std::size_t bracket = text.find(" (");
-  if (bracket == std::string_view::npos) return number(text);
-  const bool closed =
-      text.back() == ')' && number(text.substr(bracket + 2, text.size() - bracket - 3)).has_value();
-  return closed ? number(text.substr(0, bracket)) : std::nullopt;
-}
-
 class TableReader {
  public:
   PublishedTable read(std::string_view text);
@@ -108,7 +27,6 @@ class TableReader {
  private:
   void header(const CsvRecord& record);
   void row(const CsvRecord& record);
-  void cell(const CsvCell& cell, const Column& column, PublishedRow& row);
   void check_words(const PublishedRow& row);
   void check_sizes(const PublishedRow& row);
   void must_divide(std::string_view column,
@@ -120,9 +38,9 @@ class TableReader {
   void wrong(std::string_view column, std::string message, std::string hint);
 
   PublishedTable table_;
-  std::vector<const Column*> order_;        // of the columns in the file
-  std::map<std::string_view, CsvCell> at_;  // cells of the row being read
-  std::map<std::string, int> ids_;          // line of each
+  std::vector<const PublishedColumn*> order_;  // of the columns in the file
+  std::map<std::string_view, CsvCell> at_;     // cells of the row being read
+  std::map<std::string, int> ids_;             // line of each
 };
 
 void TableReader::wrong(std::string_view column, std::string message, std::string hint) {
@@ -136,11 +54,11 @@ void TableReader::wrong(std::string_view column, std::string message, std::strin
 }
 
 void TableReader::header(const CsvRecord& record) {
-  const std::vector<std::string_view> names = column_names();
+  const std::vector<std::string_view> names = published_column_names();
   for (const CsvCell& cell : record) {
-    const auto found = std::find_if(columns().begin(), columns().end(),
-                                    [&](const Column& c) { return c.name == cell.text; });
-    if (found == columns().end()) {
+    const auto found = std::find_if(published_columns().begin(), published_columns().end(),
+                                    [&](const PublishedColumn& c) { return c.name == cell.text; });
+    if (found == published_columns().end()) {
       const auto nearest = spec::nearest_word(cell.text, names);
       table_.diagnostics.push_back(
           {.severity = Severity::error,
@@ -163,7 +81,7 @@ void TableReader::header(const CsvRecord& record) {
     order_.push_back(&*found);
   }
   std::vector<std::string_view> missing;
-  for (const Column& column : columns())
+  for (const PublishedColumn& column : published_columns())
     if (std::find(order_.begin(), order_.end(), &column) == order_.end())
       missing.push_back(column.name);
   if (missing.empty()) return;
@@ -176,37 +94,8 @@ void TableReader::header(const CsvRecord& record) {
        .column = 1});
 }
 
-void TableReader::cell(const CsvCell& cell, const Column& column, PublishedRow& row) {
-  if (const auto* text = std::get_if<std::string PublishedRow::*>(&column.member)) {
-    row.*(*text) = cell.text;
-    return;
-  }
-  if (cell.text.empty()) return;
-  const char* const end = cell.text.data() + cell.text.size();
-  const std::string got = fmt::format("got '{}'", cell.text.substr(0, kShown));
-  if (const auto* whole = std::get_if<std::optional<int> PublishedRow::*>(&column.member)) {
-    constexpr int kMost = 1 << 27;
-    const int least = column.name == "shared_experts" ? 0 : 1;
-    int value = 0;
-    const auto parsed = std::from_chars(cell.text.data(), end, value);
-    if (parsed.ec != std::errc() || parsed.ptr != end || value < least || value > kMost) {
-      return wrong(column.name,
-                   fmt::format("{}, expected a whole number from {} to {}", got, least, kMost),
-                   "leave the cell empty where the value is unknown");
-    }
-    row.*(*whole) = value;
-    return;
-  }
-  const std::optional<double> value = measurement(cell.text);
-  if (!value) {
-    return wrong(column.name, fmt::format("{}, expected a number above 0", got),
-                 "leave the cell empty where the value is unknown");
-  }
-  row.*std::get<std::optional<double> PublishedRow::*>(column.member) = value;
-}
-
 void TableReader::check_words(const PublishedRow& row) {
-  for (const Column* column : order_) {
+  for (const PublishedColumn* column : order_) {
     const auto* text = std::get_if<std::string PublishedRow::*>(&column->member);
     const std::vector<std::string_view> words = published_words(column->name);
     if (text == nullptr || words.empty() || (row.*(*text)).empty()) continue;
@@ -286,8 +175,13 @@ void TableReader::row(const CsvRecord& record) {
     return;
   }
   const std::size_t before = table_.diagnostics.size();
-  for (std::size_t i = 0; i < record.size(); ++i)
-    cell(record[i], *order_[i], row);
+  for (std::size_t i = 0; i < record.size(); ++i) {
+    if (const auto expected = set_cell(*order_[i], record[i].text, row)) {
+      wrong(order_[i]->name,
+            fmt::format("got '{}', {}", record[i].text.substr(0, kShown), *expected),
+            "leave the cell empty where the value is unknown");
+    }
+  }
   if (row.id.empty()) {
     wrong("id", "empty, expected a name for the row", "for example SC21-T1-1");
   } else if (const auto [other, is_new] = ids_.emplace(row.id, row.line); !is_new) {

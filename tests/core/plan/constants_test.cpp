@@ -32,8 +32,8 @@ const std::set<std::string> kOfComputing = {
     "cost_model.cpp kWorthTelling",       // goodput lost by the interval of checkpoints
     "expert_load.cpp kHalvings",          // of a bisection
     "fitted_values.cpp kMostReached",     // shares stay below one
+    "published_columns.cpp kMost",        // that a cell may say
     "published_model.cpp kAlike",         // flops of a token that count as the same
-    "published_table.cpp kMost",          // that a cell may say
     "published_table.cpp kMostProblems",  // told at once
     "published_table.cpp kShown",         // letters of a cell in a message
     "schedule_program.cpp kBits",         // of the time of a step
