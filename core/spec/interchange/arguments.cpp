@@ -41,16 +41,6 @@ class ShellReader {
   }
 
  private:
-  void error(int line, int column, std::string message, std::string hint) {
-    findings_.push_back({0,
-                         {.severity = Severity::error,
-                          .field = {},
-                          .message = std::move(message),
-                          .hint = std::move(hint),
-                          .line = line,
-                          .column = column}});
-  }
-
   char next() {
     const char c = text_[at_++];
     if (c == '\n') {
@@ -130,8 +120,8 @@ class ShellReader {
       }
     }
     if (at_ >= text_.size()) {
-      error(word.line, word.column, fmt::format("the text ends inside the quotes {}", quote),
-            "close them; the file may have been cut");
+      problem(findings_, 0, fmt::format("the text ends inside the quotes {}", quote),
+              "close them; the file may have been cut", word.line, word.column);
       return false;
     }
     next();
@@ -272,11 +262,8 @@ SettingList read_arguments(const ConfigFile& file, std::vector<ImportFinding>& f
     add_once(settings, std::move(setting), findings);
   }
   if (settings.empty() && findings.size() == before) {
-    findings.push_back({0,
-                        {.severity = Severity::error,
-                         .field = {},
-                         .message = "holds no arguments, expected some such as --num-layers 24",
-                         .hint = "name the launch script, or a file with its arguments"}});
+    problem(findings, 0, "holds no arguments, expected some such as --num-layers 24",
+            "name the launch script, or a file with its arguments");
   }
   return settings;
 }

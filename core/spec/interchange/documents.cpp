@@ -27,21 +27,6 @@ std::string joined(const std::string& path, std::string_view key) {
   return path.empty() ? std::string(key) : fmt::format("{}.{}", path, key);
 }
 
-void problem(std::vector<ImportFinding>& findings,
-             std::size_t file,
-             std::string message,
-             std::string hint,
-             int line = 0,
-             int column = 0) {
-  findings.push_back({file,
-                      {.severity = Severity::error,
-                       .field = {},
-                       .message = std::move(message),
-                       .hint = std::move(hint),
-                       .line = line,
-                       .column = column}});
-}
-
 void flatten(const ordered_json& value, const std::string& path, SettingList& settings) {
   for (const auto& [name, member] : value.items()) {
     Setting setting;
@@ -209,6 +194,21 @@ void write_toml(const ordered_json& value, const std::string& table, std::string
 }
 
 }  // namespace
+
+void problem(std::vector<ImportFinding>& findings,
+             std::size_t file,
+             std::string message,
+             std::string hint,
+             int line,
+             int column) {
+  findings.push_back({file,
+                      {.severity = Severity::error,
+                       .field = {},
+                       .message = std::move(message),
+                       .hint = std::move(hint),
+                       .line = line,
+                       .column = column}});
+}
 
 SettingList read_json_settings(const ConfigFile& file, std::vector<ImportFinding>& findings) {
   SettingList settings;

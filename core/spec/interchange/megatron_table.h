@@ -12,6 +12,8 @@ constexpr int kMegatronYarnPositions = 4096;
 // The arguments that are fields of ours. Names and defaults: megatron/training/arguments.py of
 // core_v0.13.
 const Mapping& megatron_mapping();
+// Those that change nothing here, of its table.
+std::span<const IdleKeys> megatron_idle_keys();
 
 // What trains the run, and what its states are kept in and where. Reading needs the table's rows,
 // the experts and the layout; of the states the software.

@@ -29,6 +29,14 @@ using SettingList = std::vector<Setting>;
 // What a setting is, for messages: 'abc', true, nothing.
 std::string shown(const Setting& setting);
 
+// Adds an error at a place of a text; line 0: of all of it.
+void problem(std::vector<ImportFinding>& findings,
+             std::size_t file,
+             std::string message,
+             std::string hint,
+             int line = 0,
+             int column = 0);
+
 // Readers: settings in the order of the text, keys once each. Problems become findings.
 SettingList read_arguments(const ConfigFile& file, std::vector<ImportFinding>& findings);
 SettingList read_json_settings(const ConfigFile& file, std::vector<ImportFinding>& findings);
