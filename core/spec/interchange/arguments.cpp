@@ -206,6 +206,15 @@ std::string option_name(std::string_view text) {
   return name;
 }
 
+// As Python reads numbers: 1_000 is 1000.
+std::string without_separators(std::string text) {
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  const bool number = !text.empty() && digit(text.front()) && digit(text.back()) &&
+                      text.find_first_not_of("0123456789_") == std::string::npos;
+  if (number) std::erase(text, '_');
+  return text;
+}
+
 void add_once(SettingList& settings, Setting setting, std::vector<ImportFinding>& findings) {
   for (const Setting& other : settings) {
     if (other.key != setting.key) continue;
@@ -250,13 +259,13 @@ SettingList read_arguments(const ConfigFile& file, std::vector<ImportFinding>& f
     setting.column = word.column;
     setting.kind = Setting::Kind::flag;
     if (equals != std::string::npos) {
-      setting.text = word.text.substr(equals + 1);
+      setting.text = without_separators(word.text.substr(equals + 1));
       setting.kind = Setting::Kind::bare;
     }
     while (equals == std::string::npos && i + 1 < words.size() && !is_option(words[i + 1]) &&
            !words[i + 1].first && !words[i + 1].text.ends_with(".py")) {
       if (words[i + 1].text.starts_with("${") && words[i + 1].text.ends_with("[@]}")) break;
-      setting.text += (setting.text.empty() ? "" : " ") + words[++i].text;
+      setting.text += (setting.text.empty() ? "" : " ") + without_separators(words[++i].text);
       setting.kind = Setting::Kind::bare;
     }
     add_once(settings, std::move(setting), findings);

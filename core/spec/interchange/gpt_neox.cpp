@@ -15,6 +15,8 @@ namespace tera::spec {
 namespace {
 
 constexpr int kVocabMultiple = 128;  // times the model-parallel size
+// Of intermediate_size, a gated activation gets a third for each of its three matrices.
+constexpr int kGatedShare = 3;
 constexpr const char* kOnHost = "checkpoint_in_cpu";
 
 void read_model(Importer& in) {
@@ -29,10 +31,11 @@ void read_model(Importer& in) {
       std::clamp<std::int64_t>(in.integer("num_kv_heads").value_or(heads), 0, 65536));
   const bool fused = in.flag("bias_gelu_fusion");
   if (m.activation == ActivationKind::gelu_exact && fused) m.activation = ActivationKind::gelu;
-  const std::int64_t width =
-      in.integer("intermediate_size").value_or(std::int64_t{4} * m.hidden_size);
-  if (in.ok() && m.gated() && !in.has("intermediate_size"))
-    in.error("intermediate_size", "is missing, and a gated activation has no usual one");
+  const std::int64_t multiple =
+      std::max<std::int64_t>(1, in.integer("mlp_multiple_of").value_or(1));
+  std::int64_t width = in.integer("intermediate_size").value_or(std::int64_t{4} * m.hidden_size);
+  if (m.gated()) width /= kGatedShare;
+  width = (width + multiple - 1) / multiple * multiple;
   m.ffn_hidden_size = static_cast<int>(std::clamp<std::int64_t>(width, 0, 1 << 24));
   const bool bias = !in.has("use_bias_in_attn_linear") || in.flag("use_bias_in_attn_linear");
   m.attention_bias = bias ? AttentionBias::all : AttentionBias::none;
@@ -148,7 +151,8 @@ void write_software(const RunSpec& spec, SettingList& out) {
 
 void write_model(const ModelConfig& m, SettingList& out) {
   out.push_back(whole_setting("num_kv_heads", m.num_key_value_heads));
-  out.push_back(whole_setting("intermediate_size", m.ffn_hidden_size));
+  out.push_back(
+      whole_setting("intermediate_size", (m.gated() ? kGatedShare : 1) * m.ffn_hidden_size));
   if (m.activation == ActivationKind::gelu) {
     out.push_back(text_setting("activation", "gelu"));
     out.push_back(boolean_setting("bias_gelu_fusion", true));

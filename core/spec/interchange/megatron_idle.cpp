@@ -79,9 +79,10 @@ constexpr std::string_view kScales[] = {"--fp8-*",
                                         "--num-layers-at-start-in-bf16",
                                         "--num-layers-at-end-in-bf16",
                                         "--reuse-grad-buf-for-mxfp8-param-ag"};
-constexpr std::string_view kUnequal[] = {
-    "--pipeline-model-parallel-layout", "--decoder-first-pipeline-num-layers",
-    "--decoder-last-pipeline-num-layers", "--standalone-embedding-stage"};
+constexpr std::string_view kUnequal[] = {"--decoder-first-pipeline-num-layers",
+                                         "--decoder-last-pipeline-num-layers",
+                                         "--standalone-embedding-stage"};
+constexpr std::string_view kLossScale[] = {"--loss-scale"};
 constexpr std::string_view kOffload[] = {"--offload-*", "--fine-grained-activation-offloading",
                                          "--use-torch-optimizer-for-cpu-offload", "--no-pin-cpu-*"};
 
@@ -93,6 +94,7 @@ constexpr IdleKeys kIdle[] = {
     {"overlap is planned by rules of its own", kOverlap},
     {"products of all layers are narrow, with the scales of the recipe", kScales},
     {"layers are shared out evenly over ranks and chunks here", kUnequal},
+    {"the scale of the loss adapts here", kLossScale},
     {"offload here is of a whole kind of state: set layout.offload", kOffload},
 };
 

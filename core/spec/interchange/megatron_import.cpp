@@ -169,8 +169,12 @@ void read_vocabulary(Importer& in) {
           1, in.integer("--make-vocab-size-divisible-by").value_or(kMegatronVocabMultiple)) *
       std::max(1, in.spec().layout.tensor_parallel_size);
   std::int64_t rows = in.integer("--vocab-size").value_or(0);
-  if (!in.has("--vocab-size") && in.text("--tokenizer-type") == "GPT2BPETokenizer") rows = 50257;
-  const std::optional<std::int64_t> padded = in.integer("--padded-vocab-size");
+  // Of pretrain_gpt.py, where nothing else is said (args_defaults).
+  const bool gpt2 = in.has("--tokenizer-type") ? in.text("--tokenizer-type") == "GPT2BPETokenizer"
+                                               : in.has("--vocab-file");
+  if (!in.has("--vocab-size") && gpt2) rows = 50257;
+  std::optional<std::int64_t> padded = in.integer("--padded-vocab-size");
+  if (!padded) padded = in.integer("--pad-vocab-size-to");  // Megatron-DeepSpeed
   if (rows < 1 && !padded) {
     return in.error("--vocab-size", "is missing: the size is the tokenizer's, which is not read",
                     "add --vocab-size, for example 128256");

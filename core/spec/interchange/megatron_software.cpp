@@ -168,8 +168,27 @@ void read_modules(Importer& in) {
   }
 }
 
+// Whole layers, in the words of Megatron-LM before version 3 and of Megatron-DeepSpeed.
+bool recomputes_layers(Importer& in) {
+  const bool flag = in.flag("--checkpoint-activations");
+  const bool method = in.text("--activations-checkpoint-method").has_value();
+  if (!flag && !method) return false;
+  for (const char* newer : {"--recompute-granularity", "--recompute-activations"}) {
+    if (!in.has(newer)) continue;
+    in.error(newer,
+             fmt::format("contradicts {}, its older form",
+                         flag ? "--checkpoint-activations" : "--activations-checkpoint-method"),
+             "remove one of them");
+  }
+  return true;
+}
+
 void read_recompute(Importer& in) {
   ParallelLayout& layout = in.spec().layout;
+  if (recomputes_layers(in)) {
+    layout.recompute = RecomputeKind::full;
+    return;
+  }
   const auto granularity = in.word("--recompute-granularity", kGranularity);
   const bool short_form = in.flag("--recompute-activations");
   if (granularity && short_form)

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "core/spec/interchange/pipeline_chunks.h"
+
 namespace tera::spec {
 namespace {
 
@@ -40,9 +42,6 @@ bool is_partly_rotary(const RunSpec& spec) {
 }
 bool predicts_more(const RunSpec& spec) {
   return spec.model.num_mtp_layers > 0;
-}
-bool is_interleaved(const RunSpec& spec) {
-  return spec.layout.schedule == ScheduleKind::interleaved;
 }
 bool has_wsd(const RunSpec& spec) {
   return spec.training.lr_schedule == LrScheduleKind::wsd;
@@ -174,7 +173,7 @@ constexpr Row kRows[] = {
      .otherwise = "1"},
     {.key = "--num-virtual-stages-per-pipeline-rank",
      .field = "layout.virtual_stages",
-     .when = is_interleaved},
+     .when = counts_megatron_chunks},
     {.key = "--context-parallel-size", .field = "layout.context_parallel_size", .otherwise = "1"},
     {.key = "--expert-model-parallel-size",
      .field = "layout.expert_parallel_size",

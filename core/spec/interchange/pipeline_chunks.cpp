@@ -1,10 +1,12 @@
-// Sources: megatron/training/arguments.py of core_v0.13;
+// Sources: megatron/training/arguments.py of core_v0.13 and 0.15;
 // torchtitan/distributed/pipeline_parallel.py of 0.2.
 #include "core/spec/interchange/pipeline_chunks.h"
 
 #include <algorithm>
 
 #include <fmt/format.h>
+
+#include "core/spec/interchange/megatron_layout.h"
 
 namespace tera::spec {
 namespace {
@@ -14,13 +16,57 @@ constexpr const char* kTitanFirst = "parallelism.pipeline_parallel_first_stage_l
 constexpr const char* kTitanLast = "parallelism.pipeline_parallel_last_stage_less_layers";
 constexpr const char* kMegatronFirst = "--account-for-embedding-in-pipeline-split";
 constexpr const char* kMegatronLast = "--account-for-loss-in-pipeline-split";
+constexpr const char* kMegatronLayout = "--pipeline-model-parallel-layout";
 constexpr int kEnds = 2;  // embedding and head
 
 bool has_one_chunk(const ParallelLayout& layout) {
   return layout.schedule != ScheduleKind::interleaved && !runs_in_v(layout.schedule);
 }
 
+// Layers of the model in each chunk along the pipeline.
+std::vector<int> chunk_layers(const RunSpec& spec, int num_chunks) {
+  const RunSpec::PipelineParts parts = spec.pipeline_parts();
+  const int size = parts.total() / num_chunks;
+  const int rest = parts.total() % num_chunks;  // the first chunks have one more
+  std::vector<int> layers;
+  for (int chunk = 0; chunk < num_chunks; ++chunk) {
+    const int first = chunk * size + std::min(chunk, rest) - parts.before;
+    const int last = first + size + (chunk < rest ? 1 : 0);
+    layers.push_back(std::clamp(last, 0, parts.layers) - std::clamp(first, 0, parts.layers));
+  }
+  return layers;
+}
+
+// Chunks of a layout: as many, and shared out as here if ends do or do not count makes it so.
+void read_layout(Importer& in) {
+  RunSpec& spec = in.spec();
+  ParallelLayout& layout = spec.layout;
+  const Result<ChunkLayers> theirs =
+      parse_chunk_layers(in.text(kMegatronLayout).value_or(""), spec.model);
+  if (!theirs) return in.error(kMegatronLayout, theirs.error().message, theirs.error().hint);
+  const int stages = std::max(1, layout.pipeline_parallel_size);
+  const int chunks = static_cast<int>(theirs->layers.size());
+  if (chunks % stages != 0) {
+    return in.error(kMegatronLayout,
+                    fmt::format("{} chunks are not a multiple of --pipeline-model-parallel-size {}",
+                                chunks, stages));
+  }
+  layout.virtual_stages = chunks / stages;
+  for (const bool ends : {true, false}) {
+    layout.ends_count_as_layers = ends;
+    if (chunk_layers(spec, chunks) == theirs->layers && theirs->usual_ends) return;
+  }
+  in.leave_out(kMegatronLayout,
+               "layers are shared out evenly over chunks here, the ends counted or "
+               "not");
+}
+
 }  // namespace
+
+bool counts_megatron_chunks(const RunSpec& spec) {
+  return spec.layout.schedule == ScheduleKind::interleaved &&
+         !(spec.layout.ends_count_as_layers && spec.model.num_mtp_layers > 0);
+}
 
 void read_megatron_chunks(Importer& in) {
   constexpr const char* kCount = "--num-virtual-stages-per-pipeline-rank";
@@ -35,6 +81,14 @@ void read_megatron_chunks(Importer& in) {
                  "prediction the embedding does not");
   }
   if (!in.has(kCount)) layout.virtual_stages = 1;
+  if (in.has(kMegatronLayout)) {
+    for (const char* other : {kCount, kLayers, kMegatronFirst, kMegatronLast}) {
+      if (!in.has(other)) continue;
+      return in.error(other, fmt::format("contradicts {}, which says all of it", kMegatronLayout),
+                      "remove one of them");
+    }
+    read_layout(in);
+  }
   if (const auto each = in.integer(kLayers)) {
     if (in.has(kCount)) {
       return in.error(kLayers,
@@ -56,7 +110,9 @@ void read_megatron_chunks(Importer& in) {
   layout.schedule =
       layout.virtual_stages > 1 ? ScheduleKind::interleaved : ScheduleKind::one_f_one_b;
   if (layout.virtual_stages > 1 && layout.pipeline_parallel_size == 1) {
-    in.error(in.has(kCount) ? kCount : kLayers,
+    in.error(in.has(kCount)    ? kCount
+             : in.has(kLayers) ? kLayers
+                               : kMegatronLayout,
              fmt::format("{} chunks per rank, but --pipeline-model-parallel-size is 1",
                          layout.virtual_stages),
              "remove it");
@@ -64,7 +120,13 @@ void read_megatron_chunks(Importer& in) {
 }
 
 void write_megatron_chunks(const RunSpec& spec, SettingList& out) {
-  if (!spec.layout.ends_count_as_layers || spec.model.num_mtp_layers > 0) return;
+  if (!spec.layout.ends_count_as_layers) return;
+  if (spec.model.num_mtp_layers > 0) {  // whose ends the flags count otherwise
+    const int chunks = spec.layout.pipeline_parallel_size * spec.layout.virtual_stages;
+    out.push_back(
+        text_setting(kMegatronLayout, chunk_layers_text(chunk_layers(spec, chunks), spec.model)));
+    return;
+  }
   out.push_back(flag_setting(kMegatronFirst));
   out.push_back(flag_setting(kMegatronLast));
 }

@@ -9,6 +9,8 @@ namespace tera::spec {
 // from the chunks of the table's row, or from the layers of a chunk, and whether the ends count.
 void read_megatron_chunks(Importer& in);
 void write_megatron_chunks(const RunSpec& spec, SettingList& out);
+// Whether the number of chunks is written, and not the layout of each.
+bool counts_megatron_chunks(const RunSpec& spec);
 
 // TorchTitan's schedules of several chunks have two on a rank unless the layers of a chunk say
 // otherwise; embedding and head count as layers unless told.

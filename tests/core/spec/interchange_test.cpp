@@ -99,6 +99,73 @@ TEST(ImportMegatron, ContradictionsAreSaidInItsWords) {
               HasSubstr("--hidden-size: 256 is not a multiple of --num-attention-heads 7"));
 }
 
+TEST(ImportMegatron, ReadsTheWordsOfEarlierVersions) {
+  const auto with = [](const std::string& vocabulary, const std::string& more) {
+    std::string text = kGpt;
+    text.replace(text.find("--vocab-size 1024"), 17, vocabulary);
+    const ImportedConfig imported = read(ConfigFormat::megatron, text + more);
+    EXPECT_EQ(errors(imported), "") << vocabulary << more;
+    return imported.spec;
+  };
+  const std::string usual = "--vocab-size 1024";
+  EXPECT_EQ(with(usual, "").layout.recompute, RecomputeKind::none);
+  for (const char* more : {"--checkpoint-activations", "--activations-checkpoint-method uniform"}) {
+    EXPECT_EQ(with(usual, more).layout.recompute, RecomputeKind::full) << more;
+    EXPECT_THAT(megatron(std::string(more) + " --recompute-granularity selective"),
+                HasSubstr("--recompute-granularity: contradicts --"));
+  }
+  EXPECT_EQ(with("--pad-vocab-size-to 250880", "").model.vocab_size, 250880);
+  EXPECT_EQ(with("--vocab-file gpt2-vocab.json", "").model.vocab_size, 50304);
+  EXPECT_THAT(megatron("--vocab-file v.json --tokenizer-type Llama2Tokenizer"), "");
+  EXPECT_EQ(with(usual, "--lr-warmup-samples 8_0").training.warmup_steps, 10);  // of 8
+}
+
+TEST(ImportMegatron, ALayoutOfChunksIsReadWhereLayersAreSharedOutEvenly) {
+  const std::string stages = "--pipeline-model-parallel-size 2 --global-batch-size 16 ";
+  const auto read_layout = [&](const std::string& text) {
+    return read(ConfigFormat::megatron,
+                kGpt + stages + "--pipeline-model-parallel-layout \"" + text + "\"");
+  };
+  const ImportedConfig even = read_layout("E(t|)*3tL");
+  EXPECT_EQ(errors(even), "");
+  EXPECT_TRUE(even.left_out.empty());
+  EXPECT_EQ(even.spec.layout.virtual_stages, 2);
+  EXPECT_EQ(even.spec.layout.schedule, ScheduleKind::interleaved);
+  EXPECT_FALSE(even.spec.layout.ends_count_as_layers);
+  const ImportedConfig ends = read_layout("E t, t | t t L");
+  EXPECT_EQ(errors(ends), "");
+  EXPECT_EQ(ends.spec.layout.schedule, ScheduleKind::one_f_one_b);
+  const ImportedConfig uneven = read_layout("Ettt|tL");
+  EXPECT_EQ(errors(uneven), "");
+  ASSERT_EQ(uneven.left_out.size(), 1U);
+  EXPECT_THAT(uneven.left_out[0].why, HasSubstr("shared out evenly"));
+  EXPECT_THAT(errors(read_layout("Ett|ttt|L")), HasSubstr("has 5 layers (t), expected 4"));
+  EXPECT_THAT(errors(read_layout("Et|t|ttL")), HasSubstr("3 chunks are not a multiple of"));
+  EXPECT_THAT(errors(read_layout("Et(tt|tL")), HasSubstr("a '(' that nothing closes"));
+  EXPECT_THAT(errors(read_layout("Ett)|ttL")), HasSubstr("a ')' that closes nothing"));
+  EXPECT_THAT(errors(read_layout("Ett|xttL")), HasSubstr("got 'x', expected E, t"));
+  EXPECT_THAT(errors(read_layout("Et*99999999|tL")), HasSubstr("behind '*'"));
+  EXPECT_THAT(errors(read_layout("tEt|ttL")), HasSubstr("the embedding is not the first"));
+  EXPECT_THAT(megatron(stages + "--pipeline-model-parallel-layout Ett|ttL "
+                                "--num-virtual-stages-per-pipeline-rank 1"),
+              HasSubstr("contradicts --pipeline-model-parallel-layout"));
+}
+
+TEST(ExportConfig, MegatronSharesOutPredictionByALayout) {
+  RunSpec spec = read(ConfigFormat::megatron, std::string(kGpt) +
+                                                  "--mtp-num-layers 1 --global-batch-size 16 "
+                                                  "--pipeline-model-parallel-size 2 "
+                                                  "--num-virtual-stages-per-pipeline-rank 2")
+                     .spec;
+  spec.layout.ends_count_as_layers = true;  // 4 layers, prediction and its head, head: 2 2 2 1
+  const Result<ExportedConfig> written = export_config(spec, ConfigFormat::megatron);
+  ASSERT_TRUE(written);
+  EXPECT_THAT(written->text, HasSubstr("--pipeline-model-parallel-layout \"Ett|tt||mL\""));
+  EXPECT_THAT(written->text, testing::Not(HasSubstr("--num-virtual-stages")));
+  for (const LeftOut& one : written->left_out)
+    EXPECT_FALSE(one.name.starts_with("layout.")) << one.name;
+}
+
 TEST(ImportMegatron, SeveralChunksOfAStageAreInterleaved) {
   const std::string stages = "--pipeline-model-parallel-size 2 --global-batch-size 16 ";
   const auto layout = [&](const std::string& more) {
@@ -239,6 +306,18 @@ TEST(ImportGptNeox, ReadsBothSpellingsAndSeveralFiles) {
   EXPECT_EQ(twice.findings[0].file, 1U);
   EXPECT_EQ(errors(twice),
             "2: hidden_size: '512' here, but '256' in line 2 of model.yml (remove one of them)\n");
+}
+
+TEST(ImportGptNeox, AGatedActivationHasAThirdOfTheWidthForEachMatrix) {
+  const auto width = [](const std::string& more) {
+    const ImportedConfig imported =
+        read(ConfigFormat::gpt_neox, kNeox + std::string("train_batch_size: 8\n") + more, 8);
+    EXPECT_EQ(errors(imported), "") << more;
+    return imported.spec.model.ffn_hidden_size;
+  };
+  EXPECT_EQ(width("activation: swiglu\nintermediate_size: 32768\nmlp_multiple_of: 256\n"), 11008);
+  EXPECT_EQ(width("activation: swiglu\n"), 341);  // 4 x 256 / 3
+  EXPECT_EQ(width("intermediate_size: 700\n"), 700);
 }
 
 TEST(ImportGptNeox, WrongValuesNameWhatIsExpected) {

@@ -1,20 +1,17 @@
 #!/bin/bash
-# Megatron-LM, examples/gpt3/train_gpt3_175b_distributed.sh; sizes: Brown et al. 2020, table 2.1.
-# Runs the "175B" parameter model
-export CUDA_DEVICE_MAX_CONNECTIONS=1
+# NVIDIA/Megatron-LM of 2025, examples/gpt3/train_gpt3_175b_distributed.sh.
 CHECKPOINT_PATH=$1
-TENSORBOARD_LOGS_PATH=$2
+DATA_PATH=$5
 
-GPT_MODEL_ARGS=(
+SIZES=(
     --num-layers 96
     --hidden-size 12288
     --num-attention-heads 96
     --seq-length 2048
     --max-position-embeddings 2048
-    --attention-backend auto # Can use (flash/fused/unfused/local)
+    --attention-backend auto
 )
-
-TRAINING_ARGS=(
+TRAINING=(
     --micro-batch-size 1
     --global-batch-size 1536
     --rampup-batch-size 16 16 5859375
@@ -31,28 +28,24 @@ TRAINING_ARGS=(
     --lr-warmup-fraction .001
     --lr-decay-iters 430000
 )
-
-MODEL_PARALLEL_ARGS=(
+PARALLEL=(
 	--tensor-model-parallel-size 8
 	--pipeline-model-parallel-size 16
 )
-
-DATA_ARGS=(
-    --data-path data/text_document
-    --tokenizer-type GPT2BPETokenizer
+FILES=(
+    --data-path $DATA_PATH
+    --vocab-file gpt2-vocab.json
+    --merge-file gpt2-merges.txt
     --split 949,50,1
-)
-
-EVAL_AND_LOGGING_ARGS=(
-    --log-interval 100
+    --save $CHECKPOINT_PATH
+    --load $CHECKPOINT_PATH
     --save-interval 10000
+    --log-interval 100
     --eval-interval 1000
     --eval-iters 10
 )
-
 torchrun pretrain_gpt.py \
-    ${GPT_MODEL_ARGS[@]} \
-    ${TRAINING_ARGS[@]} \
-    ${MODEL_PARALLEL_ARGS[@]} \
-    ${DATA_ARGS[@]} \
-    ${EVAL_AND_LOGGING_ARGS[@]}
+    ${SIZES[@]} \
+    ${TRAINING[@]} \
+    ${PARALLEL[@]} \
+    ${FILES[@]}

@@ -1,15 +1,14 @@
 #!/bin/bash
-# Megatron-LM, examples/mixtral/train_mixtral_8x7b_distributed.sh: the paper's sizes on 4 nodes of 8 GPUs.
-# Runs Mixtral 8x7B model
-export CUDA_DEVICE_MAX_CONNECTIONS=1
+# NVIDIA/Megatron-LM, examples/mixtral/train_mixtral_8x7b_distributed.sh; nodes and the size of the tokenizer are set.
 GPUS_PER_NODE=8
 NNODES=4
-DISTRIBUTED_ARGS=(
+RANKS=(
     --nproc_per_node $GPUS_PER_NODE
     --nnodes $NNODES
     --master_addr localhost
+    --master_port 6000
 )
-MODEL_ARGS=(
+SIZES=(
     --use-mcore-models
     --disable-bias-linear
     --seq-length 4096
@@ -32,7 +31,7 @@ MODEL_ARGS=(
     --rotary-base 1000000
     --vocab-size 32000
 )
-MOE_ARGS=(
+EXPERTS=(
     --num-experts 8
     --moe-router-topk 2
     --moe-router-load-balancing-type aux_loss
@@ -42,7 +41,7 @@ MOE_ARGS=(
     --overlap-param-gather
     --overlap-grad-reduce
 )
-TRAINING_ARGS=(
+TRAINING=(
     --micro-batch-size 1
     --global-batch-size 256
     --lr 1e-4
@@ -55,15 +54,15 @@ TRAINING_ARGS=(
     --clip-grad 1.0
     --bf16
 )
-MODEL_PARALLEL_ARGS=(
+PARALLEL=(
     --tensor-model-parallel-size 1
     --pipeline-model-parallel-size 4
     --expert-model-parallel-size 8
     --use-distributed-optimizer
     --sequence-parallel
 )
-torchrun ${DISTRIBUTED_ARGS[@]} pretrain_gpt.py \
-    ${MODEL_ARGS[@]} \
-    ${MOE_ARGS[@]} \
-    ${TRAINING_ARGS[@]} \
-    ${MODEL_PARALLEL_ARGS[@]}
+torchrun ${RANKS[@]} pretrain_gpt.py \
+    ${SIZES[@]} \
+    ${EXPERTS[@]} \
+    ${TRAINING[@]} \
+    ${PARALLEL[@]}

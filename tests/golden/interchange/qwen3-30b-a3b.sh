@@ -1,15 +1,24 @@
-# Qwen Team 2025, Qwen3 Technical Report, table 2; huggingface.co/Qwen, config.json of the model;
-# training arguments as in Megatron-LM's examples for experts, on 32 GPUs.
+# yanring/Megatron-MoE-ModelZoo, model_configs/benchmarking/Qwen3-30B-A3B.yaml, with runtime.conf and sbatch_benchmarking.sh in bf16;
+# the size of the tokenizer is set.
 torchrun --nnodes 4 --nproc-per-node 8 pretrain_gpt.py \
-  --num-layers 48 --hidden-size 2048 --ffn-hidden-size 6144 --num-attention-heads 32 --kv-channels 128 \
-  --group-query-attention --num-query-groups 4 --qk-layernorm \
-  --normalization RMSNorm --norm-epsilon 1e-6 --swiglu --disable-bias-linear \
-  --untie-embeddings-and-output-weights --position-embedding-type rope --rotary-base 1000000 \
-  --seq-length 4096 --max-position-embeddings 40960 --vocab-size 151936 \
-  --num-experts 128 --moe-ffn-hidden-size 768 --moe-router-topk 8 \
-  --moe-router-load-balancing-type global_aux_loss --moe-aux-loss-coeff 1e-3 --moe-grouped-gemm \
-  --tensor-model-parallel-size 1 --expert-tensor-parallel-size 1 --pipeline-model-parallel-size 1 \
-  --expert-model-parallel-size 8 --sequence-parallel --micro-batch-size 1 --global-batch-size 512 \
-  --train-iters 10000 --lr 3e-4 --min-lr 3e-5 --lr-decay-style cosine --lr-warmup-iters 200 \
-  --adam-beta2 0.95 --weight-decay 0.1 --use-distributed-optimizer --bf16 \
-  --recompute-granularity full --recompute-method uniform --recompute-num-layers 1
+  --tensor-model-parallel-size 1 --pipeline-model-parallel-size 1 \
+  --expert-model-parallel-size 8 --context-parallel-size 1 --expert-tensor-parallel-size 1 \
+  --use-distributed-optimizer --overlap-grad-reduce --overlap-param-gather --use-mcore-models \
+  --sequence-parallel --use-flash-attn --disable-bias-linear --transformer-impl transformer_engine \
+  --micro-batch-size 1 --global-batch-size 256 --train-samples 268554688 \
+  --exit-duration-in-mins 230 --manual-gc --manual-gc-interval 5 --seq-length 4096 \
+  --tokenizer-type HuggingFaceTokenizer --untie-embeddings-and-output-weights \
+  --position-embedding-type rope --rotary-percent 1.0 --rotary-base 1000000 \
+  --rotary-seq-len-interpolation-factor 1 --normalization RMSNorm --swiglu --norm-epsilon 1e-06 \
+  --num-layers 48 --hidden-size 2048 --ffn-hidden-size 6144 --num-attention-heads 32 \
+  --kv-channels 128 --group-query-attention --num-query-groups 4 --qk-layernorm \
+  --max-position-embeddings 40960 --make-vocab-size-divisible-by 1187 --vocab-size 151936 \
+  --attention-dropout 0.0 --hidden-dropout 0.0 --clip-grad 1.0 --weight-decay 0.1 \
+  --lr-decay-samples 255126953 --lr-warmup-samples 162761 --lr 1.2e-4 --min-lr 1.2e-5 \
+  --lr-decay-style cosine --adam-beta1 0.9 --adam-beta2 0.95 \
+  --num-experts 128 --moe-ffn-hidden-size 768 --moe-router-load-balancing-type aux_loss \
+  --moe-router-topk 8 --moe-grouped-gemm --moe-aux-loss-coeff 1e-3 --moe-permute-fusion \
+  --moe-token-dispatcher-type alltoall --moe-router-dtype fp32 --moe-router-fusion \
+  --cross-entropy-loss-fusion --cross-entropy-fusion-impl te --enable-experimental \
+  --no-create-attention-mask-in-dataloader \
+  --eval-iters 32 --eval-interval 500 --save-interval 500 --init-method-std 0.02 --log-interval 1 --bf16
