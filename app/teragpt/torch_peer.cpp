@@ -97,7 +97,7 @@ Result<TorchPeer> TorchPeer::start(const Options& options) {
            PeerProcess::start({options.python, "-W", "ignore", script.string(), settings.dump()},
                               environment));
   TorchPeer peer(std::move(process), options);
-  constexpr double kStartTimeout = 300;  // torch.compile runs a C++ compiler
+  constexpr double kStartTimeout = 600;  // torch.compile runs a C++ compiler
   const Result<std::string> hello = peer.process_.receive(kStartTimeout);
   TERA_TRY_VOID(check_stop(options.verb, kStoppedHint));
   if (!hello) {

@@ -122,6 +122,8 @@ class Moe(nn.Module):
         self.experts = nn.ModuleList(Mlp(plain, c["moe_ffn_hidden_size"]) for _ in range(self.num_experts))
         self.aux_loss = 0.0
 
+    # How many tokens an expert gets is known only when it runs: compiled, each number is another graph.
+    @torch.compiler.disable
     def forward(self, x):
         shape = x.shape
         x = x.reshape(-1, shape[-1])
@@ -188,13 +190,13 @@ def end_with_parent():
 
 
 def best_step_s(step, model):
-    """Of three steps, after two that warm up."""
+    """Of two steps, after one that warms up."""
     seconds = []
-    for _ in range(5):
+    for _ in range(3):
         start = time.perf_counter()
         step(model)
         seconds.append(time.perf_counter() - start)
-    return min(seconds[2:])
+    return min(seconds[1:])
 
 
 def main():
