@@ -63,8 +63,10 @@ void read_vocabulary(Importer& in) {
       std::max(1, in.spec().layout.tensor_parallel_size);
   std::int64_t rows = in.integer("padded_vocab_size").value_or(0);
   const std::string file = in.text("vocab_file").value_or("");
-  if (rows == 0 && in.text("tokenizer_type") == "GPT2BPETokenizer") rows = 50257;
+  const bool gpt2 = in.has("tokenizer_type") ? in.text("tokenizer_type") == "GPT2BPETokenizer"
+                                             : !file.empty();  // the default
   if (rows == 0 && file.ends_with("20B_tokenizer.json")) rows = 50277;
+  if (rows == 0 && gpt2) rows = 50257;
   if (rows < 1) {
     return in.error("padded_vocab_size",
                     "is missing: the size is the tokenizer's, which is not read",

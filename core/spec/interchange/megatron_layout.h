@@ -1,7 +1,7 @@
 // Which layers each chunk of a pipeline has, as Megatron-LM writes it: "Et|(tt|)*30mL", one chunk
 // after the other along the pipeline, with E the embedding, t a layer, m one of multi-token
-// prediction and L the loss. Source: megatron/core/pipeline_parallel of core_v0.15,
-// PipelineParallelLayerLayout.
+// prediction and L the loss. Source: Megatron-LM of 2025,
+// megatron/core/transformer/pipeline_parallel_layer_layout.py.
 #pragma once
 #include <string>
 #include <string_view>

@@ -1,4 +1,4 @@
-// Sources: megatron/training/arguments.py of core_v0.13 and 0.15;
+// Sources: megatron/training/arguments.py of core_v0.13 and of 2025;
 // torchtitan/distributed/pipeline_parallel.py of 0.2.
 #include "core/spec/interchange/pipeline_chunks.h"
 

@@ -320,6 +320,23 @@ TEST(ImportGptNeox, AGatedActivationHasAThirdOfTheWidthForEachMatrix) {
   EXPECT_EQ(width("intermediate_size: 700\n"), 700);
 }
 
+TEST(ImportGptNeox, TheTokenizerSaysHowManyRowsThereAre) {
+  const auto rows = [](const std::string& more) {
+    std::string text = kNeox;
+    text.erase(text.find("padded_vocab_size: 1024\n"), 24);
+    const ImportedConfig imported =
+        read(ConfigFormat::gpt_neox, text + "train_batch_size: 8\n" + more, 8);
+    return errors(imported).empty() ? imported.spec.model.vocab_size : 0;
+  };
+  EXPECT_EQ(rows("vocab_file: data/gpt2-vocab.json\n"), 50304);
+  EXPECT_EQ(rows("vocab_file: 20B_tokenizer.json\ntokenizer_type: HFTokenizer\n"), 50304);
+  EXPECT_EQ(rows("vocab_file: 20B_tokenizer.json\ntokenizer_type: HFTokenizer\n"
+                 "make_vocab_size_divisible_by: 1\n"),
+            50277);
+  EXPECT_EQ(rows("vocab_file: llama.model\ntokenizer_type: SPMTokenizer\n"), 0);
+  EXPECT_EQ(rows(""), 0);
+}
+
 TEST(ImportGptNeox, WrongValuesNameWhatIsExpected) {
   EXPECT_THAT(neox("train_batch_size: 8\nactivation: gelo\n"),
               HasSubstr("10: activation: got 'gelo', expected gelu, relu, geglu or swiglu (did you "
