@@ -1,0 +1,234 @@
+// Ops that run over [tokens, width] once: what they read and write counts. Shapes of gpt2-124m,
+// 4 x 256 tokens: hidden 768, 3072 in the feed-forward part, 12 heads of 64.
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/case_builders.h"
+
+namespace tera::app {
+namespace {
+
+using kernels::Activation;
+using kernels::NormType;
+
+constexpr std::int64_t kVocabulary = 50304;
+
+double bytes_of(DType dtype, const Shape& shape) {
+  double bytes = static_cast<double>(dtype_bytes(dtype));
+  for (const std::int64_t extent : shape)
+    bytes *= static_cast<double>(extent);
+  return bytes;
+}
+
+void add_norms(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
+  const double size = static_cast<double>(dtype_bytes(dtype) * tokens * width);
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), tokens, width);
+  const Shape rows = {tokens, width};
+  for (const NormType type : {NormType::rms, NormType::layer}) {
+    const std::string name = type == NormType::rms ? "rms_norm" : "layer_norm";
+    cases.push_back(
+        {name + "/forward/" + shape, dtype, OpWork{.bytes = 2 * size}, [=](Backend& b) -> Call {
+           const Tensor x = random(b, dtype, rows), y = zeros(b, dtype, rows);
+           const Tensor w = random(b, dtype, {width});
+           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
+           return
+               [=, &b] { b.ops().norm_forward(b.context(), type, x, w, {}, 1e-5, y, rstd, mean); };
+         }});
+    cases.push_back(
+        {name + "/input/" + shape, dtype, OpWork{.bytes = 3 * size}, [=](Backend& b) -> Call {
+           const Tensor x = random(b, dtype, rows), dy = random(b, dtype, rows);
+           const Tensor dx = zeros(b, dtype, rows), w = random(b, dtype, {width});
+           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
+           return [=, &b] {
+             b.ops().norm_backward_input(b.context(), type, dy, x, w, rstd, mean, dx, false);
+           };
+         }});
+    cases.push_back(
+        {name + "/weight/" + shape, dtype, OpWork{.bytes = 2 * size}, [=](Backend& b) -> Call {
+           const Tensor x = random(b, dtype, rows), dy = random(b, dtype, rows);
+           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
+           const Tensor dw = zeros(b, DType::f32, {width});
+           const Tensor db = type == NormType::layer ? zeros(b, DType::f32, {width}) : Tensor();
+           return [=, &b] {
+             b.ops().norm_backward_weight(b.context(), type, dy, x, rstd, mean, dw, db);
+           };
+         }});
+  }
+}
+
+void add_activations(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
+  const double size = static_cast<double>(dtype_bytes(dtype) * tokens * width);
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), tokens, width);
+  for (const Activation type : {Activation::gelu, Activation::gelu_exact, Activation::swiglu}) {
+    const bool gated = type == Activation::swiglu;
+    const std::string name = gated ? "swiglu" : type == Activation::gelu ? "gelu" : "gelu_exact";
+    const Shape in = {tokens, width};
+    const Shape out = {tokens, gated ? width / 2 : width};
+    const double output = gated ? size / 2 : size;
+    cases.push_back({name + "/forward/" + shape, dtype, OpWork{.bytes = size + output},
+                     [=](Backend& b) -> Call {
+                       const Tensor x = random(b, dtype, in), y = zeros(b, dtype, out);
+                       return [=, &b] { b.ops().activation_forward(b.context(), type, x, {}, y); };
+                     }});
+    cases.push_back({name + "/backward/" + shape, dtype, OpWork{.bytes = 2 * size + output},
+                     [=](Backend& b) -> Call {
+                       const Tensor x = random(b, dtype, in), dx = zeros(b, dtype, in);
+                       const Tensor dy = random(b, dtype, out);
+                       return [=, &b] {
+                         b.ops().activation_backward(b.context(), type, dy, x, {}, dx, {});
+                       };
+                     }});
+  }
+}
+
+// Tokens of all different words: each row of the table is read once, or read and written.
+void add_embedding(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
+  const double ids = bytes_of(DType::i32, {tokens});
+  const double rows = bytes_of(dtype, {tokens, width});
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), tokens, width);
+  const auto words = [=](Backend& b) {
+    const Tensor all = zeros(b, DType::i32, {tokens});
+    for (std::int64_t t = 0; t < tokens; ++t)
+      all.data<std::int32_t>()[t] = static_cast<std::int32_t>(t * 7919 % kVocabulary);  // coprime
+    return all;
+  };
+  cases.push_back({"embedding/forward/" + shape, dtype, OpWork{.bytes = ids + 2 * rows},
+                   [=](Backend& b) -> Call {
+                     const Tensor tokens_of = words(b), y = zeros(b, dtype, {tokens, width});
+                     const Tensor table = random(b, dtype, {kVocabulary, width});
+                     return [=, &b] {
+                       b.ops().embedding_forward(b.context(), tokens_of, table, y, false);
+                     };
+                   }});
+  const double table_rows = bytes_of(DType::f32, {tokens, width});
+  cases.push_back({"embedding/backward/" + shape, dtype,
+                   OpWork{.bytes = ids + rows + 2 * table_rows}, [=](Backend& b) -> Call {
+                     const Tensor tokens_of = words(b), dy = random(b, dtype, {tokens, width});
+                     const Tensor dtable = zeros(b, DType::f32, {kVocabulary, width});
+                     return [=, &b] {
+                       b.ops().embedding_backward(b.context(), tokens_of, dy, dtable);
+                     };
+                   }});
+}
+
+// Rotary positions of all dims of every head, and the sum over heads that a key shared by all of
+// them has as its gradient (latent attention).
+void add_heads(
+    Cases& cases, DType dtype, std::int64_t tokens, std::int64_t heads, std::int64_t width) {
+  const Shape all = {tokens, heads, width};
+  const double size = bytes_of(dtype, all);
+  const std::string shape = fmt::format("{}/{}x{}x{}", dtype_name(dtype), tokens, heads, width);
+  for (const bool backward : {false, true}) {
+    cases.push_back(
+        {(backward ? "rotary/backward/" : "rotary/forward/") + shape, dtype,
+         OpWork{.bytes = 2 * size + bytes_of(DType::i32, {tokens})}, [=](Backend& b) -> Call {
+           const Tensor x = random(b, dtype, all), y = zeros(b, dtype, all);
+           const Tensor positions = zeros(b, DType::i32, {tokens});
+           for (std::int64_t t = 0; t < tokens; ++t)
+             positions.data<std::int32_t>()[t] = static_cast<std::int32_t>(t);
+           const Tensor frequencies = zeros(b, DType::f64, {width / 2});
+           for (std::int64_t i = 0; i < width / 2; ++i) {
+             frequencies.data<double>()[i] =
+                 std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
+           }
+           return [=, &b] {
+             b.ops().rotary(b.context(), x, positions, frequencies, {.transpose = backward}, y);
+           };
+         }});
+  }
+  cases.push_back({"sum_heads/" + shape, dtype,
+                   OpWork{.bytes = size + bytes_of(dtype, {tokens, width})},
+                   [=](Backend& b) -> Call {
+                     const Tensor x = random(b, dtype, all), y = zeros(b, dtype, {tokens, width});
+                     return [=, &b] { b.ops().sum_heads(b.context(), x, y); };
+                   }});
+}
+
+void add_biases(Cases& cases, DType dtype, const Shape& rows) {
+  const double size = bytes_of(dtype, rows);
+  const std::int64_t width = rows[1];
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), rows[0], width);
+  cases.push_back({"add_bias/" + shape, dtype, OpWork{.bytes = 2 * size + bytes_of(dtype, {width})},
+                   [=](Backend& b) -> Call {
+                     const Tensor y = random(b, dtype, rows);
+                     const Tensor bias = random(b, dtype, {width}, 1e-6);
+                     return [=, &b] { b.ops().add_bias(b.context(), y, bias); };
+                   }});
+  cases.push_back({"bias_backward/" + shape, dtype, OpWork{.bytes = size}, [=](Backend& b) -> Call {
+                     const Tensor dy = random(b, dtype, rows);
+                     const Tensor db = zeros(b, DType::f32, {width});
+                     return [=, &b] { b.ops().bias_backward(b.context(), dy, db); };
+                   }});
+}
+
+void add_elementwise(Cases& cases, DType dtype, const Shape& rows) {
+  const double size = bytes_of(dtype, rows);
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), rows[0], rows[1]);
+  const auto add = [&](const std::string& name, double bytes, const auto& call_of) {
+    cases.push_back({name + "/" + shape, dtype, OpWork{.bytes = bytes}, [=](Backend& b) -> Call {
+                       const Tensor x = random(b, dtype, rows), y = zeros(b, dtype, rows);
+                       return call_of(b, x, y);
+                     }});
+  };
+  add("add", 3 * size, [=](Backend& b, const Tensor& x, const Tensor& y) -> Call {
+    const Tensor z = random(b, dtype, rows);
+    return [=, &b] { b.ops().add(b.context(), x, z, y); };
+  });
+  add("scale", 2 * size, [](Backend& b, const Tensor& x, const Tensor& y) -> Call {
+    return [=, &b] { b.ops().scale(b.context(), x, 0.5, y); };
+  });
+  add("multiply", 2 * size + bytes_of(DType::f32, rows),
+      [=](Backend& b, const Tensor& x, const Tensor& y) -> Call {
+        const Tensor factors = random(b, DType::f32, rows);
+        return [=, &b] { b.ops().multiply(b.context(), x, factors, y, false); };
+      });
+  add("zero", size, [](Backend& b, const Tensor& x, const Tensor&) -> Call {
+    return [=, &b] { b.ops().zero(b.context(), x); };
+  });
+  const DType other = dtype == DType::f32 ? DType::bf16 : DType::f32;
+  add(fmt::format("copy/to_{}", dtype_name(other)), size + bytes_of(other, rows),
+      [=](Backend& b, const Tensor& x, const Tensor&) -> Call {
+        const Tensor converted = zeros(b, other, rows);
+        return [=, &b] { b.ops().copy(b.context(), x, converted); };
+      });
+}
+
+// Over logits of a chunk of the output head, which become their gradient in place, and over the
+// gradient of a matrix.
+void add_reductions(Cases& cases, const Shape& logits, const Shape& gradient) {
+  cases.push_back({fmt::format("cross_entropy/f32/{}x{}", logits[0], logits[1]), DType::f32,
+                   OpWork{.bytes = 2 * bytes_of(DType::f32, logits)}, [=](Backend& b) -> Call {
+                     const Tensor values = random(b, DType::f32, logits);
+                     const Tensor targets = zeros(b, DType::i32, {logits[0]});
+                     const Tensor loss = zeros(b, DType::f32, {logits[0]});
+                     return [=, &b] {
+                       b.ops().cross_entropy(b.context(), values, targets, 1e-3, loss);
+                     };
+                   }});
+  cases.push_back({fmt::format("sum_of_squares/f32/{}x{}", gradient[0], gradient[1]), DType::f32,
+                   OpWork{.bytes = bytes_of(DType::f32, gradient)}, [=](Backend& b) -> Call {
+                     const Tensor x = random(b, DType::f32, gradient);
+                     return [=, &b] { static_cast<void>(b.ops().sum_of_squares(b.context(), x)); };
+                   }});
+}
+
+}  // namespace
+
+Cases stream_cases() {
+  constexpr std::int64_t kTokens = 1024;
+  const Shape rows = {kTokens, 3072};
+  Cases cases;
+  for (const DType dtype : kComputeDtypes) {
+    add_embedding(cases, dtype, kTokens, 768);
+    add_norms(cases, dtype, rows[0], rows[1]);
+    add_heads(cases, dtype, kTokens, 12, 64);
+    add_activations(cases, dtype, rows[0], rows[1]);
+    add_biases(cases, dtype, rows);
+    add_elementwise(cases, dtype, rows);
+  }
+  add_reductions(cases, {256, kVocabulary}, rows);
+  return cases;
+}
+
+}  // namespace tera::app
