@@ -24,8 +24,7 @@ double CommCost::link_s(const spec::LinkSpec& link, double bytes, double steps) 
 
 spec::LinkSpec CommCost::between(const GroupShape& group) const {
   spec::LinkSpec link = cluster_.inter_node;
-  if (cluster_.nodes_per_switch > 0 && group.num_nodes > cluster_.nodes_per_switch)
-    link.bytes_per_s /= cluster_.oversubscription;
+  if (group.crosses_switch) link.bytes_per_s /= cluster_.oversubscription;
   return link;
 }
 

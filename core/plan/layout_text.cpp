@@ -39,6 +39,8 @@ std::string layout_text(const spec::ParallelLayout& layout) {
   add_size("expert", layout.expert_parallel_size);
   add_size("expert tensor", layout.expert_tensor_parallel_size);
   if (text.empty()) add("one rank");
+  if (layout.rank_order != spec::RankOrder::tp_cp_ep_dp_pp)
+    add(fmt::format("order {}", enum_name(layout.rank_order)));
   add(fmt::format("micro-batch {}", layout.micro_batch_size));
   if (layout.pipeline_parallel_size > 1 || layout.schedule != spec::ScheduleKind::one_f_one_b)
     add(enum_name(layout.schedule));

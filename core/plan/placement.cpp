@@ -1,7 +1,10 @@
 #include "core/plan/placement.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+
+#include <fmt/format.h>
 
 namespace tera::plan {
 namespace {
@@ -167,10 +170,34 @@ double ranks_per_device(const spec::RunSpec& spec) {
 
 GroupShape group_shape(const RankGroup& group, const spec::RunSpec& spec) {
   const double ranks_per_node = ranks_per_device(spec) * spec.cluster.devices_per_node;
-  GroupShape shape{.size = double{1} * group.size, .per_node = 1, .num_nodes = 1};
-  shape.per_node = std::clamp(std::floor(ranks_per_node / group.stride), 1.0, shape.size);
+  GroupShape shape{.size = double{1} * group.size};
+  const double run = double{1} * group.size / group.runs;
+  shape.per_node = std::clamp(std::floor(ranks_per_node / group.stride), 1.0, run);
+  if (group.runs > 1 && shape.per_node == run)
+    shape.per_node *= std::clamp(std::floor(ranks_per_node / group.jump), 1.0, 1.0 * group.runs);
   shape.num_nodes = std::ceil(shape.size / shape.per_node);
+  const double reach = std::floor((group[group.size - 1] - group.first) / ranks_per_node) + 1;
+  const int most = spec.cluster.nodes_per_switch;
+  shape.crosses_switch = most > 0 && std::max(shape.num_nodes, reach) > most;
   return shape;
+}
+
+std::string group_text(const GroupShape& group) {
+  return fmt::format("{:.0f} ranks, {:.0f} in a node", group.size, group.per_node);
+}
+
+bool places_alike(const spec::RunSpec& spec, spec::RankOrder a, spec::RankOrder b) {
+  const auto shapes = [&spec](spec::RankOrder order) {
+    spec::ParallelLayout layout = spec.layout;
+    layout.rank_order = order;
+    const RankMesh mesh = *RankMesh::make(layout);
+    std::array<GroupShape, kNumAxes + 1> found;
+    for (std::size_t axis = 0; axis < kNumAxes; ++axis)
+      found[axis] = group_shape(mesh.group(0, static_cast<Axis>(axis)), spec);
+    found[kNumAxes] = group_shape(mesh.group(0, Axis::context, Axis::data), spec);
+    return found;
+  };
+  return shapes(a) == shapes(b);
 }
 
 }  // namespace tera::plan

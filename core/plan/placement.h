@@ -2,6 +2,7 @@
 // ranks of a group sit in one node. Arithmetic shared by the memory and the time model.
 #pragma once
 #include <cstdint>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -70,12 +71,19 @@ double local_tokens(const spec::RunSpec& spec);
 // Ranks that share one device: 1 on accelerators, more when a processor runs several ranks.
 double ranks_per_device(const spec::RunSpec& spec);
 
-// How a group of equally spaced ranks lies over nodes.
+// How a group of ranks lies over nodes.
 struct GroupShape {
   double size = 1;
   double per_node = 1;  // members in one node
   double num_nodes = 1;
+  bool crosses_switch = false;  // from its first member to its last are more nodes than it has
+  bool operator==(const GroupShape&) const = default;
 };
 GroupShape group_shape(const RankGroup& group, const spec::RunSpec& spec);
+// "16 ranks, 4 in a node"
+std::string group_text(const GroupShape& group);
+// Whether two orders of ranks give every axis of the layout groups of the same shape: then nothing
+// that is planned differs.
+bool places_alike(const spec::RunSpec& spec, spec::RankOrder a, spec::RankOrder b);
 
 }  // namespace tera::plan

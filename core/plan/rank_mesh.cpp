@@ -1,6 +1,8 @@
 #include "core/plan/rank_mesh.h"
 
+#include <algorithm>
 #include <limits>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -41,7 +43,10 @@ Result<RankMesh> RankMesh::make(const spec::ParallelLayout& layout) {
   set(Axis::tensor, layout.tensor_parallel_size, 1);
   set(Axis::context, layout.context_parallel_size, layout.tensor_parallel_size);
   set(Axis::data, layout.data_parallel_size, inner);
-  set(Axis::pipeline, layout.pipeline_parallel_size, stage);
+  // Neighbours of one stage. Both views of them are whole in a block, whatever lies between blocks.
+  const bool in_turns = layout.rank_order == spec::RankOrder::tp_cp_ep_pp_dp;
+  set(Axis::pipeline, layout.pipeline_parallel_size,
+      in_turns && layout.pipeline_parallel_size > 1 ? std::lcm(inner, folded) : stage);
   set(Axis::expert_tensor, layout.expert_tensor_parallel_size, 1);
   set(Axis::expert, layout.expert_parallel_size, layout.expert_tensor_parallel_size);
   set(Axis::expert_data, stage / folded, folded);
@@ -49,13 +54,31 @@ Result<RankMesh> RankMesh::make(const spec::ParallelLayout& layout) {
   return mesh;
 }
 
+int RankMesh::stage_rank(int rank) const {
+  return rank % block() + rank / (block() * size(Axis::pipeline)) * block();
+}
+
+// The ranks stage_first, stage_first + stride, ... of the stage of `rank`.
+RankGroup RankMesh::placed(int rank, int stage_first, int stride, int size) const {
+  const int next = block() * this->size(Axis::pipeline);  // block of the stage
+  const int first = coordinate(rank, Axis::pipeline) * block() + stage_first % block() +
+                    stage_first / block() * next;
+  const int run = std::clamp(block() / stride, 1, size);
+  if (run == size) return {first, stride, size};
+  if (run == 1) return {first, stride / block() * next, size};
+  return {first, stride, size, size / run, next};
+}
+
 RankGroup RankMesh::group(int rank, Axis axis) const {
-  return {rank - coordinate(rank, axis) * stride(axis), stride(axis), size(axis)};
+  const int before = coordinate(rank, axis) * stride(axis);
+  if (axis == Axis::pipeline) return {rank - before, stride(axis), size(axis)};
+  return placed(rank, stage_rank(rank) - before, stride(axis), size(axis));
 }
 
 RankGroup RankMesh::group(int rank, Axis inner, Axis outer) const {
-  const RankGroup in = group(rank, inner);
-  return {in.first - coordinate(rank, outer) * stride(outer), in.stride, in.size * size(outer)};
+  const int before =
+      coordinate(rank, inner) * stride(inner) + coordinate(rank, outer) * stride(outer);
+  return placed(rank, stage_rank(rank) - before, stride(inner), size(inner) * size(outer));
 }
 
 std::string RankMesh::describe(int rank) const {

@@ -1,7 +1,9 @@
 // RankMesh: rank <-> coordinates, by arithmetic. The same object on a laptop and on 16,384 GPUs.
 //
-// Rank order, fastest first: dense view tensor, context, data, pipeline; the same ranks of a stage
-// seen by experts: expert_tensor, expert, expert_data (Megatron's parallel folding).
+// The ranks of a stage, fastest first: dense view tensor, context, data; the same ranks seen by
+// experts: expert_tensor, expert, expert_data (Megatron's parallel folding). layout.rank_order says
+// how stages lie among each other: one behind the other, or in turns, a block of neighbours each,
+// as small as tensor, context and expert groups allow.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -23,11 +25,18 @@ enum class Axis : std::uint8_t {
 };
 inline constexpr int kNumAxes = 7;
 
-struct RankGroup {  // every group the engine needs is an arithmetic progression of ranks
+// Every group is a run of equally spaced ranks, or several such runs where blocks of other stages
+// lie between.
+struct RankGroup {
   int first = 0;
   int stride = 1;
   int size = 1;
-  int operator[](int i) const { return first + stride * i; }
+  int runs = 1;  // of size / runs ranks each
+  int jump = 0;  // from the first rank of a run to that of the next
+  int operator[](int i) const {
+    const int run = size / runs;
+    return first + i % run * stride + i / run * jump;
+  }
   bool operator==(const RankGroup&) const = default;
 };
 
@@ -36,10 +45,13 @@ class RankMesh {
   static Result<RankMesh> make(const spec::ParallelLayout& layout);
 
   int size(Axis axis) const { return axes_[static_cast<std::size_t>(axis)].size; }
+  // Of neighbours along an axis: among the ranks of a stage, or of stages among all ranks.
   int stride(Axis axis) const { return axes_[static_cast<std::size_t>(axis)].stride; }
-  int coordinate(int rank, Axis axis) const { return rank / stride(axis) % size(axis); }
+  int coordinate(int rank, Axis axis) const {
+    return (axis == Axis::pipeline ? rank : stage_rank(rank)) / stride(axis) % size(axis);
+  }
   RankGroup group(int rank, Axis axis) const;
-  // Group over adjacent axes, inner first, e.g. (context, data): still an arithmetic progression.
+  // Group over adjacent axes of a stage, inner first, e.g. (context, data).
   RankGroup group(int rank, Axis inner, Axis outer) const;
   int world_size() const { return world_size_; }
   // "rank 37 (tp 1 cp 0 dp 4 pp 2 | ep 9)"
@@ -50,6 +62,10 @@ class RankMesh {
     int size = 1;
     int stride = 1;
   };
+  int block() const { return stride(Axis::pipeline); }
+  int stage_rank(int rank) const;  // which of the ranks of its stage it is
+  RankGroup placed(int rank, int stage_first, int stride, int size) const;
+
   std::array<AxisSize, kNumAxes> axes_;
   int world_size_ = 1;
 };

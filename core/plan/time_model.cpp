@@ -10,6 +10,7 @@
 #include "core/base/units.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/layer_traffic.h"
+#include "core/plan/placement.h"
 #include "core/plan/stage_times.h"
 #include "core/plan/step_seconds.h"
 #include "core/plan/time_constants.h"
@@ -113,29 +114,35 @@ Term compute_term(const LayerCost& cost, int busiest, const StepSeconds& step) {
   return term;
 }
 
-Term communication_term(const StageTimes& times, const StepSeconds& step) {
+Term communication_term(const RunSpec& spec,
+                        const RankMesh& mesh,
+                        const StageTimes& times,
+                        const StepSeconds& step) {
+  const std::string stages = group_text(group_shape(mesh.group(0, Axis::pipeline), spec));
   std::vector<Term> terms = kind_terms(kCommunicationKinds, kCommunicationTexts, step);
   if (step.waits_s > 0) {
     terms.push_back(
         leaf("pipeline", step.waits_s,
-             fmt::format("simulated with {} per message between stages, less simulated with none",
-                         format_seconds(times.schedule.send_s.front())),
+             fmt::format("simulated with {} per message between stages ({}), less simulated with "
+                         "none",
+                         format_seconds(times.schedule.send_s.front()), stages),
              "activations and their gradients travel beside the work; waits are played"));
   }
   if (step.sends_s > 0) {
-    terms.push_back(
-        leaf("sends between passes", step.sends_s,
-             fmt::format("forward and backward x {:.0f} passes that wait {} each",
-                         step.sends_s / (2 * step.send_wait_s), format_seconds(step.send_wait_s)),
-             kBlockingSend.source));
+    terms.push_back(leaf("sends between passes", step.sends_s,
+                         fmt::format("forward and backward x {:.0f} passes that wait {} each ({})",
+                                     step.sends_s / (2 * step.send_wait_s),
+                                     format_seconds(step.send_wait_s), stages),
+                         kBlockingSend.source));
   }
   const GradientSync& sync = step.sync;
   if (sync.gradients_s > 0) {
     const LocalParams& params = times.busiest.params;
     terms.push_back(leaf(
         "data parallel", sync.exposed_s,
-        fmt::format("gradients {} (f32, {} parameters) + weights {}; {} overlapped",
+        fmt::format("gradients {} (f32, {} parameters, {}) + weights {}; {} overlapped",
                     format_seconds(sync.gradients_s), format_count(params.dense + params.experts),
+                    group_text(group_shape(mesh.group(0, Axis::context, Axis::data), spec)),
                     format_seconds(sync.weights_s),
                     format_seconds(sync.gradients_s + sync.weights_s - sync.exposed_s)),
         "ring, one level per link; Rajbhandari et al. 2020"));
@@ -207,7 +214,7 @@ Result<StepPlan> plan_step(const RunSpec& spec,
                 communication_s * kCommunicationSpread.high +
                 (step.optimizer_s + step.offload.total()) * kOptimizerSpread.high;
   std::vector<Term> terms = {compute_term(cost, times.busiest.stage, step),
-                             communication_term(times, step),
+                             communication_term(spec, mesh, times, step),
                              bubble_term(spec, schedule.shape, played, step),
                              optimizer_term(spec, cost, times.busiest.params, step.optimizer_s)};
   if (spec.layout.offload.any()) terms.push_back(offload_term(spec, step.traffic, step.offload));

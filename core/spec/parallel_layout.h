@@ -21,6 +21,11 @@ constexpr bool runs_in_v(ScheduleKind kind) {
 }
 enum class RecomputeKind : std::uint8_t { none, selective, full };
 
+// The order of the axes over the ranks, neighbours first, in Megatron's words: stages farthest
+// apart; or stages in turns, of each as many ranks side by side as tensor, context and expert
+// groups need, and the other replicas farthest apart.
+enum class RankOrder : std::uint8_t { tp_cp_ep_dp_pp, tp_cp_ep_pp_dp };
+
 // Where a kind of state stays between its uses: on the device, in the host's memory, on its disks.
 enum class OffloadTier : std::uint8_t { none, host, nvme };
 
@@ -57,6 +62,7 @@ struct ParallelLayout {
   int pipeline_parallel_size = 1;
   int expert_parallel_size = 1;
   int expert_tensor_parallel_size = 1;
+  RankOrder rank_order = RankOrder::tp_cp_ep_dp_pp;
   int virtual_stages = 1;             // model chunks per pipeline rank
   bool ends_count_as_layers = false;  // embedding and head, where layers are shared among chunks
   int zero_stage = 0;                 // 0 none, 1 optimizer, 2 + gradients, 3 + parameters
@@ -107,6 +113,12 @@ struct ParallelLayout {
                 .max = kMax,
                 .help = "Ranks that split each expert's matrices."},
           self.expert_tensor_parallel_size);
+    visit(Field{.name = "rank_order",
+                .help = "Order of the axes over the ranks, neighbours first: tp-cp-ep-dp-pp "
+                        "(replicas side by side, stages far apart) or tp-cp-ep-pp-dp (stages side "
+                        "by side, replicas far apart).",
+                .source = "Megatron-LM, --use-tp-pp-dp-mapping; Narayanan et al. 2021, section 3"},
+          self.rank_order);
     visit(Field{.name = "virtual_stages",
                 .min = 1,
                 .max = 1024,
@@ -169,6 +181,10 @@ struct EnumNames<spec::ScheduleKind> {
 template <>
 struct EnumNames<spec::RecomputeKind> {
   static constexpr std::array<std::string_view, 3> value = {"none", "selective", "full"};
+};
+template <>
+struct EnumNames<spec::RankOrder> {
+  static constexpr std::array<std::string_view, 2> value = {"tp-cp-ep-dp-pp", "tp-cp-ep-pp-dp"};
 };
 template <>
 struct EnumNames<spec::OffloadTier> {

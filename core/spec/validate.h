@@ -15,6 +15,9 @@ namespace tera::spec {
 std::vector<Diagnostic> validate(const RunSpec& spec);
 // What this build's engine cannot train yet (planning still works): errors naming the field.
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec);
+// Whether Megatron-LM can lay ranks out as tp-cp-ep-pp-dp: its parallel_state wants the stages of
+// experts to be those of the rest, and so as many replicas of them.
+bool megatron_alternates_stages(const RunSpec& spec);
 // False for a cluster nobody has filled in: such a spec trains, but cannot be planned.
 bool is_described(const Cluster& cluster);
 // Line and column of a field in the text, or of the nearest section around it that the text has.

@@ -224,6 +224,44 @@ void check_sharding(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// Ranks that hold one replica of experts in a stage: of those that are not there, as of the rest.
+std::int64_t folded_ranks(const RunSpec& spec) {
+  const ParallelLayout& layout = spec.layout;
+  if (spec.model.num_experts == 0) return layout.tensor_parallel_size;
+  return std::int64_t{layout.expert_parallel_size} * layout.expert_tensor_parallel_size;
+}
+
+// Where the framework that runs it puts ranks. DeepSpeed: PipeModelDataParallelTopology, with axes
+// pipe, data, model; TorchTitan: ParallelDims, pp before dp, cp and tp.
+void check_rank_order(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  if (layout.rank_order == RankOrder::tp_cp_ep_dp_pp) return;
+  constexpr const char* kField = "layout.rank_order";
+  const std::string_view order = enum_name(layout.rank_order);
+  const std::string hint = fmt::format("use {}", enum_name(RankOrder::tp_cp_ep_dp_pp));
+  const Framework framework = spec.software.framework;
+  if (framework == Framework::deepspeed || framework == Framework::torchtitan) {
+    findings.error(kField,
+                   fmt::format("{}, but framework {} always puts stages farthest apart", order,
+                               enum_name(framework)),
+                   hint);
+  } else if (framework == Framework::megatron_lm && !megatron_alternates_stages(spec)) {
+    findings.error(
+        kField,
+        fmt::format("{}, but framework megatron_lm wants as many replicas of experts as of the "
+                    "rest: each is on {} and {} ranks of a stage",
+                    order, folded_ranks(spec),
+                    std::int64_t{layout.tensor_parallel_size} * layout.context_parallel_size),
+        hint);
+  } else if (layout.pipeline_parallel_size == 1 || layout.data_parallel_size == 1) {
+    findings.note(kField,
+                  fmt::format("has no effect with {} 1", layout.pipeline_parallel_size == 1
+                                                             ? "pipeline_parallel_size"
+                                                             : "data_parallel_size"),
+                  "");
+  }
+}
+
 // What leaves the device needs a place to go to, and a way there that planning divides by.
 void check_offload(const RunSpec& spec, Findings& findings) {
   const Offload& offload = spec.layout.offload;
@@ -307,10 +345,17 @@ void check_layout(const RunSpec& spec, Findings& findings) {
   check_context_axis(spec, findings);
   check_pipeline_axis(spec, findings);
   check_expert_axes(spec, findings);
+  check_rank_order(spec, findings);
   check_sharding(spec, findings);
   if (!is_described(spec.cluster)) return;
   check_offload(spec, findings);
   check_ranks(spec, findings);
+}
+
+bool megatron_alternates_stages(const RunSpec& spec) {
+  return spec.layout.pipeline_parallel_size == 1 ||
+         folded_ranks(spec) ==
+             std::int64_t{spec.layout.tensor_parallel_size} * spec.layout.context_parallel_size;
 }
 
 bool is_described(const Cluster& cluster) {

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/spec/interchange/pipeline_chunks.h"
+#include "core/spec/validate.h"
 
 namespace tera::spec {
 namespace {
@@ -80,6 +81,7 @@ constexpr Word kFalse[] = {{"", "false"}};
 constexpr Word kLatent[] = {{"", "latent"}};
 constexpr Word kSwiglu[] = {{"", "swiglu"}};
 constexpr Word kSquaredRelu[] = {{"", "relu_squared"}};
+constexpr Word kAlternate[] = {{"", "tp-cp-ep-pp-dp"}};
 constexpr Word kBf16[] = {{"", "bf16"}};
 constexpr Word kFp16[] = {{"", "fp16"}};
 
@@ -182,6 +184,11 @@ constexpr Row kRows[] = {
     {.key = "--expert-tensor-parallel-size",
      .field = "layout.expert_tensor_parallel_size",
      .when = has_experts},
+    {.key = "--use-tp-pp-dp-mapping",
+     .field = "layout.rank_order",
+     .otherwise = "tp-cp-ep-dp-pp",
+     .words = kAlternate,
+     .when = megatron_alternates_stages},
     {.key = "--sequence-parallel",
      .field = "layout.sequence_parallel",
      .otherwise = "false",

@@ -70,12 +70,15 @@ TEST(CommCost, ARingOverTwoNodesIsAsSlowAsItsLinksBetweenThem) {
 }
 
 TEST(CommCost, BeyondASwitchLinksAreShared) {
-  spec::Cluster cluster = simple_cluster();
-  const double far = CommCost(cluster).send_s({4, 1, 4}, 1e9);
-  cluster.nodes_per_switch = 4;
-  cluster.oversubscription = 3;
-  EXPECT_DOUBLE_EQ(CommCost(cluster).send_s({4, 1, 4}, 1e9), far);
-  EXPECT_DOUBLE_EQ(CommCost(cluster).send_s({8, 1, 8}, 1e9), 5e-6 + 3 * 1e9 / 5e9);
+  spec::RunSpec spec = run_spec("moe-1t");  // 8 devices per node
+  spec.cluster.inter_node = simple_cluster().inter_node;
+  spec.cluster.nodes_per_switch = 4;
+  spec.cluster.oversubscription = 3;
+  const CommCost cost(spec.cluster);
+  EXPECT_DOUBLE_EQ(cost.send_s(group_shape({0, 8, 4}, spec), 1e9), 5e-6 + 1e9 / 5e9);
+  EXPECT_DOUBLE_EQ(cost.send_s(group_shape({0, 8, 8}, spec), 1e9), 5e-6 + 3 * 1e9 / 5e9);
+  EXPECT_DOUBLE_EQ(cost.send_s(group_shape({0, 32, 2}, spec), 1e9), 5e-6 + 3 * 1e9 / 5e9)
+      << "two nodes, each under a switch of its own";
 }
 
 // The same report, HybridEP, which sends a row once to each node; 256 experts in 8 groups of which

@@ -38,6 +38,36 @@ TEST(LayoutDifference, AddsUpToTheDifferenceOfTheWholes) {
   EXPECT_GT(recomputation->after, 0);
 }
 
+// Two nodes of 8 devices; stages of 2 x 2 ranks in turns, or one per half of them.
+TEST(LayoutDifference, OfOrdersOfRanksIsInMessagesAlone) {
+  spec::RunSpec spec = run_spec("mixtral-8x7b");
+  spec.cluster.num_nodes = 2;
+  spec.layout = {.tensor_parallel_size = 2,
+                 .data_parallel_size = 2,
+                 .pipeline_parallel_size = 4,
+                 .sequence_parallel = true,
+                 .offload = {}};
+  const auto before = estimate(spec);
+  spec.layout.rank_order = spec::RankOrder::tp_cp_ep_pp_dp;
+  const auto after = estimate(spec);
+  ASSERT_TRUE(before && after);
+  const LayoutDifference found = layout_difference(*before, *after);
+  EXPECT_TRUE(found.memory.empty());
+  const auto change = [&found](const char* path) {
+    for (const TermDifference& term : found.time) {
+      if (term.path == path) return term.change();
+    }
+    return 0.0;
+  };
+  EXPECT_LT(change("communication/pipeline"), 0) << "stages are in one node";
+  EXPECT_GT(change("communication/data parallel"), 0) << "and replicas in two";
+  const double others = sum_of(found.time) - change("communication/pipeline") -
+                        change("communication/data parallel") - change("stragglers");
+  EXPECT_NEAR(others, 0, 1e-12 * after->step_s);
+  const std::string text = find_term(after->step_time, "communication/data parallel")->formula;
+  EXPECT_NE(text.find("2 ranks, 1 in a node"), std::string::npos) << text;
+}
+
 TEST(LayoutDifference, OfALayoutAndItselfIsNothing) {
   const auto one = estimate(run_spec("moe-1t"));
   ASSERT_TRUE(one);

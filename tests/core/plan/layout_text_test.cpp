@@ -21,6 +21,12 @@ TEST(LayoutText, NamesWhatIsNotOneAndTheChoices) {
   EXPECT_EQ(layout_text(layout),
             "tensor 4, pipeline 8, chunks 2, micro-batch 1, interleaved, ends count, sequence "
             "parallel, recompute none, zero 1");
+  layout = {};
+  layout.pipeline_parallel_size = layout.data_parallel_size = 2;
+  layout.rank_order = spec::RankOrder::tp_cp_ep_pp_dp;
+  EXPECT_EQ(
+      layout_text(layout),
+      "data 2, pipeline 2, order tp-cp-ep-pp-dp, micro-batch 1, 1f1b, recompute none, zero 0");
 }
 
 TEST(LayoutText, SaysWhatGoesWhere) {

@@ -1,5 +1,7 @@
 #include "core/plan/placement.h"
 
+#include <map>
+
 #include <gtest/gtest.h>
 
 #include "core/plan/stash_table.h"
@@ -135,6 +137,51 @@ TEST(GroupShape, GroupsLieOverNodes) {
   const GroupShape apart = group_shape({0, 512, 32}, spec);
   EXPECT_EQ(apart.per_node, 1);
   EXPECT_EQ(apart.num_nodes, 32);
+}
+
+// Counted one by one: members in the node of the first, and nodes from the first to the last.
+TEST(GroupShape, IsWhatCountingMembersGives) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  spec.cluster.devices_per_node = 8;
+  spec.cluster.nodes_per_switch = 4;
+  const std::vector<RankGroup> groups = {{0, 1, 16},        {0, 4, 8},        {0, 16, 4},
+                                         {0, 2, 8, 4, 32},  {0, 1, 8, 2, 32}, {0, 1, 4, 2, 4},
+                                         {0, 2, 16, 2, 64}, {0, 1, 4, 4, 16}};
+  for (const RankGroup& group : groups) {
+    std::map<int, int> members;  // of a node
+    for (int i = 0; i < group.size; ++i)
+      ++members[group[i] / 8];
+    const GroupShape shape = group_shape(group, spec);
+    EXPECT_EQ(shape.size, group.size);
+    EXPECT_EQ(shape.per_node, members.begin()->second) << group_text(shape);
+    EXPECT_EQ(shape.num_nodes, std::ssize(members)) << group_text(shape);
+    EXPECT_EQ(shape.crosses_switch, members.rbegin()->first >= 4) << group_text(shape);
+  }
+  spec.cluster.nodes_per_switch = 0;
+  EXPECT_FALSE(group_shape({0, 512, 32}, spec).crosses_switch);
+}
+
+// Two nodes: tensor 2 x pipeline 4 fill one.
+TEST(PlacesAlike, OrdersDifferWhereTheyPutOtherGroupsIntoANode) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  const auto alike = [&spec](const spec::ParallelLayout& layout) {
+    spec.layout = layout;
+    return places_alike(spec, spec::RankOrder::tp_cp_ep_dp_pp, spec::RankOrder::tp_cp_ep_pp_dp);
+  };
+  spec::ParallelLayout layout{.tensor_parallel_size = 2,
+                              .data_parallel_size = 4,
+                              .pipeline_parallel_size = 4,
+                              .offload = {}};
+  EXPECT_FALSE(alike(layout));
+  layout.expert_parallel_size = 8;  // fills a node, whatever comes next
+  EXPECT_TRUE(alike(layout));
+  layout.expert_parallel_size = 1;
+  layout.tensor_parallel_size = 8;
+  EXPECT_TRUE(alike(layout));
+  spec.cluster.nodes_per_switch = 4;  // stages are 4 nodes apart, or replicas
+  EXPECT_FALSE(alike(layout));
+  layout.data_parallel_size = 1;
+  EXPECT_TRUE(alike(layout));
 }
 
 TEST(RanksPerDevice, ProcessorsAreSharedAndAcceleratorsAreNot) {

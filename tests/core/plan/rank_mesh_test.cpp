@@ -66,6 +66,61 @@ TEST(RankMesh, TensorIsInnermostAndPipelineOutermost) {
   EXPECT_EQ(mesh.group(5, Axis::pipeline), (RankGroup{5, 64, 3}));
 }
 
+// Megatron-LM's RankGenerator: rank = tp + t (cp + c (pp + p dp)), where experts have the ranks of
+// tensor and context groups.
+TEST(RankMesh, StagesMayAlternateWithReplicas) {
+  const int t = 4, c = 2, d = 3, p = 5;
+  const RankMesh mesh = mesh_of({.tensor_parallel_size = t,
+                                 .context_parallel_size = c,
+                                 .data_parallel_size = d,
+                                 .pipeline_parallel_size = p,
+                                 .expert_parallel_size = 4,
+                                 .expert_tensor_parallel_size = 2,
+                                 .rank_order = spec::RankOrder::tp_cp_ep_pp_dp,
+                                 .offload = {}});
+  for (int rank = 0; rank < mesh.world_size(); ++rank) {
+    EXPECT_EQ(mesh.coordinate(rank, Axis::tensor), rank % t);
+    EXPECT_EQ(mesh.coordinate(rank, Axis::context), rank / t % c);
+    EXPECT_EQ(mesh.coordinate(rank, Axis::pipeline), rank / (t * c) % p);
+    EXPECT_EQ(mesh.coordinate(rank, Axis::data), rank / (t * c * p));
+    EXPECT_EQ(mesh.coordinate(rank, Axis::expert), rank / 2 % 4);
+    EXPECT_EQ(mesh.coordinate(rank, Axis::expert_data), rank / (t * c * p));
+  }
+  EXPECT_EQ(mesh.group(13, Axis::tensor), (RankGroup{12, 1, 4}));
+  EXPECT_EQ(mesh.group(13, Axis::pipeline), (RankGroup{5, 8, 5}));
+  EXPECT_EQ(mesh.group(13, Axis::data), (RankGroup{13, 40, 3}));
+  EXPECT_EQ(mesh.group(13, Axis::expert_data), (RankGroup{13, 40, 3}));
+  EXPECT_EQ(mesh.group(13, Axis::context, Axis::data), (RankGroup{9, 4, 6, 3, 40}));
+}
+
+// Stages of 12 ranks, of which experts need 6 side by side.
+TEST(RankMesh, BlocksOfAStageHoldItsTensorContextAndExpertGroups) {
+  const spec::ParallelLayout layout{.tensor_parallel_size = 2,
+                                    .context_parallel_size = 1,
+                                    .data_parallel_size = 6,
+                                    .pipeline_parallel_size = 3,
+                                    .expert_parallel_size = 3,
+                                    .expert_tensor_parallel_size = 1,
+                                    .rank_order = spec::RankOrder::tp_cp_ep_pp_dp,
+                                    .offload = {}};
+  const RankMesh mesh = mesh_of(layout);
+  EXPECT_EQ(mesh.stride(Axis::pipeline), 6);
+  for (const Axis axis : kAxes)
+    expect_partition(mesh, axis);
+  EXPECT_EQ(mesh.group(25, Axis::expert), (RankGroup{24, 1, 3}));
+  EXPECT_EQ(mesh.group(25, Axis::expert_data), (RankGroup{7, 3, 4, 2, 18}));
+  EXPECT_EQ(mesh.group(25, Axis::data), (RankGroup{7, 2, 6, 2, 18}));
+  for (int rank = 0; rank < mesh.world_size(); ++rank) {
+    const RankGroup replicas = mesh.group(rank, Axis::context, Axis::data);
+    for (int i = 0; i < replicas.size; ++i) {
+      EXPECT_EQ(mesh.coordinate(replicas[i], Axis::pipeline),
+                mesh.coordinate(rank, Axis::pipeline));
+      EXPECT_EQ(mesh.coordinate(replicas[i], Axis::tensor), mesh.coordinate(rank, Axis::tensor));
+      EXPECT_EQ(mesh.coordinate(replicas[i], Axis::data), i);
+    }
+  }
+}
+
 TEST(RankMesh, AdjacentAxesFormOneProgression) {
   const RankMesh mesh = mesh_of({.tensor_parallel_size = 2,
                                  .context_parallel_size = 2,

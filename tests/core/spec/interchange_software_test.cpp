@@ -149,6 +149,7 @@ constexpr Word kWords[] = {
      {false, true, true, true}},
     {"layout.offload.activations=host", {true, true, true, false}},
     {"layout.offload.activations=nvme", {false, false, false, false}},
+    {"layout.rank_order=tp-cp-ep-pp-dp", {true, false, false, false}},
     {"layout.recompute=selective", {true, false, false, true}},
     {"layout.recompute=full", {true, false, true, true}},
 };

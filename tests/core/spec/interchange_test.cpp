@@ -197,6 +197,30 @@ TEST(ImportMegatron, SeveralChunksOfAStageAreInterleaved) {
                         "= 4"));
 }
 
+// arguments.py: "changes the order to tp-cp-ep-pp-dp"; parallel_state.py refuses it where there are
+// not as many replicas of experts as of the rest.
+TEST(ImportMegatron, StagesMayAlternateWithReplicas) {
+  const std::string stages = "--pipeline-model-parallel-size 2 --use-tp-pp-dp-mapping ";
+  const ImportedConfig imported = read(ConfigFormat::megatron, kGpt + stages);
+  EXPECT_EQ(errors(imported), "");
+  EXPECT_EQ(imported.spec.layout.rank_order, RankOrder::tp_cp_ep_pp_dp);
+  EXPECT_EQ(read(ConfigFormat::megatron, kGpt).spec.layout.rank_order, RankOrder::tp_cp_ep_dp_pp);
+  EXPECT_THAT(export_config(imported.spec, ConfigFormat::megatron)->text,
+              HasSubstr("--use-tp-pp-dp-mapping"));
+  EXPECT_THAT(megatron(stages + "--context-parallel-size 2"),
+              HasSubstr("--use-tp-pp-dp-mapping: tp-cp-ep-pp-dp, but framework megatron_lm wants "
+                        "as many replicas of experts as of the rest: each is on 1 and 2 ranks"));
+  RunSpec spec = imported.spec;
+  spec.software.framework = Framework::teragpt;
+  spec.layout.context_parallel_size = 2;
+  const Result<ExportedConfig> written = export_config(spec, ConfigFormat::megatron);
+  ASSERT_TRUE(written) << written.error().message;
+  EXPECT_TRUE(
+      std::any_of(written->left_out.begin(), written->left_out.end(), [](const LeftOut& one) {
+        return one.name == "layout.rank_order" && one.value == "tp-cp-ep-pp-dp";
+      }));
+}
+
 TEST(ImportMegatron, ContradictionsThatOnlyValidationSeesAreInItsWordsToo) {
   EXPECT_THAT(megatron("--num-experts 6 --expert-model-parallel-size 4 --disable-bias-linear"),
               HasSubstr("--expert-model-parallel-size: 4 does not divide --num-experts = 6"));

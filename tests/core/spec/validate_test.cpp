@@ -315,6 +315,29 @@ TEST(Validate, LayoutRules) {
       Severity::error);
 }
 
+// moe-1t: a replica of its experts is on 8 ranks of a stage, of the rest on tensor 2 x context 2.
+TEST(Validate, FrameworksPutRanksInTheirOrder) {
+  RunSpec spec = run_preset("moe-1t")->spec;
+  spec.layout.rank_order = RankOrder::tp_cp_ep_pp_dp;
+  EXPECT_EQ(findings_text(validate(spec)).find("rank_order"), std::string::npos);
+  expect_cases(spec,
+               {{"layout.rank_order", "framework deepspeed always", "use tp-cp-ep-dp-pp",
+                 [](RunSpec& s) { s.software.framework = Framework::deepspeed; }},
+                {"layout.rank_order", "framework torchtitan always", "use tp-cp-ep-dp-pp",
+                 [](RunSpec& s) { s.software.framework = Framework::torchtitan; }},
+                {"layout.rank_order", "on 8 and 4 ranks of a stage", "use tp-cp-ep-dp-pp",
+                 [](RunSpec& s) { s.software.framework = Framework::megatron_lm; }}},
+               Severity::error);
+  spec.software.framework = Framework::megatron_lm;
+  spec.layout.expert_parallel_size = 4;
+  expect_cases(spec,
+               {{"layout.rank_order", "no effect with pipeline_parallel_size 1", "",
+                 [](RunSpec& s) { s.layout.pipeline_parallel_size = 1; }},
+                {"layout.rank_order", "no effect with data_parallel_size 1", "",
+                 [](RunSpec& s) { s.layout.data_parallel_size = 1; }}},
+               Severity::note);
+}
+
 TEST(Validate, OffloadNeedsAHostThatIsKnown) {
   RunSpec good = run_preset("moe-1t")->spec;
   good.layout.offload = {.weights = OffloadTier::nvme, .optimizer = OffloadTier::host};
