@@ -57,7 +57,6 @@ std::vector<LayoutFamily> layout_families(const SearchSpace& space) {
 LayoutBounds::LayoutBounds(const SearchSpace& space)
     : space_(space),
       spec_(space.spec()),
-      mesh_(*RankMesh::make(ParallelLayout{})),
       fragmentation_(fragmentation_of(spec_.software).expected),
       passes_feel_zero_(passes_feel_zero(spec_)) {
   list_ways();
@@ -74,7 +73,12 @@ void LayoutBounds::visit(const LayoutFamily& family, const Visit& visit) {
     layout = space_.layout_of(mesh);
     layout.expert_parallel_size = family.experts.expert;
     layout.expert_tensor_parallel_size = family.experts.expert_tensor;
-    mesh_ = *RankMesh::make(layout);
+    placements_.clear();
+    for (const spec::RankOrder order : space_.rank_orders(mesh, family.experts)) {
+      layout.rank_order = order;
+      placements_.push_back({order, *RankMesh::make(layout)});
+    }
+    if (placements_.empty()) continue;
     all_zeros_ = &space_.zero_stages(mesh, family.experts);
     visit_mesh(mesh, visit);
   }
@@ -168,7 +172,9 @@ void LayoutBounds::set_passes() {
   links_.clear();
   for (const int kind : cut_.cut->kind_of_link)
     links_.push_back(kind_seconds_[static_cast<std::size_t>(kind)]);
-  send_s_ = spec_.layout.pipeline_parallel_size > 1 ? LayerCost(spec_, mesh_).stage_send_s() : 0;
+  if (spec_.layout.pipeline_parallel_size == 1) return;
+  for (Placement& placement : placements_)
+    placement.send_s = LayerCost(spec_, placement.mesh).stage_send_s();
 }
 
 void LayoutBounds::set_bytes() {
@@ -206,17 +212,26 @@ void LayoutBounds::set_activations() {
 void LayoutBounds::visit_schedule(const Visit& visit) {
   const PipelineShape shape = pipeline_shape(spec_);
   const ScheduleKind kind = spec_.layout.schedule;
-  PlayedSchedule least;
-  least.apart_s = std::max(static_cast<double>(shape.num_micro_batches) * busy_s_,
-                           least_played_s(kind, shape, links_, 0));
-  least.step_s = send_s_ > 0 ? std::max(least.apart_s, least_played_s(kind, shape, links_, send_s_))
-                             : least.apart_s;
+  const double apart_s = std::max(static_cast<double>(shape.num_micro_batches) * busy_s_,
+                                  least_played_s(kind, shape, links_, 0));
   set_activations();
+  for (const Placement& placement : placements_) {
+    spec_.layout.rank_order = placement.order;
+    PlayedSchedule least{.apart_s = apart_s, .step_s = apart_s};
+    if (placement.send_s > 0)
+      least.step_s = std::max(apart_s, least_played_s(kind, shape, links_, placement.send_s));
+    visit_placed(placement, least, visit);
+  }
+}
+
+void LayoutBounds::visit_placed(const Placement& placement,
+                                const PlayedSchedule& least,
+                                const Visit& visit) {
   const double room =
       all_off_.activations == OffloadTier::none ? kInfinite : activation_room(figures_->bytes);
   for (const int zero : zeros_) {
     spec_.layout.zero_stage = zero;
-    set_steps(least);
+    set_steps(placement, least);
     LayoutBound staying{.step_s = kInfinite};
     LayoutBound offloaded{.step_s = kInfinite};
     for (const StageAtHand& stage : stages_) {
@@ -240,15 +255,15 @@ void LayoutBounds::visit_schedule(const Visit& visit) {
 }
 
 // Were each of the busiest stages the one that estimate() takes.
-void LayoutBounds::set_steps(const PlayedSchedule& least) {
-  const LayerCost cost(spec_, mesh_);
+void LayoutBounds::set_steps(const Placement& placement, const PlayedSchedule& least) {
+  const LayerCost cost(spec_, placement.mesh);
   BusiestStage busiest;
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     if (!stages_[i].is_busiest) continue;
     busiest.num_layers = cut_.kinds[i].num_layers;
     busiest.pass = stages_[i].pass;
     busiest.params = cut_.kinds[i].local[at(spec_.layout.zero_stage)];
-    stages_[i].step = step_seconds(spec_, mesh_, cost, busiest, least);
+    stages_[i].step = step_seconds(spec_, placement.mesh, cost, busiest, least);
   }
 }
 
@@ -260,8 +275,9 @@ const LayoutBounds::PartFigures& LayoutBounds::part_figures() {
   if (found != parts_.end()) return found->second;
   spec_.layout.zero_stage = zeros_.front();
   return parts_
-      .emplace(key, PartFigures{.costs = part_costs(spec_, LayerCost(spec_, mesh_)),
-                                .bytes = activation_bytes(spec_)})
+      .emplace(key,
+               PartFigures{.costs = part_costs(spec_, LayerCost(spec_, placements_.front().mesh)),
+                           .bytes = activation_bytes(spec_)})
       .first->second;
 }
 
@@ -285,7 +301,7 @@ const ModelGroups& LayoutBounds::model_groups_of_mesh() {
   // Families of other sizes are not asked about again.
   if (!groups_.empty() && std::get<0>(groups_.begin()->first) != layout.tensor_parallel_size)
     groups_.clear();
-  return groups_.emplace(key, model_groups(spec_, mesh_)).first->second;
+  return groups_.emplace(key, model_groups(spec_, placements_.front().mesh)).first->second;
 }
 
 }  // namespace tera::plan

@@ -21,8 +21,8 @@
 
 namespace tera::plan {
 
-// Layouts that differ in data and pipeline size, micro-batches, schedule, recomputation and ZeRO
-// stage alone.
+// Layouts that differ in data and pipeline size, order of the ranks, micro-batches, schedule,
+// recomputation and ZeRO stage alone.
 struct LayoutFamily {
   int tensor = 1;
   int context = 1;
@@ -93,6 +93,13 @@ class LayoutBounds {
     StepSeconds step;                      // of the layout at hand, were this the busiest stage
     bool is_busiest = false;
   };
+  // An order of the ranks. Groups of tensor, context and expert axes lie alike in all orders, and
+  // so do passes and memory: messages between stages and between replicas differ.
+  struct Placement {
+    spec::RankOrder order = spec::RankOrder::tp_cp_ep_dp_pp;
+    RankMesh mesh;
+    double send_s = 0;  // of the passes at hand, to the next stage
+  };
   struct OffloadWay {
     spec::Offload offload;
     unsigned moved = 0;     // a bit for each kind that leaves the device
@@ -103,12 +110,13 @@ class LayoutBounds {
   void visit_mesh(const MeshSizes& mesh, const Visit& visit);
   void visit_passes(const std::vector<spec::ScheduleKind>& kinds, const Visit& visit);
   void visit_schedule(const Visit& visit);
+  void visit_placed(const Placement& placement, const PlayedSchedule& least, const Visit& visit);
   std::vector<int> zeros_of_passes(bool sharded) const;
   void set_cut();
   void set_passes();
   void set_bytes();
   void set_activations();
-  void set_steps(const PlayedSchedule& least);
+  void set_steps(const Placement& placement, const PlayedSchedule& least);
   LayoutBound offload_bound() const;
   double least_offloaded_s(const StepSeconds& step) const;
   const PartFigures& part_figures();
@@ -117,7 +125,6 @@ class LayoutBounds {
 
   const SearchSpace& space_;
   spec::RunSpec spec_;  // with the layout at hand
-  RankMesh mesh_;
   bool stays_ = false;  // a layout may offload nothing
   std::vector<OffloadWay> ways_;
   spec::Offload all_off_;          // what any way moves
@@ -130,7 +137,9 @@ class LayoutBounds {
   std::map<std::tuple<spec::ScheduleKind, int, int, std::int64_t, bool>, HeldMoments> moments_;
   std::map<std::tuple<int, int, int, int>, ModelGroups> groups_;  // tensor, expert sizes, stages
 
-  const std::vector<int>* all_zeros_ = nullptr;  // stages of ZeRO of the mesh at hand
+  // Of the mesh at hand.
+  const std::vector<int>* all_zeros_ = nullptr;  // stages of ZeRO
+  std::vector<Placement> placements_;
   CutStages cut_;
   // Of the passes at hand.
   std::vector<int> zeros_;  // stages of ZeRO that have them in common
@@ -139,7 +148,6 @@ class LayoutBounds {
   std::vector<LinkSeconds> kind_seconds_;  // [link kind]
   std::vector<LinkSeconds> links_;         // [link]
   double busy_s_ = 0;                      // of the busiest stage
-  double send_s_ = 0;
 };
 
 }  // namespace tera::plan

@@ -335,6 +335,7 @@ bool comes_before(const ParallelLayout& a, const ParallelLayout& b) {
                       l.pipeline_parallel_size,
                       l.expert_parallel_size,
                       l.expert_tensor_parallel_size,
+                      l.rank_order,
                       l.virtual_stages,
                       l.ends_count_as_layers,
                       l.zero_stage,

@@ -77,7 +77,12 @@ std::vector<std::string> legal_values(const RunSpec& spec,
             layout.zero_stage = zero_stage;
             add();
           }
-          if (axis.rfind("expert", 0) != 0) break;  // the same for all of them
+          for (const spec::RankOrder order : space.rank_orders(mesh, experts)) {
+            layout.rank_order = order;
+            add();
+          }
+          if (axis.rfind("expert", 0) != 0 && axis != "rank_order")
+            break;  // the same for all of them
         }
       }
     }

@@ -4,6 +4,7 @@
 
 #include "core/base/check.h"
 #include "core/plan/pipeline_cut.h"
+#include "core/plan/placement.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
 
@@ -55,9 +56,9 @@ void SearchSpace::count_layouts() {
           spec_.training.global_batch_size / (std::int64_t{size} * mesh.data);
       in_steps += static_cast<std::int64_t>(schedules(mesh.pipeline, count).size());
     }
-    std::int64_t sharded = 0;  // choices of experts and ZeRO
+    std::int64_t sharded = 0;  // choices of experts, order of ranks and ZeRO
     for (const ExpertSizes& sizes : experts(mesh.pipeline))
-      sharded += static_cast<std::int64_t>(zero_stages(mesh, sizes).size());
+      sharded += std::ssize(zero_stages(mesh, sizes)) * std::ssize(rank_orders(mesh, sizes));
     num_layouts_ += in_steps * sharded * static_cast<std::int64_t>(recomputes_.size());
   }
 }
@@ -99,6 +100,7 @@ ParallelLayout SearchSpace::layout_of(const MeshSizes& mesh) const {
   layout.pipeline_parallel_size = mesh.pipeline;
   layout.sequence_parallel = mesh.sequence_parallel;
   layout.expert_parallel_size = layout.expert_tensor_parallel_size = 1;
+  layout.rank_order = spec::RankOrder::tp_cp_ep_dp_pp;
   layout.virtual_stages = layout.micro_batch_size = 1;
   layout.ends_count_as_layers = mesh.pipeline > spec_.model.num_layers;
   layout.offload = {};
@@ -153,6 +155,27 @@ void SearchSpace::list_parts(const MeshSizes& mesh) {
     if (schedules_.count({mesh.pipeline, per_replica / size}) > 0) continue;
     layout.micro_batch_size = size;
     list_schedules(layout);
+  }
+  list_rank_orders(mesh);
+}
+
+void SearchSpace::list_rank_orders(const MeshSizes& mesh) {
+  using spec::RankOrder;
+  const std::vector<RankOrder> held = fixed_.allowed<RankOrder>(
+      "rank_order", {RankOrder::tp_cp_ep_dp_pp, RankOrder::tp_cp_ep_pp_dp},
+      &ParallelLayout::rank_order);
+  ParallelLayout layout = layout_of(mesh);
+  for (const ExpertSizes& sizes : experts(mesh.pipeline)) {
+    const auto [at, is_new] = rank_orders_.try_emplace(group_sizes(mesh, sizes));
+    if (!is_new) continue;
+    layout.expert_parallel_size = sizes.expert;
+    layout.expert_tensor_parallel_size = sizes.expert_tensor;
+    for (const RankOrder order : held) {
+      tried_.layout = layout;
+      if (!at->second.empty() && places_alike(tried_, at->second.front(), order)) continue;
+      layout.rank_order = order;
+      if (order == RankOrder::tp_cp_ep_dp_pp || is_legal(layout)) at->second.push_back(order);
+    }
   }
 }
 
@@ -242,6 +265,11 @@ const std::vector<int>& SearchSpace::zero_stages(const MeshSizes& mesh,
   return one ? zero_stages_of_one_ : zero_stages_;
 }
 
+const std::vector<spec::RankOrder>& SearchSpace::rank_orders(const MeshSizes& mesh,
+                                                             const ExpertSizes& experts) const {
+  return rank_orders_.at(group_sizes(mesh, experts));
+}
+
 const std::vector<int>& SearchSpace::micro_batch_sizes(int data) const {
   return micro_batch_sizes_.at(data);
 }
@@ -266,7 +294,7 @@ bool SearchSpace::contains(const ParallelLayout& layout) const {
   const ExpertSizes sizes{layout.expert_parallel_size, layout.expert_tensor_parallel_size};
   const std::int64_t per_pass = std::int64_t{layout.micro_batch_size} * layout.data_parallel_size;
   return has(micro_batch_sizes(mesh->data), layout.micro_batch_size) &&
-         has(experts(mesh->pipeline), sizes) &&
+         has(experts(mesh->pipeline), sizes) && has(rank_orders(*mesh, sizes), layout.rank_order) &&
          has(schedules(mesh->pipeline, spec_.training.global_batch_size / per_pass),
              ScheduleChoice{layout.schedule, layout.virtual_stages, layout.ends_count_as_layers}) &&
          has(recomputes_, layout.recompute) && has(zero_stages(*mesh, sizes), layout.zero_stage) &&

@@ -1,8 +1,9 @@
 // The legal layouts of a model on a cluster, every device used, as the product of a few lists.
 // spec::validate decides what is legal; it is asked for each part alone, since its rules join
 // only the axes of a part: sizes of the mesh, experts with a pipeline stage, schedule with
-// micro-batches (a test asks it about whole layouts). Of layouts that are the same under different
-// names, such as ZeRO 1 and 0 with one replica, one is here.
+// micro-batches, the order of the ranks with sizes and experts (a test asks it about whole
+// layouts). Of layouts that are the same under different names, such as ZeRO 1 and 0 with one
+// replica, or orders of the ranks that put as many of each group into a node, one is here.
 #pragma once
 #include <cstdint>
 #include <map>
@@ -48,6 +49,8 @@ class SearchSpace {
   const std::vector<ScheduleChoice>& schedules(int pipeline, std::int64_t num_micro_batches) const;
   const std::vector<spec::RecomputeKind>& recomputes() const { return recomputes_; }
   const std::vector<int>& zero_stages(const MeshSizes& mesh, const ExpertSizes& experts) const;
+  const std::vector<spec::RankOrder>& rank_orders(const MeshSizes& mesh,
+                                                  const ExpertSizes& experts) const;
   // Ways to offload, nothing first where that is allowed. Every layout may have each of them.
   const std::vector<spec::Offload>& offloads() const { return offloads_; }
 
@@ -67,6 +70,7 @@ class SearchSpace {
   void list_parts(const MeshSizes& mesh);
   void list_experts(const MeshSizes& mesh);
   void list_schedules(const spec::ParallelLayout& layout);
+  void list_rank_orders(const MeshSizes& mesh);
   void list_offloads();
   void count_layouts();
 
@@ -77,6 +81,12 @@ class SearchSpace {
   std::map<int, std::vector<int>> micro_batch_sizes_;  // of data_parallel_size
   std::map<int, std::vector<ExpertSizes>> experts_;    // of pipeline_parallel_size
   std::map<std::pair<int, std::int64_t>, std::vector<ScheduleChoice>> schedules_;
+  // tensor, context and pipeline sizes, expert sizes
+  using GroupSizes = std::tuple<int, int, int, int, int>;
+  static GroupSizes group_sizes(const MeshSizes& mesh, const ExpertSizes& experts) {
+    return {mesh.tensor, mesh.context, mesh.pipeline, experts.expert, experts.expert_tensor};
+  }
+  std::map<GroupSizes, std::vector<spec::RankOrder>> rank_orders_;
   std::vector<spec::RecomputeKind> recomputes_;
   std::vector<int> zero_stages_;
   std::vector<int> zero_stages_of_one_;  // replica

@@ -4,8 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "core/plan/layout_figures.h"
 #include "core/plan/layout_text.h"
 #include "core/plan/pipeline_cut.h"
+#include "core/plan/placement.h"
 #include "core/spec/validate.h"
 #include "tests/core/plan/plan_specs.h"
 
@@ -30,6 +32,9 @@ bool is_named_shortest(const spec::RunSpec& spec) {
                                      layout.tensor_parallel_size * replicas == folded);
   if (one && layout.zero_stage > 0) return false;
   if (layout.schedule == spec::ScheduleKind::gpipe && spec.num_micro_batches() == 1) return false;
+  if (layout.rank_order == spec::RankOrder::tp_cp_ep_pp_dp && !has_errors(spec::validate(spec)) &&
+      places_alike(spec, spec::RankOrder::tp_cp_ep_dp_pp, layout.rank_order))
+    return false;
   if (!layout.ends_count_as_layers) return true;
   spec::RunSpec without = spec;
   without.layout.ends_count_as_layers = false;
@@ -55,6 +60,7 @@ TEST(SearchSpace, HoldsExactlyTheLayoutsThatValidationAllows) {
       if (trial % 7 == 0) tried.layout.sequence_parallel = !mesh.sequence_parallel;
       tried.layout.expert_parallel_size = one_of({1, 1, 1, 2, 3, 8});
       tried.layout.expert_tensor_parallel_size = one_of({1, 1, 1, 2, 4});
+      tried.layout.rank_order = static_cast<spec::RankOrder>(one_of({0, 0, 1}));
       tried.layout.micro_batch_size = one_of({1, 1, 2, 3, 4});
       tried.layout.schedule = static_cast<spec::ScheduleKind>(one_of({0, 1, 2, 3, 4, 5, 6}));
       tried.layout.virtual_stages = one_of({1, 1, 2, 2, 3});
@@ -82,6 +88,58 @@ TEST(SearchSpace, HasOneOfLayoutsThatAreTheSame) {
   EXPECT_EQ(held.num_layouts(), 3);
   EXPECT_EQ(held.zero_stages(held.meshes().front(), {}), std::vector<int>{2});
   EXPECT_EQ(held.schedules(1, 1).front().kind, spec::ScheduleKind::gpipe);
+}
+
+// Two nodes of 8. Ranks of a tensor group of 8 fill one; with 2 of them there is room for stages or
+// for replicas.
+TEST(SearchSpace, HasTheOrdersOfRanksThatPutOtherGroupsIntoANode) {
+  using spec::RankOrder;
+  const std::vector<RankOrder> both = {RankOrder::tp_cp_ep_dp_pp, RankOrder::tp_cp_ep_pp_dp};
+  spec::RunSpec spec = small("mixtral-8x7b", 16, 64);
+  const SearchSpace space(spec, FixedAxes{});
+  EXPECT_EQ(space.rank_orders({2, 1, 2, 4, true}, {1, 1}), both);
+  EXPECT_EQ(space.rank_orders({2, 1, 4, 2, true}, {8, 1}), std::vector{both[0]});
+  EXPECT_EQ(space.rank_orders({8, 1, 1, 2, true}, {1, 1}), std::vector{both[0]});
+  EXPECT_EQ(space.rank_orders({2, 1, 8, 1, true}, {1, 1}), std::vector{both[0]});
+  const SearchSpace held(spec, *FixedAxes::parse({"rank_order=tp-cp-ep-pp-dp"}));
+  EXPECT_EQ(held.num_layouts(),
+            SearchSpace(spec, *FixedAxes::parse({"rank_order=tp-cp-ep-dp-pp"})).num_layouts())
+      << "where it is the same, one is held";
+  // As many replicas of experts as of the rest, or of no experts.
+  spec.software.framework = spec::Framework::megatron_lm;
+  const SearchSpace megatron(spec, FixedAxes{});
+  EXPECT_EQ(megatron.rank_orders({2, 1, 2, 4, true}, {2, 1}), both);
+  EXPECT_EQ(megatron.rank_orders({2, 1, 2, 4, true}, {1, 1}), std::vector{both[0]});
+  EXPECT_GT(megatron.refused().at("refused: layout.rank_order"), 0);
+}
+
+TEST(SearchSpace, OrdersThatPlaceAlikeArePlannedAlike) {
+  for (const char* preset : {"mixtral-8x7b", "gpt2-124m"}) {
+    spec::RunSpec spec = small(preset, 16, 64);
+    const SearchSpace space(spec, FixedAxes{});
+    int alike = 0;
+    int apart = 0;
+    for (const MeshSizes& mesh : space.meshes()) {
+      for (const ExpertSizes& experts : space.experts(mesh.pipeline)) {
+        spec.layout = space.layout_of(mesh);
+        spec.layout.expert_parallel_size = experts.expert;
+        spec.layout.expert_tensor_parallel_size = experts.expert_tensor;
+        const auto usual = layout_figures(spec);
+        spec.layout.rank_order = spec::RankOrder::tp_cp_ep_pp_dp;
+        const auto other = layout_figures(spec);
+        ASSERT_TRUE(usual && other);
+        EXPECT_EQ(usual->memory_bytes, other->memory_bytes);
+        if (space.rank_orders(mesh, experts).size() == 1) {
+          EXPECT_EQ(usual->step_s, other->step_s) << layout_text(spec.layout);
+          ++alike;
+        } else if (usual->step_s != other->step_s) {
+          ++apart;
+        }
+      }
+    }
+    EXPECT_GT(alike, 10) << preset;
+    EXPECT_GT(apart, 10) << preset;
+  }
 }
 
 TEST(SearchSpace, HasEveryWayToOffloadThatTheClusterAllows) {

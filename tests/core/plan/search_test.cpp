@@ -1,12 +1,14 @@
 #include "core/plan/search.h"
 
 #include <algorithm>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/plan/estimate.h"
 #include "core/plan/layout_bounds.h"
+#include "core/plan/layout_difference.h"
 #include "core/plan/layout_text.h"
 #include "tests/core/plan/plan_specs.h"
 
@@ -179,6 +181,49 @@ TEST(Search, PutsOnDisksWhatTheHostHasNoRoomFor) {
   const SearchResult lean =
       search(spec, {.fixed = *FixedAxes::parse(fixes), .objective = SearchObjective::memory});
   EXPECT_THAT(layout_text(lean.best.front().layout), testing::HasSubstr("to nvme"));
+}
+
+// Of the fastest layout's step, what its order of ranks changes against the other order, by term.
+std::map<std::string, double> changes_by_order(spec::RunSpec spec) {
+  const auto best = estimate(spec);
+  spec.layout.rank_order = spec.layout.rank_order == spec::RankOrder::tp_cp_ep_pp_dp
+                               ? spec::RankOrder::tp_cp_ep_dp_pp
+                               : spec::RankOrder::tp_cp_ep_pp_dp;
+  const auto other = estimate(spec);
+  std::map<std::string, double> changes;
+  for (const TermDifference& term : layout_difference(*other, *best).time)
+    changes[term.path] = term.change();
+  return changes;
+}
+
+// Four nodes of H100 with 100 Gbit/s of each device between them, and Megatron-LM's 1F1B, whose
+// sender waits. Activations are sent for every micro-batch, gradients once a step: in a small batch
+// gradients should stay inside a node, in a large one activations.
+TEST(Search, PutsIntoANodeTheGroupsThatSendMore) {
+  spec::RunSpec spec = small("dense-10b", 32, 512);
+  spec.software.framework = spec::Framework::megatron_lm;
+  spec.cluster.inter_node.bytes_per_s = 12.5e9;
+  const std::vector<std::string> fixes = nothing_offloaded(
+      {"zero_stage=1", "schedule=1f1b", "context_parallel_size=1", "ends_count_as_layers=true"});
+  const SearchOptions options{.fixed = *FixedAxes::parse(fixes), .top = 1};
+  constexpr const char* kSends = "communication/sends between passes";
+  constexpr const char* kGradients = "communication/data parallel";
+
+  spec.layout = search(spec, options).best.front().layout;
+  EXPECT_EQ(spec.layout.rank_order, spec::RankOrder::tp_cp_ep_dp_pp) << layout_text(spec.layout);
+  EXPECT_GT(spec.layout.pipeline_parallel_size, 1);
+  std::map<std::string, double> changes = changes_by_order(spec);
+  EXPECT_GT(changes[kSends], 0) << "stages are in two nodes";
+  EXPECT_LT(changes[kGradients], -changes[kSends]);
+
+  spec.training.global_batch_size = 2048;
+  expect_brute_force(spec, fixes);
+  spec.layout = search(spec, options).best.front().layout;
+  EXPECT_EQ(spec.layout.rank_order, spec::RankOrder::tp_cp_ep_pp_dp) << layout_text(spec.layout);
+  const double gradients_s = changes[kGradients];
+  changes = changes_by_order(spec);
+  EXPECT_NEAR(changes[kGradients], -gradients_s, 1e-9) << "as much as with the small batch";
+  EXPECT_LT(changes[kSends], -changes[kGradients]) << "but four times as many activations";
 }
 
 TEST(Search, IsTheSameForAnyNumberOfThreads) {
