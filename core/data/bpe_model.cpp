@@ -9,7 +9,7 @@
 namespace tera::data {
 namespace {
 
-constexpr std::size_t kShortPiece = 16;  // bytes; up to here a scan beats a heap
+constexpr std::size_t kShortPiece = 16;  // ids; up to here a scan beats a heap
 constexpr std::int32_t kNoRank = std::numeric_limits<std::int32_t>::max();
 
 }  // namespace
@@ -38,20 +38,30 @@ const BpeModel::Slot* BpeModel::find(std::int32_t left, std::int32_t right) cons
 }
 
 void BpeModel::encode(std::string_view piece, std::vector<std::int32_t>& out) const {
+  const auto id_of = [this](char byte) { return byte_ids_[static_cast<unsigned char>(byte)]; };
   if (piece.size() <= kShortPiece) {
-    encode_short(piece, out);
+    std::int32_t ids[kShortPiece];
+    std::transform(piece.begin(), piece.end(), ids, id_of);
+    merge_short({ids, piece.size()}, out);
   } else {
-    encode_long(piece, out);
+    std::vector<std::int32_t> ids(piece.size());
+    std::transform(piece.begin(), piece.end(), ids.begin(), id_of);
+    merge_long(ids, out);
   }
 }
 
-void BpeModel::encode_short(std::string_view piece, std::vector<std::int32_t>& out) const {
-  std::int32_t ids[kShortPiece];
+void BpeModel::merge(std::span<const std::int32_t> ids, std::vector<std::int32_t>& out) const {
+  if (ids.size() > kShortPiece) return merge_long(ids, out);
+  std::int32_t copy[kShortPiece];
+  std::copy(ids.begin(), ids.end(), copy);
+  merge_short({copy, ids.size()}, out);
+}
+
+void BpeModel::merge_short(std::span<std::int32_t> symbols, std::vector<std::int32_t>& out) const {
+  std::int32_t* const ids = symbols.data();
   std::int32_t ranks[kShortPiece];   // of the pair that begins here
   std::int32_t merged[kShortPiece];  // what it becomes
-  std::size_t n = piece.size();
-  for (std::size_t i = 0; i < n; ++i)
-    ids[i] = byte_ids_[static_cast<unsigned char>(piece[i])];
+  std::size_t n = symbols.size();
   const auto look = [&](std::size_t i) {
     const Slot* slot = i + 1 < n ? find(ids[i], ids[i + 1]) : nullptr;
     ranks[i] = slot != nullptr ? slot->rank : kNoRank;
@@ -73,7 +83,7 @@ void BpeModel::encode_short(std::string_view piece, std::vector<std::int32_t>& o
   out.insert(out.end(), ids, ids + n);
 }
 
-void BpeModel::encode_long(std::string_view piece, std::vector<std::int32_t>& out) const {
+void BpeModel::merge_long(std::span<const std::int32_t> ids, std::vector<std::int32_t>& out) const {
   struct Node {
     std::int32_t id;  // -1: merged into its left neighbour
     std::int32_t previous;
@@ -87,15 +97,15 @@ void BpeModel::encode_long(std::string_view piece, std::vector<std::int32_t>& ou
       return rank != other.rank ? rank > other.rank : at > other.at;
     }
   };
-  const auto n = static_cast<std::int32_t>(piece.size());
-  std::vector<Node> nodes(piece.size());
+  const auto n = static_cast<std::int32_t>(ids.size());
+  std::vector<Node> nodes(ids.size());
   for (std::int32_t i = 0; i < n; ++i) {
-    const auto byte = static_cast<unsigned char>(piece[static_cast<std::size_t>(i)]);
-    nodes[static_cast<std::size_t>(i)] = {byte_ids_[byte], i - 1, i + 1 < n ? i + 1 : -1};
+    nodes[static_cast<std::size_t>(i)] = {ids[static_cast<std::size_t>(i)], i - 1,
+                                          i + 1 < n ? i + 1 : -1};
   }
   const auto node = [&](std::int32_t i) -> Node& { return nodes[static_cast<std::size_t>(i)]; };
   std::vector<Candidate> heap;
-  heap.reserve(piece.size());
+  heap.reserve(ids.size());
   const auto candidate = [&](std::int32_t at) {
     if (at < 0 || node(at).next < 0) return false;
     const std::int32_t left = node(at).id;

@@ -20,8 +20,10 @@ class BpeModel {
   BpeModel(const std::array<std::int32_t, 256>& byte_ids, std::span<const Merge> merges);
 
   // Appends the ids of the piece: the adjacent pair of lowest rank is merged, leftmost first, until
-  // no pair is left. O(n^2) up to 16 bytes, else O(n log n).
+  // no pair is left. O(n^2) up to 16 ids, else O(n log n).
   void encode(std::string_view piece, std::vector<std::int32_t>& out) const;
+  // The same from ids in place of bytes.
+  void merge(std::span<const std::int32_t> ids, std::vector<std::int32_t>& out) const;
 
  private:
   struct Slot {
@@ -36,8 +38,8 @@ class BpeModel {
   }
   std::size_t slot_of(std::uint64_t pair) const { return (pair * 0x9E3779B97F4A7C15ULL) >> shift_; }
   const Slot* find(std::int32_t left, std::int32_t right) const;
-  void encode_short(std::string_view piece, std::vector<std::int32_t>& out) const;
-  void encode_long(std::string_view piece, std::vector<std::int32_t>& out) const;
+  void merge_short(std::span<std::int32_t> ids, std::vector<std::int32_t>& out) const;
+  void merge_long(std::span<const std::int32_t> ids, std::vector<std::int32_t>& out) const;
 
   std::array<std::int32_t, 256> byte_ids_{};
   std::vector<Slot> slots_;  // open addressing, at most half full

@@ -1,6 +1,7 @@
 #include "core/data/pre_tokenizer.h"
 
 #include <array>
+#include <utility>
 
 #include "core/data/unicode_class.h"
 
@@ -14,13 +15,17 @@ struct Named {
 };
 
 // Facts of the published tokenizers; the scanners below implement exactly these.
-constexpr std::array<Named, 3> kNamed = {{
+constexpr std::array<Named, 7> kNamed = {{
     {PreTokenizerKind::gpt2, "gpt2",
      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)"},
     {PreTokenizerKind::llama3, "llama3",
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
     {PreTokenizerKind::qwen2, "qwen2",
      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)"},
+    {PreTokenizerKind::splits, "splits", ""},
+    {PreTokenizerKind::marked_words, "marked_words", ""},
+    {PreTokenizerKind::each_mark, "each_mark", ""},
+    {PreTokenizerKind::whole, "whole", ""},
 }};
 
 inline DecodedChar char_at(const char* p, const char* end) {
@@ -103,7 +108,7 @@ std::optional<PreTokenizerKind> pre_tokenizer_from_name(std::string_view name) {
 
 std::optional<PreTokenizerKind> pre_tokenizer_from_pattern(std::string_view pattern) {
   for (const Named& named : kNamed) {
-    if (named.pattern == pattern) return named.kind;
+    if (!pattern.empty() && named.pattern == pattern) return named.kind;
   }
   return std::nullopt;
 }
@@ -157,6 +162,19 @@ const char* PieceScanner::match_llama3(const char* p) const {
   return last_newline != nullptr ? last_newline : match_spaces(p, end_);
 }
 
+// Up to the next mark (UTF-8 E2 96 81) behind text, or behind the first character.
+const char* PieceScanner::match_marked(const char* p, bool with_marks) const {
+  const auto is_mark = [this](const char* q) {
+    return end_ - q >= 3 && q[0] == '\xE2' && q[1] == '\x96' && q[2] == '\x81';
+  };
+  if (is_mark(p)) p += 3;
+  while (with_marks && is_mark(p))
+    p += 3;
+  while (p < end_ && !is_mark(p))
+    ++p;
+  return p;
+}
+
 std::string_view PieceScanner::next() {
   if (at_ == end_) return {};
   const char* const begin = at_;
@@ -170,8 +188,44 @@ std::string_view PieceScanner::next() {
     case PreTokenizerKind::qwen2:
       at_ = match_llama3<1>(begin);
       break;
+    case PreTokenizerKind::marked_words:
+      at_ = match_marked(begin, true);
+      break;
+    case PreTokenizerKind::each_mark:
+      at_ = match_marked(begin, false);
+      break;
+    case PreTokenizerKind::splits:
+    case PreTokenizerKind::whole:
+      at_ = end_;
+      break;
   }
   return {begin, static_cast<std::size_t>(at_ - begin)};
+}
+
+SplitScanner::SplitScanner(std::span<const SplitPattern> splits, std::string_view text)
+    : splits_(splits), levels_(splits.size()), text_(text) {}
+
+std::string_view SplitScanner::next() {
+  return next(levels_.size());
+}
+
+// The next piece behind the first num_levels patterns.
+std::string_view SplitScanner::next(std::size_t num_levels) {
+  if (num_levels == 0) return std::exchange(text_, {});
+  Level& level = levels_[num_levels - 1];
+  const SplitPattern& split = splits_[num_levels - 1];
+  if (level.at == level.end) {
+    const std::string_view piece = next(num_levels - 1);
+    if (piece.empty()) return {};
+    level.at = piece.data();
+    level.end = piece.data() + piece.size();
+    level.match = split.find(level.at, level.end);
+  } else if (level.at == level.match.end) {
+    level.match = split.find(level.at, level.end);
+  }
+  const char* const begin = level.at;
+  level.at = begin < level.match.begin ? level.match.begin : level.match.end;
+  return {begin, static_cast<std::size_t>(level.at - begin)};
 }
 
 }  // namespace tera::data

@@ -297,9 +297,10 @@ Result<Manifest> tokenize(Vfs& vfs, ThreadPool& pool, const TokenizeOptions& opt
   TERA_TRY(Tokenizer tokenizer, Tokenizer::load(options.tokenizer));
   if (tokenizer.eod_id() < 0) {
     return fail(ErrorCode::invalid_input,
-                fmt::format("{}: has no token <|endoftext|> to end documents with",
+                fmt::format("{}: names no token that ends documents, and has no <|endoftext|>",
                             options.tokenizer.string()),
-                "train one with `teragpt tok train`");
+                "name it as eos_token in a tokenizer_config.json beside it, or train a tokenizer "
+                "with `teragpt tok train`");
   }
   TERA_TRY(Manifest documents, documents_manifest(options.documents));
   return Run(vfs, pool, options, std::move(tokenizer), std::move(documents)).execute();

@@ -8,14 +8,21 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/base/json_read.h"
+#include "core/data/tokenizer_json.h"
+#include "core/data/tokenizer_pipeline.h"
 #include "core/data/unicode_class.h"
 
 namespace tera::data {
 namespace {
 
 using nlohmann::json;
+using tokenizer_json::flag;
+using tokenizer_json::refuse;
+using tokenizer_json::shown;
+using tokenizer_json::type_of;
 
 constexpr std::int64_t kMaxVocab = 1 << 20;
 constexpr std::size_t kMaxTokenBytes = 4096;
@@ -41,74 +48,6 @@ const ByteAlphabet& byte_alphabet() {
   return kAlphabet;
 }
 
-constexpr const char* kKnownFiles =
-    "expected the tokenizer.json of a byte-level BPE tokenizer, as `teragpt tok train` writes it";
-
-tl::unexpected<Error> refuse(std::string message, std::string hint = kKnownFiles) {
-  return fail(ErrorCode::invalid_input, std::move(message), std::move(hint));
-}
-
-std::string shown(const json& value) {
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (text.size() > 80) text = text.substr(0, 80) + "...";
-  return text;
-}
-
-bool flag(const json& object, const char* key, bool otherwise) {
-  const auto at = object.find(key);
-  return at != object.end() && at->is_boolean() ? at->get<bool>() : otherwise;
-}
-
-std::string type_of(const json& object) {
-  const auto at = object.is_object() ? object.find("type") : object.end();
-  return object.is_object() && at != object.end() && at->is_string() ? at->get<std::string>()
-                                                                     : std::string();
-}
-
-Result<void> read_normalizer(const json& root, TokenizerFile& file) {
-  const auto at = root.find("normalizer");
-  if (at == root.end() || at->is_null()) return {};
-  if (type_of(*at) == "NFC") {
-    file.nfc = true;
-    return {};
-  }
-  return refuse(fmt::format("normalizer {} is not supported", shown(*at)),
-                "byte-level tokenizers with no normalizer or NFC are");
-}
-
-Result<void> read_pre_tokenizer(const json& root, TokenizerFile& file) {
-  const std::string hint =
-      "supported are ByteLevel with its own pattern (GPT-2), and Split with the Llama-3 or Qwen2 "
-      "pattern followed by ByteLevel";
-  const auto at = root.find("pre_tokenizer");
-  if (at == root.end()) return refuse("has no pre_tokenizer", hint);
-  if (type_of(*at) == "ByteLevel" && flag(*at, "use_regex", true)) {
-    file.pre_tokenizer = PreTokenizerKind::gpt2;
-    file.add_prefix_space = flag(*at, "add_prefix_space", true);
-    return {};
-  }
-  const json* parts = type_of(*at) == "Sequence" && at->contains("pretokenizers")
-                          ? &(*at)["pretokenizers"]
-                          : nullptr;
-  if (parts == nullptr || !parts->is_array() || parts->size() != 2 ||
-      type_of((*parts)[0]) != "Split" || type_of((*parts)[1]) != "ByteLevel" ||
-      flag((*parts)[1], "use_regex", true) || flag((*parts)[1], "add_prefix_space", true)) {
-    return refuse(fmt::format("pre_tokenizer {} is not supported", shown(*at)), hint);
-  }
-  const json& split = (*parts)[0];
-  const bool isolated =
-      split.value("behavior", json()) == "Isolated" && !flag(split, "invert", false);
-  const auto pattern = split.find("pattern");
-  if (!isolated || pattern == split.end() || !pattern->is_object() ||
-      !pattern->value("Regex", json()).is_string()) {
-    return refuse(fmt::format("pre_tokenizer {} is not supported", shown(split)), hint);
-  }
-  const auto kind = pre_tokenizer_from_pattern((*pattern)["Regex"].get<std::string>());
-  if (!kind) return refuse(fmt::format("pattern {} is not known", shown(*pattern)), hint);
-  file.pre_tokenizer = *kind;
-  return {};
-}
-
 Result<void> check_model_options(const json& model) {
   if (type_of(model) != "BPE") {
     return refuse(fmt::format("model.type is {}, expected \"BPE\"",
@@ -120,11 +59,8 @@ Result<void> check_model_options(const json& model) {
     const auto* text = at->get_ptr<const json::string_t*>();
     if (text == nullptr || !text->empty()) {
       return refuse(
-          fmt::format("model.{} is {}, which byte-level tokenizers do not have", key, shown(*at)));
+          fmt::format("model.{} is {}, which these tokenizers do not have", key, shown(*at)));
     }
-  }
-  if (flag(model, "byte_fallback", false)) {
-    return refuse("model.byte_fallback is true, which is not byte-level BPE");
   }
   const auto dropout = model.find("dropout");
   if (dropout != model.end() && !dropout->is_null() && *dropout != 0.0) {
@@ -161,9 +97,30 @@ Result<void> read_added_tokens(const json& root, TokenizerFile& file) {
     }
     token.id = static_cast<std::int32_t>(id);
     token.special = flag(item, "special", false);
+    token.normalized = flag(item, "normalized", false);
     file.added_tokens.push_back(std::move(token));
   }
   return {};
+}
+
+// The bytes of a token with byte_fallback: "<0x0A>" is one byte, marks are spaces.
+std::string unmarked(const std::string& written) {
+  if (const int byte = fallback_byte(written); byte >= 0) return {static_cast<char>(byte)};
+  std::string bytes = written;
+  for (std::size_t at = 0; (at = bytes.find(kSpaceMark, at)) != std::string::npos; ++at)
+    bytes.replace(at, kSpaceMark.size(), " ");
+  return bytes;
+}
+
+// Whether merges join text with a mark behind it; else they never leave a marked word.
+bool merges_cross_marks(const TokenizerFile& file) {
+  return std::any_of(file.merges.begin(), file.merges.end(), [&](const BpeModel::Merge& merge) {
+    const std::string& written = file.written[static_cast<std::size_t>(merge.merged)];
+    std::size_t text = 0;  // behind the marks it begins with
+    while (written.compare(text, kSpaceMark.size(), kSpaceMark) == 0)
+      text += kSpaceMark.size();
+    return written.find(kSpaceMark, text) != std::string::npos;
+  });
 }
 
 using Ids = std::unordered_map<std::string, std::int32_t>;  // token as written -> id
@@ -189,6 +146,7 @@ Result<Ids> read_vocab(const json& model, TokenizerFile& file) {
     ids.emplace(text, value.get<std::int32_t>());
   }
   file.tokens.resize(static_cast<std::size_t>(largest) + 1);
+  if (file.byte_fallback) file.written.resize(file.tokens.size());
   std::vector<bool> used(file.tokens.size(), false);
   std::unordered_map<std::string_view, std::int32_t> added;
   for (const AddedToken& token : file.added_tokens) {
@@ -201,18 +159,20 @@ Result<Ids> read_vocab(const json& model, TokenizerFile& file) {
     file.tokens[slot] = token.content;
   }
   for (const auto& [text, id] : ids) {
-    if (const auto at = added.find(text); at != added.end() && at->second == id) continue;
     const auto slot = static_cast<std::size_t>(id);
+    if (file.byte_fallback) file.written[slot] = text;
+    if (const auto at = added.find(text); at != added.end() && at->second == id) continue;
     if (used[slot]) {
       return refuse(
           fmt::format("model.vocab: id {} is given twice, once to {}", id, shown(json(text))));
     }
-    Result<std::string> bytes = alphabet_to_bytes(text);
+    Result<std::string> bytes =
+        file.byte_fallback ? Result<std::string>(unmarked(text)) : alphabet_to_bytes(text);
     if (!bytes || bytes->empty() || bytes->size() > kMaxTokenBytes) {
       return refuse(
           fmt::format("model.vocab: {} is not 1 to {} characters of the byte-level alphabet",
                       shown(json(text)), kMaxTokenBytes),
-          "only byte-level BPE tokenizers are supported");
+          "BPE tokenizers are supported that are byte-level or have byte_fallback");
     }
     used[slot] = true;
     file.tokens[slot] = std::move(*bytes);
@@ -289,6 +249,14 @@ Result<std::string> alphabet_to_bytes(std::string_view text) {
   return bytes;
 }
 
+int fallback_byte(std::string_view written) {
+  constexpr std::string_view kDigits = "0123456789ABCDEF";
+  if (written.size() != 6 || !written.starts_with("<0x") || written[5] != '>') return -1;
+  const std::size_t high = kDigits.find(written[3]);
+  const std::size_t low = kDigits.find(written[4]);
+  return high == kDigits.npos || low == kDigits.npos ? -1 : static_cast<int>(high * 16 + low);
+}
+
 std::vector<std::uint8_t> bytes_by_code_point() {
   std::vector<std::uint8_t> bytes(256);
   for (std::size_t b = 0; b < bytes.size(); ++b)
@@ -309,17 +277,22 @@ Result<TokenizerFile> parse_tokenizer_file(std::string_view text) {
   }
   TokenizerFile file;
   TERA_TRY_VOID(check_model_options(*model));
-  TERA_TRY_VOID(read_normalizer(root, file));
-  TERA_TRY_VOID(read_pre_tokenizer(root, file));
+  file.byte_fallback = flag(*model, "byte_fallback", false);
+  TERA_TRY_VOID(read_pipeline(root, file));
   TERA_TRY_VOID(read_added_tokens(root, file));
   TERA_TRY(const Ids ids, read_vocab(*model, file));
   TERA_TRY_VOID(read_merges(*model, ids, file));
   file.ignore_merges = flag(*model, "ignore_merges", false);
+  if (file.pre_tokenizer == PreTokenizerKind::marked_words &&
+      (file.ignore_merges || merges_cross_marks(file))) {
+    file.pre_tokenizer = PreTokenizerKind::whole;
+  }
   file.sha256 = sha256_hex(root.dump(-1, ' ', false, json::error_handler_t::replace));
   return file;
 }
 
 std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) {
+  TERA_CHECK(!file.byte_fallback && file.splits.empty(), "only trained tokenizers are written");
   using OrderedJson = nlohmann::ordered_json;
   const auto byte_level = [&](bool use_regex) {
     return OrderedJson{{"type", "ByteLevel"},
@@ -340,7 +313,7 @@ std::string write_tokenizer_file(const TokenizerFile& file, bool string_merges) 
                                     {"single_word", false},
                                     {"lstrip", false},
                                     {"rstrip", false},
-                                    {"normalized", false},
+                                    {"normalized", token.normalized},
                                     {"special", token.special}});
   }
   root["normalizer"] = file.nfc ? OrderedJson{{"type", "NFC"}} : OrderedJson(nullptr);

@@ -14,6 +14,10 @@ enum CharClass : std::uint8_t {
   class_space = 4,    // \s: Unicode White_Space, CR and LF aside
   class_newline = 8,  // CR, LF
   class_other = 16,   // everything else, invalid bytes included
+  // Parts of class_other, told apart by full_class alone.
+  class_punctuation = 32,  // \p{P}
+  class_symbol = 64,       // \p{S}
+  class_mark = 128,        // \p{M}
 };
 
 struct DecodedChar {
@@ -26,6 +30,9 @@ extern const std::array<std::uint8_t, 128> kAsciiClasses;
 
 // The character at p (p < end) when its first byte is not ASCII.
 DecodedChar decode_non_ascii(const char* p, const char* end);
+
+// The class of a code point, with the parts of class_other.
+std::uint8_t full_class(char32_t c);
 
 // Bytes of the valid UTF-8 prefix of the text.
 std::size_t valid_utf8_prefix(std::string_view text);

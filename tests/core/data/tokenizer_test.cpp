@@ -1,5 +1,6 @@
 #include "core/data/tokenizer.h"
 
+#include <filesystem>
 #include <functional>
 #include <thread>
 
@@ -187,7 +188,7 @@ TEST(TokenizerFile, RefusesHostileFilesByName) {
               HasSubstr("expected \"BPE\""));
   EXPECT_THAT(error([](json& f) { f["model"]["dropout"] = 0.1; }), HasSubstr("dropout"));
   EXPECT_THAT(error([](json& f) { f["model"]["byte_fallback"] = true; }),
-              HasSubstr("byte_fallback"));
+              HasSubstr("pre_tokenizer"));  // bytes are no characters there
   EXPECT_THAT(error([](json& f) { f["model"]["end_of_word_suffix"] = "</w>"; }),
               HasSubstr("suffix"));
   EXPECT_THAT(error([](json& f) { f["model"]["vocab"] = json::array(); }),
@@ -262,6 +263,60 @@ TEST(Tokenizer, LoadsAFileOrTheFolderThatHoldsIt) {
                                         ": not JSON at line 2, column 11: unexpected number "
                                         "literal");
   EXPECT_THAT(broken.error().hint, HasSubstr("teragpt tok train"));
+}
+
+// Which tokens begin and end texts is said beside the tokenizer.
+TEST(Tokenizer, SpecialTokensComeFromTheFilesBesideIt) {
+  const test::TempDir dir;
+  const auto with = [&dir](const std::string& generation, const std::string& config) {
+    const auto put = [&dir](const char* name, const std::string& text) {
+      std::filesystem::remove(dir / name);
+      if (!text.empty()) test::write_all(dir / name, text);
+    };
+    put("generation_config.json", generation);
+    put("tokenizer_config.json", config);
+    return Tokenizer::load(dir.path());
+  };
+  test::write_all(dir / "tokenizer.json", write_tokenizer_file(small_file(kMerges)));
+  const auto alone = with("", "");
+  EXPECT_EQ(alone->eod_id(), 0);
+  EXPECT_EQ(alone->start_id(), 0) << "no token begins texts: the one that ends them";
+  EXPECT_TRUE(alone->ends_text(0) && !alone->ends_text(1) && !alone->ends_text(-1));
+
+  // Ids of a configuration left at its defaults may lie beyond the vocabulary.
+  const auto ids = with(R"({"bos_token_id": 7, "eos_token_id": [1, 9, 50256]})", "");
+  EXPECT_EQ(ids->eod_id(), 1);
+  EXPECT_EQ(ids->start_id(), 7);
+  EXPECT_TRUE(ids->ends_text(1) && ids->ends_text(9) && !ids->ends_text(50256));
+  EXPECT_FALSE(ids->ends_text(0)) << "<|endoftext|> is none of those named";
+
+  const auto names = with(R"({"bos_token_id": 7, "eos_token_id": 0})",
+                          R"({"bos_token": null, "eos_token": {"content": "<|tool|>"}})");
+  EXPECT_EQ(names->eod_id(), 1);
+  EXPECT_EQ(names->start_id(), 1) << "the tokenizer says that none begins texts";
+  EXPECT_TRUE(names->ends_text(0) && names->ends_text(1));
+  EXPECT_EQ(with("", R"({"bos_token": "<|tool|>"})")->start_id(), 1);
+
+  const auto wrong = with(R"({"eos_token_id": "</s>"})", "");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().message,
+            (dir / "generation_config.json").string() +
+                ": eos_token_id is \"</s>\", expected the id of a token or a list of ids");
+  EXPECT_THAT(with("", "[").error().message, HasSubstr("tokenizer_config.json: not JSON"));
+}
+
+TEST(Tokenizer, SentencePieceModelsAreRefusedWithWhatToDo) {
+  const test::TempDir dir;
+  test::write_all(dir / "tokenizer.model", "\n\x0e\n\x05<unk>");
+  for (const std::filesystem::path& path : {dir.path(), dir / "tokenizer.model"}) {
+    const Result<Tokenizer> tokenizer = Tokenizer::load(path);
+    ASSERT_FALSE(tokenizer);
+    EXPECT_EQ(tokenizer.error().code, ErrorCode::unsupported);
+    EXPECT_EQ(tokenizer.error().message, (dir / "tokenizer.model").string() +
+                                             ": SentencePiece models are not read, only "
+                                             "tokenizer.json");
+    EXPECT_THAT(tokenizer.error().hint, HasSubstr("save_pretrained"));
+  }
 }
 
 TEST(ByteAlphabet, MapsEveryByteThereAndBack) {

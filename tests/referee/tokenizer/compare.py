@@ -18,6 +18,8 @@ import time
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers  # noqa: E402
 
+import make_golden  # noqa: E402
+
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
           r"|\s*[\r\n]+|\s+(?!\S)|\s+")
 SPECIAL = ["<|endoftext|>", "<|pad|>"]
@@ -168,6 +170,18 @@ def main():
             their_seconds = time.perf_counter() - start
             print(f"{kind}: encode, one thread, cold cache: ours {size / 1e6 / ours:.1f} MB/s, "
                   f"theirs {size / 1e6 / their_seconds:.1f} MB/s")
+    for name, file in make_golden.tokenizer_files().items():  # shapes of other models' tokenizers
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "tokenizer.json")
+            with open(path, "w", encoding="utf-8") as out:
+                json.dump(file, out)
+            theirs = Tokenizer.from_file(path)
+            wrong = check_equal(f"{name} corpus", theirs, arguments.program, path, ["\n\n".join(texts)[:1 << 16]])
+            wrong += check_equal(f"{name} hard text", theirs, arguments.program, path,
+                                 ["\n#\n".join(make_golden.hard_texts(7, 20000)), *make_golden.hard_texts(8, 30)])
+            wrong += check_equal(f"{name} every character", theirs, arguments.program, path, every_character())
+            print(f"{name}: {'equal' if wrong == 0 else 'DIFFERS'}")
+            faults += wrong
     print("equal" if faults == 0 else f"{faults} differences")
     return 1 if faults else 0
 
