@@ -70,9 +70,13 @@ Result<checkpoint::Reader> open_checkpoint(const std::string& name, std::int64_t
   return reader;
 }
 
-CheckpointModel::CheckpointModel(const spec::RunSpec& spec, int num_threads)
+CheckpointModel::CheckpointModel(const spec::RunSpec& spec, const ModelArguments& args)
     : spec_(spec),
-      pool_(num_threads > 0 ? num_threads : spec.launch.num_threads),
+      name_(args.checkpoint),
+      tokenizer_(fail(ErrorCode::invalid_input,
+                      fmt::format("{}: its spec names no tokenizer", args.checkpoint),
+                      "name one with --tokenizer FILE, or work with token ids")),
+      pool_(args.num_threads > 0 ? args.num_threads : spec.launch.num_threads),
       backend_(make_cpu_backend(pool_)) {
   params_ = std::make_unique<nn::ParamStore>(
       *backend_, plan::make_param_table(spec),
@@ -84,27 +88,40 @@ CheckpointModel::CheckpointModel(const spec::RunSpec& spec, int num_threads)
 Result<std::unique_ptr<CheckpointModel>> CheckpointModel::load(const ModelArguments& args) {
   TERA_TRY(const checkpoint::Reader reader, open_checkpoint(args.checkpoint, args.step));
   TERA_TRY(const spec::RunSpec spec, checkpoint::saved_spec(reader));
-  std::unique_ptr<CheckpointModel> loaded(new CheckpointModel(spec, args.num_threads));
-  loaded->name_ = args.checkpoint;
+  std::unique_ptr<CheckpointModel> loaded(new CheckpointModel(spec, args));
   loaded->step_ = reader.state().step;
-  std::filesystem::path path = args.tokenizer;
-  if (path.empty()) {
-    TERA_TRY(path, infer::tokenizer_of(posix_vfs(), reader));
-  }
-  if (!path.empty()) {
-    TERA_TRY(loaded->tokenizer_, data::Tokenizer::load(path));
-  }
+  TERA_TRY_VOID(loaded->find_tokenizer(reader, args.tokenizer));
   TERA_TRY_VOID(infer::load_weights(reader, *loaded->params_,
                                     args.ema ? infer::WeightSet::ema : infer::WeightSet::trained));
   return loaded;
 }
 
-Result<const data::Tokenizer*> CheckpointModel::require_tokenizer() const {
-  if (!tokenizer_) {
-    return fail(ErrorCode::invalid_input, fmt::format("{}: its spec names no tokenizer", name_),
-                "name one with --tokenizer FILE");
+Result<void> CheckpointModel::find_tokenizer(const checkpoint::Reader& reader,
+                                             const std::string& given) {
+  std::filesystem::path path = given;
+  if (path.empty()) {
+    TERA_TRY(path, infer::tokenizer_of(posix_vfs(), reader));
   }
-  TERA_TRY_VOID(infer::check_vocabulary(spec_.model, *tokenizer_));
+  if (!path.empty()) {
+    tokenizer_ = data::Tokenizer::load(path);
+    if (tokenizer_) {
+      const Result<void> fits = infer::check_vocabulary(spec_.model, *tokenizer_);
+      if (!fits) tokenizer_ = tl::unexpected<Error>(fits.error());
+    }
+    if (!tokenizer_ && !given.empty()) return tl::unexpected<Error>(tokenizer_.error());
+    if (!tokenizer_) spdlog::warn("going on without text: {}", tokenizer_.error().message);
+  }
+  if (tokenizer_) return {};  // it knows what ends a text
+  const std::filesystem::path folder =
+      path.empty() ? reader.path().parent_path().parent_path() : path.parent_path();
+  TERA_TRY(const data::SpecialTokens special,
+           data::read_special_tokens(posix_vfs(), folder, nullptr));
+  end_tokens_ = special.eos;
+  return {};
+}
+
+Result<const data::Tokenizer*> CheckpointModel::require_tokenizer() const {
+  if (!tokenizer_) return tl::unexpected<Error>(tokenizer_.error());
   return &*tokenizer_;
 }
 

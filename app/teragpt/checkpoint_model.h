@@ -2,8 +2,8 @@
 #pragma once
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "app/teragpt/cli.h"
 #include "core/base/thread_pool.h"
@@ -30,23 +30,30 @@ Result<checkpoint::Reader> open_checkpoint(const std::string& name, std::int64_t
 
 class CheckpointModel {
  public:
+  // A tokenizer that the run names and that cannot be used is a warning, one of --tokenizer an
+  // error.
   static Result<std::unique_ptr<CheckpointModel>> load(const ModelArguments& args);
 
   const spec::RunSpec& spec() const { return spec_; }
   std::int64_t step() const { return step_; }
   nn::Model& model() { return *model_; }
-  // Null when the run has none and none was given.
+  // Null when there is none that can be used; then the model reads and writes token ids alone.
   const data::Tokenizer* tokenizer() const { return tokenizer_ ? &*tokenizer_ : nullptr; }
-  // Error (invalid_input) instead of null, and when it has more tokens than the model.
+  // Error instead of null: none was named, it is not one of ours, or it has more tokens than the
+  // model.
   Result<const data::Tokenizer*> require_tokenizer() const;
+  // Without a tokenizer: tokens that end texts, as the files say that were imported with the model.
+  const std::vector<std::int32_t>& end_tokens() const { return end_tokens_; }
 
  private:
-  CheckpointModel(const spec::RunSpec& spec, int num_threads);
+  CheckpointModel(const spec::RunSpec& spec, const ModelArguments& args);
+  Result<void> find_tokenizer(const checkpoint::Reader& reader, const std::string& given);
 
   spec::RunSpec spec_;
   std::string name_;
   std::int64_t step_ = 0;
-  std::optional<data::Tokenizer> tokenizer_;
+  Result<data::Tokenizer> tokenizer_;
+  std::vector<std::int32_t> end_tokens_;
   ThreadPool pool_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<nn::ParamStore> params_;

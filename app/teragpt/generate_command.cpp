@@ -29,9 +29,14 @@ struct Totals {
   double decode_s = 0;
 };
 
-ordered_json to_json(const infer::TokenLogprob& token, const data::Tokenizer& tokenizer) {
+// What is printed of a token: its text, without a tokenizer null.
+ordered_json text_of(std::int32_t token, const data::Tokenizer* tokenizer) {
+  return tokenizer == nullptr ? ordered_json() : ordered_json(tokenizer->token_bytes(token));
+}
+
+ordered_json to_json(const infer::TokenLogprob& token, const data::Tokenizer* tokenizer) {
   return {{"token", token.token},
-          {"text", tokenizer.token_bytes(token.token)},
+          {"text", text_of(token.token, tokenizer)},
           {"logprob", token.logprob}};
 }
 
@@ -48,11 +53,14 @@ ordered_json to_json(const std::vector<nn::ExpertChoices>& layers) {
 
 ordered_json to_json(const std::string& prompt,
                      const infer::Generated& made,
-                     const data::Tokenizer& tokenizer) {
+                     const data::Tokenizer* tokenizer) {
+  const auto text = [tokenizer](const std::string& known) {
+    return tokenizer == nullptr ? ordered_json() : ordered_json(known);
+  };
   ordered_json document = {{"schema", "teragpt.generate/1"},
-                           {"prompt", prompt},
+                           {"prompt", text(prompt)},
                            {"prompt_tokens", made.prompt_tokens},
-                           {"text", made.text},
+                           {"text", text(made.text)},
                            {"finish", enum_name(made.finish)}};
   document["tokens"] = ordered_json::array();
   document["logprobs"] = ordered_json::array();
@@ -70,18 +78,20 @@ ordered_json to_json(const std::string& prompt,
   return document;
 }
 
-std::string quoted(std::string_view bytes) {
-  return ordered_json(std::string(bytes))
+// In quotes; without a tokenizer its id.
+std::string quoted(std::int32_t token, const data::Tokenizer* tokenizer) {
+  if (tokenizer == nullptr) return fmt::format("{}", token);
+  return ordered_json(std::string(tokenizer->token_bytes(token)))
       .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 // One line a token: what was drawn, and what might have been.
-void print_alternatives(const infer::Generated& made, const data::Tokenizer& tokenizer) {
+void print_alternatives(const infer::Generated& made, const data::Tokenizer* tokenizer) {
   for (std::size_t i = 0; i < made.alternatives.size(); ++i) {
     fmt::print("{:>4} {:>9.4f} {:<14}", i + 1, made.tokens[i].logprob,
-               quoted(tokenizer.token_bytes(made.tokens[i].token)));
+               quoted(made.tokens[i].token, tokenizer));
     for (const infer::TokenLogprob& other : made.alternatives[i])
-      fmt::print(" {} {:.4f}", quoted(tokenizer.token_bytes(other.token)), other.logprob);
+      fmt::print(" {} {:.4f}", quoted(other.token, tokenizer), other.logprob);
     fmt::print("\n");
   }
 }
@@ -89,11 +99,11 @@ void print_alternatives(const infer::Generated& made, const data::Tokenizer& tok
 // One line a token: the experts of each layer with their gates.
 void print_experts(const infer::Prompt& prompt,
                    const infer::Generated& made,
-                   const data::Tokenizer& tokenizer) {
+                   const data::Tokenizer* tokenizer) {
   for (std::size_t i = 0; i < made.experts.size(); ++i) {
     const std::int32_t token =
         i < prompt.tokens.size() ? prompt.tokens[i] : made.tokens[i - prompt.tokens.size()].token;
-    fmt::print("{:>4} {:<14}", i + 1, quoted(tokenizer.token_bytes(token)));
+    fmt::print("{:>4} {:<14}", i + 1, quoted(token, tokenizer));
     for (std::size_t layer = 0; layer < made.experts[i].size(); ++layer) {
       const nn::ExpertChoices& choices = made.experts[i][layer];
       for (std::size_t k = 0; k < choices.experts.size(); ++k)
@@ -108,7 +118,8 @@ void print_experts(const infer::Prompt& prompt,
 // more.
 class Printer {
  public:
-  Printer(Cli& cli, const data::Tokenizer& tokenizer, const Prompts& prompts)
+  // tokenizer: null when ids are printed in place of text.
+  Printer(Cli& cli, const data::Tokenizer* tokenizer, const Prompts& prompts)
       : cli_(cli), tokenizer_(tokenizer), prompts_(prompts), one_(prompts.texts.size() == 1) {}
 
   void piece(std::string_view text) {
@@ -122,7 +133,12 @@ class Printer {
       const ordered_json document = to_json(prompts_.texts[i], made, tokenizer_);
       return one_ ? cli_.print_json(document) : cli_.print_json_line(document);
     }
-    if (one_) {
+    if (tokenizer_ == nullptr) {
+      std::vector<std::int32_t> ids;
+      for (const infer::TokenLogprob& token : made.tokens)
+        ids.push_back(token.token);
+      fmt::print("{}\n", fmt::join(ids, " "));
+    } else if (one_) {
       piece("\n");
     } else {
       fmt::print("{}{}{}\n", std::exchange(begun_, true) ? "\n" : "", prompts_.texts[i], made.text);
@@ -134,7 +150,7 @@ class Printer {
 
  private:
   Cli& cli_;
-  const data::Tokenizer& tokenizer_;
+  const data::Tokenizer* tokenizer_;
   const Prompts& prompts_;
   bool one_;
   bool begun_ = false;
@@ -142,11 +158,13 @@ class Printer {
 
 Result<Totals> generate(Cli& cli, const GenerateArguments& args) {
   TERA_TRY(const std::unique_ptr<CheckpointModel> loaded, CheckpointModel::load(args.model));
-  TERA_TRY(const data::Tokenizer* const tokenizer, loaded->require_tokenizer());
-  TERA_TRY(const Prompts prompts, read_prompts(args.prompts, *tokenizer));
-  TERA_TRY_VOID(infer::check_prompts(loaded->model(), tokenizer, prompts.prompts, args.options));
+  const data::Tokenizer* const tokenizer = loaded->tokenizer();
+  TERA_TRY(const Prompts prompts, read_prompts(args.prompts, *loaded));
+  infer::GenerateOptions options = args.options;
+  options.end_tokens = loaded->end_tokens();
+  TERA_TRY_VOID(infer::check_prompts(loaded->model(), tokenizer, prompts.prompts, options));
   catch_stop_signals();
-  Printer printer(cli, *tokenizer, prompts);
+  Printer printer(cli, tokenizer, prompts);
   Totals totals;
   const auto batch = static_cast<std::size_t>(args.batch);
   for (std::size_t first = 0; first < prompts.prompts.size() && stop_requests() == 0;
@@ -154,7 +172,7 @@ Result<Totals> generate(Cli& cli, const GenerateArguments& args) {
     const std::span<const infer::Prompt> part =
         std::span(prompts.prompts).subspan(first, std::min(prompts.prompts.size() - first, batch));
     TERA_TRY(const infer::Generation made,
-             infer::generate(loaded->model(), tokenizer, part, args.options,
+             infer::generate(loaded->model(), tokenizer, part, options,
                              {.on_piece = [&](int, std::string_view text) { printer.piece(text); },
                               .keep_going = [] { return stop_requests() == 0; }}));
     for (std::size_t i = 0; i < part.size(); ++i) {

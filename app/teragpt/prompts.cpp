@@ -30,7 +30,7 @@ bool is_id(const nlohmann::json& value) {
 
 // What {"prompt": ..., "seed": ...} or {"tokens": [...]} says; the message is without the place.
 Result<NamedPrompt> parse_object(std::string_view line,
-                                 const data::Tokenizer& tokenizer,
+                                 CheckpointModel& loaded,
                                  std::uint64_t seed) {
   constexpr const char* kHint =
       R"(write {"prompt": "text"} or {"tokens": [ids]}, with "seed": a number if it has its own)";
@@ -55,41 +55,48 @@ Result<NamedPrompt> parse_object(std::string_view line,
     if (!object["prompt"].is_string())
       return fail(ErrorCode::invalid_input, "\"prompt\" is not a text", kHint);
     named.text = object["prompt"].get<std::string>();
-    TERA_TRY(named.prompt, infer::make_prompt(tokenizer, named.text, seed));
+    TERA_TRY(const data::Tokenizer* const tokenizer, loaded.require_tokenizer());
+    TERA_TRY(named.prompt, infer::make_prompt(*tokenizer, named.text, seed));
     return named;
   }
   const nlohmann::json& ids = object["tokens"];
+  const data::Tokenizer* const tokenizer = loaded.tokenizer();
+  const std::int32_t vocabulary = infer::vocabulary_of(loaded.model(), tokenizer);
   if (!ids.is_array()) return fail(ErrorCode::invalid_input, "\"tokens\" is not a list", kHint);
   for (const nlohmann::json& id : ids) {
-    if (!is_id(id) || id >= tokenizer.vocab_size()) {
-      return fail(ErrorCode::invalid_input,
-                  fmt::format("\"tokens\" holds {}, expected ids from 0 to {}", id.dump(),
-                              tokenizer.vocab_size() - 1),
-                  "the ids belong to another tokenizer");
+    if (!is_id(id) || id >= vocabulary) {
+      return fail(
+          ErrorCode::invalid_input,
+          fmt::format("\"tokens\" holds {}, expected ids from 0 to {}", id.dump(), vocabulary - 1),
+          "the ids belong to another tokenizer");
     }
     named.prompt.tokens.push_back(id.get<std::int32_t>());
   }
   if (named.prompt.tokens.empty())
     return fail(ErrorCode::invalid_input, "\"tokens\" is empty", kHint);
-  TERA_TRY(named.text, tokenizer.decode(named.prompt.tokens));
+  if (tokenizer != nullptr) {
+    TERA_TRY(named.text, tokenizer->decode(named.prompt.tokens));
+  }
   return named;
 }
 
 Result<NamedPrompt> parse_line(std::string_view line,
                                bool json,
-                               const data::Tokenizer& tokenizer,
+                               CheckpointModel& loaded,
                                std::uint64_t seed) {
-  if (json) return parse_object(line, tokenizer, seed);
+  if (json) return parse_object(line, loaded, seed);
   NamedPrompt named{.text = std::string(line), .prompt = {}};
-  TERA_TRY(named.prompt, infer::make_prompt(tokenizer, line, seed));
+  TERA_TRY(const data::Tokenizer* const tokenizer, loaded.require_tokenizer());
+  TERA_TRY(named.prompt, infer::make_prompt(*tokenizer, line, seed));
   return named;
 }
 
 }  // namespace
 
-Result<Prompts> read_prompts(const PromptArguments& args, const data::Tokenizer& tokenizer) {
+Result<Prompts> read_prompts(const PromptArguments& args, CheckpointModel& loaded) {
   if (args.file.empty()) {
-    TERA_TRY(infer::Prompt prompt, infer::make_prompt(tokenizer, args.text, args.seed));
+    TERA_TRY(const data::Tokenizer* const tokenizer, loaded.require_tokenizer());
+    TERA_TRY(infer::Prompt prompt, infer::make_prompt(*tokenizer, args.text, args.seed));
     return Prompts{.texts = {args.text}, .prompts = {std::move(prompt)}};
   }
   TERA_TRY(const std::string text, read_all(args.file));
@@ -107,7 +114,7 @@ Result<Prompts> read_prompts(const PromptArguments& args, const data::Tokenizer&
                   fmt::format("{}:{}: the line is empty", name, line_number),
                   R"(remove it; a prompt may be empty in JSON lines: {"prompt": ""})");
     }
-    Result<NamedPrompt> prompt = parse_line(line, json, tokenizer, args.seed + read.prompts.size());
+    Result<NamedPrompt> prompt = parse_line(line, json, loaded, args.seed + read.prompts.size());
     if (!prompt) {
       return fail(prompt.error().code,
                   fmt::format("{}:{}: {}", name, line_number, prompt.error().message),

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "app/teragpt/checkpoint_model.h"
 #include "core/base/result.h"
 #include "core/infer/generate.h"
 
@@ -21,8 +22,9 @@ struct Prompts {
   std::vector<infer::Prompt> prompts;
 };
 
+// A prompt of text needs a tokenizer; without one those of token ids are read, with empty texts.
 // One prompt a line; of .jsonl files (or with jsonl) an object {"prompt": text} or {"tokens":
 // [ids]}, and "seed" if it has its own. Errors name file and line.
-Result<Prompts> read_prompts(const PromptArguments& args, const data::Tokenizer& tokenizer);
+Result<Prompts> read_prompts(const PromptArguments& args, CheckpointModel& loaded);
 
 }  // namespace tera::app

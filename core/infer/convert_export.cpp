@@ -28,10 +28,23 @@ using checkpoint::HuggingFaceModel;
 using checkpoint::Reader;
 using checkpoint::TensorInfo;
 
-Result<int> end_token(const fs::path& tokenizer) {
-  if (tokenizer.empty()) return -1;
-  TERA_TRY(const data::Tokenizer loaded, data::Tokenizer::load(tokenizer));
-  return loaded.eod_id();
+// Of the tokenizer; of the files beside it when it is not one of ours.
+Result<void> set_special_tokens(Vfs& vfs,
+                                const fs::path& tokenizer,
+                                spec::HuggingFaceExportOptions& options) {
+  if (tokenizer.empty()) return {};
+  const Result<data::Tokenizer> loaded = data::Tokenizer::load(tokenizer);
+  if (loaded) {
+    options.begin_token_id = loaded->start_id();
+    options.end_token_id = loaded->eod_id();
+    return {};
+  }
+  if (loaded.error().code == ErrorCode::not_found) return tl::unexpected<Error>(loaded.error());
+  TERA_TRY(const data::SpecialTokens special,
+           data::read_special_tokens(vfs, tokenizer.parent_path(), nullptr));
+  options.begin_token_id = special.bos;
+  options.end_token_id = special.eos.empty() ? -1 : special.eos.front();
+  return {};
 }
 
 Result<void> export_tokenizer(Vfs& vfs,
@@ -109,10 +122,9 @@ Result<Converted> export_hugging_face(Vfs& vfs,
   const bool bf16 =
       options.bf16.value_or(plan::compute_dtype(spec.training.precision) == DType::bf16);
   const std::string source = source_config(reader);
-  TERA_TRY(const int end, source.empty() ? end_token(tokenizer) : Result<int>(-1));
-  TERA_TRY(spec::HuggingFaceExport config,
-           spec::export_hugging_face(spec.model,
-                                     {.bf16 = bf16, .end_token_id = end, .source_config = source}));
+  spec::HuggingFaceExportOptions written_as{.bf16 = bf16, .source_config = source};
+  if (source.empty()) TERA_TRY_VOID(set_special_tokens(vfs, tokenizer, written_as));
+  TERA_TRY(spec::HuggingFaceExport config, spec::export_hugging_face(spec.model, written_as));
   Converted converted{.family = config.family,
                       .num_params = plan::count_params(config.model).total,
                       .notes = std::move(config.notes)};

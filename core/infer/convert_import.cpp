@@ -85,11 +85,12 @@ Result<fs::path> write_checkpoint(Vfs& vfs,
 
 // The tokenizer travels as it is; whether TeraGPT can use it is a note.
 Result<void> import_tokenizer(Vfs& vfs,
-                              const fs::path& from,
                               const fs::path& to,
-                              const spec::ModelConfig& model,
+                              const HuggingFaceModel& source,
                               std::vector<Diagnostic>& notes) {
-  TERA_TRY_VOID(copy_tokenizer_files(vfs, from, to));
+  const spec::ModelConfig& model = source.config().model;
+  TERA_TRY_VOID(copy_tokenizer_files(vfs, source.path(), to));
+  TERA_TRY_VOID(keep_special_tokens(vfs, to, source.config_text()));
   const auto note = [&notes](std::string message, std::string hint) {
     notes.push_back({.severity = Severity::warning,
                      .field = kTokenizerName,
@@ -98,10 +99,14 @@ Result<void> import_tokenizer(Vfs& vfs,
   };
   TERA_TRY(const bool present, vfs.exists(to / kTokenizerName));
   if (!present) {
-    note("the directory holds none", "give one to generate and to data tokenize");
+    // Says so of a SentencePiece model, with what to do.
+    const Result<data::Tokenizer> none = data::Tokenizer::load(source.path());
+    const bool other = none.error().code == ErrorCode::unsupported;
+    note(other ? none.error().message : "the directory holds none",
+         other ? none.error().hint : "give one to generate text and to data tokenize");
     return {};
   }
-  const Result<data::Tokenizer> tokenizer = data::Tokenizer::load(to / kTokenizerName);
+  const Result<data::Tokenizer> tokenizer = data::Tokenizer::load(source.path() / kTokenizerName);
   if (!tokenizer) {
     note("was copied, but TeraGPT cannot use it: " + tokenizer.error().message,
          tokenizer.error().hint);
@@ -130,7 +135,7 @@ Result<Converted> import_hugging_face(Vfs& vfs,
                       .num_params = plan::count_params(model.config().model).total,
                       .notes = model.notes()};
   TERA_TRY(StagedDirectory staged, StagedDirectory::create(vfs, out));
-  TERA_TRY_VOID(import_tokenizer(vfs, dir, staged.path(), model.config().model, converted.notes));
+  TERA_TRY_VOID(import_tokenizer(vfs, staged.path(), model, converted.notes));
   spec::RunSpec spec = spec_of(model);
   TERA_TRY(const fs::path step_dir,
            write_checkpoint(vfs, model, spec, staged.path() / "ckpt", options));

@@ -18,12 +18,17 @@ Result<EncodedPair> encode_pair(const data::Tokenizer& tokenizer,
   context.resize(end);
   EncodedPair pair;
   if (context.empty()) {
-    if (tokenizer.eod_id() < 0) {
-      return fail(ErrorCode::invalid_input,
-                  "the context is empty, and the tokenizer has no <|endoftext|> to start from",
-                  "use a tokenizer that has it");
+    const std::int32_t start = tokenizer.start_id();
+    if (start < 0) {
+      return fail(
+          ErrorCode::invalid_input,
+          "the context is empty, and the tokenizer names no token that begins or ends texts",
+          "name it as bos_token in a tokenizer_config.json beside tokenizer.json");
     }
-    pair = {{tokenizer.eod_id()}, tokenizer.encode(continuation)};
+    pair = {{start}, tokenizer.encode(continuation)};
+    // A continuation that begins with it already is not given it twice.
+    if (!pair.continuation.empty() && pair.continuation.front() == start)
+      pair.continuation.erase(pair.continuation.begin());
   } else {
     pair.context = tokenizer.encode(context);
     const std::vector<std::int32_t> whole = tokenizer.encode(context + continuation);

@@ -12,8 +12,8 @@ namespace tera::infer {
 
 // Context and continuation as tokens: spaces at the end of the context go over to the continuation,
 // both are encoded together, and what is longer than the context alone is the continuation. An
-// empty context is the end of a document. Error (invalid_input): nothing to predict, or no such
-// token.
+// empty context is the token that begins texts, else the one that ends them. Error (invalid_input):
+// nothing to predict, or no such token.
 struct EncodedPair {
   std::vector<std::int32_t> context;
   std::vector<std::int32_t> continuation;

@@ -158,10 +158,9 @@ Result<TaskResult> run_texts(LikelihoodScorer& scorer,
                              const TaskConfig& task,
                              const TaskOptions& options) {
   TERA_TRY(const std::vector<RecordLine> lines, read_records(task.data));
-  if (tokenizer.eod_id() < 0) {
-    return fail(ErrorCode::invalid_input,
-                "the tokenizer has no <|endoftext|> that the texts could begin after",
-                "use a tokenizer that has it");
+  if (tokenizer.start_id() < 0) {
+    return fail(ErrorCode::invalid_input, "the tokenizer names no token that begins or ends texts",
+                "name it as bos_token in a tokenizer_config.json beside tokenizer.json");
   }
   const std::size_t count = limited(lines.size(), options);
   double logprob = 0;
@@ -181,7 +180,7 @@ Result<TaskResult> run_texts(LikelihoodScorer& scorer,
     const auto& text = record["text"].get_ref<const std::string&>();
     const std::vector<std::int32_t> tokens = tokenizer.encode(text);
     for (const EncodedPair& window :
-         rolling_windows(tokens, tokenizer.eod_id(), scorer.max_length()))
+         rolling_windows(tokens, tokenizer.start_id(), scorer.max_length()))
       logprob += scorer.score(window.context, {&window.continuation, 1}).front().logprob;
     num_tokens += std::ssize(tokens);
     num_words += words(text);

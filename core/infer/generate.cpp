@@ -180,14 +180,19 @@ class BatchGenerator {
   void accept(int s, TokenLogprob next, std::span<const float> logits) {
     Sequence& sequence = sequences_[index(s)];
     Generated& made = *sequence.made;
-    if (tokenizer_ != nullptr && next.token == tokenizer_->eod_id())
-      return end(s, Finish::end_of_document);
+    if (ends_text(next.token)) return end(s, Finish::end_of_document);
     made.tokens.push_back(next);
     if (options_.num_alternatives > 0) made.alternatives.push_back(most_likely(logits, next));
     if (penalties_) sequence.history.add(next.token);
     if (tokenizer_ != nullptr) pass_on(s, sequence.stream.add(tokenizer_->token_bytes(next.token)));
     if (sequence.stream.stopped()) return end(s, Finish::stop);
     if (std::ssize(made.tokens) == options_.max_tokens) end(s, Finish::max_tokens);
+  }
+
+  bool ends_text(std::int32_t token) const {
+    const std::vector<std::int32_t>& ends = options_.end_tokens;
+    return (tokenizer_ != nullptr && tokenizer_->ends_text(token)) ||
+           std::find(ends.begin(), ends.end(), token) != ends.end();
   }
 
   std::vector<TokenLogprob> most_likely(std::span<const float> logits, TokenLogprob chosen) {

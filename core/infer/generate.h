@@ -24,8 +24,8 @@ struct Prompt {
   std::vector<std::int32_t> tokens;
   std::uint64_t seed = 0;  // of its own random numbers
 };
-// The text as a prompt; an empty one starts a document. Error (invalid_input): there is no token to
-// start from.
+// The text as a prompt; an empty one is the token that a text begins after. Error (invalid_input):
+// there is no token to start from.
 Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
                            std::string_view text,
                            std::uint64_t seed);
@@ -34,7 +34,9 @@ struct GenerateOptions {
   int max_tokens = 64;
   SamplingOptions sampling = {};
   std::vector<std::string> stops = {};  // the text ends before the first of these
-  int num_alternatives = 0;             // most likely tokens reported for each place
+  // Tokens that end a text besides the tokenizer's: what is known of them without one.
+  std::vector<std::int32_t> end_tokens = {};
+  int num_alternatives = 0;  // most likely tokens reported for each place
   bool with_experts = false;
 };
 
@@ -67,8 +69,8 @@ struct GenerateEvents {
   std::function<bool()> keep_going = {};  // asked between tokens; false ends all texts as they are
 };
 
-// tokenizer: null when only ids are wanted; texts are empty then and end at max_tokens alone.
-// Errors (invalid_input): options out of range; another tokenizer; a prompt that is empty, has ids
+// tokenizer: null when only ids are wanted; texts are empty then and have no stop strings. Errors
+// (invalid_input): options out of range; another tokenizer; a prompt that is empty, has ids
 // outside the vocabulary or does not fit the context with max_tokens more, by its number, from 1,
 // when there are several.
 Result<void> check_prompts(const nn::Model& model,

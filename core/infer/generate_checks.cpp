@@ -8,7 +8,9 @@
 namespace tera::infer {
 namespace {
 
-Result<void> check_options(const spec::ModelConfig& config, const GenerateOptions& options) {
+Result<void> check_options(const spec::ModelConfig& config,
+                           bool with_text,
+                           const GenerateOptions& options) {
   TERA_TRY_VOID(check_sampling(options.sampling));
   if (options.max_tokens < 1 || options.num_alternatives < 0) {
     return fail(ErrorCode::invalid_input,
@@ -19,6 +21,10 @@ Result<void> check_options(const spec::ModelConfig& config, const GenerateOption
   if (std::find(options.stops.begin(), options.stops.end(), "") != options.stops.end()) {
     return fail(ErrorCode::invalid_input, "a stop string is empty: it would end every text at once",
                 "leave it away, or give the text to stop before");
+  }
+  if (!with_text && !options.stops.empty()) {
+    return fail(ErrorCode::invalid_input, "stop strings without a tokenizer: there is no text",
+                "leave --stop away");
   }
   if (options.with_experts && config.num_experts == 0) {
     return fail(ErrorCode::invalid_input, "the model is dense: it has no experts to report",
@@ -63,10 +69,11 @@ Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
                            std::string_view text,
                            std::uint64_t seed) {
   Prompt prompt{.tokens = tokenizer.encode(text), .seed = seed};
-  if (prompt.tokens.empty() && tokenizer.eod_id() >= 0) prompt.tokens.push_back(tokenizer.eod_id());
+  if (prompt.tokens.empty() && tokenizer.start_id() >= 0)
+    prompt.tokens.push_back(tokenizer.start_id());
   if (prompt.tokens.empty()) {
     return fail(ErrorCode::invalid_input,
-                "the prompt is empty, and the tokenizer has no <|endoftext|> to start from",
+                "the prompt is empty, and the tokenizer names no token that begins or ends texts",
                 "give a prompt");
   }
   return prompt;
@@ -95,7 +102,7 @@ Result<void> check_prompts(const nn::Model& model,
                            const GenerateOptions& options) {
   if (tokenizer != nullptr) TERA_TRY_VOID(check_vocabulary(model.config(), *tokenizer));
   TERA_TRY_VOID(check_can_decode(model.config()));
-  TERA_TRY_VOID(check_options(model.config(), options));
+  TERA_TRY_VOID(check_options(model.config(), tokenizer != nullptr, options));
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const std::string which = prompts.size() == 1 ? "the prompt" : fmt::format("prompt {}", i + 1);
     TERA_TRY_VOID(check_prompt(prompts[i], which, vocabulary_of(model, tokenizer),

@@ -13,15 +13,10 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 constexpr std::uint64_t kMaxBytes = 64 << 20;
-constexpr std::array kNames = {"tokenizer.json",
-                               "tokenizer_config.json",
-                               "special_tokens_map.json",
-                               "generation_config.json",
-                               "added_tokens.json",
-                               "vocab.json",
-                               "merges.txt",
-                               "tokenizer.model",
-                               "chat_template.jinja"};
+constexpr const char* kGenerationName = "generation_config.json";
+constexpr std::array kNames = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                               kGenerationName,  "added_tokens.json",     "vocab.json",
+                               "merges.txt",     "tokenizer.model",       "chat_template.jinja"};
 
 Result<void> write_missing(Vfs& vfs, const fs::path& path, const ordered_json& document) {
   TERA_TRY(const bool present, vfs.exists(path));
@@ -41,9 +36,18 @@ Result<void> copy_tokenizer_files(Vfs& vfs, const fs::path& from, const fs::path
   return {};
 }
 
+Result<void> keep_special_tokens(Vfs& vfs, const fs::path& dir, const std::string& config_json) {
+  const auto config = ordered_json::parse(config_json, nullptr, false);
+  ordered_json generation = {{"_from_model_config", true}};
+  for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) {
+    if (config.is_object() && config.contains(key) && !config[key].is_null())
+      generation[key] = config[key];
+  }
+  return write_missing(vfs, dir / kGenerationName, generation);
+}
+
 Result<void> complete_tokenizer_files(Vfs& vfs, const fs::path& dir, int max_position_embeddings) {
-  TERA_TRY(const std::string text, read_text(vfs, dir / "tokenizer.json", kMaxBytes));
-  const Result<data::Tokenizer> tokenizer = data::Tokenizer::parse(text);
+  const Result<data::Tokenizer> tokenizer = data::Tokenizer::load(dir);
   if (!tokenizer) return {};  // not one of ours: whoever made it knows its tokens
   ordered_json config = {{"tokenizer_class", "PreTrainedTokenizerFast"},
                          {"model_max_length", max_position_embeddings},
@@ -52,13 +56,15 @@ Result<void> complete_tokenizer_files(Vfs& vfs, const fs::path& dir, int max_pos
   ordered_json generation = {{"_from_model_config", true}};
   const std::int32_t end = tokenizer->eod_id();
   if (end >= 0) {
-    for (const char* key : {"bos_token", "eos_token"})
-      config[key] = special[key] = std::string(tokenizer->token_bytes(end));
-    generation["bos_token_id"] = generation["eos_token_id"] = end;
+    const std::int32_t begin = tokenizer->start_id();
+    config["bos_token"] = special["bos_token"] = std::string(tokenizer->token_bytes(begin));
+    config["eos_token"] = special["eos_token"] = std::string(tokenizer->token_bytes(end));
+    generation["bos_token_id"] = begin;
+    generation["eos_token_id"] = end;
   }
   TERA_TRY_VOID(write_missing(vfs, dir / "tokenizer_config.json", config));
   TERA_TRY_VOID(write_missing(vfs, dir / "special_tokens_map.json", special));
-  return write_missing(vfs, dir / "generation_config.json", generation);
+  return write_missing(vfs, dir / kGenerationName, generation);
 }
 
 }  // namespace tera::infer

@@ -11,7 +11,8 @@ namespace tera::spec {
 
 struct HuggingFaceExportOptions {
   bool bf16 = false;      // element type of the weights; else float32
-  int end_token_id = -1;  // begin and end of a document; -1: none
+  int begin_token_id = -1;  // of a text; -1: none
+  int end_token_id = -1;
   // config.json the model was imported from, or empty: keys the engine does not read are kept when
   // the model is still of that family.
   std::string source_config = {};

@@ -237,15 +237,15 @@ json write_config(HuggingFaceFamily family,
                   const ModelConfig& model,
                   const HuggingFaceExportOptions& options) {
   const FamilyWriter& writer = kWriters[static_cast<std::size_t>(family)];
-  const json end = options.end_token_id >= 0 ? json(options.end_token_id) : json();
+  const auto id = [](int token) { return token >= 0 ? json(token) : json(); };
   return with(writer.write(model), {{"architectures", {writer.architecture}},
                                     {"model_type", enum_name(family)},
                                     {"torch_dtype", options.bf16 ? "bfloat16" : "float32"},
                                     {"vocab_size", model.vocab_size},
                                     {"tie_word_embeddings", model.tie_embeddings},
                                     {"initializer_range", model.init_std},
-                                    {"bos_token_id", end},
-                                    {"eos_token_id", end},
+                                    {"bos_token_id", id(options.begin_token_id)},
+                                    {"eos_token_id", id(options.end_token_id)},
                                     {"pad_token_id", json()},
                                     {"use_cache", true},
                                     {"transformers_version", "5.23.0"}});

@@ -4,6 +4,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iomanip>
+#include <sstream>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -210,6 +212,13 @@ TEST_F(ConvertCommand, AdaptersAreTrainedMergedAndExported) {
   EXPECT_EQ(whole.exit_code, 2);
   EXPECT_THAT(whole.err, testing::AllOf(HasSubstr("holds adapters, not a whole model"),
                                         HasSubstr("teragpt ckpt merge")));
+  // The second example of its help can be typed.
+  const std::string help = run_teragpt({"ckpt", "merge", "--help"}).out;
+  std::istringstream example(help.substr(std::min(help.size(), help.find("generate merged"))));
+  std::vector<std::string> words(4);
+  for (std::string& word : words)
+    example >> std::quoted(word, '\'');
+  EXPECT_THAT(run_teragpt(words).err, HasSubstr("no run starts with \"merged\""));
   const ProgramResult merged = run_teragpt({"ckpt", "merge", run, "-o", path("merged"), "--json"});
   ASSERT_EQ(merged.exit_code, 0) << merged.err;
   EXPECT_GT(json::parse(merged.out).at("adapters"), 0);
@@ -230,6 +239,46 @@ TEST_F(ConvertCommand, AdaptersAreTrainedMergedAndExported) {
   EXPECT_TRUE(fs::exists(root_ / "peft/adapter_model.safetensors"));
   EXPECT_EQ(run_teragpt({"convert", path("ours"), "--to", "peft", "-o", path("none")}).exit_code,
             2);
+}
+
+// The model works on token ids whatever its tokenizer is.
+TEST_F(ConvertCommand, AModelWithAnUnusableTokenizerWorksOnTokenIds) {
+  std::ofstream(root_ / "mixtral/tokenizer.json") << R"({"model": {"type": "Unigram"}})";
+  ASSERT_EQ(import().exit_code, 0);
+  std::ofstream(root_ / "ids.json") << "[[1, 2, 3, 4]]";
+  const ProgramResult loss = run_teragpt({"eval", path("ours"), "--tokens", path("ids.json")});
+  EXPECT_EQ(loss.exit_code, 0) << loss.err;
+  EXPECT_THAT(loss.err, testing::AllOf(HasSubstr("going on without text"), HasSubstr("Unigram")));
+
+  std::ofstream(root_ / "prompts.jsonl") << "{\"tokens\": [1, 2, 3]}\n";
+  const auto generate = [&] {
+    return run_teragpt({"generate", path("ours"), "--prompts", path("prompts.jsonl"),
+                        "--temperature", "0", "--max-tokens", "3", "--json"});
+  };
+  const ProgramResult made = generate();
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const json document = json::parse(made.out);
+  EXPECT_EQ(document.at("tokens").size(), 3U);
+  EXPECT_TRUE(document.at("text").is_null() && document.at("prompt").is_null());
+  const ProgramResult printed =
+      run_teragpt({"generate", path("ours"), "--prompts", path("prompts.jsonl"), "--temperature",
+                   "0", "--max-tokens", "3", "--logprobs", "2"});
+  const json& ids = document["tokens"];
+  EXPECT_THAT(printed.out, testing::StartsWith(ids[0].dump() + " " + ids[1].dump() + " " +
+                                               ids[2].dump() + "\n"));
+  // It ends where the files say that texts end.
+  std::ofstream(root_ / "ours/generation_config.json")
+      << json{{"eos_token_id", {39, ids[0]}}}.dump();
+  const json ended = json::parse(generate().out);
+  EXPECT_EQ(ended.at("finish"), "end_of_document");
+  EXPECT_TRUE(ended.at("tokens").empty());
+
+  const ProgramResult text = run_teragpt({"generate", path("ours"), "--prompt", "the"});
+  EXPECT_EQ(text.exit_code, 2);
+  EXPECT_THAT(text.err, HasSubstr("model.type is \"Unigram\", expected \"BPE\""));
+  const ProgramResult given = run_teragpt({"eval", path("ours"), "--tokens", path("ids.json"),
+                                           "--tokenizer", path("mixtral/tokenizer.json")});
+  EXPECT_EQ(given.exit_code, 2) << "what was asked for is not left away";
 }
 
 TEST_F(ConvertCommand, BadInputIsNamedAndNothingIsLeft) {

@@ -13,6 +13,7 @@
 #include "core/base/fault_vfs.h"
 #include "core/checkpoint/safetensors.h"
 #include "core/checkpoint/weights.h"
+#include "core/data/tokenizer.h"
 #include "core/data/tokenizer_file.h"
 #include "core/spec/yaml.h"
 #include "tests/support/temp_dir.h"
@@ -88,6 +89,21 @@ TEST_F(Convert, ThereAndBackGivesTheSameFiles) {
   EXPECT_EQ(json::parse(text("theirs/tokenizer_config.json")).at("tokenizer_class"),
             "PreTrainedTokenizerFast");
   EXPECT_EQ(names(), (std::vector<std::string>{"olmoe", "ours", "theirs"}));
+}
+
+// Where the directory says it in config.json alone, generation finds it beside the tokenizer.
+TEST_F(Convert, TokensThatEndTextsAreKept) {
+  fs::remove(dir_ / "olmoe" / "generation_config.json");
+  json config = json::parse(text("olmoe/config.json"));
+  config["bos_token_id"] = 5;
+  config["eos_token_id"] = {3, 4};
+  std::ofstream(dir_ / "olmoe" / "config.json") << config.dump();
+  ASSERT_TRUE(import({.verify = false}));
+  const Result<data::Tokenizer> tokenizer = data::Tokenizer::load(dir_ / "ours");
+  ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+  EXPECT_EQ(tokenizer->start_id(), 5);
+  EXPECT_EQ(tokenizer->eod_id(), 3);
+  EXPECT_TRUE(tokenizer->ends_text(4));
 }
 
 TEST_F(Convert, Bf16IsRoundedOnceAndReadBackExactly) {

@@ -27,6 +27,20 @@ TEST(EncodePair, SpacesGoOverToTheContinuation) {
   EXPECT_FALSE(encode_pair(byte_tokenizer(), "ab", "").has_value());
 }
 
+// As lm-evaluation-harness has it: the token that begins texts, not given twice.
+TEST(EncodePair, AnEmptyContextIsTheTokenThatBeginsTexts) {
+  const data::Tokenizer tokenizer = byte_tokenizer(true, {.bos = 'A', .eos = {'Z', 'Y'}});
+  const EncodedPair pair = encode_pair(tokenizer, "", "cd").value();
+  EXPECT_EQ(pair.context, Tokens{'A'});
+  EXPECT_EQ(pair.continuation, ids("cd"));
+  const EncodedPair twice = encode_pair(tokenizer, "", "Acd").value();
+  EXPECT_EQ(twice.context, Tokens{'A'});
+  EXPECT_EQ(twice.continuation, ids("cd"));
+  const EncodedPair ended =
+      encode_pair(byte_tokenizer(true, {.eos = {'Z', 'Y'}}), "", "cd").value();
+  EXPECT_EQ(ended.context, Tokens{'Z'}) << "else the first that ends them";
+}
+
 TEST(RollingWindows, PredictEachTokenOnce) {
   const Tokens tokens = {1, 2, 3, 4, 5, 6, 7, 8};
   const std::vector<EncodedPair> windows = rolling_windows(tokens, 0, 3);

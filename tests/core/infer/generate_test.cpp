@@ -120,6 +120,31 @@ TEST(Generate, SpeaksUntilTheEndOfTheDocument) {
               testing::ElementsAre("\xC3\xA9", " ", "\xE2\x82\xAC", "\xF0\x9D\x84\x9E", "!"));
 }
 
+// Any of the tokens that end texts, those of the tokenizer and those given without one.
+TEST(Generate, EveryTokenThatEndsTextsDoes) {
+  ChainModel chain("abcdef");
+  const std::vector<Prompt> prompts = {{.tokens = {'a'}}};
+  for (const std::int32_t end : {'e', 'd'}) {
+    const data::Tokenizer tokenizer = byte_tokenizer(true, {.eos = {kEndOfDocument, 'x', end}});
+    const Result<Generation> known = generate(chain.model(), &tokenizer, prompts, kGreedy);
+    ASSERT_TRUE(known.has_value()) << known.error().message;
+    EXPECT_EQ(known->texts[0].text,
+              std::string("bcd").substr(0, static_cast<std::size_t>(end - 'b')));
+    EXPECT_EQ(known->texts[0].finish, Finish::end_of_document);
+    GenerateOptions options = kGreedy;
+    options.end_tokens = {'x', end};
+    const Result<Generation> without = generate(chain.model(), nullptr, prompts, options);
+    ASSERT_TRUE(without.has_value()) << without.error().message;
+    EXPECT_EQ(ids(without->texts[0]), ids(known->texts[0]));
+    EXPECT_EQ(without->texts[0].text, "");
+    EXPECT_EQ(without->texts[0].finish, Finish::end_of_document);
+    options.stops = {"b"};
+    const Result<Generation> stops = generate(chain.model(), nullptr, prompts, options);
+    ASSERT_FALSE(stops.has_value());
+    EXPECT_THAT(stops.error().message, testing::HasSubstr("without a tokenizer"));
+  }
+}
+
 TEST(Generate, AnEmptyPromptStartsADocument) {
   ChainModel chain(kText);
   const Result<Generated> g = run(chain, "", kGreedy);

@@ -4,6 +4,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -18,7 +19,7 @@ inline constexpr std::int32_t kEndOfDocument = 256;
 inline constexpr std::int32_t kNumTokens = 257;
 
 // One token per byte, written as in byte-level BPE files, and the end of a document.
-inline data::Tokenizer byte_tokenizer(bool with_end = true) {
+inline data::Tokenizer byte_tokenizer(bool with_end = true, data::SpecialTokens special = {}) {
   nlohmann::json vocab = nlohmann::json::object();
   int next = 256;
   for (int byte = 0; byte < 256; ++byte) {
@@ -44,7 +45,7 @@ inline data::Tokenizer byte_tokenizer(bool with_end = true) {
     root["added_tokens"].push_back(
         {{"id", kEndOfDocument}, {"content", "<|endoftext|>"}, {"special", true}});
   }
-  const Result<data::Tokenizer> tokenizer = data::Tokenizer::parse(root.dump());
+  const Result<data::Tokenizer> tokenizer = data::Tokenizer::parse(root.dump(), std::move(special));
   if (!tokenizer) throw std::runtime_error(tokenizer.error().message);
   return *tokenizer;
 }

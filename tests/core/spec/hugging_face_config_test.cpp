@@ -324,7 +324,8 @@ TEST(HuggingFaceExport, KeepsKeysOfTheSource) {
   EXPECT_EQ(config["my_key"], json({1, 2}));
   EXPECT_EQ(config["torch_dtype"], "bfloat16");
   EXPECT_EQ(config["eos_token_id"], 128001) << "the source knows its tokens";
-  const auto own = export_hugging_face(model, {.end_token_id = 7});
+  const auto own = export_hugging_face(model, {.begin_token_id = 6, .end_token_id = 7});
+  EXPECT_EQ(json::parse(own->config_json)["bos_token_id"], 6);
   EXPECT_EQ(json::parse(own->config_json)["eos_token_id"], 7);
   EXPECT_FALSE(json::parse(own->config_json).contains("my_key"));
 }
