@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <string>
+#include <thread>
 
 #include <gtest/gtest.h>
 
@@ -24,7 +26,12 @@ TEST(Peaks, AreMeasuredAndPlausible) {
 // Each worker's share of the array is then smaller than the piece that few workers read at a time.
 TEST(Peaks, AreMeasuredByMoreWorkersThanPieces) {
   ThreadExecutor executor(80);
-  EXPECT_GT(measure_peaks(executor, 0.02).read_bytes_per_s, 1e8);
+  const Peaks peaks = measure_peaks(executor, 0.02);
+  EXPECT_GT(peaks.read_bytes_per_s, 1e8);
+  // Workers that wait for a processor add nothing.
+  ThreadExecutor one(1);
+  const double processors = std::min(80U, std::max(1U, std::thread::hardware_concurrency()));
+  EXPECT_LT(peaks.f32_flops_per_s, 1.2 * processors * measure_peaks(one, 0.1).f32_flops_per_s);
 }
 
 }  // namespace
