@@ -7,6 +7,7 @@
 
 #include "core/base/resources.h"
 #include "core/base/vfs.h"
+#include "core/plan/origins.h"
 #include "core/spec/presets.h"
 #include "core/spec/yaml.h"
 #include "gui/program.h"
@@ -199,7 +200,7 @@ void Session::reestimate() {
     });
     return;
   }
-  m_estimator.start([spec = m_document.spec()] { return plan::estimate(spec); });
+  m_estimator.start([spec = m_document.spec()] { return plan::tagged_estimate(spec); });
 }
 
 void Session::takeEstimate(Result<plan::Estimate>& result) {

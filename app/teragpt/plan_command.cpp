@@ -11,6 +11,8 @@
 #include "app/teragpt/plan_report.h"
 #include "app/teragpt/spec_json.h"
 #include "core/plan/explained_terms.h"
+#include "core/plan/origins.h"
+#include "core/spec/cluster_origins.h"
 #include "core/spec/suggest.h"
 #include "core/spec/validate.h"
 
@@ -90,6 +92,51 @@ nlohmann::ordered_json plan_json(const spec::RunSpec& spec,
   return document;
 }
 
+const char* name_of(spec::Origin origin) {
+  return enum_name(origin).data();
+}
+
+// The numbers of a document, each with its origin, by what they become when inputs move; texts and
+// truths have none.
+nlohmann::ordered_json origins_of(const nlohmann::ordered_json& document,
+                                  const nlohmann::ordered_json& if_measured_move,
+                                  const nlohmann::ordered_json& if_calibrated_move) {
+  if (document.is_number()) {
+    const auto number = [](const nlohmann::ordered_json& value) { return value.get<double>(); };
+    return name_of(
+        plan::origin_of(number(document), number(if_measured_move), number(if_calibrated_move)));
+  }
+  nlohmann::ordered_json origins;
+  for (const auto& [key, value] : document.items()) {
+    if (value.is_number() || value.is_structured())
+      origins[key] = origins_of(value, if_measured_move.value(key, value),
+                                if_calibrated_move.value(key, value));
+  }
+  return origins;
+}
+
+// Of memory, as its terms are tagged; of the rest, as its numbers move.
+nlohmann::ordered_json origins_json(const spec::RunSpec& spec,
+                                    const plan::Estimate& e,
+                                    const plan::MovedEstimates& moved) {
+  const auto document = plan_json(spec, e, {});
+  const auto measured = plan_json(spec, moved.measured, {});
+  const auto calibrated = plan_json(spec, moved.calibrated, {});
+  nlohmann::ordered_json origins;
+  for (const char* part : {"model", "time", "cost"})
+    origins[part] = origins_of(document.at(part), measured.at(part), calibrated.at(part));
+  nlohmann::ordered_json stages = nlohmann::ordered_json::array();
+  for (const plan::StageMemory& stage : e.stages) {
+    nlohmann::ordered_json terms = nlohmann::ordered_json::object();
+    for (const plan::Term& term : stage.memory.children)
+      terms[term.label] = name_of(term.origin);
+    stages.push_back({{"bytes", name_of(stage.memory.origin)}, {"terms", std::move(terms)}});
+  }
+  const plan::Term& worst = e.stages[static_cast<std::size_t>(e.worst_stage)].memory;
+  origins["memory"] = {{"worst_bytes", name_of(worst.origin)}, {"stages", std::move(stages)}};
+  return origins;
+}
+
 std::string lower(std::string text) {
   for (char& c : text)
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -155,8 +202,10 @@ void explain(Cli& cli, const plan::Term& root, const std::string& wanted) {
 }
 
 void plan_serving(Cli& cli, const PlanOptions& options, const spec::RunSpec& spec) {
-  const Result<plan::InferenceEstimate> e = plan::plan_inference(spec);
+  Result<plan::InferenceEstimate> e = plan::plan_inference(spec);
   if (!e) return cli.fail(e.error());
+  if (const Result<void> tagged = plan::tag_origins(spec, *e); !tagged)
+    return cli.fail(tagged.error());
   cli.exit_code = e->fits ? exit_done : exit_no;
   if (!options.explain.empty()) {
     cli.exit_code = exit_done;
@@ -175,8 +224,12 @@ void plan_spec(Cli& cli, const PlanOptions& options) {
     return;
   }
   if (options.inference) return plan_serving(cli, options, parsed.spec);
-  const Result<plan::Estimate> e = plan::estimate(parsed.spec);
+  Result<plan::Estimate> e = plan::estimate(parsed.spec);
   if (!e) return cli.fail(e.error());
+  const spec::ClusterOrigins origins = spec::cluster_origins(parsed.spec.cluster);
+  const Result<plan::MovedEstimates> moved = plan::moved_estimates(parsed.spec, origins);
+  if (!moved) return cli.fail(moved.error());
+  plan::tag_origins(parsed.spec, origins, *moved, *e);
   // Findings of the text with their lines, then what only the estimate knows.
   std::vector<Diagnostic> all = parsed.diagnostics;
   for (const Diagnostic& d : e->diagnostics) {
@@ -191,7 +244,15 @@ void plan_spec(Cli& cli, const PlanOptions& options) {
     cli.exit_code = exit_done;
     explain(cli, plan::explained_terms(parsed.spec, *e), options.explain);
   } else if (cli.json) {
-    cli.print_json(plan_json(parsed.spec, *e, all));
+    nlohmann::ordered_json document = plan_json(parsed.spec, *e, all);
+    document["time"]["basis"] = {
+        {"origin", enum_name(e->basis.origin)},
+        {"left_out_error", e->basis.left_out_error
+                               ? nlohmann::ordered_json(*e->basis.left_out_error)
+                               : nlohmann::ordered_json(nullptr)},
+        {"text", e->basis.text}};
+    document["origins"] = origins_json(parsed.spec, *e, *moved);
+    cli.print_json(document);
   } else {
     fmt::print("{}", plan_text(parsed.spec, *e));
   }

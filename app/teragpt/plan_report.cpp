@@ -91,6 +91,7 @@ void time_lines(const plan::Term& term, double whole, int depth, std::string& te
 std::string time_text(const plan::Estimate& e) {
   std::string text = fmt::format("Step      {}, likely {} to {}\n", format_seconds(e.step_s),
                                  format_seconds(e.low_s), format_seconds(e.high_s));
+  text += fmt::format("Basis     {}\n", e.basis.text);
   for (const plan::Term& child : e.step_time.children) {
     if (child.value > 0) time_lines(child, e.step_s, 1, text);
   }
@@ -132,7 +133,8 @@ void term_lines(const plan::Term& term, int depth, std::string& text) {
   const std::string indent(static_cast<std::size_t>(2 * depth), ' ');
   const std::string value =
       term.unit.empty() && term.value == 0 ? "" : format_quantity(term.value, term.unit);
-  text += fmt::format("{:<40}{:>14}\n", indent + term.label, value);
+  text += fmt::format("{:<40}{:>14}{}\n", indent + term.label, value,
+                      value.empty() ? "" : fmt::format("  {}", enum_name(term.origin)));
   if (!term.formula.empty()) text += fmt::format("{}    = {}\n", indent, term.formula);
   if (!term.source.empty()) text += fmt::format("{}    source: {}\n", indent, term.source);
   for (const plan::Term& child : term.children)

@@ -79,11 +79,9 @@ nlohmann::ordered_json to_json(const std::vector<Diagnostic>& diagnostics) {
 }
 
 nlohmann::ordered_json to_json(const plan::Term& term) {
-  nlohmann::ordered_json json = {{"label", term.label},
-                                 {"value", term.value},
-                                 {"unit", term.unit},
-                                 {"formula", term.formula},
-                                 {"source", term.source}};
+  nlohmann::ordered_json json = {{"label", term.label},   {"value", term.value},
+                                 {"unit", term.unit},     {"formula", term.formula},
+                                 {"source", term.source}, {"origin", enum_name(term.origin)}};
   nlohmann::ordered_json children = nlohmann::ordered_json::array();
   for (const plan::Term& child : term.children)
     children.push_back(to_json(child));

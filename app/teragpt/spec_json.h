@@ -21,7 +21,7 @@ nlohmann::ordered_json to_json(const spec::RunSpec& spec);
 void report_left_out(const std::vector<spec::LeftOut>& left_out);
 // The words of --from and --to.
 std::vector<std::string> config_format_names();
-// {label, value, unit, formula, source, children[]}
+// {label, value, unit, formula, source, origin, children[]}
 nlohmann::ordered_json to_json(const plan::Term& term);
 // {label of child: value}
 nlohmann::ordered_json child_values(const plan::Term& term);

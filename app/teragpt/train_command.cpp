@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/own_run.h"
 #include "app/teragpt/run_view.h"
 #include "core/base/log.h"
 #include "core/run/run_directory.h"
@@ -67,22 +68,24 @@ void train(Cli& cli, const TrainArguments& args) {
   const Result<spec::RunSpec> spec = dir->spec();
   if (!spec) return cli.fail(spec.error());
   if (!cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
-  bool any_step = false;
+  std::vector<double> steps_s;
   train::TrainOptions options{.resume = args.resume,
                               .stop_at_step = args.steps,
                               .stop_requested = &stop_requests(),
                               .on_record = [&](const run::MetricRecord& record) {
-                                any_step = true;
+                                steps_s.push_back(record.value("step_s", 0));
                                 print_record(cli, record, spec->training.num_steps);
                               }};
   const Result<train::TrainEnd> end = train::run_training(*dir, options);
   if (!end) return cli.fail(end.error());
+  if (const Result<void> noted = note_own_run(dir->id(), *spec, steps_s); !noted)
+    spdlog::warn("plans do not learn from this run: {}", noted.error().message);
   if (*end == train::TrainEnd::stopped) {
     cli.exit_code = exit_stopped;
     if (!cli.json)
       print_if_read(fmt::format(
           "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir->id()));
-  } else if (!any_step && !cli.json) {
+  } else if (steps_s.empty() && !cli.json) {
     print_if_read(
         fmt::format("nothing left to train: all {} steps are done\n", spec->training.num_steps));
   }

@@ -12,6 +12,7 @@
 #include "core/base/clock.h"
 #include "core/base/vfs.h"
 #include "core/plan/calibration.h"
+#include "core/plan/left_out_error.h"
 #include "core/plan/validation_summary.h"
 
 namespace tera::app {
@@ -21,6 +22,7 @@ struct ValidateOptions {
   std::string file;
   std::string calibration_file;
   std::string scatter_file;
+  std::string left_out_file;
   int num_worst = 0;
 };
 
@@ -29,6 +31,11 @@ void validate(Cli& cli, const ValidateOptions& options) {
   if (!table) return;
   const Result<plan::PublishedPresets> presets = plan::load_published_presets();
   if (!presets) return cli.fail(presets.error());
+  for (const std::string& file : {options.scatter_file, options.left_out_file}) {
+    if (file.empty()) continue;
+    if (const auto ready = check_can_write(posix_vfs(), file); !ready)
+      return cli.fail(ready.error());
+  }
 
   catch_stop_signals();
   std::optional<plan::Calibration> calibration;
@@ -69,6 +76,11 @@ void validate(Cli& cli, const ValidateOptions& options) {
     if (!written) return cli.fail(written.error());
   }
   const plan::ValidationReport report = plan::summarize(rows);
+  if (!options.left_out_file.empty()) {
+    const auto written =
+        write_file_atomic(posix_vfs(), options.left_out_file, plan::left_out_text(report));
+    if (!written) return cli.fail(written.error());
+  }
   if (cli.json) {
     nlohmann::ordered_json document = validation_json(rows, report);
     if (calibration) document["calibration"] = calibration_json(*calibration, *presets);
@@ -88,7 +100,7 @@ void add_validate_command(CLI::App& root, Cli& cli) {
   verb->add_option("CSV", options->file,
                    "Table with the columns of resources/validation/published.csv")
       ->required();
-  verb->add_option(
+  CLI::Option* calibrate = verb->add_option(
       "--calibrate", options->calibration_file,
       "Fit what no data sheet says to this table, starting from what is expected of it; "
       "rows of its groups are predicted with values fitted to the other groups");
@@ -97,6 +109,10 @@ void add_validate_command(CLI::App& root, Cli& cli) {
   verb->add_option("--scatter", options->scatter_file,
                    "Write a picture of predicted against measured step times (SVG)")
       ->type_name("FILE");
+  verb->add_option("--left-out", options->left_out_file,
+                   "Write the errors of rows whose groups were left out, which plans quote (CSV)")
+      ->type_name("FILE")
+      ->needs(calibrate);
   verb->footer(
       "Examples:\n"
       "  teragpt validate resources/validation/published.csv --worst 20\n"

@@ -1,6 +1,8 @@
 // Estimate: what a spec costs, as trees of explained terms. A pure function, well under 50 ms for a
 // trillion parameters on 16,384 devices: fast enough to follow typing.
 #pragma once
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "core/base/result.h"
@@ -9,9 +11,17 @@
 #include "core/plan/memory_model.h"
 #include "core/plan/param_table.h"
 #include "core/plan/term.h"
+#include "core/spec/origin.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::plan {
+
+// What the step time rests on, and how far off it was for what it had not seen.
+struct TimeBasis {
+  spec::Origin origin = spec::Origin::analytic;
+  std::optional<double> left_out_error;  // mean of |planned / measured - 1|; nothing: not known
+  std::string text;                      // both, for people
+};
 
 struct Estimate {
   ParamCounts params;
@@ -39,6 +49,8 @@ struct Estimate {
   double model_flops_utilization = 0;  // 0..1 of the device's peak in the run's precision
 
   RunCost cost;  // of the whole run
+
+  TimeBasis basis;  // of tagged_estimate(), as the origins of all terms
 
   std::vector<Diagnostic> diagnostics;
 };

@@ -120,19 +120,21 @@ Term communication_term(const RunSpec& spec, double bytes) {
 std::vector<Term> held_always(const RunSpec& spec, const StageBytes& bytes) {
   const double sharing = ranks_per_device(spec);
   const Fragmentation fragmentation = fragmentation_of(spec.software);
+  Term fragments = leaf_term(
+      "fragmentation", bytes.fragmentation, "B",
+      fmt::format("{} of {} of what comes and goes{}", format_percent(fragmentation.expected),
+                  format_bytes(fragmented_bytes(fragmentation, bytes)),
+                  fragmentation.states > 0
+                      ? fmt::format(" and {} of what stays", format_percent(fragmentation.states))
+                      : std::string()),
+      std::string(fragmentation.source));
+  if (fragmentation.is_calibrated) fragments.origin = spec::Origin::calibrated;
   return {communication_term(spec, bytes.communication),
           leaf_term("context", bytes.context, "B",
                     fmt::format("{}{}", format_bytes(spec.cluster.device.reserved_bytes),
                                 over(sharing, "ranks per device")),
                     "cluster.device.reserved_bytes: driver, context, system"),
-          leaf_term("fragmentation", bytes.fragmentation, "B",
-                    fmt::format(
-                        "{} of {} of what comes and goes{}", format_percent(fragmentation.expected),
-                        format_bytes(fragmented_bytes(fragmentation, bytes)),
-                        fragmentation.states > 0 ? fmt::format(" and {} of what stays",
-                                                               format_percent(fragmentation.states))
-                                                 : std::string()),
-                    std::string(fragmentation.source))};
+          std::move(fragments)};
 }
 
 // What may differ from the plan: how full the busiest expert-parallel rank is, what the allocator

@@ -58,7 +58,8 @@ Fragmentation fragmentation_of(const spec::SoftwareConfig& software) {
               .source =
                   "least squares on reserved less allocated bytes of 16 layouts of Megatron-LM "
                   "(MooreThreads SimuMax 2026, B200 summary); of models left out 0.7 to 1.6 % of "
-                  "what is reserved"};
+                  "what is reserved",
+              .is_calibrated = true};
     case Framework::deepspeed:
       return {.low = 0,
               .expected = 0.1,
@@ -66,14 +67,16 @@ Fragmentation fragmentation_of(const spec::SoftwareConfig& software) {
               .states = 1,
               .source =
                   "calibrated on nvidia-smi of 59 runs of Megatron-DeepSpeed (BigScience "
-                  "2022, chronicles of tr11-176B)"};
+                  "2022, chronicles of tr11-176B)",
+              .is_calibrated = true};
     case Framework::torchtitan:
       return {.low = 0,
               .expected = 0.03,
               .high = 0.25,
               .source =
                   "peak reserved bytes of torchtitan's runs of December 2024 and June 2025 over "
-                  "what its profile allocates"};
+                  "what its profile allocates",
+              .is_calibrated = true};
   }
   return {};
 }

@@ -79,6 +79,7 @@ struct Fragmentation {
   double high = 0;
   double states = 0;  // 1: states count as what comes and goes, 0: not at all
   std::string_view source;
+  bool is_calibrated = false;  // fitted to published bytes
 };
 Fragmentation fragmentation_of(const spec::SoftwareConfig& software);
 // Of which it is a share.

@@ -1,5 +1,6 @@
 #include "core/plan/term.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tera::plan {
@@ -23,6 +24,7 @@ Term sum_term(std::string label, std::string unit, std::vector<Term> children) {
             .children = std::move(children)};
   for (const Term& child : term.children) {
     term.value += child.value;
+    term.origin = std::max(term.origin, child.origin);
     term.formula += (term.formula.empty() ? "" : " + ") + child.label;
   }
   if (term.children.empty()) term.formula = "none";

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "core/spec/origin.h"
+
 namespace tera::plan {
 
 struct Term {
@@ -17,6 +19,7 @@ struct Term {
   std::string formula;  // "4 B x 12.3 M params / 8 ranks", with the values in it
   std::string source;   // "Rajbhandari et al. 2020, ZeRO, section 3"
   std::vector<Term> children;
+  spec::Origin origin = spec::Origin::analytic;  // of what it rests on: origins.h
 };
 
 Term leaf_term(

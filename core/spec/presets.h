@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/base/result.h"
+#include "core/spec/own_runs.h"
 #include "core/spec/run_spec.h"
 
 namespace tera::spec {
@@ -25,6 +26,10 @@ struct ClusterPreset {
   Cluster cluster;
   std::map<std::string, std::string> sources;  // field of Cluster ("device.memory_bytes") -> source
   std::vector<Diagnostic> notes;               // such as a device profile that could not be used
+  // Of this-machine, what own runs have changed.
+  OwnRunsFit own_runs;
+  Cluster before_own_runs;
+  std::string figures;  // figures_key() of these
 };
 
 // A whole spec to start from. Data paths are as written, relative to wherever the spec is saved.
@@ -41,7 +46,8 @@ Result<std::vector<std::string>> run_preset_names();
 Result<RunPreset> run_preset(std::string_view name);
 Result<ModelPreset> model_preset(std::string_view name);
 // "this-machine" is read from the operating system and from the device profile measured by
-// `teragpt bench device` when there is one; every figure's source says which.
+// `teragpt bench device` when there is one, and refined by own runs; every figure's source says
+// which.
 Result<ClusterPreset> cluster_preset(std::string_view name);
 
 }  // namespace tera::spec

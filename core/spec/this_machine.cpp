@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 
 #include "core/base/vfs.h"
+#include "core/spec/own_runs.h"
 #include "core/spec/yaml_decode.h"
 
 namespace tera::spec {
@@ -129,6 +130,54 @@ void estimate_device(const ProcessorInfo& info, int cores, ClusterPreset& preset
       kCoresThatFillMemory);
 }
 
+void use_profile(const std::string& text, const std::string& processor, ClusterPreset& preset) {
+  DeviceSpec& device = preset.cluster.device;
+  const ProfileResult measured = read_profile(text, device);
+  const auto ignore = [&preset](std::string message) {
+    preset.notes.push_back({.severity = Severity::note,
+                            .field = "cluster.preset",
+                            .message = std::move(message),
+                            .hint = "run `teragpt bench device` to measure this machine"});
+  };
+  if (!measured.problem.empty()) {
+    ignore("the measured device profile is not readable and was ignored: " + measured.problem);
+  } else if (measured.profile.processor != processor) {
+    ignore(fmt::format("the measured device profile was ignored: it is of '{}', this is '{}'",
+                       measured.profile.processor, processor));
+  } else {
+    device = measured.profile.device;
+    device.is_cpu = true;
+    for (const std::string& field : measured.given) {
+      preset.sources["device." + field] =
+          fmt::format("measured by `teragpt bench device` on {}", measured.profile.measured_on);
+    }
+  }
+}
+
+void note_own_runs(std::string message, ClusterPreset& preset) {
+  preset.notes.push_back({.severity = Severity::note,
+                          .field = "cluster.preset",
+                          .message = std::move(message),
+                          .hint = "`teragpt bench runs` shows them, `--clear` forgets them"});
+}
+
+void use_own_runs(const OwnRuns& known, ClusterPreset& preset) {
+  if (known.num_bad_lines > 0) {
+    note_own_runs(
+        fmt::format("of own runs, {} passed over; {}",
+                    known.num_bad_lines == 1 ? std::string("a line was")
+                                             : fmt::format("{} lines were", known.num_bad_lines),
+                    known.problem),
+        preset);
+  }
+  preset.own_runs = fit_own_runs(known.runs, preset.figures);
+  if (preset.own_runs.num_runs == 0) return;
+  for (const std::string& field : slow_down(preset.cluster, preset.own_runs.factor)) {
+    std::string& source = preset.sources[field];
+    source = fmt::format("measured in {}; before them: {}", describe(preset.own_runs), source);
+  }
+}
+
 std::string file_text(const char* path) {
   std::ifstream file(path);
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
@@ -198,28 +247,10 @@ void describe_machine(const MachineTexts& texts, ClusterPreset& preset) {
     preset.sources["device.memory_bytes"] = "/proc/meminfo, MemTotal";
   }
   estimate_device(info, cores, preset);
-  if (texts.profile.empty()) return;
-
-  const ProfileResult measured = read_profile(texts.profile, device);
-  const auto ignore = [&preset](std::string message) {
-    preset.notes.push_back({.severity = Severity::note,
-                            .field = "cluster.preset",
-                            .message = std::move(message),
-                            .hint = "run `teragpt bench device` to measure this machine"});
-  };
-  if (!measured.problem.empty()) {
-    ignore("the measured device profile is not readable and was ignored: " + measured.problem);
-  } else if (measured.profile.processor != processor) {
-    ignore(fmt::format("the measured device profile was ignored: it is of '{}', this is '{}'",
-                       measured.profile.processor, processor));
-  } else {
-    device = measured.profile.device;
-    device.is_cpu = true;
-    for (const std::string& field : measured.given) {
-      preset.sources["device." + field] =
-          fmt::format("measured by `teragpt bench device` on {}", measured.profile.measured_on);
-    }
-  }
+  if (!texts.profile.empty()) use_profile(texts.profile, processor, preset);
+  preset.figures = figures_key(device.name, texts.profile);
+  preset.before_own_runs = preset.cluster;
+  use_own_runs(parse_own_runs(texts.own_runs), preset);
 }
 
 std::filesystem::path device_profile_path() {
@@ -245,6 +276,9 @@ void describe_this_machine(ClusterPreset& preset) {
     constexpr std::uint64_t kMaxBytes = 64 << 10;
     texts.profile = read_text(posix_vfs(), path, kMaxBytes).value_or("");
   }
+  Result<std::string> own_runs = read_own_runs_text(own_runs_path());
+  if (!own_runs) note_own_runs("own runs were ignored: " + own_runs.error().message, preset);
+  texts.own_runs = std::move(own_runs).value_or("");
   describe_machine(texts, preset);
 }
 

@@ -23,19 +23,21 @@ ProcessorInfo parse_cpuinfo(std::string_view cpuinfo);
 ProcessorInfo this_processor();
 
 // Fills the device of the preset: measured figures from the device profile if there is one for this
-// processor, else estimates; the sources say which. Never fails: what cannot be read stays as
-// given.
+// processor, else estimates; then what own runs refine of them. The sources say which. Never fails:
+// what cannot be read stays as given, with a note.
 void describe_this_machine(ClusterPreset& preset);
 
 // Where the device profile is kept: $XDG_CACHE_HOME/teragpt/device.yaml, else under ~/.cache; empty
 // when neither is known.
 std::filesystem::path device_profile_path();
 
-// The same with the texts given instead of read: profile is empty when there is none.
+// The same with the texts given instead of read: profile and own_runs are empty when there are
+// none.
 struct MachineTexts {
   std::string cpuinfo;
   std::string meminfo;
   std::string profile;
+  std::string own_runs = {};
   int available_processors = 0;  // that this process may use; 0 = all
 };
 void describe_machine(const MachineTexts& texts, ClusterPreset& preset);

@@ -104,6 +104,8 @@ QVariant TermTreeModel::data(const QModelIndex& index, int role) const {
       return qs(term.label);
     case ValueColumn:
       return qs(format_quantity(term.value, term.unit));
+    case OriginColumn:
+      return qs(enum_name(term.origin));
     case FormulaColumn:
       return qs(term.formula);
     case SourceColumn:
@@ -120,6 +122,8 @@ QVariant TermTreeModel::headerData(int section, Qt::Orientation orientation, int
       return tr("Term");
     case ValueColumn:
       return tr("Value");
+    case OriginColumn:
+      return tr("Origin");
     case FormulaColumn:
       return tr("Formula with its inputs");
     case SourceColumn:

@@ -1,4 +1,5 @@
-// TermTreeModel: an estimate's terms as a tree: what, value, formula with its inputs, source.
+// TermTreeModel: an estimate's terms as a tree: what, value, formula with its inputs, source,
+// and whether the value was measured, rests on fitted values or follows from formulas.
 #pragma once
 #include <memory>
 #include <vector>
@@ -12,7 +13,7 @@ namespace tera::gui {
 class TermTreeModel : public QAbstractItemModel {
   Q_OBJECT
  public:
-  enum Column { LabelColumn, ValueColumn, FormulaColumn, SourceColumn, NumColumns };
+  enum Column { LabelColumn, ValueColumn, OriginColumn, FormulaColumn, SourceColumn, NumColumns };
   explicit TermTreeModel(QObject* parent = nullptr);
 
   // Same shape as before: values change in place, so that expanded lines stay expanded.

@@ -90,6 +90,7 @@ ExplainPanel::ExplainPanel(Session& session, QWidget* parent) : QWidget(parent) 
       m_tree->expandToDepth(0);
       m_tree->setColumnWidth(TermTreeModel::LabelColumn, 230);
       m_tree->setColumnWidth(TermTreeModel::ValueColumn, 120);
+      m_tree->setColumnWidth(TermTreeModel::OriginColumn, 90);
       m_tree->setColumnWidth(TermTreeModel::FormulaColumn, 520);
     }
   };

@@ -173,6 +173,54 @@ TEST_F(PlanCommands, PlanOfATrillionParametersAsJson) {
   }
 }
 
+// Every number of the document under these has an origin, at the same place.
+int expect_origins(const ordered_json& numbers, const ordered_json& origins) {
+  int count = 0;
+  for (const auto& [key, value] : numbers.items()) {
+    if (key == "basis") continue;
+    if (!value.is_number() && !value.is_structured()) continue;
+    EXPECT_TRUE(origins.contains(key)) << key;
+    if (!origins.contains(key)) continue;
+    if (value.is_number()) {
+      EXPECT_THAT(origins.at(key).get<std::string>(),
+                  testing::AnyOf("analytic", "measured", "calibrated"))
+          << key;
+      ++count;
+    } else {
+      count += expect_origins(value, origins.at(key));
+    }
+  }
+  return count;
+}
+
+TEST_F(PlanCommands, EveryNumberSaysWhereItIsFrom) {
+  const ProgramResult plan = run_teragpt({"plan", run_file("moe-1t"), "--json"});
+  const auto document = ordered_json::parse(plan.out);
+  const auto& origins = document.at("origins");
+  int count = 0;
+  for (const char* part : {"model", "time", "cost"})
+    count += expect_origins(document.at(part), origins.at(part));
+  EXPECT_GT(count, 25);
+  EXPECT_EQ(origins.at("model").at("total_params"), "analytic");
+  EXPECT_EQ(origins.at("time").at("step_s"), "calibrated");
+  EXPECT_EQ(origins.at("time").at("terms").at("compute"), "calibrated");
+  EXPECT_EQ(origins.at("cost").at("tokens"), "analytic");
+  EXPECT_EQ(origins.at("cost").at("days"), "calibrated");
+  EXPECT_EQ(origins.at("memory").at("worst_bytes"), "analytic");
+  EXPECT_EQ(origins.at("memory").at("stages").size(), document.at("memory").at("stages").size());
+  EXPECT_EQ(origins.at("memory").at("stages").at(0).at("terms").at("weights"), "analytic");
+  const auto& basis = document.at("time").at("basis");
+  EXPECT_EQ(basis.at("origin"), "calibrated");
+  EXPECT_GT(basis.at("left_out_error").get<double>(), 0);
+  const ProgramResult text = run_teragpt({"plan", run_file("moe-1t")});
+  EXPECT_THAT(text.out, HasSubstr("Basis     " + basis.at("text").get<std::string>() + "\n"));
+  const ProgramResult term =
+      run_teragpt({"plan", run_file("moe-1t"), "--explain", "compute", "--json"});
+  EXPECT_EQ(ordered_json::parse(term.out).at("term").at("origin"), "calibrated");
+  const ProgramResult explained = run_teragpt({"plan", run_file("moe-1t"), "--explain", "compute"});
+  EXPECT_THAT(explained.out.substr(0, explained.out.find('\n')), testing::EndsWith("  calibrated"));
+}
+
 TEST_F(PlanCommands, OwnedMachinesChangeTheMoneyOnly) {
   const auto cost_of = [this](const std::string& payment) {
     const ProgramResult plan = run_teragpt(

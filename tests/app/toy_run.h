@@ -23,6 +23,7 @@ class ToyRun : public testing::Test {
  protected:
   void SetUp() override {
     setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
+    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
     write_toy_dataset(root_ / "toy");
     spec::RunSpec spec;
     spec.name = "toy";

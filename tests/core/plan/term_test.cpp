@@ -13,6 +13,10 @@ TEST(Term, ParentsAddUpTheirChildren) {
   const Term sum = sum_term("memory", "B", {leaf("weights", 2), leaf("gradients", 3)});
   EXPECT_EQ(sum.value, 5);
   EXPECT_EQ(sum.formula, "weights + gradients");
+  Term fitted = leaf("fragmentation", 1);
+  fitted.origin = spec::Origin::calibrated;
+  EXPECT_EQ(sum.origin, spec::Origin::analytic);
+  EXPECT_EQ(sum_term("all", "B", {fitted, sum}).origin, spec::Origin::calibrated);
   EXPECT_EQ(sum_term("nothing", "B", {}).value, 0);
   EXPECT_EQ(sum_term("nothing", "B", {}).formula, "none");
 }

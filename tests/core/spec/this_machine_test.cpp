@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "core/spec/own_runs.h"
+
 namespace tera::spec {
 namespace {
 
@@ -110,6 +112,67 @@ TEST(DescribeMachine, BrokenProfilesAreIgnoredWithANote) {
     EXPECT_EQ(preset.notes.size(), 1U) << profile;
     EXPECT_DOUBLE_EQ(preset.cluster.device.peak_flops_per_s_f32, 4 * 3000.5e6 * 32) << profile;
   }
+}
+
+// Own runs of a preset, each `ratio` times as long as planned.
+std::string own_runs(const ClusterPreset& preset, double ratio) {
+  std::vector<OwnRun> runs;
+  for (const double planned_s : {1.0, 2.0}) {
+    runs.push_back({.run = "r",
+                    .name = "n",
+                    .precision = "bf16",
+                    .time_s = 1,
+                    .figures = preset.figures,
+                    .planned_s = planned_s,
+                    .step_s = planned_s * ratio,
+                    .spread = 0,
+                    .num_steps = 50});
+  }
+  return own_runs_text(runs);
+}
+
+TEST(DescribeMachine, OwnRunsRefineTheProfile) {
+  MachineTexts texts{.cpuinfo = cpuinfo("avx2 fma"),
+                     .meminfo = {},
+                     .profile = kProfile,
+                     .available_processors = 0};
+  const ClusterPreset plain = described(texts);
+  EXPECT_EQ(plain.own_runs.num_runs, 0);
+  EXPECT_EQ(plain.cluster, plain.before_own_runs);
+  texts.own_runs = own_runs(plain, 1.25);
+  ClusterPreset refined = described(texts);
+  EXPECT_EQ(refined.own_runs.num_specs, 2);
+  EXPECT_DOUBLE_EQ(refined.cluster.device.matmul_efficiency, 0.9 / 1.25);
+  EXPECT_EQ(refined.cluster.device.peak_flops_per_s_f32, 400e9) << "only shares move";
+  EXPECT_EQ(refined.before_own_runs, plain.cluster);
+  EXPECT_EQ(refined.figures, plain.figures) << "runs to come count beside those before";
+  EXPECT_THAT(refined.sources["device.matmul_efficiency"],
+              HasSubstr("measured in 2 own runs of 2 specs"));
+  EXPECT_THAT(refined.sources["device.matmul_efficiency"],
+              HasSubstr("before them: measured by `teragpt bench device` on 2024-05-01"));
+  EXPECT_TRUE(refined.notes.empty());
+}
+
+TEST(DescribeMachine, OwnRunsOfAnotherProfileDoNotCount) {
+  MachineTexts texts{
+      .cpuinfo = cpuinfo("avx2 fma"), .meminfo = {}, .profile = {}, .available_processors = 0};
+  texts.own_runs = own_runs(described(texts), 1.25);
+  EXPECT_EQ(described(texts).own_runs.num_runs, 2) << "estimates are refined, too";
+  texts.profile = kProfile;
+  const ClusterPreset measured = described(texts);
+  EXPECT_EQ(measured.own_runs.num_runs, 0);
+  EXPECT_EQ(measured.cluster, measured.before_own_runs);
+}
+
+TEST(DescribeMachine, BadLinesOfOwnRunsAreOneNote) {
+  MachineTexts texts{
+      .cpuinfo = cpuinfo("avx2 fma"), .meminfo = {}, .profile = {}, .available_processors = 0};
+  texts.own_runs = "no sense\n" + own_runs(described(texts), 1.25) + "{}\n";
+  const ClusterPreset preset = described(texts);
+  EXPECT_EQ(preset.own_runs.num_runs, 2);
+  ASSERT_EQ(preset.notes.size(), 1U);
+  EXPECT_THAT(preset.notes[0].message, HasSubstr("2 lines were passed over; line 1: "));
+  EXPECT_THAT(preset.notes[0].hint, HasSubstr("teragpt bench runs"));
 }
 
 }  // namespace

@@ -41,7 +41,8 @@ TEST(TermTreeModel, CellsSayValueFormulaAndSource) {
                   .unit = "B",
                   .formula = "1024 x 2 B",
                   .source = "bfloat16",
-                  .children = {}};
+                  .children = {},
+                  .origin = spec::Origin::measured};
   model.setTerms({plan::sum_term("memory", "B", {leaf})});
   const QModelIndex found = model.find("memory/weights");
   ASSERT_TRUE(found.isValid());
@@ -50,6 +51,7 @@ TEST(TermTreeModel, CellsSayValueFormulaAndSource) {
   };
   EXPECT_EQ(cell(TermTreeModel::LabelColumn), "weights");
   EXPECT_EQ(cell(TermTreeModel::ValueColumn), "2.00 KiB");
+  EXPECT_EQ(cell(TermTreeModel::OriginColumn), "measured");
   EXPECT_EQ(cell(TermTreeModel::FormulaColumn), "1024 x 2 B");
   EXPECT_EQ(cell(TermTreeModel::SourceColumn), "bfloat16");
   EXPECT_EQ(model.data(found, Qt::ToolTipRole).toString(), "1024 x 2 B\nbfloat16");

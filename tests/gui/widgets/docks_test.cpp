@@ -90,6 +90,8 @@ TEST(ExplainPanel, TermsAreTheNumbersOfTheEstimate) {
   EXPECT_EQ(terms[1].value, estimate.worst_bytes);
   EXPECT_EQ(terms[2].value, estimate.step_s);
   EXPECT_EQ(terms[3].value, estimate.cost.usd);
+  EXPECT_EQ(terms[2].source, estimate.basis.text) << "what the step time rests on";
+  EXPECT_NE(terms[2].source, "");
 }
 
 }  // namespace
