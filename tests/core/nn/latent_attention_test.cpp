@@ -1,5 +1,5 @@
 // The cache of latent attention. That decoding through it gives the logits of the uncached forward
-// is in model_test.cpp, for every latent model of all_configs().
+// is in model_decode_test.cpp, for every latent model of all_configs().
 #include "core/nn/latent_attention.h"
 
 #include <gtest/gtest.h>
