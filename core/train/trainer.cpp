@@ -1,7 +1,6 @@
 #include "core/train/trainer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include <fmt/format.h>
@@ -17,12 +16,11 @@
 #include "core/plan/pipeline_schedule.h"
 #include "core/spec/step_samples.h"
 #include "core/train/grad_sync.h"
-#include "core/train/loss_scaler.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
-#include "core/train/outlier_guard.h"
 #include "core/train/run_reporter.h"
 #include "core/train/stage_executor.h"
+#include "core/train/step_judge.h"
 #include "core/train/step_record.h"
 #include "core/train/train_state.h"
 
@@ -47,8 +45,7 @@ class RankTrainer {
                 {.compute = plan::compute_dtype(spec.training.precision)}),
         model_(spec.model, params_),
         executor_(model_, backend),
-        guard_(spec.training.skip_step_threshold, spec.training.skip_step_window),
-        scaler_(spec.training) {}
+        judge_(spec.training) {}
 
   Result<TrainEnd> run() {
     TERA_TRY_VOID(start());
@@ -116,8 +113,7 @@ class RankTrainer {
         spdlog::warn("passed over a checkpoint: {}", reason);
     }
     TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
-    guard_.restore(state_.outliers);
-    scaler_.restore(state_.loss_scale);
+    judge_.restore(state_);
     return {};
   }
 
@@ -137,7 +133,7 @@ class RankTrainer {
         executor_.run(plan::actions_of(schedule.stages.front()), batches.micro_batches,
                       {.global_targets = batches.global_targets,
                        .global_micro_batches = global_micro_batches,
-                       .gradient_scale = scaler_.scale(),
+                       .gradient_scale = judge_.loss_scale(),
                        .seed = spec_.seed,
                        .number = state_.step,
                        .replicas = &world_,
@@ -153,9 +149,9 @@ class RankTrainer {
 
     const double update_begin = monotonic_s();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
-    const double norm = gradient_norm(params_) / scaler_.scale();
+    const double norm = gradient_norm(params_) / judge_.loss_scale();
     const double rate = learning_rate_at(spec_.training, state_.step);
-    TERA_TRY(const Judgement judgement, judge(loss, norm));
+    TERA_TRY(const Judgement judgement, judge_.judge(state_.step + 1, loss, norm));
     if (!judgement.skipped) {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
       if (moves_expert_bias()) model_.update_expert_bias(expert_counts(result));
@@ -196,58 +192,13 @@ class RankTrainer {
     return leader() ? reporter_->report(std::move(record)) : Result<void>();
   }
 
-  struct Judgement {  // of a step's loss and gradient norm
-    OutlierGuard::Verdict verdict;
-    double loss_scale = 1;  // what its gradients were multiplied with
-    bool skipped = false;
-  };
-
-  // An overflow of fp16 costs its step and some of the loss scale, an outlier its step.
-  Result<Judgement> judge(double loss, double norm) {
-    Judgement judgement{.verdict = {}, .loss_scale = scaler_.scale()};
-    const bool finite = std::isfinite(loss) && std::isfinite(norm);
-    scaler_.update(finite);
-    if (scaler_.active() && !finite) {
-      if (scaler_.exhausted()) return tl::unexpected<Error>(diverged(loss, norm).error());
-      judgement.skipped = true;
-      return judgement;
-    }
-    judgement.verdict = guard_.judge(loss, norm);
-    judgement.skipped = judgement.verdict.outlier;
-    if ((!finite && !judgement.skipped) ||
-        guard_.skipped_in_a_row() > spec_.training.skip_step_window) {
-      return tl::unexpected<Error>(diverged(loss, norm).error());
-    }
-    return judgement;
-  }
-
   // Into the record of the step, and an outlier into the events of the run.
   Result<void> note(const Judgement& judgement, run::MetricRecord& record) const {
-    const OutlierGuard::Verdict& verdict = judgement.verdict;
-    const bool guarded = spec_.training.skip_step_threshold > 0;
-    if (scaler_.active()) record.values.emplace_back("loss_scale", judgement.loss_scale);
-    if (scaler_.active() || guarded)
-      record.values.emplace_back("skipped", judgement.skipped ? 1.0 : 0.0);
-    if (guarded) {
-      record.values.emplace_back("loss_zscore", verdict.loss_zscore);
-      record.values.emplace_back("grad_norm_zscore", verdict.grad_norm_zscore);
-    }
-    if (!verdict.outlier || !leader()) return {};
-    std::string detail = fmt::format(
-        "loss {:.4g} is {:.3g} and gradient norm {:.4g} is {:.3g} standard deviations above the "
-        "mean: no update",
-        record.value("loss", 0), verdict.loss_zscore, record.value("grad_norm", 0),
-        verdict.grad_norm_zscore);
+    judge_.add_to(record, judgement);
+    if (!judgement.verdict.outlier || !leader()) return {};
+    std::string detail = outlier_text(record, judgement);
     spdlog::warn("step {} skipped: {}", state_.step, detail);
     return reporter_->event("skipped", std::move(detail), state_.step);
-  }
-
-  Result<void> diverged(double loss, double norm) const {
-    return fail(ErrorCode::failed,
-                fmt::format("training diverged at step {}: loss {}, gradient norm {}; nothing of "
-                            "this step was kept",
-                            state_.step + 1, loss, norm),
-                "lower training.learning_rate or raise training.warmup_steps, then start again");
   }
 
   // Of the weights, and of their running mean where there is one.
@@ -284,8 +235,7 @@ class RankTrainer {
     world_.barrier();
     if (!leader()) return {};
     TERA_TRY_VOID(reporter_->sync());
-    state_.outliers = guard_.state();
-    state_.loss_scale = scaler_.state();
+    judge_.save(state_);
     TERA_TRY(const std::filesystem::path path,
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
     TERA_TRY_VOID(
@@ -305,8 +255,7 @@ class RankTrainer {
   nn::ParamStore params_;
   nn::Model model_;
   StageExecutor executor_;
-  OutlierGuard guard_;
-  LossScaler scaler_;
+  StepJudge judge_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<data::BatchLoader> loader_;
   std::vector<data::HostBatch> held_out_;
