@@ -88,10 +88,9 @@ void LayerProducts::add_latent_up() {
 // Per gradient and micro-batch, where sums are not part of the product.
 double LayerProducts::accumulation_bytes() const {
   const spec::SoftwareConfig& software = spec_.software;
-  if (software.framework == spec::Framework::teragpt || software.compiled ||
-      software.fused_attention) {
-    return 0;
-  }
+  const bool apart = software.framework == spec::Framework::megatron_lm ||
+                     software.framework == spec::Framework::deepspeed;
+  if (!apart || software.compiled) return 0;
   return kUnfusedAccumulation.value + 2 * gradient_sum_bytes(spec_);
 }
 

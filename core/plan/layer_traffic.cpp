@@ -17,9 +17,8 @@ double permutation_accesses(const spec::RunSpec& spec, const FittedTimes& fitted
 }  // namespace
 
 bool fuses_elementwise(const spec::SoftwareConfig& software) {
-  const bool by_megatron = (software.framework == spec::Framework::megatron_lm ||
-                            software.framework == spec::Framework::deepspeed) &&
-                           !software.fused_attention;
+  const bool by_megatron = software.framework == spec::Framework::megatron_lm ||
+                           software.framework == spec::Framework::deepspeed;
   return software.compiled || by_megatron;
 }
 

@@ -8,8 +8,8 @@
 namespace tera::plan {
 
 // Whether neighbouring elementwise operations, and those of the update, run as one: compiled, or by
-// the kernels of Megatron-LM, which had them before attention was fused (Narayanan et al. 2021,
-// section 4.2: bias and GeLU; bias, dropout and sum; scale, mask and softmax; Apex's FusedAdam).
+// the kernels of Megatron-LM and what follows it (Narayanan et al. 2021, section 4.2: bias and
+// GeLU; bias, dropout and sum; scale, mask and softmax; Apex's FusedAdam).
 bool fuses_elementwise(const spec::SoftwareConfig& software);
 
 // Megatron-LM drops what latent attention makes of its latent vectors (mla_up_proj).

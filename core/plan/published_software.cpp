@@ -43,7 +43,9 @@ constexpr SoftwareConfig kMegatronGraphs = {.framework = Framework::megatron_lm,
                                             .fused_cross_entropy = false,
                                             .cuda_graphs = spec::GraphScope::full,
                                             .tensor_overlap = true};
-constexpr SoftwareConfig kMegatronFusedLoss = {.framework = Framework::megatron_lm};
+// SimuMax, docs/b200: Triton's fused loss; everything that overlaps is off.
+constexpr SoftwareConfig kMegatronApart = {.framework = Framework::megatron_lm,
+                                           .gradient_overlap = false};
 // Jiang et al. 2024, section 3.3: FlashAttention-2, fused LayerNorm and GeLU.
 constexpr SoftwareConfig kMegaScale = {.framework = Framework::megatron_lm,
                                        .fused_cross_entropy = false};
@@ -61,8 +63,8 @@ constexpr SoftwareConfig kLlmFoundry = {.framework = Framework::torchtitan,
                                         .fused_cross_entropy = false,
                                         .compiled = false,
                                         .attention_share = kFlashTriton.value};
-// nanotron keeps states as Megatron-LM does, runs layers operation by operation and sums gradients
-// after the last pass.
+// nanotron keeps states as Megatron-LM does, has fused norms, rotary embeddings and updates too
+// (models/llama.py, torch_adam_is_fused) and sums gradients after the last pass.
 constexpr SoftwareConfig kNanotron = {.framework = Framework::megatron_lm,
                                       .fused_cross_entropy = false,
                                       .compiled = false,
@@ -80,8 +82,7 @@ constexpr GroupSoftware kGroups[] = {
     {"NEMO", kMegatronOverlapped},
     {"MLPERF", kMegatronGraphs},
     {"MBRIDGE", kMegatronGraphs},
-    {"SIMUMAX", kMegatronFusedLoss,
-     MemoryReading::allocated},  // max_memory_allocated, of all ranks
+    {"SIMUMAX", kMegatronApart, MemoryReading::allocated},  // max_memory_allocated, of all ranks
     // torchtitan logs max_reserved; train_configs/llama3_8b.toml, activation_checkpoint.
     {"TITAN", kFsdp, MemoryReading::reserved, "selective (op)"},
     {"FMS", kFsdp},

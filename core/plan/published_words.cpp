@@ -131,7 +131,9 @@ const Words<DeviceLine>& devices() {
       {"A100-80GB-SXM", {"VTRAIN", a100_with(800)}},  // vTrain: InfiniBand of 800 Gb/s per node
       {"A100-80GB-SXM", {"MPT", a100_with(1600)}},    // llm-foundry: 1600 Gb/s node to node
       {"A100-80GB-SXM", {{}, a100}},
-      {"A100-80GB-SXM (JeanZay, 8/node)", {{}, a100_with(400)}},  // BigScience: 4 Omni-Path links
+      // Four Omni-Path links of 100 Gb/s that reached 135: Bekman, Machine Learning Engineering,
+      // network, Omni-Path; bigscience, experiments.
+      {"A100-80GB-SXM (JeanZay, 8/node)", {{}, a100_with(135)}},
       {"A100-80GB-SXM (RoCE)", {{}, a100_with(1600, false)}},
       {"A100-80GB-SXM (400Gb/s)", {{}, a100_with(400)}},
       {"A100-40GB-SXM", {{}, {.cluster = "a100-40gb-ib", .has_8_bit_products = false}}},

@@ -6,6 +6,7 @@
 #include "core/plan/layer_traffic.h"
 #include "core/plan/param_table.h"
 #include "core/plan/placement.h"
+#include "core/plan/state_bytes.h"
 #include "core/plan/time_constants.h"
 
 namespace tera::plan {
@@ -36,13 +37,13 @@ GradientSync gradient_sync(const RunSpec& spec,
   const double messages =
       layout.zero_stage < 2 ? 1 : layers * (overlaps ? 1 : kTensorsOfLayer.value);
   const double latency_s = (messages - 1) * cost.comm().all_gather_s(dense, 0);
-  const bool bf16 = spec.training.gradient_precision == spec::GradientPrecision::bf16;
   // DeepSpeed's first stage sums all gradients everywhere and uses its share.
   const bool sums_all =
       layout.zero_stage == 0 ||
       (layout.zero_stage == 1 && spec.software.framework == spec::Framework::deepspeed);
   const double per_step = layout.zero_stage >= 2 ? micro_batches : 1;
-  sync.gradients_s = (gather_s(bf16 ? 2 : 4) + latency_s) * per_step * (sums_all ? 2 : 1);
+  sync.gradients_s =
+      (gather_s(gradient_sum_bytes(spec)) + latency_s) * per_step * (sums_all ? 2 : 1);
   if (layout.zero_stage > 0) sync.weights_s = gather_s(weight_bytes) + latency_s;
   if (layout.zero_stage == 3) sync.weights_s *= 2 * micro_batches;
   const double all_s = sync.gradients_s + sync.weights_s;
@@ -51,8 +52,14 @@ GradientSync gradient_sync(const RunSpec& spec,
   const double passes = layout.zero_stage >= 2 ? micro_batches : 1;
   const double window = kGradientWindow.value * busiest.pass.total() * passes;
   const double shown = std::max(1.0 / layers, cost.fitted().gradient_shown);
+  if (layout.zero_stage >= 2 && spec.software.framework == spec::Framework::torchtitan) {
+    const double copied = gradient_sum_bytes(spec) > 2 ? kMessageCopies.value + kMessageCasts.value
+                                                       : kMessageCopies.value;
+    sync.copies_s =
+        copied * (params.dense + params.experts) * micro_batches / cost.memory_bytes_per_s();
+  }
   if (overlaps) {
-    sync.exposed_s = std::max(all_s - window, all_s * shown);
+    sync.exposed_s = std::max(all_s - window, all_s * shown) + sync.copies_s;
   } else {
     sync.exposed_s = spec.cluster.device.is_cpu ? all_s : all_s * cost.fitted().sync_apart;
   }

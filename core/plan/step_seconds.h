@@ -28,7 +28,8 @@ struct PlayedSchedule {
 struct GradientSync {
   double gradients_s = 0;
   double weights_s = 0;
-  double exposed_s = 0;  // of both, beside what passes hide
+  double copies_s = 0;   // into messages and out of them
+  double exposed_s = 0;  // of all, beside what passes hide
 };
 
 struct StepSeconds {

@@ -100,6 +100,14 @@ inline constexpr Constant kGradientWindow{
 inline constexpr Constant kSyncApart{
     "gradient sum apart", 1.4, "", true,
     "copies into and out of the buffer of a sum that does not overlap"};
+inline constexpr Constant kMessageCopies{
+    "copies of gradients", 4, "B", false,
+    "PyTorch, torch/distributed/fsdp: gradients of 2 B of a micro-batch are read and set side by "
+    "side in the message that sums them"};
+inline constexpr Constant kMessageCasts{
+    "casts of gradients", 6, "B", false,
+    "PyTorch, torch/distributed/fsdp: gradients of 2 B that are summed in f32 are read and written "
+    "once more before"};
 inline constexpr Constant kTensorsOfLayer{
     "tensors of a layer", 12, "", false,
     "weights and biases that DeepSpeed's ZeRO-3 of 2021 gathered one by one: Narayanan et al. "
@@ -166,6 +174,8 @@ inline constexpr std::array kTimeConstants = {&kRingPiece,
                                               &kGradientShown,
                                               &kGradientWindow,
                                               &kSyncApart,
+                                              &kMessageCopies,
+                                              &kMessageCasts,
                                               &kTensorsOfLayer,
                                               &kBlockingSend,
                                               &kExpertShown,

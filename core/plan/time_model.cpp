@@ -12,6 +12,7 @@
 #include "core/plan/layer_traffic.h"
 #include "core/plan/placement.h"
 #include "core/plan/stage_times.h"
+#include "core/plan/state_bytes.h"
 #include "core/plan/step_seconds.h"
 #include "core/plan/time_constants.h"
 
@@ -140,8 +141,9 @@ Term communication_term(const RunSpec& spec,
     const LocalParams& params = times.busiest.params;
     terms.push_back(leaf(
         "data parallel", sync.exposed_s,
-        fmt::format("gradients {} (f32, {} parameters, {}) + weights {}; {} overlapped",
-                    format_seconds(sync.gradients_s), format_count(params.dense + params.experts),
+        fmt::format("gradients {} ({:.0f} B each, {} parameters, {}) + weights {}; {} overlapped",
+                    format_seconds(sync.gradients_s), gradient_sum_bytes(spec),
+                    format_count(params.dense + params.experts),
                     group_text(group_shape(mesh.group(0, Axis::context, Axis::data), spec)),
                     format_seconds(sync.weights_s),
                     format_seconds(sync.gradients_s + sync.weights_s - sync.exposed_s)),

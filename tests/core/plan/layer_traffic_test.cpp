@@ -7,10 +7,8 @@
 namespace tera::plan {
 namespace {
 
-TEST(LayerTraffic, MegatronFusedElementwiseOperationsBeforeAttention) {
+TEST(LayerTraffic, MegatronFusesElementwiseOperationsWithoutACompiler) {
   spec::SoftwareConfig software{.framework = spec::Framework::megatron_lm, .compiled = false};
-  EXPECT_FALSE(fuses_elementwise(software));
-  software.fused_attention = false;
   EXPECT_TRUE(fuses_elementwise(software));
   software.framework = spec::Framework::torchtitan;
   EXPECT_FALSE(fuses_elementwise(software));

@@ -22,6 +22,7 @@ TEST(PublishedSoftware, ErasAreToldApart) {
   EXPECT_TRUE(recent.software.fused_attention);
   EXPECT_TRUE(recent.software.tensor_overlap);
   EXPECT_EQ(recent.training.gradient_precision, spec::GradientPrecision::fp32);
+  EXPECT_FALSE(software_of({{"group", "SIMUMAX"}}).software.gradient_overlap);
   EXPECT_EQ(software_of({{"group", "MPT"}}).software.framework, spec::Framework::torchtitan);
   EXPECT_EQ(software_of({{"group", "of nobody"}}).software.framework, spec::Framework::megatron_lm);
 }

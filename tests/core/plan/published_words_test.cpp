@@ -53,6 +53,8 @@ TEST(PublishedWords, MachinesAreTheSameButForTheirNetwork) {
   EXPECT_EQ(vtrain->cluster, other->cluster);
   EXPECT_EQ(vtrain->network_bytes_per_s, 12.5e9);
   EXPECT_EQ(other->network_bytes_per_s, 0);
+  EXPECT_EQ(device_word("A100-80GB-SXM (JeanZay, 8/node)", "BLOOM")->network_bytes_per_s,
+            135e9 / 8 / 8);
   EXPECT_FALSE(device_word("A100-80GB-SXM (RoCE)", "ZB")->network_known);
   EXPECT_FALSE(device_word("abacus", "").has_value());
 }

@@ -65,6 +65,39 @@ TEST(StepSeconds, AreTheTermsOfTheTree) {
   }
 }
 
+GradientSync sync_of(const spec::RunSpec& spec) {
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const LayerCost cost(spec, mesh);
+  const StageTimes times = stage_times(spec, mesh, cost);
+  const auto played = play_pipeline(make_schedule(spec), times.schedule);
+  EXPECT_TRUE(played) << played.error().message;
+  return step_seconds(spec, mesh, cost, times.busiest, *played).sync;
+}
+
+TEST(StepSeconds, GradientsTravelInTheNumbersInWhichTheyAreSummed) {
+  spec::RunSpec spec = run_spec("gpt-neox-20b");
+  ASSERT_EQ(spec.software.framework, spec::Framework::deepspeed);
+  spec.cluster.intra_node.latency_s = spec.cluster.inter_node.latency_s = 0;
+  spec.cluster.device.is_cpu = true;  // rings without pieces
+  spec.training.precision = spec::Precision::bf16;
+  const double in_f32 = sync_of(spec).gradients_s;
+  spec.training.precision = spec::Precision::fp16;
+  EXPECT_NEAR(sync_of(spec).gradients_s / in_f32, 0.5, 1e-9);
+}
+
+// Of each gradient of a micro-batch 2 B are read and written; for sums in f32 2 B read, 4 written.
+TEST(StepSeconds, FsdpCopiesGradientsIntoTheirMessage) {
+  spec::RunSpec spec = run_spec("moe-1t");
+  spec.software.framework = spec::Framework::torchtitan;
+  spec.layout.zero_stage = 3;
+  const double in_f32 = sync_of(spec).copies_s;
+  EXPECT_GT(in_f32, 0);
+  spec.training.gradient_precision = spec::GradientPrecision::bf16;
+  EXPECT_NEAR(sync_of(spec).copies_s / in_f32, 4.0 / 10, 1e-9);
+  spec.layout.zero_stage = 1;
+  EXPECT_EQ(sync_of(spec).copies_s, 0);
+}
+
 TEST(TimeModel, SchedulesAreFasterInTheOrderTheyWerePublished) {
   spec::RunSpec spec = run_spec("moe-1t");
   spec.model.num_layers = 64;
