@@ -10,6 +10,11 @@ struct Peaks {
   double bf16_flops_per_s = 0;    // as products of bf16 run here: f32 where there is no bf16 unit
   double memory_bytes_per_s = 0;  // a = b + s a over arrays beyond any cache, 12 B an element
   double read_bytes_per_s = 0;    // the sum of such an array
+
+  // Of products of that dtype; those of f16 are widened to f32.
+  double flops_per_s(DType dtype) const {
+    return dtype == DType::bf16 ? bf16_flops_per_s : f32_flops_per_s;
+  }
 };
 
 // Takes about `seconds` per number, on all workers of the executor. Best of several rounds, so that

@@ -68,9 +68,7 @@ ordered_json row_of(const OpCase& op,
                     const kernels::Peaks& peaks) {
   const bool computes = op.work.flops > 0;
   const double rate = (computes ? op.work.flops : op.work.bytes) / timing.call_s;
-  const double flops_peak =
-      op.dtype == DType::bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s;
-  const double peak = computes ? flops_peak : peaks.memory_bytes_per_s;
+  const double peak = computes ? peaks.flops_per_s(op.dtype) : peaks.memory_bytes_per_s;
   ordered_json row = {{"op", op.name},
                       {"threads", threads},
                       {"call_s", timing.call_s},

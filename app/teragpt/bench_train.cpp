@@ -160,13 +160,12 @@ struct Ceiling {
 
 // From the processor's peaks of each round.
 Ceiling ceiling_of(const spec::RunSpec& spec, const std::vector<kernels::Peaks>& rounds) {
-  Ceiling ceiling;
   // Products of fp16 run in f32 here.
   const bool bf16 = plan::compute_dtype(spec.training.precision) == DType::bf16;
-  if (bf16) ceiling.product_dtype = DType::bf16;
+  Ceiling ceiling{.product_dtype = bf16 ? DType::bf16 : DType::f32};
   std::vector<double> flops_per_s, bytes_per_s;
   for (const kernels::Peaks& peaks : rounds) {
-    flops_per_s.push_back(bf16 ? peaks.bf16_flops_per_s : peaks.f32_flops_per_s);
+    flops_per_s.push_back(peaks.flops_per_s(ceiling.product_dtype));
     bytes_per_s.push_back(peaks.memory_bytes_per_s);
   }
   double update_bytes = 0;
