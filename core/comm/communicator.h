@@ -1,50 +1,80 @@
-// Communicator: a group of ranks. Collectives block until this rank's part is done; every rank
-// calls the same collectives in the same order. Reductions add in rank order, so results are the
-// same on every rank and every run. All members may throw CommunicationError, also when a peer
-// aborted.
+// Communicator: a group of ranks along one axis of the mesh. Every rank calls the same collectives
+// in the same order. Reductions add in rank order (bf16 in f32, rounded once), so results are the
+// same on every rank, every run and every transport.
+//
+// Operations of one communicator are ordered as on a stream: run() returns when this rank's part is
+// done, start() at once, and either comes after what was started before. Communicators are
+// independent of each other: what one axis waits for holds up no other. A send copies its tensor
+// and never waits, so it need not come before the recv that its receiver waits in.
+//
+// All members may throw CommunicationError: a peer that is missing longer than the timeout, calls
+// something else or aborted. The message names the axis, the operation and the ranks of the world.
 #pragma once
-#include <cstdint>
 #include <memory>
-#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/tensor/tensor.h"
+#include "core/comm/operation_queue.h"
+#include "core/comm/transport.h"
 
 namespace tera::comm {
 
-enum class Reduce : std::uint8_t { sum, max, min };
+// A started operation. Its tensors may be touched again after wait(); dropped without it, the
+// operation still runs.
+class Work {
+ public:
+  explicit Work(std::future<void> done) : done_(std::move(done)) {}
+  void wait() { done_.get(); }  // once; throws what the operation threw
 
+ private:
+  std::future<void> done_;
+};
+
+// To be used by one thread at a time.
 class Communicator {
  public:
-  virtual ~Communicator() = default;
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
-  // Ranks of equal color form a group, ordered by (key, rank). Collective.
-  virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
+  explicit Communicator(std::unique_ptr<Transport> transport);
+  ~Communicator();  // after what was started
 
-  virtual void all_reduce(Tensor& x, Reduce op) = 0;  // f32, f64, i64; contiguous
-  // x [n size, ...] -> shard [n, ...] of this rank, and back. Dim 0 divides by size.
-  virtual void reduce_scatter(const Tensor& x, Tensor& shard, Reduce op) = 0;
-  virtual void all_gather(const Tensor& shard, Tensor& x) = 0;
-  // Rows of x go to rank r in blocks of send_rows[r]; rows from rank r arrive in y in rank order.
-  virtual void all_to_all(const Tensor& x,
-                          std::span<const std::int64_t> send_rows,
-                          Tensor& y,
-                          std::span<const std::int64_t> recv_rows) = 0;
-  virtual void broadcast(Tensor& x, int root) = 0;
-  virtual void send(const Tensor& x, int to) = 0;
-  virtual void recv(Tensor& x, int from) = 0;
-  virtual void barrier() = 0;
+  int rank() const { return group().rank; }
+  int size() const { return group().size(); }
+  const Group& group() const { return transport_->group(); }
 
-  virtual void abort(std::string_view reason) noexcept = 0;  // peers' collectives throw
+  // Ranks of equal color form a group, ordered by (key, rank), named by its axis. Collective.
+  std::unique_ptr<Communicator> split(int color, int key, std::string axis);
+
+  void run(Operation operation);
+  // Collectives and recv; a send runs at once.
+  [[nodiscard]] Work start(Operation operation);
+
+  void all_reduce(Tensor& x, Reduce op) { run(Operation::all_reduce(x, op)); }
+  void reduce_scatter(const Tensor& x, Tensor& shard, Reduce op) {
+    run(Operation::reduce_scatter(x, shard, op));
+  }
+  void all_gather(const Tensor& shard, Tensor& x) { run(Operation::all_gather(shard, x)); }
+  void all_to_all(const Tensor& x,
+                  std::span<const std::int64_t> send_rows,
+                  Tensor& y,
+                  std::span<const std::int64_t> recv_rows) {
+    run(Operation::all_to_all(x, send_rows, y, recv_rows));
+  }
+  void broadcast(Tensor& x, int root) { run(Operation::broadcast(x, root)); }
+  void send(const Tensor& x, int to) { run(Operation::send(x, to)); }
+  void recv(Tensor& x, int from) { run(Operation::recv(x, from)); }
+  void barrier() { run(Operation::barrier()); }
+
+  void abort(std::string_view reason) noexcept { transport_->abort(reason); }  // peers throw too
+
+ private:
+  const std::unique_ptr<Transport> transport_;
+  OperationQueue queue_;  // ends before the transport does
 };
 
 // A group of one: every collective is a copy or nothing.
 std::unique_ptr<Communicator> make_self_communicator();
 
-// Ranks as threads of this process: one communicator per rank, to be used each on its own thread.
-// A wait longer than timeout_s throws CommunicationError naming the ranks that are missing.
+// Ranks as threads of this process: one communicator per rank, each to be used on its own thread.
 std::vector<std::unique_ptr<Communicator>> make_thread_communicators(int size,
                                                                      double timeout_s = 120);
 
