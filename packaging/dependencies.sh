@@ -6,6 +6,7 @@ set -euo pipefail
 declare -A why=(
   [build]="compiler, CMake, Ninja, ccache, mold"
   [libraries]="formatting, logging, YAML, JSON, TOML, command line, hashes, SIMD, Unicode"
+  [processes]="Open MPI: ranks as processes, on one computer or many"
   [workbench]="Qt 6 with Charts and Svg, a font"
   [text]="public-domain English text to train the demo on"
   [tests]="GoogleTest, Google Benchmark, a virtual screen"
@@ -13,13 +14,14 @@ declare -A why=(
 declare -A packages=(
   [build]="g++ cmake ninja-build ccache mold pkg-config"
   [libraries]="libfmt-dev libspdlog-dev libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libexpected-dev libxxhash-dev libzstd-dev zlib1g-dev libssl-dev libhwy-dev libutf8proc-dev libtomlplusplus-dev"
+  [processes]="libopenmpi-dev openmpi-bin"
   [workbench]="qt6-base-dev qt6-charts-dev qt6-svg-dev libqt6opengl6-dev libqt6svg6 fonts-dejavu-core"
   [text]="bible-kjv bible-kjv-text jargon-text dict-devil"
   [tests]="libgtest-dev libgmock-dev libbenchmark-dev xvfb xdotool"
 )
 
 missing=()
-for group in build libraries workbench text tests; do
+for group in build libraries processes workbench text tests; do
   absent=()
   for package in ${packages[$group]}; do
     if [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)" != installed ]; then

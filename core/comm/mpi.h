@@ -1,0 +1,19 @@
+// Ranks as processes that mpirun or srun started.
+#pragma once
+#include <memory>
+
+#include "core/base/result.h"
+#include "core/comm/communicator.h"
+
+namespace tera::comm {
+
+// Whether this build has MPI.
+bool has_mpi();
+
+// All processes of the job; a process started alone is a group of one. Once per process: MPI starts
+// here and ends with the last communicator that was split from this one. After an abort it does not
+// end in peace, which would wait for the dead: mpirun stops who is left when this process ends.
+// A wait longer than timeout_s throws CommunicationError naming the ranks that are missing.
+Result<std::unique_ptr<Communicator>> make_mpi_communicator(double timeout_s = 120);
+
+}  // namespace tera::comm

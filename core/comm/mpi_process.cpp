@@ -1,0 +1,269 @@
+#include "core/comm/mpi_process.h"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/comm/transport.h"
+
+namespace tera::comm {
+namespace {
+
+// Counts of MPI are int.
+constexpr std::int64_t kMaxMessageBytes = 1 << 30;
+
+// mpirun stops all others when one process has failed: it stays this long for them to hear of it
+// and say so.
+constexpr double kFarewellS = 0.5;
+
+void check(int code, std::string_view where) {
+  if (code == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING];
+  int length = 0;
+  MPI_Error_string(code, text, &length);
+  throw CommunicationError(
+      fmt::format("{}: {}", where, std::string_view(text, static_cast<std::size_t>(length))));
+}
+
+// How a rank waits: first it lets the processor to others only when they want it; after a
+// hundredth of a second it sleeps, for what it waits for takes longer than waking up.
+class Patience {
+ public:
+  void pause() {
+    if (++turns_ < 64) return;
+    if (monotonic_s() - start_s_ < 0.01) return std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::microseconds(100));
+  }
+  double waited_s() const { return monotonic_s() - start_s_; }
+  bool listens() const { return turns_ % 64 == 0 || turns_ > 4096; }
+
+ private:
+  double start_s_ = monotonic_s();
+  int turns_ = 0;
+};
+
+}  // namespace
+
+MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
+  int provided = MPI_THREAD_SINGLE;
+  check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_SERIALIZED) {
+    MPI_Finalize();
+    throw CommunicationError(
+        fmt::format("this MPI serves threads at level {}, expected MPI_THREAD_SERIALIZED ({})",
+                    provided, MPI_THREAD_SERIALIZED));
+  }
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &data_), "MPI_Comm_dup");
+  check(MPI_Comm_dup(MPI_COMM_WORLD, &control_), "MPI_Comm_dup");
+  MPI_Comm_rank(data_, &rank_);
+  MPI_Comm_size(data_, &size_);
+  void* highest = nullptr;
+  int found = 0;
+  MPI_Comm_get_attr(data_, MPI_TAG_UB, &highest, &found);
+  most_groups_ = (found != 0 ? *static_cast<int*>(highest) : 32767) / kTagsPerGroup;
+}
+
+MpiProcess::~MpiProcess() {
+  if (aborted_) {
+    if (farewells_.empty()) return;  // a peer aborted, and waits for this one
+    drain(farewells_, kFarewellS);
+    std::this_thread::sleep_for(std::chrono::duration<double>(kFarewellS));
+    return;  // MPI_Finalize would wait for ranks that never come
+  }
+  drain(copies_, timeout_s_);
+  MPI_Comm_free(&control_);
+  MPI_Comm_free(&data_);
+  MPI_Finalize();
+}
+
+MpiProcess::Messages::~Messages() {
+  // Only after an error is anything left: nothing may be written into this memory any more.
+  const std::scoped_lock lock(process_.mutex_);
+  for (std::size_t i = 0; i < requests_.size(); ++i) {
+    if (!peers_[i].receives) {
+      MPI_Request_free(&requests_[i]);
+      continue;
+    }
+    MPI_Cancel(&requests_[i]);
+    MPI_Request_free(&requests_[i]);
+  }
+}
+
+void MpiProcess::Messages::send(const void* data, std::int64_t bytes, int to, int tag) {
+  const std::scoped_lock lock(process_.mutex_);
+  for (std::int64_t at = 0; at < bytes; at += kMaxMessageBytes) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    const auto count = static_cast<int>(std::min(kMaxMessageBytes, bytes - at));
+    check(MPI_Isend(static_cast<const std::byte*>(data) + at, count, MPI_BYTE, to, tag,
+                    process_.data_, &request),
+          "MPI_Isend");
+    requests_.push_back(request);
+    peers_.push_back({to, false});
+  }
+}
+
+void MpiProcess::Messages::receive(void* data, std::int64_t bytes, int from, int tag) {
+  const std::scoped_lock lock(process_.mutex_);
+  for (std::int64_t at = 0; at < bytes; at += kMaxMessageBytes) {
+    MPI_Request request = MPI_REQUEST_NULL;
+    const auto count = static_cast<int>(std::min(kMaxMessageBytes, bytes - at));
+    check(MPI_Irecv(static_cast<std::byte*>(data) + at, count, MPI_BYTE, from, tag, process_.data_,
+                    &request),
+          "MPI_Irecv");
+    requests_.push_back(request);
+    peers_.push_back({from, true});
+  }
+}
+
+void MpiProcess::Messages::wait(const std::string& where) {
+  Patience patience;
+  while (true) {
+    {
+      const std::scoped_lock lock(process_.mutex_);
+      process_.throw_if_aborted(where);
+      for (std::size_t i = requests_.size(); i-- > 0;) {
+        int done = 0;
+        check(MPI_Test(&requests_[i], &done, MPI_STATUS_IGNORE), where);
+        if (done != 0) forget(i);
+      }
+      if (requests_.empty()) return;
+      process_.reap(process_.copies_);
+      if (patience.listens()) process_.listen();
+    }
+    if (patience.waited_s() > process_.timeout_s_)
+      process_.fail(fmt::format("{} waited {} s for {}", where, process_.timeout_s_, missing()));
+    patience.pause();
+  }
+}
+
+void MpiProcess::Messages::forget(std::size_t i) {
+  requests_[i] = requests_.back();
+  peers_[i] = peers_.back();
+  requests_.pop_back();
+  peers_.pop_back();
+}
+
+std::string MpiProcess::Messages::missing() const {
+  const bool receives =
+      std::any_of(peers_.begin(), peers_.end(), [](const Peer& peer) { return peer.receives; });
+  std::vector<int> ranks;
+  for (const Peer& peer : peers_) {
+    if (peer.receives == receives) ranks.push_back(peer.rank);
+  }
+  std::sort(ranks.begin(), ranks.end());
+  ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
+  return rank_list(std::move(ranks));
+}
+
+void MpiProcess::send_copy(std::vector<std::byte> message,
+                           int to,
+                           int tag,
+                           const std::string& where) {
+  const std::scoped_lock lock(mutex_);
+  throw_if_aborted(where);
+  reap(copies_);
+  start_copy(data_, std::move(message), to, tag);
+}
+
+void MpiProcess::abort(std::string_view reason) noexcept {
+  try {
+    const std::scoped_lock lock(mutex_);
+    if (!aborted_) abort_locked(reason);
+  } catch (const std::exception&) {
+    aborted_ = true;  // peers find out by their timeout
+  }
+}
+
+void MpiProcess::fail(const std::string& reason) {
+  abort(reason);
+  throw CommunicationError(reason);
+}
+
+int MpiProcess::offer_group_number() {
+  const std::scoped_lock lock(mutex_);
+  return next_group_;
+}
+
+void MpiProcess::take_group_number(int number) {
+  const std::scoped_lock lock(mutex_);
+  if (number >= most_groups_)
+    throw CommunicationError(
+        fmt::format("group {}: this MPI has tags for {} groups", number, most_groups_));
+  next_group_ = number + 1;
+}
+
+void MpiProcess::throw_if_aborted(const std::string& where) const {
+  if (aborted_) throw CommunicationError(fmt::format("{}: aborted: {}", where, reason_));
+}
+
+void MpiProcess::abort_locked(std::string_view reason) {
+  aborted_ = true;
+  reason_ = reason;
+  const auto* text = reinterpret_cast<const std::byte*>(reason.data());
+  for (int r = 0; r < size_; ++r) {
+    if (r != rank_) start_copy(control_, {text, text + reason.size()}, r, 0);
+  }
+}
+
+void MpiProcess::listen() {
+  int found = 0;
+  MPI_Status status;
+  check(MPI_Iprobe(MPI_ANY_SOURCE, 0, control_, &found, &status), "MPI_Iprobe");
+  if (found == 0) return;
+  int length = 0;
+  MPI_Get_count(&status, MPI_BYTE, &length);
+  std::string reason(static_cast<std::size_t>(length), '\0');
+  check(
+      MPI_Recv(reason.data(), length, MPI_BYTE, status.MPI_SOURCE, 0, control_, MPI_STATUS_IGNORE),
+      "MPI_Recv");
+  aborted_ = true;
+  reason_ = std::move(reason);
+}
+
+void MpiProcess::reap(std::deque<Outgoing>& messages) const {
+  while (!messages.empty()) {
+    int done = 0;
+    check(MPI_Test(&messages.front().request, &done, MPI_STATUS_IGNORE), "MPI_Test");
+    if (done == 0) return;
+    messages.pop_front();
+  }
+}
+
+void MpiProcess::start_copy(MPI_Comm comm, std::vector<std::byte> message, int to, int tag) {
+  std::deque<Outgoing>& list = comm == control_ ? farewells_ : copies_;
+  for (std::size_t at = 0; at == 0 || at < message.size(); at += kMaxMessageBytes) {
+    const std::size_t end = std::min<std::size_t>(message.size(), at + kMaxMessageBytes);
+    const bool whole = at == 0 && end == message.size();
+    const auto part = [&](std::size_t place) {
+      return message.begin() + static_cast<std::ptrdiff_t>(place);
+    };
+    Outgoing& out = list.emplace_back();
+    out.bytes = whole ? std::move(message) : std::vector<std::byte>(part(at), part(end));
+    check(MPI_Isend(out.bytes.data(), static_cast<int>(out.bytes.size()), MPI_BYTE, to, tag, comm,
+                    &out.request),
+          "MPI_Isend");
+    if (whole) return;
+  }
+}
+
+void MpiProcess::drain(std::deque<Outgoing>& messages, double seconds) noexcept {
+  try {
+    Patience patience;
+    while (patience.waited_s() < seconds) {
+      {
+        const std::scoped_lock lock(mutex_);
+        reap(messages);
+        if (messages.empty()) return;
+      }
+      patience.pause();
+    }
+  } catch (const std::exception&) {  // the end of the job, in peace or not
+  }
+}
+
+}  // namespace tera::comm

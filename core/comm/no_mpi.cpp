@@ -1,0 +1,16 @@
+// A build without MPI.
+#include "core/comm/mpi.h"
+
+namespace tera::comm {
+
+bool has_mpi() {
+  return false;
+}
+
+Result<std::unique_ptr<Communicator>> make_mpi_communicator(double /*timeout_s*/) {
+  return fail(ErrorCode::unsupported, "this build of TeraGPT has no MPI",
+              "install libopenmpi-dev and openmpi-bin (packaging/dependencies.sh does) and build "
+              "again");
+}
+
+}  // namespace tera::comm

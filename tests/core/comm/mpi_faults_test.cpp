@@ -1,0 +1,90 @@
+// What the ranks of an MPI job say when something goes wrong, and that the job ends.
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include <sys/wait.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/base/clock.h"
+
+namespace tera::comm {
+namespace {
+
+using testing::HasSubstr;
+
+struct JobEnd {
+  int exit_code = 0;
+  std::string output;  // of all ranks and mpirun
+  double seconds = 0;
+};
+
+JobEnd run_job(int ranks, const std::string& fault, const std::string& timeout_s) {
+  const std::string command =
+      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " TERA_MPIEXEC
+      " --oversubscribe --bind-to none -n " +
+      std::to_string(ranks) + " " + std::getenv("TERA_BINARY_DIR") + "/tests/core/comm/mpi_faults" +
+      " " + fault + " " + timeout_s + " 2>&1 </dev/null";
+  JobEnd end;
+  const double start = monotonic_s();
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  std::array<char, 4096> buffer{};
+  while (std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe) != nullptr)
+    end.output += buffer.data();
+  const int status = ::pclose(pipe);
+  end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  end.seconds = monotonic_s() - start;
+  return end;
+}
+
+TEST(MpiFaults, TensorsThatDifferAreNamedOnEveryRank) {
+  const JobEnd shape = run_job(2, "other_shape", "20");
+  const std::string shapes =
+      "world of ranks 0-1: rank 0 calls all_reduce (sum) of f32 [2], "
+      "rank 1 calls all_reduce (sum) of f32 [3]\n";
+  EXPECT_THAT(shape.output, HasSubstr("[0] " + shapes));
+  EXPECT_THAT(shape.output, HasSubstr("[1] " + shapes));
+  EXPECT_EQ(shape.exit_code, 3);
+  const JobEnd rows = run_job(2, "other_rows", "20");
+  EXPECT_THAT(rows.output,
+              HasSubstr("all_to_all on world: rank 1 sends 1 rows to rank 0, which expects 2"));
+  const JobEnd message = run_job(2, "other_message", "20");
+  EXPECT_THAT(message.output, HasSubstr("[1] recv on world: rank 0 sent f32 [3], "
+                                        "rank 1 expects f32 [2]\n"));
+  EXPECT_THAT(message.output,
+              HasSubstr("[0] barrier on world, rank 0: aborted: recv on world: rank 0 sent"));
+}
+
+TEST(MpiFaults, ATimeoutNamesTheAxisAndTheRanksThatAreMissing) {
+  const JobEnd end = run_job(4, "missing", "1");
+  EXPECT_THAT(end.output, HasSubstr("[1] all_reduce on tensor, rank 1 waited 1 s for rank 3\n"));
+  EXPECT_EQ(end.exit_code, 3);
+  EXPECT_LT(end.seconds, 20);
+}
+
+TEST(MpiFaults, AnAbortReachesEveryAxisWithinSeconds) {
+  const JobEnd end = run_job(4, "aborts", "600");
+  for (const char* who : {"[1] recv on data, rank 1", "[2] barrier on world, rank 2",
+                          "[3] all_reduce on data, rank 3"})
+    EXPECT_THAT(end.output, HasSubstr(std::string(who) + ": aborted: rank 0 ran out of disk\n"));
+  EXPECT_LT(end.seconds, 20);
+}
+
+TEST(MpiFaults, ARankThatDiesEndsTheJob) {
+  const JobEnd end = run_job(2, "dies", "600");
+  EXPECT_EQ(end.exit_code, 137);
+  EXPECT_LT(end.seconds, 20);
+}
+
+TEST(MpiFaults, ARankThatStopsIsNamed) {
+  const JobEnd end = run_job(2, "stops", "1");
+  EXPECT_THAT(end.output, HasSubstr("[0] barrier on world, rank 0 waited 1 s for rank 1\n"));
+  EXPECT_EQ(end.exit_code, 3);
+  EXPECT_LT(end.seconds, 20);
+}
+
+}  // namespace
+}  // namespace tera::comm
