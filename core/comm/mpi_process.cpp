@@ -70,9 +70,10 @@ MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
 
 MpiProcess::~MpiProcess() {
   if (aborted_) {
-    if (farewells_.empty()) return;  // a peer aborted, and waits for this one
+    // Who gave up leaves first: its exit code is the job's.
+    const double stay_s = farewells_.empty() ? 2 * kFarewellS : kFarewellS;
     drain(farewells_, kFarewellS);
-    std::this_thread::sleep_for(std::chrono::duration<double>(kFarewellS));
+    std::this_thread::sleep_for(std::chrono::duration<double>(stay_s));
     return;  // MPI_Finalize would wait for ranks that never come
   }
   drain(copies_, timeout_s_);
