@@ -126,6 +126,11 @@ Values solve(const Linearized& problem,
   for (const FitRow& row : rows)
     if (row.group != left_out) ++sizes[row.group];
   Values change(all.size(), 0);
+  Values low, high;  // of changes
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    low.push_back(std::max(-largest_change, std::log(all[i].low) - problem.center[i]));
+    high.push_back(std::min(largest_change, std::log(all[i].high) - problem.center[i]));
+  }
   constexpr int kRounds = 30;
   constexpr double kSmallest = 0.02;  // errors below weigh as squares
   for (int round = 0; round < kRounds; ++round) {
@@ -152,13 +157,11 @@ Values solve(const Linearized& problem,
       }
       equations.add(slope, expected, weights * prior_weight(all[i]));
     }
-    change = equations.solve();
+    change = equations.solve_within(low, high);
   }
   Values logs = problem.center;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    logs[i] = std::clamp(logs[i] + std::clamp(change[i], -largest_change, largest_change),
-                         std::log(all[i].low), std::log(all[i].high));
-  }
+  for (std::size_t i = 0; i < all.size(); ++i)
+    logs[i] += change[i];
   return logs;
 }
 

@@ -15,8 +15,17 @@ class NormalEquations {
   // x by Cholesky decomposition. The equations must determine every unknown (contract): a prior
   // row for each does.
   std::vector<double> solve() const;
+  // The best x with low <= x <= high, which a solution cut off at the bounds is not: the others
+  // take over what one at its bound cannot. Bounds: one for each unknown, low <= high (contract).
+  // Stark and Parker 1995, bounded-variable least squares.
+  std::vector<double> solve_within(const std::vector<double>& low,
+                                   const std::vector<double>& high) const;
 
  private:
+  // Of `free` unknowns, the others staying as they are in `x`.
+  std::vector<double> solve_free(const std::vector<double>& x,
+                                 const std::vector<std::size_t>& free) const;
+
   std::vector<std::vector<double>> matrix_;
   std::vector<double> right_;
 };

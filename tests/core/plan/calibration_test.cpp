@@ -102,6 +102,24 @@ TEST(Calibration, ValuesStayWithinTheirBounds) {
   }
 }
 
+// Memory slower than its bound: what it may not take, others do, and the errors have both signs.
+TEST(Calibration, OthersTakeOverWhatAValueAtItsBoundMayNot) {
+  const std::size_t memory = place_of("memory");
+  Values truth = expected_values();
+  truth[memory] = fitted_values()[memory].low / 4;
+  const PublishedPresets slow = with_values(published_presets(), truth);
+  std::vector<PublishedRow> rows = measured_rows(0.869);
+  for (PublishedRow& row : rows)
+    row.step_s = predict_row(row, slow).step_s;
+  const Calibration calibration = calibrate(rows, published_presets(), go_on);
+  EXPECT_NEAR(calibration.values[memory] / fitted_values()[memory].low, 1, 1e-9);
+  const PublishedPresets fitted = with_values(published_presets(), calibration.values);
+  double bias = 0;
+  for (const PublishedRow& row : rows)
+    bias += predict_row(row, fitted).error / static_cast<double>(rows.size());
+  EXPECT_NEAR(bias, 0, 0.005);
+}
+
 TEST(Calibration, WhatIsExpectedHasASourceAndLiesWithinItsBounds) {
   for (const FittedValue& value : fitted_values()) {
     EXPECT_GT(value.source.size(), 20U) << value.name;
