@@ -169,7 +169,8 @@ FittedValue of_clusters(const ClusterValue& value) {
     return value.at(cluster);
   };
   fitted.scale = [value](Cluster& cluster, FittedTimes&, double factor) {
-    if (!is_of(value.family, cluster)) return;
+    // A rate that was measured is reached as it is.
+    if (!is_of(value.family, cluster) || value.at(cluster) == 1) return;
     constexpr double kMostReached = 0.98;
     value.at(cluster) = std::min(kMostReached, value.at(cluster) * factor);
   };

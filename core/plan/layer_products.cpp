@@ -30,7 +30,10 @@ void LayerProducts::add(
   const double weights = columns * depth * copies;
   const double forward_bytes =
       rows * depth * operand + weights * operand + rows * columns * element;
-  const double weight_grad_bytes = rows * (depth + columns) * operand + 8 * weights;
+  // Gradients are added to their sums, or written for an operation of its own that does.
+  const double gradient_bytes =
+      accumulation_bytes() > 0 ? kUnfusedAccumulation.value : 2 * gradient_sum_bytes(spec_);
+  const double weight_grad_bytes = rows * (depth + columns) * operand + gradient_bytes * weights;
   seconds_.forward_s += std::max(flops_s({rows, columns, depth, copies}), forward_bytes / memory);
   seconds_.backward_s += std::max(flops_s({rows, depth, columns, copies}), forward_bytes / memory);
   if (!spec_.lora.enabled()) {

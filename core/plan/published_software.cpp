@@ -97,10 +97,19 @@ const GroupSoftware* find_group(std::string_view group) {
 }
 
 // Sums of 16-bit gradients: fp16 training of Megatron-LM before
-// --accumulate-allreduce-grads-in-fp32 was usual, and FSDP told so.
+// --accumulate-allreduce-grads-in-fp32 was usual, FSDP told so, and NVIDIA's recipes for speed:
+// grad_reduce_in_fp32 is false in Megatron-Bridge (scripts/performance of v0.1.0rc4 to v0.5.0,
+// perf_recipes/_common.py of v0.6.0) and in NeMo 2 (recipes with performance_mode, which DGXC's of
+// 2025 run), grad_sync_dtype is bf16 in those for NeMo 1 (NeMo-Framework-Launcher 24.07,
+// examples/training; mlcommons training_results v3.0 and v4.0, gpt3; DGXC v25.02.02, but for
+// nemotron4-15b-synth.yaml).
 bool sums_16_bits(const PublishedRow& row) {
-  return row.group == "SC21" || row.group == "VTRAIN" || row.group == "ZB" ||
-         row.precision == "bf16 (FSDP PURE)";
+  static constexpr std::string_view kGroupsThatDo[] = {"SC21",   "VTRAIN", "ZB",  "MBRIDGE",
+                                                       "MLPERF", "NEMO",   "DGXC"};
+  if (row.source.find("nemotron4-15b-synth.yaml") != std::string::npos) return false;
+  return row.precision == "bf16 (FSDP PURE)" ||
+         std::find(std::begin(kGroupsThatDo), std::end(kGroupsThatDo), row.group) !=
+             std::end(kGroupsThatDo);
 }
 
 }  // namespace

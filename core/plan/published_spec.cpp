@@ -103,6 +103,7 @@ class SpecReader {
     cluster.num_nodes = std::max(1, *row_.num_gpus / cluster.devices_per_node);
     if (device->network_bytes_per_s > 0)
       cluster.inter_node.bytes_per_s = device->network_bytes_per_s;
+    if (device->network_measured) cluster.inter_node.efficiency = 1;
     if (!device->network_known && cluster.num_nodes > 1) guess("gpu");
     if (row_.precision.empty()) {
       if (device->has_8_bit_products) guess("precision");

@@ -131,9 +131,14 @@ const Words<DeviceLine>& devices() {
       {"A100-80GB-SXM", {"VTRAIN", a100_with(800)}},  // vTrain: InfiniBand of 800 Gb/s per node
       {"A100-80GB-SXM", {"MPT", a100_with(1600)}},    // llm-foundry: 1600 Gb/s node to node
       {"A100-80GB-SXM", {{}, a100}},
-      // Four Omni-Path links of 100 Gb/s that reached 135: Bekman, Machine Learning Engineering,
-      // network, Omni-Path; bigscience, experiments.
-      {"A100-80GB-SXM (JeanZay, 8/node)", {{}, a100_with(135)}},
+      // Four Omni-Path links of 100 Gb/s, over which an all-reduce between two nodes measured 135:
+      // Bekman, Machine Learning Engineering, network, Omni-Path; bigscience, experiments.
+      {"A100-80GB-SXM (JeanZay, 8/node)",
+       {{},
+        {.cluster = "a100-ib",
+         .network_bytes_per_s = 135 * kGigabit / 8,
+         .network_measured = true,
+         .has_8_bit_products = false}}},
       {"A100-80GB-SXM (RoCE)", {{}, a100_with(1600, false)}},
       {"A100-80GB-SXM (400Gb/s)", {{}, a100_with(400)}},
       {"A100-40GB-SXM", {{}, {.cluster = "a100-40gb-ib", .has_8_bit_products = false}}},

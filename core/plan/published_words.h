@@ -44,6 +44,7 @@ std::optional<int> dense_layers_word(std::string_view word);
 struct DeviceWord {
   std::string_view cluster;
   double network_bytes_per_s = 0;  // per device and direction; 0 = the preset's
+  bool network_measured = false;   // by messages, not from a data sheet: all of it is reached
   bool network_known = true;       // else the preset's is a guess
   bool has_8_bit_products = true;  // else an unknown precision is a 16-bit one
 };

@@ -44,7 +44,7 @@ inline constexpr Constant kOperandCost{
 
 // Operations.
 inline constexpr Constant kHostOps{
-    "host share of an operation", 5.6, "op_overhead_s", true,
+    "host share of an operation", 5.5, "op_overhead_s", true,
     "starting an operation through an interpreter and autograd, in starts of a kernel; calibrated: "
     "vTrain's small models, which the host bounds"};
 inline constexpr Constant kForwardOps{
@@ -55,21 +55,21 @@ inline constexpr Constant kBackwardOps{"backward operations of a layer", 60, "op
 inline constexpr Constant kCompiledHost{
     "host share when compiled", 0.5, "", false,
     "a layer compiled as a whole starts about half as many operations"};
-inline constexpr Constant kKernelGap{"gap between kernels", 0.41, "op_overhead_s", true,
+inline constexpr Constant kKernelGap{"gap between kernels", 0.42, "op_overhead_s", true,
                                      "end of one kernel to start of the next when queued"};
 inline constexpr Constant kEagerTraffic{
-    "traffic when not compiled", 1.9, "", true,
+    "traffic when not compiled", 1.92, "", true,
     "elementwise operations one by one write and read again what a fused one keeps in registers; "
     "calibrated: MPT on FSDP"};
 inline constexpr Constant kEagerUpdate{
-    "update when not fused", 2.9, "", true,
+    "update when not fused", 3, "", true,
     "an optimizer of single operations passes over its states several times; calibrated: MPT"};
 inline constexpr Constant kUnfusedAccumulation{
     "gradient accumulation apart", 2, "B", false,
     "where gradient_accumulation_fusion is missing (before Megatron-LM 3), a product's gradient of "
     "2 B is read once more and added to the sum, which is read and written"};
 inline constexpr Constant kBlockingStart{
-    "blocking start", 1.9, "host share", true,
+    "blocking start", 1.52, "host share", true,
     "DeepSpeed's pipeline with sharded states: the host waits for each operation, so that starting "
     "them adds to their time; fitted to BLOOM, which ran with CUDA_LAUNCH_BLOCKING=1 (BigScience, "
     "tr11-176B-ml.slurm)"};
@@ -85,20 +85,20 @@ inline constexpr Constant kRingPiece{
     "0.277 ms for 16 MiB, 0.685 for 64 and 4.22 for 512, where the rate of 8 GiB alone would take "
     "0.125, 0.501 and 4.01: a ring that fills 2 MB a step, and less for short messages"};
 inline constexpr Constant kRingLevels{
-    "levels of a ring", 0.26, "", true,
+    "levels of a ring", 0.25, "", true,
     "share by which the faster level of a ring adds to the slower one: both work at the same "
     "time, but not on the same piece"};
 inline constexpr Constant kTensorShown{
-    "tensor messages shown", 0.31, "", true,
+    "tensor messages shown", 0.32, "", true,
     "of messages cut into pieces beside products, the first and the last; calibrated: DGXC"};
 inline constexpr Constant kGradientShown{
-    "gradient messages shown", 0.1, "", true,
+    "gradient messages shown", 0.095, "", true,
     "of messages beside passes, the last bucket and what they slow down; calibrated: MPT, DGXC"};
 inline constexpr Constant kGradientWindow{
     "window of gradients", 0.8, "", false,
     "share of the passes beside which messages travel: the first layer's gradients come last"};
 inline constexpr Constant kSyncApart{
-    "gradient sum apart", 1.4, "", true,
+    "gradient sum apart", 1.38, "", true,
     "copies into and out of the buffer of a sum that does not overlap"};
 inline constexpr Constant kMessageCopies{
     "copies of gradients", 4, "B", false,
@@ -113,12 +113,12 @@ inline constexpr Constant kTensorsOfLayer{
     "weights and biases that DeepSpeed's ZeRO-3 of 2021 gathered one by one: Narayanan et al. "
     "2021, section 5.2"};
 inline constexpr Constant kBlockingSend{
-    "blocking send", 0.79, "", true,
+    "blocking send", 0.77, "", true,
     "share of a message between stages that the sender waits for where sends stand between passes; "
     "calibrated: BLOOM, ZB"};
 
 inline constexpr Constant kExpertShown{
-    "exchange with experts shown", 0.55, "", true,
+    "exchange with experts shown", 0.59, "", true,
     "of exchanges beside another micro-batch's work; calibrated: Megatron-Bridge, notes on "
     "expert-parallel overlap: 0.63 of HybridEP's exchanges, and 0.45 of plain ones, still showed"};
 inline constexpr Constant kPairedExpertShown{
@@ -126,23 +126,23 @@ inline constexpr Constant kPairedExpertShown{
     "DualPipe hides exchanges wholly, but for the 20 of 132 multiprocessors that send: DeepSeek-AI "
     "2024, sections 3.2.1 and 3.2.2"};
 inline constexpr Constant kOverlapHost{
-    "host share of overlapped exchanges", 1.5, "", true,
+    "host share of overlapped exchanges", 1.41, "", true,
     "to run beside another micro-batch a layer is cut into parts that autograd runs one by one, "
     "with the gradients of weights apart (Megatron-LM, overlap_moe_expert_parallel_comm and "
     "delay_wgrad_compute); calibrated: MBRIDGE"};
 inline constexpr Constant kRoutingOps{
-    "forward operations of routing", 45, "ops", true,
+    "forward operations of routing", 50, "ops", true,
     "router, permutation, dispatch and combine; calibrated: MBRIDGE before graphs were captured"};
 inline constexpr Constant kDispatchOps{
-    "forward operations of a dispatch", 30, "ops", true,
+    "forward operations of a dispatch", 25, "ops", true,
     "of routing, what graphs of router and preparation do not record: dispatch, permutation and "
     "combine; calibrated: MBRIDGE"};
 inline constexpr Constant kBufferedAccesses{
-    "accesses of exchanged rows", 6, "", true,
+    "accesses of exchanged rows", 6.1, "", true,
     "rows are copied out of the buffers of DeepEP and HybridEP into the order of experts, weighted "
     "and summed, and copied into buffers again; calibrated: MBRIDGE"};
 inline constexpr Constant kExchangeSetup{
-    "setup of an exchange", 150e-6, "s", true,
+    "setup of an exchange", 100e-6, "s", true,
     "ranks tell each other how many rows they send, and wait for the last one; calibrated: "
     "MBRIDGE"};
 inline constexpr Constant kExpertOps{"forward operations of an expert", 4, "ops", false,

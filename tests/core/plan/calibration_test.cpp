@@ -163,6 +163,19 @@ TEST(Calibration, PresetsTakeTheValues) {
     EXPECT_NEAR(in_use[i] / values[i], 1, 1e-12) << fitted_values()[i].name;
 }
 
+// All of a rate that was measured is reached, whatever data sheets promise of others.
+TEST(Calibration, AMeasuredLinkIsLeftAlone) {
+  const FittedValue& between = fitted_values()[place_of("links between nodes")];
+  spec::Cluster cluster = published_presets().clusters.find("a100-ib")->second;
+  FittedTimes unused;
+  const double promised = cluster.inter_node.efficiency;
+  between.scale(cluster, unused, 0.5);
+  EXPECT_EQ(cluster.inter_node.efficiency, 0.5 * promised);
+  cluster.inter_node.efficiency = 1;
+  between.scale(cluster, unused, 0.5);
+  EXPECT_EQ(cluster.inter_node.efficiency, 1);
+}
+
 TEST(Calibration, StopsWhenAsked) {
   int passes = 0;
   const Calibration calibration =

@@ -21,10 +21,21 @@ TEST(PublishedSoftware, ErasAreToldApart) {
   const spec::RunSpec recent = software_of({{"group", "DGXC"}});
   EXPECT_TRUE(recent.software.fused_attention);
   EXPECT_TRUE(recent.software.tensor_overlap);
-  EXPECT_EQ(recent.training.gradient_precision, spec::GradientPrecision::fp32);
   EXPECT_FALSE(software_of({{"group", "SIMUMAX"}}).software.gradient_overlap);
   EXPECT_EQ(software_of({{"group", "MPT"}}).software.framework, spec::Framework::torchtitan);
   EXPECT_EQ(software_of({{"group", "of nobody"}}).software.framework, spec::Framework::megatron_lm);
+}
+
+TEST(PublishedSoftware, RecipesForSpeedSumGradientsIn16Bits) {
+  const auto sums = [](const char* group, const char* source) {
+    return software_of({{"group", group}, {"source", source}}).training.gradient_precision;
+  };
+  for (const char* group : {"MBRIDGE", "NEMO", "MLPERF", "DGXC"})
+    EXPECT_EQ(sums(group, "a summary"), spec::GradientPrecision::bf16) << group;
+  EXPECT_EQ(sums("DGXC", "nemotron/README_15b.md + nemotron4-15b-synth.yaml"),
+            spec::GradientPrecision::fp32);
+  for (const char* group : {"MLM-H100", "TITAN", "MEGASCALE", "NANO"})
+    EXPECT_EQ(sums(group, "a summary"), spec::GradientPrecision::fp32) << group;
 }
 
 TEST(PublishedSoftware, NotesOfARowCount) {

@@ -156,6 +156,14 @@ TEST(PublishedSpec, NetworksAreThoseOfTheGroup) {
   EXPECT_EQ(network("MPT"), 25e9);
 }
 
+TEST(PublishedSpec, OfAMeasuredNetworkAllIsReached) {
+  const auto link = [](const char* gpu) {
+    return specs_with({{"gpu", gpu}}).candidates.front().cluster.inter_node;
+  };
+  EXPECT_EQ(link("A100-80GB-SXM (JeanZay, 8/node)").efficiency, 1);
+  EXPECT_LT(link("A100-80GB-SXM (400Gb/s)").efficiency, 1);
+}
+
 TEST(PublishedSpec, RacksAreCutToWhatDividesTheJob) {
   const spec::Cluster cluster =
       specs_with(

@@ -53,8 +53,10 @@ TEST(PublishedWords, MachinesAreTheSameButForTheirNetwork) {
   EXPECT_EQ(vtrain->cluster, other->cluster);
   EXPECT_EQ(vtrain->network_bytes_per_s, 12.5e9);
   EXPECT_EQ(other->network_bytes_per_s, 0);
-  EXPECT_EQ(device_word("A100-80GB-SXM (JeanZay, 8/node)", "BLOOM")->network_bytes_per_s,
-            135e9 / 8 / 8);
+  const auto jean_zay = device_word("A100-80GB-SXM (JeanZay, 8/node)", "BLOOM");
+  EXPECT_EQ(jean_zay->network_bytes_per_s, 135e9 / 8 / 8);
+  EXPECT_TRUE(jean_zay->network_measured);
+  EXPECT_FALSE(vtrain->network_measured);
   EXPECT_FALSE(device_word("A100-80GB-SXM (RoCE)", "ZB")->network_known);
   EXPECT_FALSE(device_word("abacus", "").has_value());
 }
