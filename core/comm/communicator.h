@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/comm/flight_recorder.h"
 #include "core/comm/operation_queue.h"
+#include "core/comm/traffic.h"
 #include "core/comm/transport.h"
 
 namespace tera::comm {
@@ -31,10 +33,17 @@ class Work {
   std::future<void> done_;
 };
 
+// What a rank's communicators keep together.
+struct RankLog {
+  Traffic traffic;
+  FlightRecorder flight;
+};
+
 // To be used by one thread at a time.
 class Communicator {
  public:
-  explicit Communicator(std::unique_ptr<Transport> transport);
+  explicit Communicator(std::unique_ptr<Transport> transport,
+                        std::shared_ptr<RankLog> log = std::make_shared<RankLog>());
   ~Communicator();  // after what was started
 
   int rank() const { return group().rank; }
@@ -66,8 +75,21 @@ class Communicator {
 
   void abort(std::string_view reason) noexcept { transport_->abort(reason); }  // peers throw too
 
+  // Of this rank, over the world and all groups split from it.
+  const Traffic& traffic() const { return log_->traffic; }
+  const FlightRecorder& flight_recorder() const { return log_->flight; }
+
  private:
+  std::uint64_t record(OperationKind kind, std::int64_t bytes);
+  // Notes in the record how `task` went.
+  template <class Task>
+  void run_recorded(std::uint64_t id, const Task& task);
+
   const std::unique_ptr<Transport> transport_;
+  const std::shared_ptr<RankLog> log_;
+  std::int64_t num_collectives_ = 0;
+  std::int64_t num_sends_ = 0;
+  std::int64_t num_recvs_ = 0;
   OperationQueue queue_;  // ends before the transport does
 };
 

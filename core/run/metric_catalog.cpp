@@ -31,6 +31,7 @@ constexpr std::array kCatalog = {
     MetricInfo{"forward_s", "s", "Time in forward passes."},
     MetricInfo{"backward_s", "s", "Time in backward passes."},
     MetricInfo{"grad_sync_s", "s", "Time in the reduction of gradients over replicas."},
+    MetricInfo{"traffic", "B", "What rank 0 sent to other ranks in the step."},
     MetricInfo{"optimizer_s", "s", "Time in gradient norm, clipping and update."},
     MetricInfo{"checkpoint_s", "s", "Time training stood still for the last checkpoint."},
     MetricInfo{"eval_s", "s", "Time of the evaluation after the step."},

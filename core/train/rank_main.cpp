@@ -33,6 +33,8 @@ Result<TrainEnd> run_rank(const run::RunDirectory& dir,
       const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
       return train(dir, spec, world, *backend, options);
     } catch (const CommunicationError& error) {
+      spdlog::error("rank {}: its last operations with others, newest first\n{}", world.rank(),
+                    world.flight_recorder().text());
       return fail(ErrorCode::failed,
                   fmt::format("rank {} lost its peers: {}", world.rank(), error.what()));
     } catch (const std::bad_alloc&) {

@@ -119,6 +119,7 @@ class RankTrainer {
 
   Result<void> step() {
     const double begin = monotonic_s();
+    const double sent_before = world_.traffic().wire_bytes();
     TERA_TRY(const data::StepBatches batches, loader_->next());
     const double data_s = monotonic_s() - begin;
 
@@ -180,6 +181,7 @@ class RankTrainer {
                           {"forward_s", result.forward_s},
                           {"backward_s", result.backward_s},
                           {"grad_sync_s", grad_sync_s},
+                          {"traffic", world_.traffic().wire_bytes() - sent_before},
                           {"optimizer_s", optimizer_s}});
     if (spec_.training.has_batch_ramp()) {
       record.values.emplace_back("batch_size",

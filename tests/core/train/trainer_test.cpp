@@ -5,6 +5,7 @@
 #include <cmath>
 #include <fstream>
 
+#include "core/plan/param_table.h"
 #include "core/run/run_state.h"
 #include "tests/core/train/trained_precisions.h"
 #include "tests/core/train/trainer_fixture.h"
@@ -134,6 +135,13 @@ TEST_F(TrainerTest, RanksAndAccumulationTrainTheSameModel) {
           << ranks << " ranks, step " << step;
       EXPECT_EQ(got.at(step).value("tokens", 0), record.value("tokens", 1));
     }
+    // f32 gradients in a ring, and a few numbers: five and some per layer and expert, in f64.
+    const double ring = 2.0 * (ranks - 1) / ranks;
+    const double gradients = ring * 4 * static_cast<double>(plan::count_params(spec.model).total);
+    const double numbers = ring * 8 * (5 + spec.model.num_layers * (4 + spec.model.num_experts));
+    EXPECT_GE(got.at(1).value("traffic", 0), gradients);
+    EXPECT_LE(got.at(1).value("traffic", 0), gradients + numbers);
+    EXPECT_EQ(expected.at(1).value("traffic", 1), 0);
     EXPECT_NEAR(got.at(1).value("loss", 0), expected.at(1).value("loss", 99), 1e-12)
         << "the same token losses, summed in another order";
   }
