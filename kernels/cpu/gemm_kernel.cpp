@@ -43,6 +43,13 @@ void multiply_rows(std::int64_t units,
     left[r] = hn::Zero(d);
     right[r] = hn::Zero(d);
   }
+  if (c.add) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      __builtin_prefetch(c.sums + r * c.stride, 1, 3);
+      __builtin_prefetch(c.sums + r * c.stride + kWidth, 1, 3);
+    }
+  }
   for (std::int64_t u = 0; u < units; ++u) {
     const VF b0 = load(b);
     const VF b1 = load(b + kWidth);

@@ -55,6 +55,13 @@ void multiply_rows(std::int64_t units,
     left[r] = _mm512_setzero_ps();
     right[r] = _mm512_setzero_ps();
   }
+  if (c.add) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kTileRows; ++r) {
+      __builtin_prefetch(c.sums + r * c.stride, 1, 3);
+      __builtin_prefetch(c.sums + r * c.stride + 16, 1, 3);
+    }
+  }
   for (std::int64_t u = 0; u < units; ++u) {
     const __m512bh b0 = as_pairs(_mm512_loadu_si512(b));
     const __m512bh b1 = as_pairs(_mm512_loadu_si512(b + 16));

@@ -29,7 +29,8 @@ using V4 = hn::Vec<Units4>;
 using UnitsWide = hn::ScalableTag<std::uint32_t>;
 constexpr auto kWide = static_cast<std::int64_t>(hn::MaxLanes(UnitsWide()));
 constexpr std::int64_t kLine = 16;       // units of a cache line
-constexpr std::int64_t kLinesAhead = 4;  // of each vector, fetched before they are needed
+constexpr std::int64_t kLinesAhead = 2;  // of each vector, fetched before they are needed
+constexpr std::int64_t kStreams = 16;    // vectors read at a time: the lines of a unit are whole
 constexpr std::int64_t kUnitsAhead = 8;  // of vectors side by side
 
 // ---- readers: units of one kind from one kind of memory
@@ -127,8 +128,9 @@ HWY_NOINLINE void pack_four(const std::array<const typename Source::Element*, 4>
   }
 }
 
-// Vectors contiguous along K. Groups of four vectors are written from the last to the first: a
-// group that sticks out of its unit writes into the next one, whose own groups come after it.
+// Vectors contiguous along K, up to kStreams at a time over all of K: memory serves a few streams
+// faster than many. Groups of four vectors are written from the last to the first: a group that
+// sticks out of its unit writes into the next one, whose own groups come after it.
 template <class Source>
 void pack_contiguous(const Operand& operand,
                      const PanelRange& range,
@@ -143,22 +145,26 @@ void pack_contiguous(const Operand& operand,
   const std::int64_t full_units = length / Source::kUnit;
   const std::int64_t block_units = full_units / 4 * 4;
   const std::int64_t last_group = (width - 1) / 4 * 4;
-  // Many vectors, a line of each: more streams than the processor's own prefetching follows. Near
-  // the end of these vectors the ones that come after them are fetched, the next panel's.
-  const std::int64_t next = std::min(width, operand.count - 1 - range.first) * operand.stride;
-  for (std::int64_t line = 0; line < block_units; line += kLine) {
-    const std::int64_t units = std::min(kLine, block_units - line);
-    const std::int64_t at = line * Source::kUnit;
-    const bool last_lines = line + kLinesAhead * kLine >= block_units;
-    const std::int64_t ahead =
-        (kLinesAhead * kLine - (last_lines ? block_units : 0)) * Source::kUnit +
-        (last_lines ? next : 0);
-    for (std::int64_t i = last_group; i >= 0; i -= 4) {
-      const std::array<const Element*, 4> from = {vector_at(i) + at, vector_at(i + 1) + at,
-                                                  vector_at(i + 2) + at, vector_at(i + 3) + at};
-      for (const Element* p : from)
-        hwy::Prefetch(p + ahead);
-      pack_four<Source>(from, units, width, panel + line * width + i);
+  for (std::int64_t top = last_group; top >= 0; top = top / kStreams * kStreams - 4) {
+    // A line of each: more streams than the processor's own prefetching follows. Near the end of
+    // these vectors the ones that come after them are fetched, of this panel or the next.
+    const std::int64_t bottom = top / kStreams * kStreams;
+    const std::int64_t after = bottom > 0 ? -kStreams : width + last_group / kStreams * kStreams;
+    const std::int64_t next = std::min(after, operand.count - 1 - range.first) * operand.stride;
+    for (std::int64_t line = 0; line < block_units; line += kLine) {
+      const std::int64_t units = std::min(kLine, block_units - line);
+      const std::int64_t at = line * Source::kUnit;
+      const bool last_lines = line + kLinesAhead * kLine >= block_units;
+      const std::int64_t ahead =
+          (kLinesAhead * kLine - (last_lines ? block_units : 0)) * Source::kUnit +
+          (last_lines ? next : 0);
+      for (std::int64_t i = top; i >= bottom; i -= 4) {
+        const std::array<const Element*, 4> from = {vector_at(i) + at, vector_at(i + 1) + at,
+                                                    vector_at(i + 2) + at, vector_at(i + 3) + at};
+        for (const Element* p : from)
+          hwy::Prefetch(p + ahead);
+        pack_four<Source>(from, units, width, panel + line * width + i);
+      }
     }
   }
   const std::int64_t units = (length + Source::kUnit - 1) / Source::kUnit;

@@ -25,39 +25,66 @@ void PanelProducts::add(const Product& product) {
                     .blocks = blocks,
                     .rows = row_panels(product.a, kernel_, blocks),
                     .columns = column_panels(product.b, kernel_, blocks),
-                    .own_columns = product.b.count >= product.a.count});
+                    .own_columns = product.b.count >= product.a.count,
+                    .now = {0, blocks.count}});
 }
 
 void PanelProducts::run() {
   for (std::size_t first = 0; first < parts_.size();) {
     const std::span<Part> parts = batch(first);
     first += parts.size();
-    pack_shared(parts);
-    std::vector<Task> tasks;
-    for (const Part& part : parts)
-      add_tasks(part, parts.size(), tasks);
-    executor_.parallel_for(std::ssize(tasks), [&](std::int64_t i, int worker) {
-      // The task that this worker is likely to take after it.
-      const auto next = static_cast<std::size_t>(i + executor_.num_workers());
-      run_task(worker, tasks[static_cast<std::size_t>(i)],
-               next < tasks.size() ? &tasks[next] : nullptr);
-    });
+    Part& part = parts.front();
+    const std::int64_t at_once = blocks_at_once(part);
+    if (at_once >= part.blocks.count) {
+      run_blocks(parts);
+      continue;
+    }
+    if (part.product->c_dtype != DType::f32)
+      part.sums = scratch_f32(executor_, -1, 1, part.product->a.count * part.product->b.count);
+    for (std::int64_t block = 0; block < part.blocks.count; block += at_once) {
+      part.now = {block, std::min(part.blocks.count, block + at_once)};
+      run_blocks({&part, 1});
+    }
   }
 }
 
+std::int64_t PanelProducts::most_shared_units() const {
+  return kSharedBytes / 4 * executor_.num_workers();
+}
+
+std::int64_t PanelProducts::blocks_at_once(const Part& part) const {
+  const Product& product = *part.product;
+  const std::int64_t all = part.blocks.count;
+  const std::int64_t some = std::clamp<std::int64_t>(most_shared_units() / part.block_units(), 1, all);
+  const bool has_sums = product.c_dtype != DType::f32;
+  const std::int64_t sums = has_sums ? product.a.count * product.b.count : 0;
+  return some * part.block_units() + sums < all * part.block_units() ? some : all;
+}
+
 std::span<PanelProducts::Part> PanelProducts::batch(std::size_t first) {
-  const std::int64_t most = kSharedBytes / 4 * executor_.num_workers();
   std::int64_t units = parts_[first].shared_units();
   std::size_t end = first + 1;
-  while (end < parts_.size() && units + parts_[end].shared_units() <= most)
+  while (end < parts_.size() && units + parts_[end].shared_units() <= most_shared_units())
     units += parts_[end++].shared_units();
   return std::span(parts_).subspan(first, end - first);
 }
 
+void PanelProducts::run_blocks(std::span<Part> parts) {
+  pack_shared(parts);
+  std::vector<Task> tasks;
+  for (const Part& part : parts)
+    add_tasks(part, parts.size(), tasks);
+  executor_.parallel_for(std::ssize(tasks), [&](std::int64_t i, int worker) {
+    // The task that this worker is likely to take after it.
+    const auto next = static_cast<std::size_t>(i + executor_.num_workers());
+    run_task(worker, tasks[static_cast<std::size_t>(i)],
+             next < tasks.size() ? &tasks[next] : nullptr);
+  });
+}
+
 void PanelProducts::pack_shared(std::span<Part> parts) {
-  struct Pack {
+  struct Pack {  // over all of K: vectors contiguous along it are read from end to end
     const Part* part;
-    std::int64_t block;
     Range panels;
   };
   std::vector<Pack> packs;
@@ -65,10 +92,8 @@ void PanelProducts::pack_shared(std::span<Part> parts) {
   for (const Part& part : parts) {
     units += part.shared_units();
     const std::int64_t num = part.shared().num();
-    for (std::int64_t block = 0; block < part.blocks.count; ++block) {
-      for (std::int64_t p = 0; p < num; p += kPanelsPerPack)
-        packs.push_back({&part, block, {p, std::min(num, p + kPanelsPerPack)}});
-    }
+    for (std::int64_t p = 0; p < num; p += kPanelsPerPack)
+      packs.push_back({&part, {p, std::min(num, p + kPanelsPerPack)}});
   }
   std::uint32_t* scratch = scratch_units(executor_, -1, 0, units);
   for (Part& part : parts) {
@@ -76,10 +101,12 @@ void PanelProducts::pack_shared(std::span<Part> parts) {
     scratch += part.shared_units();
   }
   executor_.parallel_for(std::ssize(packs), [&](std::int64_t i, int) {
-    const auto& [part, block, panels] = packs[static_cast<std::size_t>(i)];
+    const auto& [part, panels] = packs[static_cast<std::size_t>(i)];
     const Panels& shared = part->shared();
-    pack_panels(kernel_, shared, panels, part->blocks.block(block),
-                part->packed + (block * shared.num() + panels.begin) * shared.stride);
+    for (std::int64_t block = part->now.begin; block < part->now.end; ++block) {
+      pack_panels(kernel_, shared, panels, part->blocks.block(block),
+                  part->packed_block(block) + panels.begin * shared.stride);
+    }
   });
 }
 
@@ -108,15 +135,15 @@ void PanelProducts::run_task(int worker, const Task& task, const Task* next) con
   const Part& part = *task.part;
   std::uint32_t* own = scratch_units(executor_, worker, 0, task.own.size() * part.own().stride);
   const std::int64_t calls = task.own.size() * task.shared.size();
-  for (std::int64_t block = 0; block < part.blocks.count; ++block) {
+  for (std::int64_t block = part.now.begin; block < part.now.end; ++block) {
     pack_panels(kernel_, part.own(), task.own, part.blocks.block(block), own);
     const std::int64_t units = part.blocks.units(block);
     PanelsAhead ahead;
-    if (block + 1 < part.blocks.count) {
+    if (block + 1 < part.now.end) {
       ahead = PanelsAhead(part.own(), task.own, part.blocks.block(block + 1), calls, units);
     } else if (next != nullptr) {
       const Part& other = *next->part;
-      ahead = PanelsAhead(other.own(), next->own, other.blocks.block(0), calls, units);
+      ahead = PanelsAhead(other.own(), next->own, other.blocks.block(other.now.begin), calls, units);
     }
     multiply(worker, task, block, own, ahead);
   }
@@ -131,7 +158,7 @@ void PanelProducts::multiply(int worker,
                              PanelsAhead& ahead) const {
   const Part& part = *task.part;
   const std::uint32_t* shared =
-      part.packed + (block * part.shared().num() + task.shared.begin) * part.shared().stride;
+      part.packed_block(block) + task.shared.begin * part.shared().stride;
   const std::uint32_t* a = part.own_columns ? shared : own;
   const std::uint32_t* b = part.own_columns ? own : shared;
   const auto [row_begin, row_end] = task.rows();
@@ -166,7 +193,8 @@ void PanelProducts::multiply_strip(const Part& part,
 }
 
 // Where the product of a row panel with the column panels from `column` on goes. The sums of a bf16
-// result stay in scratch until the last block of K.
+// result stay in scratch until the last block of K: of the part where its blocks come in several
+// runs of tasks, else of the worker.
 ProductTile PanelProducts::tile_of(
     int worker, const Task& task, std::int64_t block, std::int64_t row, std::int64_t column) const {
   const Part& part = *task.part;
@@ -180,7 +208,11 @@ ProductTile PanelProducts::tile_of(
             .add = block > 0 || product.accumulate};
   }
   ProductTile tile;
-  if (part.blocks.count > 1) {
+  if (part.sums != nullptr) {
+    tile.stride = product.b.count;
+    tile.sums = part.sums + row * height * tile.stride + column * width;
+    tile.add = block > 0;
+  } else if (part.blocks.count > 1) {
     tile.stride = task.columns().size() * width;
     tile.sums = scratch_f32(executor_, worker, 1, task.rows().size() * height * tile.stride) +
                 (row - task.rows().begin) * height * tile.stride +

@@ -1,8 +1,9 @@
 // Products by panels. A product is cut along its longer side, rows or columns, into tasks. The
-// panels of the other side are packed first, by all workers, into shared scratch as large as that
-// operand, of many small products for some at a time; the panels of its own side a task packs for
-// itself, one block of K at a time: they pass from the second-level cache to the registers, and
-// while they are multiplied the next ones are fetched from memory.
+// panels of the other side are packed first, by all workers, into shared scratch that stays in the
+// last-level cache: of many small products for some at a time, of a long K for some blocks at a
+// time. The panels of its own side a task packs for itself, one block of K at a time: they pass from
+// the second-level cache to the registers, and while they are multiplied the next ones are fetched
+// from memory.
 #pragma once
 #include <span>
 #include <vector>
@@ -29,11 +30,17 @@ class PanelProducts {
     KBlocks blocks;
     Panels rows, columns;
     bool own_columns;  // each task packs its columns, rows are shared; else the reverse
-    std::uint32_t* packed = nullptr;  // [blocks, shared panels, panel]
+    Range now = {};                   // blocks of K that are worked on
+    std::uint32_t* packed = nullptr;  // [blocks now, shared panels, panel]
+    float* sums = nullptr;            // of a rounded result whose blocks are not all worked on at once
 
     const Panels& own() const { return own_columns ? columns : rows; }
     const Panels& shared() const { return own_columns ? rows : columns; }
-    std::int64_t shared_units() const { return shared().num() * shared().stride * blocks.count; }
+    std::int64_t block_units() const { return shared().num() * shared().stride; }
+    std::int64_t shared_units() const { return block_units() * now.size(); }
+    std::uint32_t* packed_block(std::int64_t block) const {
+      return packed + (block - now.begin) * block_units();
+    }
   };
   // Panels of a part.
   struct Task {
@@ -50,8 +57,14 @@ class PanelProducts {
     const std::uint32_t* b;
   };
 
+  std::int64_t most_shared_units() const;
+  // Blocks of K whose shared panels are packed at a time. All of them where the sums of a rounded
+  // result would take more memory than that saves.
+  std::int64_t blocks_at_once(const Part& part) const;
   // As many of the parts from `first` on as share what scratch there may be; one at least.
   std::span<Part> batch(std::size_t first);
+  // Some blocks of K of each of them, or all.
+  void run_blocks(std::span<Part> parts);
   void pack_shared(std::span<Part> parts);
   void add_tasks(const Part& part, std::size_t num_parts, std::vector<Task>& tasks) const;
   void run_task(int worker, const Task& task, const Task* next) const;

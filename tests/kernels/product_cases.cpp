@@ -106,6 +106,8 @@ std::vector<OpCase> product_cases(DType compute) {
     cases.push_back(matmul_case(compute, {33, 530, 8300}, {}, compute, 0));
     cases.push_back(matmul_case(compute, {600, 33, 4200}, {true, false, true}, wide, 0));
     cases.push_back(matmul_case(compute, {50, 70, 2200}, {false, true, true}, compute, 3));
+    // K so long that its blocks are packed and multiplied some at a time.
+    cases.push_back(matmul_case(compute, {24, 34, 120000}, {.accumulate = true}, compute, 2));
   }
   cases.push_back(matmul_case(compute, {0, 5, 4}, {}, compute, 0));
   cases.push_back(matmul_case(compute, {5, 0, 4}, {}, compute, 0));
