@@ -1,8 +1,7 @@
 // Panels with Highway: one compilation per instruction set, chosen at run time.
 //
-// Packing moves 32-bit units. Vectors contiguous along K are transposed in blocks of 4 x 4 inside
-// 128-bit registers, one cache line of each vector at a time; vectors that lie side by side are
-// copied.
+// Packing moves 32-bit units. Vectors contiguous along K are transposed in registers, as many units
+// of as many vectors as a register has lanes; vectors that lie side by side are copied.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/gemm_pack.cpp"
 #include <algorithm>
@@ -23,14 +22,13 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-using Units4 = hn::Simd<std::uint32_t, 4, 0>;
-using Halves4 = hn::Simd<std::uint16_t, 4, 0>;
-using V4 = hn::Vec<Units4>;
-using UnitsWide = hn::ScalableTag<std::uint32_t>;
-constexpr auto kWide = static_cast<std::int64_t>(hn::MaxLanes(UnitsWide()));
+using Units = hn::ScalableTag<std::uint32_t>;
+using Halves = hn::Rebind<std::uint16_t, Units>;
+using Units4 = hn::CappedTag<std::uint32_t, 4>;
+using V = hn::Vec<Units>;
+constexpr auto kWide = static_cast<std::int64_t>(hn::MaxLanes(Units()));
 constexpr std::int64_t kLine = 16;       // units of a cache line
 constexpr std::int64_t kLinesAhead = 2;  // of each vector, fetched before they are needed
-constexpr std::int64_t kStreams = 16;    // vectors read at a time: the lines of a unit are whole
 constexpr std::int64_t kUnitsAhead = 8;  // of vectors side by side
 
 // ---- readers: units of one kind from one kind of memory
@@ -38,8 +36,8 @@ constexpr std::int64_t kUnitsAhead = 8;  // of vectors side by side
 struct F32Source {
   using Element = float;
   static constexpr std::int64_t kUnit = 1;
-  static V4 load4(const float* p) {
-    return hn::LoadU(Units4(), reinterpret_cast<const std::uint32_t*>(p));
+  static V along(const float* p) {
+    return hn::LoadU(Units(), reinterpret_cast<const std::uint32_t*>(p));
   }
   template <class D>
   static hn::Vec<D> side(D d, const float* p, std::int64_t, bool) {
@@ -57,8 +55,8 @@ struct F32Source {
 struct WideSource {
   using Element = std::uint16_t;
   static constexpr std::int64_t kUnit = 1;
-  static V4 load4(const std::uint16_t* p) {
-    return hn::ShiftLeft<16>(hn::PromoteTo(Units4(), hn::LoadU(Halves4(), p)));
+  static V along(const std::uint16_t* p) {
+    return hn::ShiftLeft<16>(hn::PromoteTo(Units(), hn::LoadU(Halves(), p)));
   }
   static std::uint32_t load1(const std::uint16_t* p, bool) {
     return static_cast<std::uint32_t>(*p) << 16U;
@@ -74,8 +72,8 @@ struct WideSource {
 struct PairSource {
   using Element = std::uint16_t;
   static constexpr std::int64_t kUnit = 2;
-  static V4 load4(const std::uint16_t* p) {
-    return hn::LoadU(Units4(), reinterpret_cast<const std::uint32_t*>(p));
+  static V along(const std::uint16_t* p) {
+    return hn::LoadU(Units(), reinterpret_cast<const std::uint32_t*>(p));
   }
   static std::uint32_t load1(const std::uint16_t* p, bool half) {
     return p[0] | (half ? 0U : static_cast<std::uint32_t>(p[1]) << 16U);
@@ -92,45 +90,64 @@ struct PairSource {
   }
 };
 
-// Rows r0..r3 of four units become four groups of one unit each.
-HWY_INLINE void transpose4(V4& r0, V4& r1, V4& r2, V4& r3) {
-  const Units4 d;
-  const hn::Simd<std::uint64_t, 2, 0> d64;
-  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r0, r1));
-  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r2, r3));
-  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r0, r1));
-  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r2, r3));
-  r0 = hn::BitCast(d, hn::InterleaveLower(d64, low01, low23));
-  r1 = hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23));
-  r2 = hn::BitCast(d, hn::InterleaveLower(d64, high01, high23));
-  r3 = hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23));
+// The 4 x 4 units of each 128-bit block of r[0..4), transposed.
+HWY_INLINE void transpose_in_blocks(V* r) {
+  const Units d;
+  const hn::Repartition<std::uint64_t, Units> d64;
+  const auto low01 = hn::BitCast(d64, hn::InterleaveLower(d, r[0], r[1]));
+  const auto low23 = hn::BitCast(d64, hn::InterleaveLower(d, r[2], r[3]));
+  const auto high01 = hn::BitCast(d64, hn::InterleaveUpper(d, r[0], r[1]));
+  const auto high23 = hn::BitCast(d64, hn::InterleaveUpper(d, r[2], r[3]));
+  r[0] = hn::BitCast(d, hn::InterleaveLower(d64, low01, low23));
+  r[1] = hn::BitCast(d, hn::InterleaveUpper(d64, low01, low23));
+  r[2] = hn::BitCast(d, hn::InterleaveLower(d64, high01, high23));
+  r[3] = hn::BitCast(d, hn::InterleaveUpper(d64, high01, high23));
 }
 
-// Units [0, units) of four vectors into a panel; units is a multiple of four.
-template <class Source>
-HWY_NOINLINE void pack_four(const std::array<const typename Source::Element*, 4>& from,
-                            std::int64_t units,
-                            std::int64_t width,
-                            std::uint32_t* HWY_RESTRICT to) {
-  const auto [p0, p1, p2, p3] = from;
-  const Units4 d;
-  const std::int64_t elements = units * Source::kUnit;
-  for (std::int64_t at = 0; at < elements; at += 4 * Source::kUnit, to += 4 * width) {
-    V4 r0 = Source::load4(p0 + at);
-    V4 r1 = Source::load4(p1 + at);
-    V4 r2 = Source::load4(p2 + at);
-    V4 r3 = Source::load4(p3 + at);
-    transpose4(r0, r1, r2, r3);
-    hn::StoreU(r0, d, to);
-    hn::StoreU(r1, d, to + width);
-    hn::StoreU(r2, d, to + 2 * width);
-    hn::StoreU(r3, d, to + 3 * width);
+// Blocks of a register and of the one that follows it 4 later, and so on: block b of the g-th
+// becomes block g of the b-th.
+HWY_INLINE void transpose_blocks(V* r) {
+  const Units d;
+  if constexpr (kWide == 8) {
+    const V low = hn::ConcatLowerLower(d, r[4], r[0]);
+    r[4] = hn::ConcatUpperUpper(d, r[4], r[0]);
+    r[0] = low;
+  } else if constexpr (kWide == 16) {
+    const V low02 = hn::ConcatLowerLower(d, r[8], r[0]);
+    const V low13 = hn::ConcatLowerLower(d, r[12], r[4]);
+    const V high02 = hn::ConcatUpperUpper(d, r[8], r[0]);
+    const V high13 = hn::ConcatUpperUpper(d, r[12], r[4]);
+    r[0] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(low13), low02);
+    r[4] = hn::OddEvenBlocks(low13, hn::SwapAdjacentBlocks(low02));
+    r[8] = hn::OddEvenBlocks(hn::SwapAdjacentBlocks(high13), high02);
+    r[12] = hn::OddEvenBlocks(high13, hn::SwapAdjacentBlocks(high02));
   }
 }
 
-// Vectors contiguous along K, up to kStreams at a time over all of K: memory serves a few streams
-// faster than many. Groups of four vectors are written from the last to the first: a group that
-// sticks out of its unit writes into the next one, whose own groups come after it.
+// kWide units of kWide vectors into a panel, at `from` + `at`.
+template <class Source>
+HWY_INLINE void pack_square(const std::array<const typename Source::Element*, kWide>& from,
+                            std::int64_t at,
+                            std::int64_t width,
+                            std::uint32_t* HWY_RESTRICT to) {
+  static_assert(kWide == 4 || kWide == 8 || kWide == 16);
+  V r[kWide];
+#pragma GCC unroll 16
+  for (int i = 0; i < kWide; ++i)
+    r[i] = Source::along(from[i] + at);
+#pragma GCC unroll 4
+  for (int i = 0; i < kWide; i += 4)
+    transpose_in_blocks(r + i);
+#pragma GCC unroll 4
+  for (int i = 0; i < 4; ++i)
+    transpose_blocks(r + i);
+#pragma GCC unroll 16
+  for (int i = 0; i < kWide; ++i)
+    hn::StoreU(r[i], Units(), to + i * width);
+}
+
+// Vectors contiguous along K, kWide of them at a time over all of K, from the last to the first:
+// what sticks out of a unit is overwritten, by the next one or by the vectors that come before.
 template <class Source>
 void pack_contiguous(const Operand& operand,
                      const PanelRange& range,
@@ -143,32 +160,31 @@ void pack_contiguous(const Operand& operand,
   };
   const std::int64_t length = range.k_end - range.k_begin;
   const std::int64_t full_units = length / Source::kUnit;
-  const std::int64_t block_units = full_units / 4 * 4;
-  const std::int64_t last_group = (width - 1) / 4 * 4;
-  for (std::int64_t top = last_group; top >= 0; top = top / kStreams * kStreams - 4) {
+  const std::int64_t square_units = full_units / kWide * kWide;
+  const std::int64_t last_group = (width - 1) / kWide * kWide;
+  for (std::int64_t group = last_group; group >= 0; group -= kWide) {
+    std::array<const Element*, kWide> from;
+    for (std::int64_t i = 0; i < kWide; ++i)
+      from[static_cast<std::size_t>(i)] = vector_at(group + i);
     // A line of each: more streams than the processor's own prefetching follows. Near the end of
     // these vectors the ones that come after them are fetched, of this panel or the next.
-    const std::int64_t bottom = top / kStreams * kStreams;
-    const std::int64_t after = bottom > 0 ? -kStreams : width + last_group / kStreams * kStreams;
+    const std::int64_t after = group > 0 ? -kWide : width + last_group;
     const std::int64_t next = std::min(after, operand.count - 1 - range.first) * operand.stride;
-    for (std::int64_t line = 0; line < block_units; line += kLine) {
-      const std::int64_t units = std::min(kLine, block_units - line);
-      const std::int64_t at = line * Source::kUnit;
-      const bool last_lines = line + kLinesAhead * kLine >= block_units;
-      const std::int64_t ahead =
-          (kLinesAhead * kLine - (last_lines ? block_units : 0)) * Source::kUnit +
-          (last_lines ? next : 0);
-      for (std::int64_t i = top; i >= bottom; i -= 4) {
-        const std::array<const Element*, 4> from = {vector_at(i) + at, vector_at(i + 1) + at,
-                                                    vector_at(i + 2) + at, vector_at(i + 3) + at};
+    for (std::int64_t unit = 0; unit < square_units; unit += kWide) {
+      const std::int64_t at = unit * Source::kUnit;
+      if (unit % kLine == 0) {
+        const bool last_lines = unit + kLinesAhead * kLine >= square_units;
+        const std::int64_t ahead =
+            (kLinesAhead * kLine - (last_lines ? square_units : 0)) * Source::kUnit +
+            (last_lines ? next : 0);
         for (const Element* p : from)
-          hwy::Prefetch(p + ahead);
-        pack_four<Source>(from, units, width, panel + line * width + i);
+          hwy::Prefetch(p + at + ahead);
       }
+      pack_square<Source>(from, at, width, panel + unit * width + group);
     }
   }
   const std::int64_t units = (length + Source::kUnit - 1) / Source::kUnit;
-  for (std::int64_t u = block_units; u < units; ++u) {
+  for (std::int64_t u = square_units; u < units; ++u) {
     for (std::int64_t i = 0; i < width; ++i)
       panel[u * width + i] = Source::load1(vector_at(i) + u * Source::kUnit, u >= full_units);
   }
@@ -186,7 +202,7 @@ HWY_INLINE void pack_unit(const typename Source::Element* from,
                           std::uint32_t* to) {
   std::int64_t i = 0;
   for (; i < width && i + kWide <= reach; i += kWide)
-    hn::StoreU(Source::side(UnitsWide(), from + i, stride, half), UnitsWide(), to + i);
+    hn::StoreU(Source::side(Units(), from + i, stride, half), Units(), to + i);
   for (; i < width && i + 4 <= reach; i += 4)
     hn::StoreU(Source::side(Units4(), from + i, stride, half), Units4(), to + i);
   for (; i < width; ++i)

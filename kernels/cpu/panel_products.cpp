@@ -55,7 +55,8 @@ std::int64_t PanelProducts::most_shared_units() const {
 std::int64_t PanelProducts::blocks_at_once(const Part& part) const {
   const Product& product = *part.product;
   const std::int64_t all = part.blocks.count;
-  const std::int64_t some = std::clamp<std::int64_t>(most_shared_units() / part.block_units(), 1, all);
+  const std::int64_t some =
+      std::clamp<std::int64_t>(most_shared_units() / part.block_units(), 1, all);
   const bool has_sums = product.c_dtype != DType::f32;
   const std::int64_t sums = has_sums ? product.a.count * product.b.count : 0;
   return some * part.block_units() + sums < all * part.block_units() ? some : all;
@@ -143,7 +144,8 @@ void PanelProducts::run_task(int worker, const Task& task, const Task* next) con
       ahead = PanelsAhead(part.own(), task.own, part.blocks.block(block + 1), calls, units);
     } else if (next != nullptr) {
       const Part& other = *next->part;
-      ahead = PanelsAhead(other.own(), next->own, other.blocks.block(other.now.begin), calls, units);
+      ahead =
+          PanelsAhead(other.own(), next->own, other.blocks.block(other.now.begin), calls, units);
     }
     multiply(worker, task, block, own, ahead);
   }
@@ -157,8 +159,7 @@ void PanelProducts::multiply(int worker,
                              const std::uint32_t* own,
                              PanelsAhead& ahead) const {
   const Part& part = *task.part;
-  const std::uint32_t* shared =
-      part.packed_block(block) + task.shared.begin * part.shared().stride;
+  const std::uint32_t* shared = part.packed_block(block) + task.shared.begin * part.shared().stride;
   const std::uint32_t* a = part.own_columns ? shared : own;
   const std::uint32_t* b = part.own_columns ? own : shared;
   const auto [row_begin, row_end] = task.rows();

@@ -1,9 +1,9 @@
 // Products by panels. A product is cut along its longer side, rows or columns, into tasks. The
 // panels of the other side are packed first, by all workers, into shared scratch that stays in the
 // last-level cache: of many small products for some at a time, of a long K for some blocks at a
-// time. The panels of its own side a task packs for itself, one block of K at a time: they pass from
-// the second-level cache to the registers, and while they are multiplied the next ones are fetched
-// from memory.
+// time. The panels of its own side a task packs for itself, one block of K at a time: they pass
+// from the second-level cache to the registers, and while they are multiplied the next ones are
+// fetched from memory.
 #pragma once
 #include <span>
 #include <vector>
@@ -30,9 +30,9 @@ class PanelProducts {
     KBlocks blocks;
     Panels rows, columns;
     bool own_columns;  // each task packs its columns, rows are shared; else the reverse
-    Range now = {};                   // blocks of K that are worked on
+    Range now = {};    // blocks of K that are worked on
     std::uint32_t* packed = nullptr;  // [blocks now, shared panels, panel]
-    float* sums = nullptr;            // of a rounded result whose blocks are not all worked on at once
+    float* sums = nullptr;  // of a rounded result whose blocks are not all worked on at once
 
     const Panels& own() const { return own_columns ? columns : rows; }
     const Panels& shared() const { return own_columns ? rows : columns; }
