@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "core/base/check.h"
-#include "core/plan/passing_memory.h"
+#include "core/plan/working_memory.h"
 
 namespace tera::nn {
 namespace {
@@ -35,8 +35,7 @@ LossHead::LossHead(ParamStore& store, const spec::ModelConfig& config, Place pla
 double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward) {
   TERA_CHECK(!with_backward || loss.scale != 0, "the scale of the loss is 0: no gradients");
   const std::int64_t tokens = x.dim(0);
-  const std::int64_t vocabulary = weight_->value.dim(0);
-  const std::int64_t chunk_size = plan::logits_chunk_tokens(tokens, vocabulary);
+  const std::int64_t chunk_size = std::min(tokens, plan::kLogitsChunkTokens);
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
   const auto workspace = [&](std::initializer_list<std::int64_t> shape, DType dtype) {
     return Tensor::empty(*backend_, shape, dtype, MemoryKind::workspace);
@@ -49,6 +48,7 @@ double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool wit
   if (norm_.has_mean()) statistics.mean = stash.put(at + ".norm_mean", {tokens}, accumulate);
   const Tensor dx = with_backward ? stash.put(at + ".dx", {tokens, x.dim(1)}, x.dtype()) : Tensor{};
 
+  const std::int64_t vocabulary = weight_->value.dim(0);
   const auto chunk_rows = [&] { return workspace({chunk_size, x.dim(1)}, x.dtype()); };
   const Tensor norm_out =
       place_.read_on ? stash.put(at + ".norm_out", {tokens, x.dim(1)}, x.dtype()) : Tensor{};

@@ -1,4 +1,4 @@
-// LossHead: final norm, output head and cross entropy, in chunks of plan::logits_chunk_tokens: the
+// LossHead: final norm, output head and cross entropy, in chunks of plan::kLogitsChunkTokens: the
 // logits [T, V] are never held whole (50,257 words x 8,192 tokens would be 1.6 GB). The gradient at
 // the norm's output and the head's weight gradient are computed with the loss, while a chunk's
 // logits are at hand.

@@ -1,7 +1,6 @@
 #include "core/plan/passing_memory.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -26,9 +25,8 @@ double vocab_rows(const RunSpec& spec) {
 // Tokens whose logits are there at once, and bytes for each word of one.
 double logit_tokens(const RunSpec& spec) {
   const double tokens = local_tokens(spec);
-  if (spec.software.framework != Framework::teragpt) return tokens;
-  return static_cast<double>(logits_chunk_tokens(static_cast<std::int64_t>(std::ceil(tokens)),
-                                                 static_cast<std::int64_t>(vocab_rows(spec))));
+  const bool chunks = spec.software.framework == Framework::teragpt;
+  return chunks ? std::min(tokens, static_cast<double>(kLogitsChunkTokens)) : tokens;
 }
 double bytes_per_logit(const RunSpec& spec) {
   const double word = element_bytes(spec);
@@ -198,19 +196,7 @@ Term workspace_term(const RunSpec& spec,
   return sum_term("workspace", "B", std::move(children));
 }
 
-// Of the head's logits at once (kernels/cpu: with 256 rows its products reach 84 to 95 % of the
-// peak, with 512 rows 87 to 95 %).
-constexpr std::int64_t kLogitsBytes = std::int64_t{128} << 20;
-constexpr std::int64_t kFewestLogitsTokens = 256;
-
 }  // namespace
-
-std::int64_t logits_chunk_tokens(std::int64_t tokens, std::int64_t vocab_rows) {
-  const std::int64_t most =
-      std::max(kFewestLogitsTokens, kLogitsBytes / (4 * std::max<std::int64_t>(1, vocab_rows)));
-  const std::int64_t chunks = std::max<std::int64_t>(1, (tokens + most - 1) / most);
-  return (tokens + chunks - 1) / chunks;
-}
 
 PassingBytes passing_bytes(const RunSpec& spec,
                            const ActivationBytes& bytes,

@@ -12,11 +12,6 @@
 
 namespace tera::plan {
 
-// Tokens of the logits that exist at once: TeraGPT's head works through the micro-batch in equal
-// chunks, each of as many tokens as 128 MiB of f32 logits allow but not of fewer than 256: the
-// weight is read once for each chunk, and few rows do not hide that.
-std::int64_t logits_chunk_tokens(std::int64_t tokens, std::int64_t vocab_rows);
-
 inline constexpr Constant kMaxLiveParams{"live parameters of ZeRO-3", 1e9, "parameters", false,
                                          "DeepSpeed documentation: stage3_max_live_parameters 1e9"};
 inline constexpr Constant kGradientBucket{

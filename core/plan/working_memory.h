@@ -11,6 +11,9 @@
 
 namespace tera::plan {
 
+// Tokens of the logits that exist at once: TeraGPT's head works through the micro-batch in chunks.
+inline constexpr std::int64_t kLogitsChunkTokens = 256;
+
 // Of one micro-batch on one rank.
 struct LayerBytes {
   double attention = 0;

@@ -37,17 +37,6 @@ TEST(PassingMemory, TeraGptHasLogitsInChunksBesideALayer) {
   EXPECT_EQ(bytes.placeholders, 0);
 }
 
-TEST(PassingMemory, LogitsComeInEqualChunks) {
-  EXPECT_EQ(logits_chunk_tokens(1024, 50304), 512);  // 667 would fit
-  EXPECT_EQ(logits_chunk_tokens(667, 50304), 667);
-  EXPECT_EQ(logits_chunk_tokens(1000, 50304), 500);
-  EXPECT_EQ(logits_chunk_tokens(2049, 8192), 2049);   // 4096 would fit
-  EXPECT_EQ(logits_chunk_tokens(512, 1 << 20), 256);  // the fewest
-  EXPECT_EQ(logits_chunk_tokens(513, 1 << 20), 171);
-  EXPECT_EQ(logits_chunk_tokens(1, 50304), 1);
-  EXPECT_EQ(logits_chunk_tokens(0, 50304), 0);
-}
-
 TEST(PassingMemory, OthersHaveAllLogitsOrALayer) {
   spec::RunSpec spec = llama(Framework::megatron_lm);
   const double logits = 2 * 4096.0 * 128256;
