@@ -16,4 +16,9 @@ bool has_mpi();
 // A wait longer than timeout_s throws CommunicationError naming the ranks that are missing.
 Result<std::unique_ptr<Communicator>> make_mpi_communicator(double timeout_s = 120);
 
+// MPI's own collective that does to f32 tensors what `operation` does, once, over the whole job:
+// what the communicator is measured beside. It waits without a timeout. Only between operations of
+// the communicator above.
+void run_raw_mpi(const Operation& operation);
+
 }  // namespace tera::comm
