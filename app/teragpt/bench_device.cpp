@@ -13,6 +13,7 @@
 #include "core/base/median.h"
 #include "core/base/units.h"
 #include "core/base/vfs.h"
+#include "core/plan/time_constants.h"
 #include "core/spec/this_machine.h"
 #include "core/tensor/cpu_backend.h"
 #include "core/tensor/tensor.h"
@@ -73,7 +74,8 @@ double attention_flops_per_s(Backend& backend, DType dtype) {
 // The three products of training with each of several weights on 512 tokens: their flops per second
 // together. The weights and their gradients are more than caches hold, as in a model.
 double matmul_flops_per_s(Backend& backend, DType dtype) {
-  constexpr std::int64_t kTokens = 512, kInputs = 768, kOutputs = 2048;
+  constexpr auto kTokens = static_cast<std::int64_t>(plan::kMeasuredRows.value);
+  constexpr std::int64_t kInputs = 768, kOutputs = 2048;
   constexpr int kWeights = 6;
   const Tensor x = random(backend, dtype, {kTokens, kInputs});
   const Tensor y = random(backend, dtype, {kTokens, kOutputs});

@@ -34,12 +34,22 @@ void LayerProducts::add(
   const double gradient_bytes =
       accumulation_bytes() > 0 ? kUnfusedAccumulation.value : 2 * gradient_sum_bytes(spec_);
   const double weight_grad_bytes = rows * (depth + columns) * operand + gradient_bytes * weights;
-  seconds_.forward_s += std::max(flops_s({rows, columns, depth, copies}), forward_bytes / memory);
-  seconds_.backward_s += std::max(flops_s({rows, depth, columns, copies}), forward_bytes / memory);
+  // A processor fetches weights with the cores that multiply, so that both times add up. The share
+  // of its peak was measured with so many rows for each weight that theirs is in it; fewer rows
+  // have more weights to wait for.
+  const double beyond_measured = std::max(0.0, 1 - rows / copies / kMeasuredRows.value);
+  const auto weights_s = [&](double bytes_of_each) {
+    return device.is_cpu ? beyond_measured * bytes_of_each * weights / memory : 0;
+  };
+  seconds_.forward_s += std::max(flops_s({rows, columns, depth, copies}) + weights_s(operand),
+                                 forward_bytes / memory);
+  seconds_.backward_s += std::max(flops_s({rows, depth, columns, copies}) + weights_s(operand),
+                                  forward_bytes / memory);
   if (!spec_.lora.enabled()) {
     // Each group sums over its rows.
-    seconds_.weight_s += std::max(flops_s({columns * copies, depth, rows / copies, copies}),
-                                  weight_grad_bytes / memory);
+    seconds_.weight_s += std::max(
+        flops_s({columns * copies, depth, rows / copies, copies}) + weights_s(gradient_bytes),
+        weight_grad_bytes / memory);
     seconds_.weight_s += accumulation_bytes() * weights / memory;
   }
   seconds_.num_ops += 1;

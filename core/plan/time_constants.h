@@ -37,6 +37,10 @@ inline constexpr Constant kUnalignedProduct{
     "dims that are no multiple of 16 B miss the tensor cores, 312 against 19.5 TFLOP/s less what "
     "tensor cores waste on small tiles"};
 
+inline constexpr Constant kMeasuredRows{
+    "rows of measured products", 512, "rows", false,
+    "`teragpt bench device` measures matmul_efficiency with as many tokens (bench_device.cpp)"};
+
 inline constexpr Constant kOperandCost{
     "operand cost of a tile", 16, "elements", true,
     "reading operands beside the product: makes 64 x 64 tiles 0.75 times as fast as 256 x 128; "
@@ -159,6 +163,7 @@ inline constexpr std::array kTimeConstants = {&kRingPiece,
                                               &kAttentionForward,
                                               &kAttentionBackward,
                                               &kUnalignedProduct,
+                                              &kMeasuredRows,
                                               &kHostOps,
                                               &kForwardOps,
                                               &kBackwardOps,

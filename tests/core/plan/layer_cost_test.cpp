@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/plan/layer_products.h"
 #include "core/plan/time_constants.h"
 #include "tests/core/plan/plan_specs.h"
 
@@ -93,6 +94,32 @@ TEST(LayerCost, BlockingStartsAddToTheTimeOfALayerHoweverManyRanksShareIt) {
   const double queued_s = layer_of(spec, false).total();
   const double op_s = spec.cluster.device.op_overhead_s * kHostOps.value;
   EXPECT_NEAR(blocking_s - queued_s, kBlockingStart.value * (40 + 60 + 40) * op_s, 1e-9);
+}
+
+// Cores fetch weights and multiply: with fewer rows for each weight than were measured, both.
+TEST(LayerCost, AProcessorWaitsForTheWeightsOfFewRows) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  ASSERT_TRUE(spec.cluster.device.is_cpu);
+  spec.training.precision = spec::Precision::bf16;
+  const RankRates rates = rank_rates(spec);
+  const auto product = [&](double rows, double copies) {
+    const FittedTimes fitted;
+    LayerProducts products(spec, rates, fitted);
+    products.add(rows, 2048, 768, copies);
+    return products.seconds();
+  };
+  constexpr double kWeights = 2048 * 768;
+  const auto flops_s = [&](double rows) { return 2 * rows * kWeights / rates.matmul_flops_per_s; };
+  for (const double rows : {512, 1024})
+    EXPECT_DOUBLE_EQ(product(rows, 1).forward_s, flops_s(rows));
+  const ProductSeconds few = product(128, 1);
+  const double once_s = 0.75 * kWeights / rates.memory_bytes_per_s;  // a byte of each weight
+  EXPECT_NEAR(few.forward_s, flops_s(128) + 2 * once_s, 1e-12);
+  EXPECT_NEAR(few.backward_s, flops_s(128) + 2 * once_s, 1e-12);
+  EXPECT_NEAR(few.weight_s, flops_s(128) + 8 * once_s, 1e-12);  // f32 sums, read and written
+  EXPECT_NEAR(product(512, 4).forward_s, 4 * few.forward_s, 1e-12) << "of 128 rows each";
+  spec.cluster.device.is_cpu = false;
+  EXPECT_DOUBLE_EQ(product(128, 1).forward_s, flops_s(128));
 }
 
 TEST(LayerCost, ASynchronizedMessageStartsTheHostAgain) {
