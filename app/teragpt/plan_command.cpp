@@ -245,12 +245,7 @@ void plan_spec(Cli& cli, const PlanOptions& options) {
     explain(cli, plan::explained_terms(parsed.spec, *e), options.explain);
   } else if (cli.json) {
     nlohmann::ordered_json document = plan_json(parsed.spec, *e, all);
-    document["time"]["basis"] = {
-        {"origin", enum_name(e->basis.origin)},
-        {"left_out_error", e->basis.left_out_error
-                               ? nlohmann::ordered_json(*e->basis.left_out_error)
-                               : nlohmann::ordered_json(nullptr)},
-        {"text", e->basis.text}};
+    document["time"]["basis"] = basis_json(e->basis);
     document["origins"] = origins_json(parsed.spec, *e, *moved);
     cli.print_json(document);
   } else {

@@ -172,4 +172,11 @@ std::string term_text(const plan::Term& term) {
   return text;
 }
 
+nlohmann::ordered_json basis_json(const plan::TimeBasis& basis) {
+  return {{"origin", enum_name(basis.origin)},
+          {"left_out_error", basis.left_out_error ? nlohmann::ordered_json(*basis.left_out_error)
+                                                  : nlohmann::ordered_json(nullptr)},
+          {"text", basis.text}};
+}
+
 }  // namespace tera::app

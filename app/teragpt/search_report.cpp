@@ -5,10 +5,12 @@
 
 #include <fmt/format.h>
 
+#include "app/teragpt/plan_report.h"
 #include "app/teragpt/spec_json.h"
 #include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/plan/layout_text.h"
+#include "core/plan/origins.h"
 
 namespace tera::app {
 namespace {
@@ -61,7 +63,7 @@ std::string why(const SearchReport& report, std::size_t rank) {
 
 Result<plan::Estimate> estimate_of(spec::RunSpec spec, const FoundLayout& found) {
   spec.layout = found.layout;
-  return plan::estimate(spec);
+  return plan::tagged_estimate(spec);
 }
 
 // The sizes and choices of a layout, as one column of a table.
@@ -184,10 +186,11 @@ Result<SearchReport> make_report(const spec::RunSpec& spec,
 std::string search_text(const SearchReport& report) {
   const plan::SearchResult& r = report.result;
   std::string text =
-      space_text(report) + fmt::format("{}; no layout that fits takes less than {}\n\n",
+      space_text(report) + fmt::format("{}; no layout that fits takes less than {}\n",
                                        r.complete ? "Proven best with respect to the model"
                                                   : "Stopped: the best so far, not proven",
                                        format_seconds(r.lower_bound_s));
+  text += fmt::format("Step times are {}\n\n", report.best.front().basis.text);
   text += fmt::format("{:>4}{:>10}{:>12}{:>8}{:>14}   {}\n", "", "step", "memory", "MFU", "USD",
                       "layout");
   for (std::size_t i = 0; i < r.best.size(); ++i) {
@@ -230,6 +233,7 @@ nlohmann::ordered_json search_json(const SearchReport& report) {
                                 {"nvme_bytes", found.figures.nvme_bytes},
                                 {"mfu", report.best[i].model_flops_utilization},
                                 {"usd", found.usd},
+                                {"basis", basis_json(report.best[i].basis)},
                                 {"why", report.why[i]}});
   }
   document["pareto"] = nlohmann::ordered_json::array();

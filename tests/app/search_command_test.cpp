@@ -51,6 +51,7 @@ TEST_F(SearchCommand, TheBestIsWrittenAndPlansAsTheSearchSays) {
             found.at("best")[0].at("layout"));
   const json plan = json_of({"plan", best});
   EXPECT_EQ(plan.at("time").at("step_s"), step_s);
+  EXPECT_EQ(plan.at("time").at("basis"), found.at("best")[0].at("basis"));
   EXPECT_EQ(plan.at("memory").at("worst_bytes"), found.at("best")[0].at("memory_bytes"));
   EXPECT_EQ(run_teragpt(command({"-o", best})).exit_code, 2) << "a file is not replaced unasked";
 }
@@ -59,6 +60,7 @@ TEST_F(SearchCommand, TheTextSaysWhatAndWhy) {
   const ProgramResult found = run_teragpt(command({"--top", "9", "--compare", "9"}));
   EXPECT_EQ(found.exit_code, 0) << found.err;
   EXPECT_THAT(found.out, HasSubstr("Proven best with respect to the model"));
+  EXPECT_THAT(found.out, HasSubstr("\nStep times are calibrated: "));
   EXPECT_THAT(found.out, HasSubstr("Front of time and memory"));
   EXPECT_THAT(found.out, HasSubstr("Against layout 9 ("));
   EXPECT_THAT(found.out, HasSubstr("against the best"));
