@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/base/thread_pool.h"
 #include "core/comm/transport.h"
 
 namespace tera::comm {
@@ -29,20 +30,25 @@ void check(int code, std::string_view where) {
       fmt::format("{}: {}", where, std::string_view(text, static_cast<std::size_t>(length))));
 }
 
-// How a rank waits: first it lets the processor to others only when they want it; after a
-// hundredth of a second it sleeps, for what it waits for takes longer than waking up.
+// How a rank waits: as long as a message of some size takes it keeps its processor, unless another
+// rank needs that one; then it lets others go first; after a hundredth of a second it sleeps, for
+// what it waits for takes longer than waking up.
 class Patience {
  public:
+  explicit Patience(bool has_processor = false) : keeps_s_(has_processor ? 500e-6 : 0) {}
   void pause() {
     if (++turns_ < 64) return;
-    if (monotonic_s() - start_s_ < 0.01) return std::this_thread::yield();
+    const double waited = waited_s();
+    if (waited < keeps_s_) return;
+    if (waited < 0.01) return std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::microseconds(100));
   }
   double waited_s() const { return monotonic_s() - start_s_; }
   bool listens() const { return turns_ % 64 == 0 || turns_ > 4096; }
 
  private:
-  double start_s_ = monotonic_s();
+  const double keeps_s_;
+  const double start_s_ = monotonic_s();
   int turns_ = 0;
 };
 
@@ -62,6 +68,13 @@ MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
   check(MPI_Comm_dup(MPI_COMM_WORLD, &control_), "MPI_Comm_dup");
   MPI_Comm_rank(data_, &rank_);
   MPI_Comm_size(data_, &size_);
+  MPI_Comm node = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(data_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
+        "MPI_Comm_split_type");
+  int neighbours = 0;
+  MPI_Comm_size(node, &neighbours);
+  MPI_Comm_free(&node);
+  has_processor_ = neighbours <= ThreadPool::available_processors();
   void* highest = nullptr;
   int found = 0;
   MPI_Comm_get_attr(data_, MPI_TAG_UB, &highest, &found);
@@ -122,7 +135,7 @@ void MpiProcess::Messages::receive(void* data, std::int64_t bytes, int from, int
 }
 
 void MpiProcess::Messages::wait(const std::string& where) {
-  Patience patience;
+  Patience patience(process_.has_processor_);
   while (true) {
     {
       const std::scoped_lock lock(process_.mutex_);

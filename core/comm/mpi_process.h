@@ -88,6 +88,7 @@ class MpiProcess {
   MPI_Comm control_ = MPI_COMM_NULL;  // reasons of aborts
   int rank_ = 0;
   int size_ = 1;
+  bool has_processor_ = false;  // as every rank of its computer has
   int next_group_ = 1;
   int most_groups_ = 0;
   std::deque<Outgoing> copies_;
