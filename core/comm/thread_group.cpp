@@ -13,8 +13,18 @@ namespace {
 // What waking a thread costs on both sides: to wait longer for a rank that is on a processor is
 // cheaper asleep.
 constexpr std::chrono::microseconds kSpin(20);
+constexpr int kLockTries = 1000;
 
 }  // namespace
+
+std::unique_lock<std::mutex> ThreadWorld::lock() {
+  // Held for less than a microsecond: to sleep until it is free takes a hundred times that.
+  for (int i = 0; i < kLockTries; ++i) {
+    std::unique_lock lock(mutex_, std::try_to_lock);
+    if (lock) return lock;
+  }
+  return std::unique_lock(mutex_);
+}
 
 void ThreadWorld::abort(std::string_view reason) noexcept {
   const std::scoped_lock lock(mutex_);
@@ -50,8 +60,8 @@ void ThreadGroup::begin(const Group& group, ThreadCall mine) {
   };
   std::uint64_t meeting = 0;
   {
-    const std::scoped_lock lock(world_->mutex());
-    world_->throw_if_aborted(where());
+    const std::unique_lock lock = world_->lock();
+    if (world_->aborted()) world_->throw_if_aborted(where());
     calls_[static_cast<std::size_t>(group.rank)] = std::move(mine);
     meeting = arrive(group.rank);  // nobody arrives once the world has ended
   }
@@ -78,7 +88,7 @@ void ThreadGroup::begin(const Group& group, ThreadCall mine) {
 void ThreadGroup::finish(int member) {
   std::uint64_t meeting = 0;
   {
-    const std::scoped_lock lock(world_->mutex());
+    const std::unique_lock lock = world_->lock();
     meeting = arrive(member);
   }
   if (spin(meeting)) return;

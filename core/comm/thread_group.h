@@ -25,6 +25,7 @@ class ThreadWorld {
 
   double timeout_s() const { return timeout_s_; }
   std::mutex& mutex() { return mutex_; }
+  std::unique_lock<std::mutex> lock();  // of ranks that meet at the same moment
   void abort(std::string_view reason) noexcept;
 
   // The rest holds the lock.
