@@ -123,7 +123,7 @@ RouterDims check_router_backward(const View& logits,
                                  const View& dlogits);
 RouterDims check_moe_dispatch(const View& indices,
                               const View& priority,
-                              std::int64_t capacity,
+                              const DispatchOptions& options,
                               const View& offsets,
                               const View& rows);
 // Also checks that every entry of rows [T,K] is -1 or names one of the routed rows of `routed`.

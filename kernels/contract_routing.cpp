@@ -80,7 +80,7 @@ RouterDims check_router_backward(const View& logits,
 
 RouterDims check_moe_dispatch(const View& indices,
                               const View& priority,
-                              std::int64_t capacity,
+                              const DispatchOptions& options,
                               const View& offsets,
                               const View& rows) {
   const Checker check("moe_dispatch");
@@ -91,9 +91,11 @@ RouterDims check_moe_dispatch(const View& indices,
   check.optional("priority", priority, priority.dtype, {dim(indices, 0), dim(indices, 1)});
   check.that(dim(offsets, 0) >= 1,
              [&] { return std::string("offsets are empty, expected experts + 1 of them"); });
-  check.that(capacity >= 0, [&] {
-    return "capacity is " + std::to_string(capacity) + ", expected 0 (no limit) or more";
+  check.that(options.capacity >= 0, [&] {
+    return "capacity is " + std::to_string(options.capacity) + ", expected 0 (no limit) or more";
   });
+  check.that(options.capacity > 0 || !options.pad,
+             [&] { return std::string("pad without a capacity, expected one of 1 or more"); });
   check.dense("offsets", offsets, DType::i64, {kAny});
   check_indices("moe_dispatch", "indices", indices, 0, dim(offsets, 0) - 1);
   return {dim(indices, 0), dim(offsets, 0) - 1, dim(indices, 1)};

@@ -3,8 +3,8 @@
 // bits for every number of workers: a reduction is cut by fixed blocks and added in block order.
 //
 // Shape letters: T tokens (batch x sequence), B batch, S sequence, H hidden, F ffn, A query heads,
-// G key-value heads, D head dim, Dv that of values, V vocabulary, E experts, K top-k, R routed rows
-// (at most T K), M, N, K of products.
+// G key-value heads, D head dim, Dv that of values, V vocabulary, E experts, K top-k, R routed
+// rows, M, N, K of products.
 // Dtypes: "c" is the compute dtype of activations and weights: f32, bf16, f16 or f64 (gradient
 // checks). "a" is its accumulation dtype: f64 for f64, else f32; gradients of weights, norm
 // statistics, softmax, router and losses are a. Math is done in a. Views are contiguous unless a
@@ -74,6 +74,11 @@ struct RouterOptions {
   std::int64_t num_groups = 1;  // of neighbouring experts, equally large
   std::int64_t top_groups = 1;  // groups a token may choose from
   std::int64_t group_best = 2;  // best selection scores of a group that make its score
+};
+
+struct DispatchOptions {
+  std::int64_t capacity = 0;  // slots an expert keeps at most; 0 = no limit
+  bool pad = false;           // expert e has the rows from e capacity on, some of them unused
 };
 
 struct AdamWOptions {
@@ -229,9 +234,9 @@ struct OpTable {
   // Counting sort of the T K slots by (expert, token, k): offsets [E+1] i64, rows [T,K] i32. With
   // capacity > 0 an expert keeps that many slots at most, those of the highest priority ([T,K] a,
   // ties to the first slot; NaN is lowest) or, without priority, the first; the rows of the others
-  // are -1.
+  // are -1. With pad, which needs a capacity, offsets[e] = e capacity.
   void (*moe_dispatch)(
-      const Context&, View indices, View priority, std::int64_t capacity, View offsets, View rows);
+      const Context&, View indices, View priority, DispatchOptions, View offsets, View rows);
   // For rows[t,k] >= 0: y[rows[t,k]] = x[t]: x [T,H] c, y [R,H] c.
   void (*moe_permute)(const Context&, View x, View rows, View y);
   // x[t] (+)= sum_k y[rows[t,k]] over rows[t,k] >= 0, k in order, in a.

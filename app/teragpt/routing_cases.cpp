@@ -47,7 +47,7 @@ struct Dispatched {
   Dispatched(Backend& b, const Routing& r, const Routed& routed)
       : offsets(zeros(b, DType::i64, {r.experts + 1})),
         rows(zeros(b, DType::i32, {r.tokens, r.top_k})) {
-    b.ops().moe_dispatch(b.context(), routed.indices, {}, 0, offsets, rows);
+    b.ops().moe_dispatch(b.context(), routed.indices, {}, {}, offsets, rows);
   }
 };
 
@@ -90,7 +90,8 @@ void add_dispatch(Cases& cases, const Routing& r) {
            const std::int64_t capacity = bounded ? r.tokens * r.top_k * 5 / (4 * r.experts) : 0;
            const Tensor priority = bounded ? routed.gates : Tensor();
            return [=, &b] {
-             b.ops().moe_dispatch(b.context(), routed.indices, priority, capacity, offsets, rows);
+             b.ops().moe_dispatch(b.context(), routed.indices, priority, {.capacity = capacity},
+                                  offsets, rows);
            };
          }});
   }

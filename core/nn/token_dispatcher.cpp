@@ -22,11 +22,11 @@ void TokenDispatcher::dispatch(const Tensor& x,
   const Tensor to_rows =
       pass.stash.put(prefix_ + ".rows", {indices.dim(0), indices.dim(1)}, DType::i32);
   const bool by_gate = config_.capacity_policy == spec::CapacityPolicy::probability;
-  ops.moe_dispatch(backend.context(), indices, by_gate ? gates.view() : kernels::View{}, capacity,
-                   offsets, to_rows);
+  ops.moe_dispatch(backend.context(), indices, by_gate ? gates.view() : kernels::View{},
+                   {.capacity = capacity, .pad = pads(pass)}, offsets, to_rows);
   const std::int64_t buffer = limited ? config_.routed_rows(x.dim(0)) : indices.num_elements();
   pass.stash.put(prefix_ + ".permuted", {buffer, x.dim(1)}, x.dtype());
-  ops.moe_permute(backend.context(), x, to_rows, permuted(pass));
+  move(x, permuted(pass), pass);
   if (stats != nullptr) record(indices, pass, *stats);
 }
 
@@ -36,8 +36,9 @@ void TokenDispatcher::record(const Tensor& indices, const Pass& pass, RouterStat
     const auto* expert = indices.data<const std::int32_t>();
     for (std::int64_t i = 0; i < indices.num_elements(); ++i)
       ++stats.expert_tokens[static_cast<std::size_t>(expert[i])];
+    const auto* row = rows(pass).data<const std::int32_t>();
     stats.offered += indices.num_elements();
-    stats.dropped += indices.num_elements() - num_served(pass);
+    stats.dropped += std::count(row, row + indices.num_elements(), -1);
     return;
   }
   const auto* offset = offsets(pass).data<const std::int64_t>();
@@ -50,11 +51,19 @@ void TokenDispatcher::record(const Tensor& indices, const Pass& pass, RouterStat
   }
 }
 
+// Every row of a token becomes the token's; those of no token are zero.
+void TokenDispatcher::move(const Tensor& x, const Tensor& to, const Pass& pass) const {
+  Backend& backend = x.backend();
+  if (pads(pass)) backend.ops().zero(backend.context(), to);
+  backend.ops().moe_permute(backend.context(), x, rows(pass), to);
+}
+
 Tensor TokenDispatcher::dispatch_gates(const Tensor& gates, const Pass& pass) const {
   Backend& backend = gates.backend();
   Tensor row_gates =
       Tensor::empty(backend, {buffer_rows(pass)}, gates.dtype(), MemoryKind::workspace)
-          .slice(0, 0, num_served(pass));
+          .slice(0, 0, num_rows(pass));
+  if (pads(pass)) backend.ops().zero(backend.context(), row_gates);
   backend.ops().moe_scatter_gates(backend.context(), gates, rows(pass), row_gates);
   return row_gates;
 }
@@ -70,8 +79,8 @@ Tensor TokenDispatcher::combine_backward(const Tensor& dy, const Pass& pass) con
   Backend& backend = dy.backend();
   Tensor d_rows =
       Tensor::empty(backend, {buffer_rows(pass), dy.dim(1)}, dy.dtype(), MemoryKind::workspace)
-          .slice(0, 0, num_served(pass));
-  backend.ops().moe_permute(backend.context(), dy, rows(pass), d_rows);
+          .slice(0, 0, num_rows(pass));
+  move(dy, d_rows, pass);
   return d_rows;
 }
 
@@ -85,14 +94,14 @@ Tensor TokenDispatcher::gates_backward(const Tensor& d_row_gates, const Pass& pa
 }
 
 Tensor TokenDispatcher::permuted(const Pass& pass) const {
-  return pass.stash.get(prefix_ + ".permuted").slice(0, 0, num_served(pass));
+  return pass.stash.get(prefix_ + ".permuted").slice(0, 0, num_rows(pass));
 }
 
 std::int64_t TokenDispatcher::buffer_rows(const Pass& pass) const {
   return pass.stash.get(prefix_ + ".permuted").dim(0);
 }
 
-std::int64_t TokenDispatcher::num_served(const Pass& pass) const {
+std::int64_t TokenDispatcher::num_rows(const Pass& pass) const {
   return offsets(pass).data<const std::int64_t>()[config_.num_experts];
 }
 

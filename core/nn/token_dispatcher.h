@@ -5,11 +5,11 @@
 // exceeds: one expert may take every token, another none; it costs time, never memory.
 //   dropless     R = T K: every choice of every token is served.
 //   capacity C   R = min(T K, E C): in training each expert serves at most C rows, those of the
-//   largest
-//                gates or of the first tokens (capacity_policy). Other choices contribute nothing;
-//                the gates of a token are not normalised again. Rows are packed: the unused ones
-//                are at the end and nobody reads them, so no time goes into padding. Evaluation is
-//                dropless.
+//                largest gates or of the first tokens (capacity_policy). Other choices contribute
+//                nothing; the gates of a token are not normalised again. Rows are packed: the
+//                unused ones are at the end and nobody reads them, so no time goes into padding.
+//                Evaluation is dropless.
+//   padded       R = E C: expert e has the rows from e C on, zero where no token is (capacity_pad).
 //   expert choice: every token names all experts, in training and evaluation each serves its C
 //                largest gates; R = E C.
 // Sources: Fedus et al. 2021, section 2.2 (capacity); Zhou et al. 2022 (expert choice).
@@ -22,8 +22,8 @@
 namespace tera::nn {
 
 // Keeps <prefix>.offsets [E + 1] i64, <prefix>.rows [T, K] i32 (-1: not served) and
-// <prefix>.permuted [R, H] c. Rows in use are the first offsets[E] = N; what members take and give
-// as [N, ...] lies at the beginning of buffers of R rows.
+// <prefix>.permuted [R, H] c. Experts compute the first offsets[E] = N rows; what members take and
+// give as [N, ...] lies at the beginning of buffers of R rows.
 class TokenDispatcher {
  public:
   TokenDispatcher(const spec::ModelConfig& config, std::string prefix);
@@ -49,7 +49,9 @@ class TokenDispatcher {
 
  private:
   const Tensor& rows(const Pass& pass) const { return pass.stash.get(prefix_ + ".rows"); }
-  std::int64_t num_served(const Pass& pass) const;  // N
+  std::int64_t num_rows(const Pass& pass) const;  // N
+  bool pads(const Pass& pass) const { return config_.capacity_pad && pass.training; }
+  void move(const Tensor& x, const Tensor& to, const Pass& pass) const;  // [T, H] -> [N, H]
   void record(const Tensor& indices, const Pass& pass, RouterStats& stats) const;
 
   std::string prefix_;

@@ -17,7 +17,7 @@ namespace {
 using spec::ModelConfig;
 
 // Of experts, their routers and initial values: an upcycled model has its own.
-constexpr std::array<std::string_view, 22> kOfTheExperts = {"num_experts",
+constexpr std::array<std::string_view, 23> kOfTheExperts = {"num_experts",
                                                             "router_top_k",
                                                             "moe_ffn_hidden_size",
                                                             "num_shared_experts",
@@ -33,6 +33,7 @@ constexpr std::array<std::string_view, 22> kOfTheExperts = {"num_experts",
                                                             "router_group_best",
                                                             "expert_capacity_factor",
                                                             "capacity_policy",
+                                                            "capacity_pad",
                                                             "aux_loss_coeff",
                                                             "aux_loss_scope",
                                                             "z_loss_coeff",

@@ -70,7 +70,7 @@ void LayerMessages::add_tensor(bool moe, PassCost& cost) const {
 void LayerMessages::add_experts(PassCost& cost) const {
   const spec::ModelConfig& m = spec_.model;
   const double hidden_bytes = m.hidden_size * rates_.element_bytes;
-  const double rows_bytes = rates_.residual_tokens * m.experts_per_token() * hidden_bytes;
+  const double rows_bytes = rates_.residual_tokens * m.rows_per_token() * hidden_bytes;
   const GroupShape experts = shape(Axis::expert);
   double once = comm_.all_to_all_s(experts, rows_bytes);
   if (spec_.software.token_deduplication) {

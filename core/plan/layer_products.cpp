@@ -121,7 +121,7 @@ LayerProductSeconds layer_products(const spec::RunSpec& spec,
   if (moe) {
     const double width = m.moe_ffn_hidden_size;
     const double split = spec.layout.expert_tensor_parallel_size;
-    const double rows = rates.residual_tokens * m.experts_per_token() * split;
+    const double rows = rates.residual_tokens * m.rows_per_token() * split;
     const double local = double{1} * m.num_experts / spec.layout.expert_parallel_size;
     dense.add_in_16_bits(rates.residual_tokens, m.num_experts, hidden);
     experts.add(rows, in_rows * width / split, hidden, local);
@@ -139,7 +139,7 @@ LayerProductSeconds layer_products(const spec::RunSpec& spec,
   if (spec.lora.enabled()) {
     const ParamTable part = make_part_table(m, ModelPart::layer, layer_of_kind(m, moe));
     dense.add_adapters(with_adapters(part, spec.lora), rates.tokens,
-                       rates.residual_tokens * m.experts_per_token());
+                       rates.residual_tokens * m.rows_per_token());
   }
   LayerProductSeconds seconds{dense.seconds(), experts.seconds()};
   if (spec.software.fused_experts)  // casts run inside the products

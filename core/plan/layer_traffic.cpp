@@ -63,7 +63,7 @@ StreamedBytes streamed_bytes(const spec::RunSpec& spec,
   double expert_elements = 0;
   double activations = 0;
   if (moe) {
-    const double rows = residual_tokens * m.experts_per_token();
+    const double rows = residual_tokens * m.rows_per_token();
     expert_elements = permutation_accesses(spec, fitted) * rows * hidden;
     const double routed = spec.software.fused_experts ? 0 : inner * rows * m.moe_ffn_hidden_size;
     expert_elements += routed;

@@ -62,7 +62,7 @@ void add_host_wait(const spec::RunSpec& spec,
     cost.backward.overhead += wait_s * (backward_s + 2 * experts_s) / started_s;
     return;
   }
-  const bool knows_rows = spec.model.expert_capacity_factor > 0;
+  const bool knows_rows = spec.model.capacity_pad;
   const auto wait = [&](double layer_s, double started_s, double part_s, Seconds& pass) {
     if (!moe || knows_rows) {
       pass.overhead += std::max(0.0, layer_s + started_s - pass.total());

@@ -91,7 +91,10 @@ class ModelReader {
     } else {
       missing("moe_layer_freq");
     }
-    if (drops_tokens(row_)) model_.expert_capacity_factor = 1;
+    if (drops_tokens(row_)) {
+      model_.expert_capacity_factor = 1;
+      model_.capacity_pad = true;
+    }
     // Groups of experts that a row with fewer experts no longer has.
     if (model_.num_experts % model_.router_num_groups != 0) model_.router_num_groups = 1;
   }

@@ -20,10 +20,9 @@ using nlohmann::json;
 
 // Settings of training: they do not change what the model computes for a text.
 const std::set<std::string_view> kTrainingOnly = {
-    "aux_loss_coeff", "aux_loss_scope",         "z_loss_coeff",
-    "router_jitter",  "expert_capacity_factor", "capacity_policy",
-    "num_mtp_layers", "mtp_loss_coeff",         "init_std",
-    "init_method"};
+    "aux_loss_coeff",         "aux_loss_scope",  "z_loss_coeff", "router_jitter",
+    "expert_capacity_factor", "capacity_policy", "capacity_pad", "num_mtp_layers",
+    "mtp_loss_coeff",         "init_std",        "init_method"};
 
 struct Misfits {
   std::vector<Diagnostic> architecture, training;

@@ -31,7 +31,9 @@ std::int64_t ModelConfig::expert_capacity(std::int64_t num_tokens) const {
 std::int64_t ModelConfig::routed_rows(std::int64_t num_tokens) const {
   const std::int64_t all = num_tokens * router_slots();
   const std::int64_t capacity = expert_capacity(num_tokens);
-  return capacity == 0 ? all : std::min(all, capacity * num_experts);
+  if (capacity == 0) return all;
+  const std::int64_t places = capacity * num_experts;
+  return capacity_pad ? places : std::min(all, places);
 }
 
 double ModelConfig::experts_per_token() const {
@@ -40,6 +42,11 @@ double ModelConfig::experts_per_token() const {
                             ? expert_capacity_factor
                             : std::min(1.0, expert_capacity_factor);
   return std::min<double>(num_experts, factor * router_top_k);
+}
+
+double ModelConfig::rows_per_token() const {
+  if (!capacity_pad) return experts_per_token();
+  return std::min<double>(num_experts, expert_capacity_factor * router_top_k);
 }
 
 }  // namespace tera::spec

@@ -83,6 +83,7 @@ struct ModelConfig {
   int router_group_best = 2;            // selection scores that make a group's score
   double expert_capacity_factor = 0.0;  // 0 = dropless
   CapacityPolicy capacity_policy = CapacityPolicy::probability;
+  bool capacity_pad = false;  // every expert computes as many rows as its capacity
   double aux_loss_coeff = 0.0;
   AuxLossScope aux_loss_scope = AuxLossScope::micro_batch;
   double z_loss_coeff = 0.0;
@@ -105,10 +106,13 @@ struct ModelConfig {
   // Rows an expert serves at most of so many tokens, expert_capacity_factor x K / E of them rounded
   // up, at least 1; 0 = no limit. Experts that choose have it always, with factor 1 for 0.
   std::int64_t expert_capacity(std::int64_t num_tokens) const;
-  // Rows of the expert buffers for so many tokens: an upper bound that no imbalance exceeds.
+  // Rows of the expert buffers for so many tokens: an upper bound that no imbalance exceeds; padded
+  // ones are all computed.
   std::int64_t routed_rows(std::int64_t num_tokens) const;
   // Experts that compute for one token, on average and at most.
   double experts_per_token() const;
+  // Rows that experts compute for one token: with padding more than experts_per_token().
+  double rows_per_token() const;
   bool gated() const {
     return activation == ActivationKind::swiglu || activation == ActivationKind::geglu;
   }
@@ -462,6 +466,12 @@ struct ModelConfig {
                 .help = "Who is served when an expert is full: the choices with the largest gates "
                         "(probability) or the first tokens (position)."},
           self.capacity_policy);
+    visit(Field{.name = "capacity_pad",
+                .help = "Fill what an expert has free of its capacity with rows of zeros: every "
+                        "expert computes equally many rows, whatever the router chose. The results "
+                        "are the same, the work is that of the capacity.",
+                .source = "Megatron-LM, --moe-pad-expert-input-to-capacity"},
+          self.capacity_pad);
     visit(Field{.name = "aux_loss_coeff",
                 .min = 0,
                 .max = 100,

@@ -22,6 +22,7 @@ void without_experts(ModelConfig& m) {
   m.routed_scaling_factor = 1;
   m.router_num_groups = 1;
   m.expert_capacity_factor = m.router_jitter = 0;
+  m.capacity_pad = false;
   m.aux_loss_coeff = m.z_loss_coeff = m.expert_bias_update_rate = 0;
 }
 

@@ -111,6 +111,7 @@ void check_expert_choice(const ModelConfig& m, Findings& findings) {
     refuse("model.expert_bias_update_rate", "every load is equal", "use 0");
   if (m.capacity_policy == CapacityPolicy::position)
     refuse("model.capacity_policy", "position ignores the scores", "use probability");
+  if (m.capacity_pad) refuse("model.capacity_pad", "every expert is full", "use false");
   findings.note("model.router_choice",
                 "experts choose among all tokens of a micro-batch, later ones too: losses are not "
                 "those of a causal model, and it cannot generate",
@@ -128,6 +129,12 @@ void check_balance(const ModelConfig& m, Findings& findings) {
         fmt::format("{} drops at least {:.0f} % of the choices even at perfect balance",
                     scalar_text(m.expert_capacity_factor), 100 * (1 - m.expert_capacity_factor)),
         "use 1.25");
+  }
+  if (m.capacity_pad && m.expert_capacity_factor == 0) {
+    findings.error("model.capacity_pad",
+                   "true, but model.expert_capacity_factor = 0 serves every choice: there is no "
+                   "capacity to fill up to",
+                   "use false, or expert_capacity_factor 1.25");
   }
 }
 

@@ -60,20 +60,20 @@ std::vector<bool> find_dropped(const View& indices,
 }  // namespace
 
 void moe_dispatch(
-    const Context&, View indices, View priority, std::int64_t capacity, View offsets, View rows) {
-  const auto dims = contract::check_moe_dispatch(indices, priority, capacity, offsets, rows);
+    const Context&, View indices, View priority, DispatchOptions options, View offsets, View rows) {
+  const auto dims = contract::check_moe_dispatch(indices, priority, options, offsets, rows);
   const auto* expert = indices.as<const std::int32_t>();
   auto* offset = offsets.as<std::int64_t>();
   const auto slots = static_cast<std::size_t>(dims.tokens * dims.top_k);
   const auto experts = static_cast<std::size_t>(dims.experts);
   std::vector<bool> dropped(slots);
-  if (capacity > 0) dropped = find_dropped(indices, priority, capacity, experts);
+  if (options.capacity > 0) dropped = find_dropped(indices, priority, options.capacity, experts);
   std::vector<std::int64_t> next(experts + 1);
   for (std::size_t i = 0; i < slots; ++i) {
     if (!dropped[i]) ++next[static_cast<std::size_t>(expert[i]) + 1];
   }
   for (std::size_t e = 0; e < experts; ++e)
-    next[e + 1] += next[e];
+    next[e + 1] = next[e] + (options.pad ? options.capacity : next[e + 1]);
   std::copy(next.begin(), next.end(), offset);
   for (std::size_t i = 0; i < slots; ++i) {
     rows.as<std::int32_t>()[i] =

@@ -217,7 +217,7 @@ TEST_P(BothTables, ChooseValidExpertsAmongNaN) {
 TEST_P(BothTables, SortSlotsByExpertThenToken) {
   Buffer offsets(DType::i64, {4});
   Buffer rows(DType::i32, {3, 2});
-  ops_.moe_dispatch(context_, i32({3, 2}, {2, 0, 0, 2, 2, 0}), View{}, 0, offsets, rows);
+  ops_.moe_dispatch(context_, i32({3, 2}, {2, 0, 0, 2, 2, 0}), View{}, {}, offsets, rows);
   const double expected_offsets[] = {0, 3, 3, 6};
   const double expected_rows[] = {3, 0, 1, 4, 5, 2};
   for (std::int64_t i = 0; i < 4; ++i)
@@ -249,7 +249,7 @@ TEST_P(BothTables, ServeTheLargestGatesOrTheFirstTokens) {
   Buffer offsets(DType::i64, {4});
   Buffer rows(DType::i32, {4, 2});
   const auto served = [&](const View& priority, std::int64_t capacity) {
-    ops_.moe_dispatch(context_, indices, priority, capacity, offsets, rows);
+    ops_.moe_dispatch(context_, indices, priority, {.capacity = capacity}, offsets, rows);
     std::vector<double> values;
     for (std::int64_t i = 0; i < 8; ++i)
       values.push_back(rows.get(i));
@@ -265,6 +265,24 @@ TEST_P(BothTables, ServeTheLargestGatesOrTheFirstTokens) {
   EXPECT_EQ(served(gates, 1), (std::vector<double>{-1, -1, 1, 2, 0, -1, -1, -1}));
   EXPECT_EQ(served(gates, 3), (std::vector<double>{3, 0, 4, 6, 1, 5, -1, 2}));
   EXPECT_EQ(served(gates, 4), served(gates, 0));
+}
+
+TEST_P(BothTables, GiveEveryExpertItsCapacityWhenPadded) {
+  Buffer offsets(DType::i64, {4});
+  Buffer rows(DType::i32, {4, 2});
+  const Buffer indices = i32({4, 2}, {1, 0, 1, 2, 0, 1, 1, 0});
+  const auto pad_to = [&](std::int64_t capacity) {
+    ops_.moe_dispatch(context_, indices, View{}, {.capacity = capacity, .pad = true}, offsets,
+                      rows);
+  };
+  pad_to(3);
+  const double expected_offsets[] = {0, 3, 6, 9};
+  const double expected_rows[] = {3, 0, 4, 6, 1, 5, -1, 2};
+  for (std::int64_t i = 0; i < 4; ++i)
+    EXPECT_EQ(offsets.get(i), expected_offsets[i]);
+  for (std::int64_t i = 0; i < 8; ++i)
+    EXPECT_EQ(rows.get(i), expected_rows[i]);
+  EXPECT_THROW(pad_to(0), std::invalid_argument);
 }
 
 // Scores that underflow to 0: the gates are 0, not 0 / 0.

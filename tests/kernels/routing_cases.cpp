@@ -72,21 +72,24 @@ struct DispatchRow {
   std::int64_t lowest, highest;  // experts drawn from [lowest, highest]: the others stay empty
   std::int64_t capacity = 0;
   bool by_priority = false;
+  bool pad = false;
 };
 
 void add_dispatch(std::vector<OpCase>& cases, DType compute, const DispatchRow& row) {
-  const std::string name = fmt::format(
-      "{} tokens, {} of {} ({} to {}), width {}, capacity {}{}", row.tokens, row.top_k, row.experts,
-      row.lowest, row.highest, row.width, row.capacity, row.by_priority ? " by priority" : "");
+  const std::string name =
+      fmt::format("{} tokens, {} of {} ({} to {}), width {}, capacity {}{}{}", row.tokens,
+                  row.top_k, row.experts, row.lowest, row.highest, row.width, row.capacity,
+                  row.by_priority ? " by priority" : "", row.pad ? " padded" : "");
   const std::int64_t slots = row.tokens * row.top_k;
   CaseBuilder d("moe_dispatch", name, compute);
   Buffer indices = d.integers({row.tokens, row.top_k}, row.lowest, row.highest + 1);
   Buffer priority = row.by_priority ? d.normal_a({row.tokens, row.top_k}) : Buffer();
   Buffer offsets(DType::i64, {row.experts + 1});
   Buffer rows(DType::i32, {row.tokens, row.top_k});
-  ref_ops().moe_dispatch({}, indices, priority, row.capacity, offsets, rows);
-  const std::int64_t buffer =
-      row.capacity > 0 ? std::min(slots, row.capacity * row.experts) : slots;
+  const DispatchOptions options{.capacity = row.capacity, .pad = row.pad};
+  ref_ops().moe_dispatch({}, indices, priority, options, offsets, rows);
+  const std::int64_t places = row.capacity * row.experts;
+  const std::int64_t buffer = row.pad ? places : row.capacity > 0 ? std::min(slots, places) : slots;
   CaseBuilder p("moe_permute", name, compute);
   p.in(p.normal_c({row.tokens, row.width})).in(rows.clone()).out(p.blank_c({buffer, row.width}));
   cases.push_back(p.finish(1, [](const OpTable& ops, const Context& context, const Views& v) {
@@ -113,9 +116,9 @@ void add_dispatch(std::vector<OpCase>& cases, DType compute, const DispatchRow& 
   }));
   d.in(std::move(indices)).in(std::move(priority)).out(offsets.fill(0).clone());
   d.out(rows.fill(0).clone());
-  cases.push_back(d.finish(
-      1, [capacity = row.capacity](const OpTable& ops, const Context& context, const Views& v) {
-        ops.moe_dispatch(context, v[0], v[1], capacity, v[2], v[3]);
+  cases.push_back(
+      d.finish(1, [options](const OpTable& ops, const Context& context, const Views& v) {
+        ops.moe_dispatch(context, v[0], v[1], options, v[2], v[3]);
       }));
 }
 
@@ -145,7 +148,8 @@ std::vector<OpCase> routing_cases(DType compute) {
         DispatchRow{33, 4, 4, 17, 1, 3}, DispatchRow{300, 64, 3, 8, 1, 63},
         DispatchRow{37, 5, 1, 9, 3, 3},  // one expert takes all tokens
         DispatchRow{50, 8, 2, 40, 1, 7, 5}, DispatchRow{50, 8, 2, 40, 1, 7, 5, true},
-        DispatchRow{37, 5, 1, 9, 3, 3, 6, true}, DispatchRow{64, 4, 2, 5, 0, 3, 100, true}})
+        DispatchRow{37, 5, 1, 9, 3, 3, 6, true}, DispatchRow{64, 4, 2, 5, 0, 3, 100, true},
+        DispatchRow{50, 8, 2, 40, 1, 7, 6, true, true}})
     add_dispatch(cases, compute, row);
   return cases;
 }

@@ -87,7 +87,7 @@ TEST(RoutedRowsGradient, MovesOfRowsAndGates) {
     const Buffer priority = normal({3, 2}, 5);
     Buffer offsets(DType::i64, {4});
     Buffer rows(DType::i32, {3, 2});
-    ops.moe_dispatch(kContext, indices, priority, capacity, offsets, rows);
+    ops.moe_dispatch(kContext, indices, priority, {.capacity = capacity}, offsets, rows);
     const auto served = static_cast<std::int64_t>(offsets.get(3));
     ASSERT_EQ(served, capacity == 0 ? 6 : capacity == 2 ? 5 : 3);
     Buffer x = normal({3, 4}, 1);

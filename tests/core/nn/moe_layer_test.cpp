@@ -149,6 +149,50 @@ TEST(MoeLayer, DropsWhatDoesNotFitAndCountsIt) {
   }
 }
 
+// A step of a layer of which expert 2 is everybody's choice.
+struct Step {
+  std::vector<double> y, dx, d_in, d_out, d_router;
+  std::vector<std::int64_t> offsets;
+  std::int64_t dropped = 0;
+  bool operator==(const Step&) const = default;
+};
+Step step_of(const spec::ModelConfig& config) {
+  RoutedLayer routed(config);
+  ParamStore& params = routed.tiny.params;
+  params.get("layers.1.moe.router.bias").value.data<double>()[2] = 50;
+  routed.pass.training.emplace();
+  const auto values = [](const Tensor& t) {
+    return std::vector<double>(t.data<double>(), t.data<double>() + t.num_elements());
+  };
+  Step step;
+  const Tensor y = routed.layer.forward(routed.x, routed.pass);
+  step.y = values(y);
+  step.dropped = routed.stats[1].dropped;
+  const Tensor& offsets = routed.kept("offsets");
+  step.offsets.assign(offsets.data<std::int64_t>(), offsets.data<std::int64_t>() + 6);
+  routed.stash.keep("layers.1.ffn.norm_out", routed.x);
+  step.dx = values(routed.layer.backward_input(y, routed.pass));
+  routed.layer.backward_weight(routed.pass);
+  step.d_in = values(params.get("layers.1.moe.experts.in.weight").gradient());
+  step.d_out = values(params.get("layers.1.moe.experts.out.weight").gradient());
+  step.d_router = values(params.get("layers.1.moe.router.weight").gradient());
+  return step;
+}
+
+// Rows of zeros add zeros, to sums that the reference takes one by one: the same bits.
+TEST(MoeLayer, PaddingToTheCapacityChangesNothingButTheRows) {
+  spec::ModelConfig config = sigmoid_moe_config();
+  config.expert_capacity_factor = 1;  // ceil(9 x 2 / 5) = 4 rows
+  Step packed = step_of(config);
+  config.capacity_pad = true;
+  const Step padded = step_of(config);
+  EXPECT_EQ(padded.offsets, (std::vector<std::int64_t>{0, 4, 8, 12, 16, 20}));
+  EXPECT_LT(packed.offsets.back(), 20);
+  EXPECT_EQ(packed.dropped, 18 - packed.offsets.back());
+  packed.offsets = padded.offsets;
+  EXPECT_EQ(packed, padded);
+}
+
 TEST(MoeLayer, ExpertsThatChooseTakeTheirBestTokens) {
   spec::ModelConfig config = moe_config();
   config.router_choice = spec::RouterChoice::expert;

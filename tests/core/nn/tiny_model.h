@@ -257,6 +257,8 @@ inline std::vector<NamedConfig> training_configs() {
   c.expert_capacity_factor = 1.25;
   c.router_jitter = 0;
   all.push_back({"capacity_by_position", c});
+  c.capacity_pad = true;
+  all.push_back({"capacity_padded", c});
   c = moe_config();
   c.router_choice = spec::RouterChoice::expert;
   c.aux_loss_coeff = 0;

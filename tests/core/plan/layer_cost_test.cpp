@@ -227,12 +227,23 @@ TEST(LayerCost, ExpertsFilledUpToACapacityLetTheHostRunAhead) {
   spec.training.seq_length = 16384;
   spec.software.cuda_graphs = spec::GraphScope::layers;
   spec.model.expert_capacity_factor = 1;
+  const double dropped_s = layer_of(spec).total();
+  spec.model.capacity_pad = true;
   const double ahead_s = layer_of(spec).total();
-  spec.model.expert_capacity_factor = 0;
-  EXPECT_LT(ahead_s, layer_of(spec).total());
-  spec.model.expert_capacity_factor = 1;
+  EXPECT_LT(ahead_s, dropped_s);
   spec.software.cuda_graphs = spec::GraphScope::full;  // attention takes longer than the host
   EXPECT_DOUBLE_EQ(ahead_s, layer_of(spec).total());
+}
+
+TEST(LayerCost, PaddingIsComputedAndSent) {
+  spec::RunSpec spec = exchange_spec();
+  spec.model.expert_capacity_factor = 1.5;
+  const Seconds packed = layer_of(spec).forward;
+  spec.model.capacity_pad = true;
+  const Seconds padded = layer_of(spec).forward;
+  EXPECT_GT(padded.expert, packed.expert);
+  EXPECT_GT(padded.experts, 1.2 * packed.experts);  // 1.5 times the rows, of better products
+  EXPECT_EQ(padded.dense, packed.dense);
 }
 
 TEST(LayerCost, TheHostStartsMoreWhereExchangesOverlap) {

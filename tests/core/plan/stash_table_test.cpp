@@ -145,6 +145,12 @@ TEST(StashTable, RowsOfRoutersFollowTheModel) {
   EXPECT_EQ(shape("permuted"), (Shape{4096, 256}));
   spec.model.expert_capacity_factor = 0.5;
   EXPECT_EQ(shape("permuted"), (Shape{2048, 256}));
+  spec.model.expert_capacity_factor = 1.25;
+  EXPECT_EQ(shape("permuted"), (Shape{4096, 256}));
+  spec.model.capacity_pad = true;
+  EXPECT_EQ(shape("permuted"), (Shape{5120, 256}));
+  spec.model.capacity_pad = false;
+  spec.model.expert_capacity_factor = 0.5;
   spec.model.router_choice = spec::RouterChoice::expert;
   EXPECT_EQ(shape("indices"), (Shape{2048, 8}));
   EXPECT_EQ(shape("rows"), (Shape{2048, 8}));

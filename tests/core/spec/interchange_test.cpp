@@ -221,6 +221,18 @@ TEST(ImportMegatron, StagesMayAlternateWithReplicas) {
       }));
 }
 
+TEST(ImportMegatron, ExpertsMayBeFilledUpToTheirCapacity) {
+  const std::string pad =
+      "--num-experts 8 --moe-pad-expert-input-to-capacity --disable-bias-linear ";
+  const ImportedConfig imported =
+      read(ConfigFormat::megatron, kGpt + pad + "--moe-expert-capacity-factor 1.25");
+  EXPECT_EQ(errors(imported), "");
+  EXPECT_TRUE(imported.spec.model.capacity_pad);
+  EXPECT_THAT(export_config(imported.spec, ConfigFormat::megatron)->text,
+              HasSubstr("--moe-pad-expert-input-to-capacity"));
+  EXPECT_THAT(megatron(pad), HasSubstr("--moe-pad-expert-input-to-capacity"));
+}
+
 TEST(ImportMegatron, ContradictionsThatOnlyValidationSeesAreInItsWordsToo) {
   EXPECT_THAT(megatron("--num-experts 6 --expert-model-parallel-size 4 --disable-bias-linear"),
               HasSubstr("--expert-model-parallel-size: 4 does not divide --num-experts = 6"));

@@ -66,6 +66,21 @@ TEST(ModelConfig, CapacityIsRoundedUpAndBoundsTheBuffers) {
   EXPECT_EQ(m.expert_capacity(100), 11);  // though 1.1 x 100 / 10 is a little more in f64
 }
 
+TEST(ModelConfig, PaddedExpertsComputeTheirWholeCapacity) {
+  ModelConfig m = moe();
+  m.expert_capacity_factor = 1.25;
+  EXPECT_EQ(m.rows_per_token(), 2);
+  m.capacity_pad = true;
+  EXPECT_EQ(m.routed_rows(64), 160);
+  EXPECT_EQ(m.rows_per_token(), 2.5);
+  EXPECT_EQ(m.experts_per_token(), 2);  // that compute something
+  m.expert_capacity_factor = 0.5;
+  EXPECT_EQ(m.rows_per_token(), 1);
+  m.expert_capacity_factor = 900;
+  EXPECT_EQ(m.rows_per_token(), 8);  // every expert for every token
+  EXPECT_EQ(m.routed_rows(64), 512);
+}
+
 TEST(ModelConfig, ExpertsThatChooseAlwaysHaveACapacity) {
   ModelConfig m = moe();
   m.router_choice = RouterChoice::expert;

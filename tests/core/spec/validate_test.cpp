@@ -150,6 +150,8 @@ TEST(Validate, RouterRules) {
         }},
        {"model.router_top_groups", "1 of 8 groups have 1 experts", "at least 2",
         [](RunSpec& s) { s.model.router_num_groups = 8; }},
+       {"model.capacity_pad", "no capacity to fill up to", "expert_capacity_factor 1.25",
+        [](RunSpec& s) { s.model.capacity_pad = true; }},
        {"model.router_jitter", "got 1", "at most 0.99",
         [](RunSpec& s) { s.model.router_jitter = 1; }}},
       Severity::error);
@@ -167,7 +169,9 @@ TEST(Validate, RouterRules) {
                 {"model.expert_bias_update_rate", "every load is equal", "use 0",
                  [](RunSpec& s) { s.model.expert_bias_update_rate = 0.01; }},
                 {"model.capacity_policy", "router_choice is expert", "probability",
-                 [](RunSpec& s) { s.model.capacity_policy = CapacityPolicy::position; }}},
+                 [](RunSpec& s) { s.model.capacity_policy = CapacityPolicy::position; }},
+                {"model.capacity_pad", "every expert is full", "use false",
+                 [](RunSpec& s) { s.model.capacity_pad = true; }}},
                Severity::error);
   expect_cases(choosing, {{"model.router_choice", "later ones too", "token", [](RunSpec&) {}}},
                Severity::note);

@@ -169,6 +169,7 @@ spec::RunSpec random_spec(std::mt19937& random) {
       m.aux_loss_coeff = pick({0, 1}) * 0.01;
       m.aux_loss_scope = static_cast<spec::AuxLossScope>(pick({0, 1, 2}));
       m.capacity_policy = static_cast<spec::CapacityPolicy>(pick({0, 1}));
+      m.capacity_pad = m.expert_capacity_factor > 0 && pick({0, 1}) == 1;
       if (m.num_experts == 8) m.router_num_groups = pick({1, 2});  // 4 experts in a group
     }
   }
