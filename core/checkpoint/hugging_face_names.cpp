@@ -91,8 +91,7 @@ class Mapper {
   Arrangements outside_layers(const std::string& name) const {
     if (name == "embedding.tokens") return {whole(fmt::format("{}.weight", words_.embedding))};
     if (name == "embedding.positions") return {whole("transformer.wpe.weight")};
-    if (name.starts_with("final_norm."))
-      return {whole(fmt::format("{}.{}", words_.final_norm, name.substr(11)))};
+    if (name.starts_with("final_norm.")) return norm(words_.final_norm, name.substr(11));
     if (name == "head.weight") {
       Arrangements found = {whole(fmt::format("{}.weight", words_.head))};
       for (const char* other : kHuggingFaceHeads) {
@@ -103,6 +102,14 @@ class Mapper {
     return {};
   }
 
+  // kind: weight or bias.
+  Arrangements norm(std::string_view name, const std::string& kind) const {
+    Arrangements found = {whole(fmt::format("{}.{}", name, kind))};
+    if (kind == "weight" && words_.norm_weight != kind)
+      found.insert(found.begin(), whole(fmt::format("{}.{}", name, words_.norm_weight)));
+    return found;
+  }
+
   // name: "attention.qkv.weight"; the last word is weight or bias.
   Arrangements in_layer(const std::string& name) const {
     const std::size_t dot = name.rfind('.');
@@ -110,13 +117,13 @@ class Mapper {
     const std::string kind = name.substr(dot + 1);
     if (what.starts_with("moe.")) return experts(what.substr(4), kind);
     if (what.starts_with("mtp.")) return prediction(what.substr(4), kind);
-    const auto norm = [&](std::string_view word) -> Arrangements {
-      return {whole(fmt::format("{}{}.{}", at_, word, kind))};
+    const auto norm_of = [&](std::string_view word) {
+      return norm(fmt::format("{}{}", at_, word), kind);
     };
-    if (what == "attention.norm") return norm(words_.attention_norm);
-    if (what == "attention.post_norm") return norm(words_.attention_post_norm);
-    if (what == "ffn.norm") return norm(words_.ffn_norm);
-    if (what == "ffn.post_norm") return norm(words_.ffn_post_norm);
+    if (what == "attention.norm") return norm_of(words_.attention_norm);
+    if (what == "attention.post_norm") return norm_of(words_.attention_post_norm);
+    if (what == "ffn.norm") return norm_of(words_.ffn_norm);
+    if (what == "ffn.post_norm") return norm_of(words_.ffn_post_norm);
     if (what == "ffn.in" && words_.ffn_in.empty()) return {gate_and_up("mlp", kind)};
     if (what == "ffn.in") return {linear(fmt::format("{}{}.{}", at_, words_.ffn_in, kind))};
     if (what == "ffn.out") return {linear(fmt::format("{}{}.{}", at_, words_.ffn_out, kind))};
@@ -188,11 +195,16 @@ class Mapper {
   }
 
   Arrangements experts(const std::string& what, const std::string& kind) const {
-    const bool mixtral = family_ == HuggingFaceFamily::mixtral;
-    const std::string block = at_ + (mixtral ? "block_sparse_moe." : "mlp.");
+    const std::string block = fmt::format("{}{}.", at_, words_.moe);
     const std::string stacked = at_ + "mlp.experts.";  // as the library holds them in memory
     if (what == "router" && kind == "bias") return {whole(block + "gate.e_score_correction_bias")};
-    if (what == "router") return {whole(block + "gate.weight"), whole(at_ + "mlp.gate.weight")};
+    // In files of experts stacked; Grok-1 is not of the library.
+    const bool stacks = family_ != HuggingFaceFamily::grok_1;
+    if (what == "router") {
+      Arrangements found = {whole(block + "gate.weight")};
+      if (stacks) found.push_back(whole(at_ + "mlp.gate.weight"));
+      return found;
+    }
     if (what.starts_with("shared.")) return shared_experts(what.substr(7), kind);
     const bool in = what == "experts.in";
     const std::int64_t rows_each = shape_[1];
@@ -202,13 +214,15 @@ class Mapper {
         return fmt::format("{}experts.{}.{}.weight", block, e, word);
       };
       if (in) {
-        parts.emplace_back(name(mixtral ? "w1" : "gate_proj"), rows_each / 2);
-        parts.emplace_back(name(mixtral ? "w3" : "up_proj"), rows_each / 2);
+        parts.emplace_back(name(words_.gate), rows_each / 2);
+        parts.emplace_back(name(words_.up), rows_each / 2);
       } else {
-        parts.emplace_back(name(mixtral ? "w2" : "down_proj"), rows_each);
+        parts.emplace_back(name(words_.down), rows_each);
       }
     }
-    return {rows(std::move(parts)), whole(stacked + (in ? "gate_up_proj" : "down_proj"))};
+    Arrangements found = {rows(std::move(parts))};
+    if (stacks) found.push_back(whole(stacked + (in ? "gate_up_proj" : "down_proj")));
+    return found;
   }
 
   Arrangements shared_experts(const std::string& what, const std::string& kind) const {

@@ -13,6 +13,9 @@ struct HuggingFaceWords {
   std::string_view attention_norm, attention_post_norm, ffn_norm, ffn_post_norm;
   std::string_view attention, out;  // "self_attn", "o_proj"
   std::string_view ffn_in, ffn_out;
+  // Experts: <layer>.<moe>.experts.N.<gate>.weight, the router <layer>.<moe>.gate.weight.
+  std::string_view moe = "mlp", gate = "gate_proj", up = "up_proj", down = "down_proj";
+  std::string_view norm_weight = "weight";
 };
 
 inline constexpr HuggingFaceWords kDecoderWords = {
@@ -28,6 +31,30 @@ inline constexpr HuggingFaceWords kDecoderWords = {
     .out = "o_proj",
     .ffn_in = "",
     .ffn_out = "mlp.down_proj"};
+
+inline constexpr HuggingFaceWords kMixtralWords = [] {
+  HuggingFaceWords words = kDecoderWords;
+  words.moe = "block_sparse_moe";
+  words.gate = "w1";
+  words.up = "w3";
+  words.down = "w2";
+  return words;
+}();
+
+inline constexpr HuggingFaceWords kGrok1Words = [] {
+  HuggingFaceWords words = kDecoderWords;
+  words.attention_norm = "pre_attn_norm";
+  words.attention_post_norm = "post_attn_norm";
+  words.ffn_norm = "pre_moe_norm";
+  words.ffn_post_norm = "post_moe_norm";
+  words.norm_weight = "scale";
+  words.attention = "attn";
+  words.moe = "moe_block";
+  words.gate = "linear";
+  words.up = "linear_v";
+  words.down = "linear_1";
+  return words;
+}();
 
 inline constexpr HuggingFaceWords kGpt2Words = {.embedding = "transformer.wte",
                                                 .layer = "transformer.h",
@@ -57,6 +84,8 @@ inline constexpr HuggingFaceWords kGptNeoXWords = {.embedding = "gpt_neox.embed_
 inline const HuggingFaceWords& hugging_face_words(spec::HuggingFaceFamily family) {
   if (family == spec::HuggingFaceFamily::gpt2) return kGpt2Words;
   if (family == spec::HuggingFaceFamily::gpt_neox) return kGptNeoXWords;
+  if (family == spec::HuggingFaceFamily::mixtral) return kMixtralWords;
+  if (family == spec::HuggingFaceFamily::grok_1) return kGrok1Words;
   return kDecoderWords;
 }
 

@@ -175,4 +175,27 @@ void read_deepseek_v3(Settings& s, ModelConfig& m) {
   m.num_mtp_layers = s.integer("num_nextn_predict_layers", s.integer("num_mtp_layers", 0));
 }
 
+// As published: the model in github.com/xai-org/grok-1, model.py, which has GELU by tanh; its
+// settings in huggingface.co/hpcai-tech/grok-1, config.json and modeling_grok1.py.
+void read_grok_1(Settings& s, ModelConfig& m) {
+  read_sizes(s, m, 1e4);
+  s.expect("head_dim", nullptr, "heads share out the hidden size");
+  expect_whole_heads(s, m, "num_attention_heads");
+  m.norm = NormKind::rms;
+  m.norm_eps = s.number("rms_norm_eps", 1e-5);
+  m.norm_placement = NormPlacement::sandwich;
+  m.activation = ActivationKind::geglu;
+  s.expect("hidden_act", "gelu", "its experts have gated GELU");
+  m.tie_embeddings = s.flag("tie_word_embeddings", true);
+  m.attention_scale = s.number("attn_output_multiplier");
+  m.attention_softcap = s.number("max_attn_value");
+  m.embedding_multiplier = s.number("embedding_multiplier_scale");
+  m.logit_multiplier = s.number("output_multiplier_scale");
+  for (const char* key : {"attn_output_multiplier", "max_attn_value"}) {
+    if (s.number(key) <= 0) s.error(key, fmt::format("is {}, expected more than 0", s.number(key)));
+  }
+  read_experts(s, m, "num_experts", 0.001);
+  m.moe_ffn_hidden_size = s.integer("intermediate_size");
+}
+
 }  // namespace tera::spec::hugging_face

@@ -28,6 +28,7 @@ void read_qwen2_moe(Settings& s, ModelConfig& m);
 void read_qwen3_moe(Settings& s, ModelConfig& m);
 void read_deepseek_v2(Settings& s, ModelConfig& m);
 void read_deepseek_v3(Settings& s, ModelConfig& m);
+void read_grok_1(Settings& s, ModelConfig& m);
 
 // --- what they share -----------------------------------------------------------------------------
 

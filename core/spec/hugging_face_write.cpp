@@ -210,6 +210,21 @@ json write_deepseek_v3(const ModelConfig& m) {
                                   {"num_nextn_predict_layers", m.num_mtp_layers}});
 }
 
+json write_grok_1(const ModelConfig& m) {
+  json values = decoder(m);
+  for (const char* key : {"hidden_act", "attention_dropout", "rope_theta", "rope_scaling"})
+    values.erase(key);
+  return with(std::move(values), {{"intermediate_size", m.moe_ffn_hidden_size},
+                                  {"attn_output_multiplier", m.score_scale()},
+                                  {"max_attn_value", m.attention_softcap},
+                                  {"embedding_multiplier_scale", m.embedding_multiplier},
+                                  {"output_multiplier_scale", m.logit_multiplier},
+                                  {"num_experts", m.num_experts},
+                                  {"num_experts_per_tok", m.router_top_k},
+                                  {"router_aux_loss_coef", aux_coeff(m)},
+                                  {"output_router_logits", false}});
+}
+
 struct FamilyWriter {
   json (*write)(const ModelConfig&);
   const char* architecture;
@@ -229,7 +244,8 @@ constexpr std::array<FamilyWriter, EnumNames<HuggingFaceFamily>::value.size()> k
     FamilyWriter{write_qwen2_moe, "Qwen2MoeForCausalLM"},
     FamilyWriter{write_qwen3_moe, "Qwen3MoeForCausalLM"},
     FamilyWriter{write_deepseek_v2, "DeepseekV2ForCausalLM"},
-    FamilyWriter{write_deepseek_v3, "DeepseekV3ForCausalLM"}};
+    FamilyWriter{write_deepseek_v3, "DeepseekV3ForCausalLM"},
+    FamilyWriter{write_grok_1, "Grok1ModelForCausalLM"}};
 
 }  // namespace
 

@@ -12,7 +12,8 @@
 
 namespace tera::spec {
 
-// Architectures of the transformers library, by their model_type.
+// Architectures of the transformers library, by their model_type, and Grok-1, which is published in
+// its form with code of its own.
 enum class HuggingFaceFamily : std::uint8_t {
   gpt2,
   gpt_neox,
@@ -26,7 +27,8 @@ enum class HuggingFaceFamily : std::uint8_t {
   qwen2_moe,
   qwen3_moe,
   deepseek_v2,
-  deepseek_v3
+  deepseek_v3,
+  grok_1
 };
 
 // What a config.json says about the model.
@@ -49,8 +51,8 @@ HuggingFaceConfig parse_hugging_face_config(std::string_view text);
 namespace tera {
 template <>
 struct EnumNames<spec::HuggingFaceFamily> {
-  static constexpr std::array<std::string_view, 13> value = {
-      "gpt2",    "gpt_neox", "llama",     "mistral",   "qwen2",       "qwen3",      "olmo2",
-      "mixtral", "olmoe",    "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3"};
+  static constexpr std::array<std::string_view, 14> value = {
+      "gpt2",    "gpt_neox", "llama",     "mistral",   "qwen2",       "qwen3",       "olmo2",
+      "mixtral", "olmoe",    "qwen2_moe", "qwen3_moe", "deepseek_v2", "deepseek_v3", "grok-1"};
 };
 }  // namespace tera

@@ -65,11 +65,11 @@ double aux_coeff_scale(const ModelConfig& m) {
 
 using Read = void (*)(Settings&, ModelConfig&);
 constexpr std::array<Read, EnumNames<HuggingFaceFamily>::value.size()> kRead = {
-    hugging_face::read_gpt2,       hugging_face::read_gpt_neox,  hugging_face::read_llama,
-    hugging_face::read_mistral,    hugging_face::read_qwen2,     hugging_face::read_qwen3,
-    hugging_face::read_olmo2,      hugging_face::read_mixtral,   hugging_face::read_olmoe,
-    hugging_face::read_qwen2_moe,  hugging_face::read_qwen3_moe, hugging_face::read_deepseek_v2,
-    hugging_face::read_deepseek_v3};
+    hugging_face::read_gpt2,        hugging_face::read_gpt_neox,  hugging_face::read_llama,
+    hugging_face::read_mistral,     hugging_face::read_qwen2,     hugging_face::read_qwen3,
+    hugging_face::read_olmo2,       hugging_face::read_mixtral,   hugging_face::read_olmoe,
+    hugging_face::read_qwen2_moe,   hugging_face::read_qwen3_moe, hugging_face::read_deepseek_v2,
+    hugging_face::read_deepseek_v3, hugging_face::read_grok_1};
 
 void read_quantization(Settings& s, int& fp8_block_size) {
   if (!s.has("quantization_config")) return s.ignore({"quantization_config"});

@@ -405,6 +405,7 @@ INSTANTIATE_TEST_SUITE_P(All,
                                          "olmoe",
                                          "deepseek_v2",
                                          "deepseek_v3",
+                                         "grok_1",
                                          "prediction"),
                          [](const auto& family) { return std::string(family.param); });
 

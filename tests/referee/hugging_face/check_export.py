@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Model directories load in `transformers` and give the logits they should.
+"""Model directories load in `transformers` (Grok-1 with grok_1.py) and give the logits they should.
 
     check_export.py DIRECTORY...
 
@@ -13,6 +13,8 @@ import sys
 import torch
 import transformers
 from safetensors.torch import load_file
+
+import grok_1  # noqa: F401: registers itself
 
 TOLERANCE = 2e-5  # largest difference over the largest logit
 

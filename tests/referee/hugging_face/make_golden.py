@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tiny random models of every supported family, made and trained with `transformers`.
+"""Tiny random models of every supported family, made and trained with `transformers` (Grok-1 with grok_1.py).
 
     make_golden.py tests/golden/hugging_face [FAMILY...]
 
@@ -18,6 +18,8 @@ import sys
 import torch
 import transformers
 from safetensors.torch import save_file
+
+import grok_1  # noqa: F401: registers itself
 
 BATCH, LENGTH = 2, 16
 STEPS = 5
@@ -64,6 +66,9 @@ FAMILIES = {
     "deepseek_v3": dict(BASE, **dict(LATENT, n_routed_experts=8), model_type="deepseek_v3", q_lora_rank=14,
                         n_shared_experts=1, n_group=4, topk_group=2, num_mtp_layers=0,
                         rope_parameters=dict(YARN, mscale=1.0, mscale_all_dim=1.0)),
+    "grok_1": dict(BASE, model_type="grok-1", intermediate_size=8, num_experts=4, num_experts_per_tok=2,
+                   attn_output_multiplier=0.4, max_attn_value=1.5, embedding_multiplier_scale=7.5,
+                   output_multiplier_scale=0.5773502691896257),
 }
 
 
@@ -80,7 +85,7 @@ def randomise(model):
         noise = torch.randn(value.shape, generator=generator(name))
         if "norm" in name or ".ln_" in name:
             noise = (0.0 if name.endswith("bias") else 1.0) + 0.2 * noise
-        elif "mlp.gate.weight" in name:
+        elif "mlp.gate.weight" in name or "moe_block.gate.weight" in name:
             noise = 0.5 * noise
         else:
             noise = 0.2 * noise
