@@ -360,6 +360,10 @@ bool Tokenizer::ends_text(std::int32_t id) const {
                      std::find(special_.eos.begin(), special_.eos.end(), id) != special_.eos.end());
 }
 
+const std::vector<std::int32_t>& Tokenizer::beginning() const {
+  return impl_->file.beginning;
+}
+
 std::int32_t Tokenizer::start_id() const {
   return special_.bos >= 0 ? special_.bos : eod_id();
 }

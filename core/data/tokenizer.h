@@ -22,7 +22,8 @@ class Tokenizer {
   static Result<Tokenizer> parse(std::string_view json, SpecialTokens special = {});
 
   // Ids of the text (any bytes; invalid UTF-8 is encoded byte by byte). Special tokens in the text
-  // are recognised only when allow_special. No token that begins or ends texts is added.
+  // are recognised only when allow_special. No token that begins or ends texts is added:
+  // beginning().
   std::vector<std::int32_t> encode(std::string_view text, bool allow_special = false) const;
   // Bytes of the ids, without a space that encoding put before the text; an id out of range is an
   // error.
@@ -35,6 +36,8 @@ class Tokenizer {
   // there is none.
   std::int32_t eod_id() const;
   bool ends_text(std::int32_t id) const;  // one of those, eod_id() included
+  // What stands before a text that a model is to read, as its post_processor says; often nothing.
+  const std::vector<std::int32_t>& beginning() const;
   // What a text begins after: the token that begins texts, else eod_id().
   std::int32_t start_id() const;
   std::string sha256() const;         // of the canonical file content: the fingerprint in manifests

@@ -11,6 +11,7 @@
 #include "core/base/check.h"
 #include "core/base/hash.h"
 #include "core/base/json_read.h"
+#include "core/data/text_beginning.h"
 #include "core/data/tokenizer_json.h"
 #include "core/data/tokenizer_pipeline.h"
 #include "core/data/unicode_class.h"
@@ -283,6 +284,11 @@ Result<TokenizerFile> parse_tokenizer_file(std::string_view text) {
   TERA_TRY(const Ids ids, read_vocab(*model, file));
   TERA_TRY_VOID(read_merges(*model, ids, file));
   file.ignore_merges = flag(*model, "ignore_merges", false);
+  TERA_TRY(file.beginning, read_beginning(root));
+  for (const std::int32_t id : file.beginning) {
+    if (id >= std::ssize(file.tokens) || file.tokens[static_cast<std::size_t>(id)].empty())
+      return refuse(fmt::format("post_processor: id {} is no token", id));
+  }
   if (file.pre_tokenizer == PreTokenizerKind::marked_words &&
       (file.ignore_merges || merges_cross_marks(file))) {
     file.pre_tokenizer = PreTokenizerKind::whole;

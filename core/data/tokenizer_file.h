@@ -43,7 +43,8 @@ struct TokenizerFile {
   std::vector<std::string> written;     // [id] as in the file; with byte_fallback
   std::vector<BpeModel::Merge> merges;  // by rank
   std::vector<AddedToken> added_tokens;
-  std::string sha256;  // of the canonical JSON
+  std::vector<std::int32_t> beginning;  // before a text that a model reads
+  std::string sha256;                   // of the canonical JSON
 };
 
 // Limits: 64 MiB, 1,048,576 entries, 4 KiB per token. Errors are one sentence that names the field.

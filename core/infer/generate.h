@@ -24,8 +24,8 @@ struct Prompt {
   std::vector<std::int32_t> tokens;
   std::uint64_t seed = 0;  // of its own random numbers
 };
-// The text as a prompt; an empty one is the token that a text begins after. Error (invalid_input):
-// there is no token to start from.
+// The text as a prompt, behind what its tokenizer puts before texts; an empty one without that is
+// the token that a text begins after. Error (invalid_input): there is no token to start from.
 Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
                            std::string_view text,
                            std::uint64_t seed);

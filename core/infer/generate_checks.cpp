@@ -68,7 +68,9 @@ std::int32_t vocabulary_of(const nn::Model& model, const data::Tokenizer* tokeni
 Result<Prompt> make_prompt(const data::Tokenizer& tokenizer,
                            std::string_view text,
                            std::uint64_t seed) {
-  Prompt prompt{.tokens = tokenizer.encode(text), .seed = seed};
+  Prompt prompt{.tokens = tokenizer.beginning(), .seed = seed};
+  const std::vector<std::int32_t> ids = tokenizer.encode(text);
+  prompt.tokens.insert(prompt.tokens.end(), ids.begin(), ids.end());
   if (prompt.tokens.empty() && tokenizer.start_id() >= 0)
     prompt.tokens.push_back(tokenizer.start_id());
   if (prompt.tokens.empty()) {

@@ -11,6 +11,7 @@
 #include "core/data/pre_tokenizer.h"
 #include "core/data/split_pattern.h"
 #include "core/data/tokenizer.h"
+#include "tests/core/data/data_fixture.h"
 
 namespace tera::data {
 namespace {
@@ -49,6 +50,42 @@ TEST_P(ForeignTokenizer, GivesTheSameIdsAndText) {
       EXPECT_EQ(tokenizer->decode(ids).value(), c.at("decoded")) << c.at("text");
     }
   }
+}
+
+// With transformers' own file of cases, made by tests/referee/tokenizer/make_beginnings.py.
+TEST(TextBeginning, IsWhatTransformersPutsBeforeATextForAModel) {
+  json file = golden("llama");
+  const json cases = golden("beginnings");
+  ASSERT_GT(cases.size(), 20U);
+  const test::TempDir dir;
+  for (const json& c : cases) {
+    file["post_processor"] = c.at("post_processor");
+    test::write_all(dir / "tokenizer.json", file.dump());
+    test::write_all(dir / "tokenizer_config.json", c.at("settings").dump());
+    const Result<Tokenizer> tokenizer = Tokenizer::load(dir.path());
+    ASSERT_TRUE(tokenizer) << tokenizer.error().message;
+    EXPECT_EQ(tokenizer->beginning(), c.at("ids").get<std::vector<std::int32_t>>()) << c;
+  }
+}
+
+TEST(TextBeginning, WhatIsWrongIsNamed) {
+  json file = golden("llama");
+  const auto error = [&](const char* processor) {
+    file["post_processor"] = json::parse(processor);
+    const Result<Tokenizer> tokenizer = Tokenizer::parse(file.dump());
+    return tokenizer ? std::string("accepted") : tokenizer.error().message;
+  };
+  EXPECT_THAT(error(R"({"type": "Other"})"),
+              HasSubstr(R"(post_processor {"type":"Other"} is not)"));
+  EXPECT_THAT(error("3"), HasSubstr("post_processor 3 is not known"));
+  EXPECT_THAT(error(R"({"type": "BertProcessing", "cls": ["a", -1]})"), HasSubstr("is not known"));
+  EXPECT_THAT(error(R"({"type": "BertProcessing", "cls": ["a", 99999]})"),
+              HasSubstr("post_processor: id 99999 is no token"));
+  EXPECT_THAT(error(R"({"type": "TemplateProcessing", "single": []})"),
+              HasSubstr("its template names no text"));
+  EXPECT_THAT(
+      error(R"({"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>"}}]})"),
+      HasSubstr("has no ids"));
 }
 
 TEST(ByteFallback, BytesThatAreNoCharactersKeepTheirTokens) {

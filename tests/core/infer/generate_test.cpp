@@ -1,6 +1,8 @@
 #include "core/infer/generate.h"
 
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -153,6 +155,25 @@ TEST(Generate, AnEmptyPromptStartsADocument) {
   const Result<Prompt> none = make_prompt(byte_tokenizer(false), "", 0);
   ASSERT_FALSE(none.has_value());
   EXPECT_THAT(none.error().message, testing::HasSubstr("the prompt is empty"));
+}
+
+// The post-processor of Llama's tokenizer.json: <s> before every text.
+TEST(Generate, APromptBeginsAsItsTokenizerSays) {
+  std::ifstream golden(std::string(std::getenv("TERA_SOURCE_DIR")) +
+                       "/tests/golden/tokenizer/llama.json");
+  nlohmann::json file = nlohmann::json::parse(golden);
+  const std::vector<std::int32_t> plain =
+      make_prompt(data::Tokenizer::parse(file.dump()).value(), "the cat", 0)->tokens;
+  file["post_processor"] = nlohmann::json::parse(
+      R"({"type": "TemplateProcessing",
+          "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                     {"Sequence": {"id": "A", "type_id": 0}}],
+          "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}})");
+  const data::Tokenizer tokenizer = data::Tokenizer::parse(file.dump()).value();
+  std::vector<std::int32_t> expected = plain;
+  expected.insert(expected.begin(), 1);
+  EXPECT_EQ(make_prompt(tokenizer, "the cat", 0)->tokens, expected);
+  EXPECT_EQ(make_prompt(tokenizer, "", 0)->tokens, (std::vector<std::int32_t>{1}));
 }
 
 TEST(Generate, StopsAtMaxTokensAndShowsNoHalfCharacter) {
