@@ -106,9 +106,11 @@ double factored_moments(
   float* row_sums = sums + dims.cols;
   std::fill_n(sums, dims.cols, 0.0F);
   sum_rows_by_blocks(context, dims.rows, dims.cols, 1, {sums, nullptr},
-                     [&](std::int64_t i, float* sum, float*) {
-                       row_sums[i] = HWY_DYNAMIC_DISPATCH(square_row)(
-                           grad.as<const float>() + i * dims.cols, scale, sum, dims.cols);
+                     [&](std::int64_t begin, std::int64_t end, float* sum, float*) {
+                       for (std::int64_t i = begin; i < end; ++i) {
+                         row_sums[i] = HWY_DYNAMIC_DISPATCH(square_row)(
+                             grad.as<const float>() + i * dims.cols, scale, sum, dims.cols);
+                       }
                      });
   const auto blend = [take](float& to, double fresh) {
     to = static_cast<float>(static_cast<double>(to) + take * (fresh - static_cast<double>(to)));

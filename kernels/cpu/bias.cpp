@@ -31,14 +31,16 @@ void bias_backward(const Context& context, View dy, View db) {
   const std::int64_t rows = dims.rows;
   const std::int64_t n = dims.cols;
   if (dy.dtype == DType::f64) return ref::bias_backward(context, dy, db);
-  sum_rows_by_blocks(context, rows, n, 1, {db.as<float>(), nullptr},
-                     [&](std::int64_t t, float* sum, float*) {
-                       if (dy.dtype == DType::f32) {
-                         add_row_f32(dy.as<const float>() + t * dy.strides[0], sum, n);
-                       } else {
-                         add_row_bf16(dy.as<const Bf16>() + t * dy.strides[0], sum, n);
-                       }
-                     });
+  sum_rows_by_blocks(
+      context, rows, n, 1, {db.as<float>(), nullptr},
+      [&](std::int64_t begin, std::int64_t end, float* sum, float*) {
+        const std::int64_t at = begin * dy.strides[0];
+        if (dy.dtype == DType::f32) {
+          add_rows_f32(dy.as<const float>() + at, dy.strides[0], end - begin, sum, n);
+        } else {
+          add_rows_bf16(dy.as<const Bf16>() + at, dy.strides[0], end - begin, sum, n);
+        }
+      });
 }
 
 }  // namespace tera::kernels::cpu

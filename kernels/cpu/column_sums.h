@@ -9,15 +9,15 @@
 
 namespace tera::kernels::cpu {
 
-// totals[s] [width] += the sums of `sums` (1 or 2) rows per token; add_row(t, sum0, sum1) adds
-// those of token t, sum1 being null when there is one.
-template <class AddRow>
+// totals[s] [width] += the sums of `sums` (1 or 2) rows per token; add_rows(begin, end, sum0, sum1)
+// adds those of tokens [begin, end) in their order, sum1 being null when there is one.
+template <class AddRows>
 void sum_rows_by_blocks(const Context& context,
                         std::int64_t tokens,
                         std::int64_t width,
                         std::int64_t sums,
                         std::array<float*, 2> totals,
-                        AddRow&& add_row) {
+                        AddRows&& add_rows) {
   constexpr std::int64_t kBlock = 64;
   const std::int64_t blocks = (tokens + kBlock - 1) / kBlock;
   const std::int64_t stride = sums * width;
@@ -26,8 +26,7 @@ void sum_rows_by_blocks(const Context& context,
   for_ranges(context, tokens, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
     float* sum = partial + begin / kBlock * stride;
     std::fill_n(sum, stride, 0.0F);
-    for (std::int64_t t = begin; t < end; ++t)
-      add_row(t, sum, sums == 2 ? sum + width : nullptr);
+    add_rows(begin, end, sum, sums == 2 ? sum + width : nullptr);
   });
   for_ranges(context, stride, 1024, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t s = 0; s < sums; ++s) {

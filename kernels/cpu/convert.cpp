@@ -37,6 +37,35 @@ void add_bf16_simd(const Bf16* from, float* to, std::int64_t n) {
   });
 }
 
+namespace {
+
+// As many rows at a time as streams are fetched ahead; the sum stays in its register meanwhile.
+template <class T>
+void add_rows(const T* from, std::int64_t stride, std::int64_t rows, float* to, std::int64_t n) {
+  constexpr std::int64_t kRows = 8;
+  for (std::int64_t first = 0; first < rows; first += kRows) {
+    const std::int64_t end = std::min(rows, first + kRows);
+    for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+      VF sum = load_n(to + i, count);
+      for (std::int64_t r = first; r < end; ++r)
+        sum = hn::Add(sum, load_n(from + r * stride + i, count));
+      store_n(sum, to + i, count);
+    });
+  }
+}
+
+}  // namespace
+
+void add_rows_f32_simd(
+    const float* from, std::int64_t stride, std::int64_t rows, float* to, std::int64_t n) {
+  add_rows(from, stride, rows, to, n);
+}
+
+void add_rows_bf16_simd(
+    const Bf16* from, std::int64_t stride, std::int64_t rows, float* to, std::int64_t n) {
+  add_rows(from, stride, rows, to, n);
+}
+
 void add_to_bf16_simd(const Bf16* from, Bf16* to, std::int64_t n) {
   for_vectors(n, [&](std::int64_t i, std::int64_t count) {
     store_n(hn::Add(load_n(to + i, count), load_n(from + i, count)), to + i, count);
@@ -54,6 +83,8 @@ HWY_EXPORT(widen_row_simd);
 HWY_EXPORT(add_f32_simd);
 HWY_EXPORT(add_bf16_simd);
 HWY_EXPORT(add_to_bf16_simd);
+HWY_EXPORT(add_rows_f32_simd);
+HWY_EXPORT(add_rows_bf16_simd);
 
 void round_row(const float* from, Bf16* to, std::int64_t n, bool add) {
   HWY_DYNAMIC_DISPATCH(round_row_simd)(from, to, n, add);
@@ -73,6 +104,16 @@ void add_row_bf16(const Bf16* from, float* to, std::int64_t n) {
 
 void add_row_to_bf16(const Bf16* from, Bf16* to, std::int64_t n) {
   HWY_DYNAMIC_DISPATCH(add_to_bf16_simd)(from, to, n);
+}
+
+void add_rows_f32(
+    const float* from, std::int64_t stride, std::int64_t rows, float* to, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(add_rows_f32_simd)(from, stride, rows, to, n);
+}
+
+void add_rows_bf16(
+    const Bf16* from, std::int64_t stride, std::int64_t rows, float* to, std::int64_t n) {
+  HWY_DYNAMIC_DISPATCH(add_rows_bf16_simd)(from, stride, rows, to, n);
 }
 
 void store_row(const float* from, DType dtype, void* to, std::int64_t n) {

@@ -44,6 +44,15 @@ void scale_vectors(const T* x, float factor, std::int64_t n, T* y) {
   });
 }
 
+// y (+)= x * factors.
+template <class X, class Y>
+void multiply_vectors(const X* x, const float* factors, std::int64_t n, Y* y, bool accumulate) {
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    const VF product = hn::Mul(load_n(x + i, count), load_n(factors + i, count));
+    store_n(accumulate ? hn::Add(load_n(y + i, count), product) : product, y + i, count);
+  });
+}
+
 // In f64: squares of f32 leave the range of f32.
 template <class T>
 double squares(const T* x, std::int64_t n) {
@@ -85,6 +94,21 @@ void scale_f32(const float* x, float factor, std::int64_t n, float* y) {
 void scale_bf16(const Bf16* x, float factor, std::int64_t n, Bf16* y) {
   scale_vectors(x, factor, n, y);
 }
+// x and y are bf16 or f32.
+void multiply_range(const void* x,
+                    bool bf16_x,
+                    const float* factors,
+                    std::int64_t n,
+                    void* y,
+                    bool bf16_y,
+                    bool accumulate) {
+  const auto into = [&]<class X>(const X* from) {
+    if (bf16_y) return multiply_vectors(from, factors, n, static_cast<Bf16*>(y), accumulate);
+    multiply_vectors(from, factors, n, static_cast<float*>(y), accumulate);
+  };
+  if (bf16_x) return into(static_cast<const Bf16*>(x));
+  into(static_cast<const float*>(x));
+}
 double squares_f32(const float* x, std::int64_t n) {
   return squares(x, n);
 }
@@ -105,6 +129,7 @@ HWY_EXPORT(sum_rows_f32);
 HWY_EXPORT(sum_rows_bf16);
 HWY_EXPORT(scale_f32);
 HWY_EXPORT(scale_bf16);
+HWY_EXPORT(multiply_range);
 HWY_EXPORT(squares_f32);
 HWY_EXPORT(squares_bf16);
 
@@ -196,18 +221,16 @@ void scale(const Context& context, View x, double factor, View y) {
   });
 }
 
-// Ranges through the reference: only noise on a router's input is multiplied.
 void multiply(const Context& context, View x, View factors, View y, bool accumulate) {
   const std::int64_t n = contract::check_multiply(x, factors, y);
-  const auto range = [](const View& v, std::int64_t begin, std::int64_t end) {
-    View part = flat(v);
-    part.data = v.as<std::byte>() + begin * dtype_bytes(v.dtype);
-    part.shape[0] = end - begin;
-    return part;
+  if (factors.dtype == DType::f64) return ref::multiply(context, x, factors, y, accumulate);
+  const auto at = [](const View& v, std::int64_t i) {
+    return v.as<std::byte>() + i * dtype_bytes(v.dtype);
   };
   for_ranges(context, n, kBlock, [&](std::int64_t begin, std::int64_t end, int) {
-    ref::multiply(context, range(x, begin, end), range(factors, begin, end), range(y, begin, end),
-                  accumulate);
+    HWY_DYNAMIC_DISPATCH(multiply_range)
+    (at(x, begin), x.dtype == DType::bf16, factors.as<const float>() + begin, end - begin,
+     at(y, begin), y.dtype == DType::bf16, accumulate);
   });
 }
 

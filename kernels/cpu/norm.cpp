@@ -203,9 +203,11 @@ void norm_backward_weight(const Context& context,
   with_rows(x.dtype, [&]<class T>(const NormRowsOf<T>& rows) {
     sum_rows_by_blocks(
         context, dims.rows, n, db.present() ? 2 : 1, {dw.as<float>(), db.as<float>()},
-        [&](std::int64_t t, float* weight, float* bias) {
-          rows.weight(dy.as<const T>() + t * n, x.as<const T>() + t * n, rstd.as<const float>()[t],
-                      mean_at(mean, type, t), n, weight, bias);
+        [&](std::int64_t begin, std::int64_t end, float* weight, float* bias) {
+          for (std::int64_t t = begin; t < end; ++t) {
+            rows.weight(dy.as<const T>() + t * n, x.as<const T>() + t * n,
+                        rstd.as<const float>()[t], mean_at(mean, type, t), n, weight, bias);
+          }
         });
   });
 }

@@ -1,8 +1,10 @@
-// Scores by one vector pass per token; the choice of K experts is a scan per choice, since E is
-// small.
+// Scores by one vector pass per token. Choices are the largest of integer keys that order like the
+// scores: a choice is a vector pass for the largest key and one for its first place.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/router.cpp"
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
@@ -10,18 +12,102 @@
 #include "kernels/contract.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/router_choice.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/ref/ref.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tera::kernels::cpu::HWY_NAMESPACE {
+namespace {
+
+using I32 = hn::RebindToSigned<F32>;
+using VI = hn::Vec<I32>;
+
+// Below every key: of what is chosen or cannot be.
+constexpr std::int32_t kTaken = std::numeric_limits<std::int32_t>::min();
+
+// keys[i] order like values[i], NaN lowest; writes up to a vector more than n.
+void make_keys(const float* values, std::int64_t n, std::int32_t* keys) {
+  const F32 d;
+  const I32 di;
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    const VF v = hn::Add(load_n(values + i, count), hn::Zero(d));  // -0 is 0
+    const VI bits = hn::BitCast(di, v);
+    const VI magnitude = hn::And(hn::ShiftRight<31>(bits), hn::Set(di, 0x7fffffff));
+    const VI key = hn::IfThenElse(hn::RebindMask(di, hn::IsNaN(v)), hn::Set(di, kTaken + 1),
+                                  hn::Xor(bits, magnitude));
+    hn::StoreU(key, di, keys + i);
+  });
+}
+
+// A vector of keys, of which `rest` count; readable up to a vector behind the last.
+HWY_INLINE VI keys_at(const std::int32_t* keys, std::int64_t rest) {
+  const I32 di;
+  const VI all = hn::LoadU(di, keys);
+  if (rest >= kWidth) return all;
+  return hn::IfThenElse(hn::FirstN(di, static_cast<std::size_t>(rest)), all, hn::Set(di, kTaken));
+}
+
+// Place of the largest key, the first among equals; takes it.
+std::int64_t take_largest(std::int32_t* keys, std::int64_t n) {
+  const I32 di;
+  VI largest = hn::Set(di, kTaken);
+  for (std::int64_t i = 0; i < n; i += kWidth)
+    largest = hn::Max(largest, keys_at(keys + i, n - i));
+  largest = hn::MaxOfLanes(di, largest);
+  for (std::int64_t i = 0; i < n; i += kWidth) {
+    const std::intptr_t lane = hn::FindFirstTrue(di, hn::Eq(keys_at(keys + i, n - i), largest));
+    if (lane < 0) continue;
+    keys[i + lane] = kTaken;
+    return i + lane;
+  }
+  return 0;  // n is 0
+}
+
+// Takes every expert outside the top groups.
+void exclude_groups(const float* selection,
+                    std::int64_t experts,
+                    const RouterOptions& options,
+                    const ChoiceScratch& scratch) {
+  const std::int64_t size = experts / options.num_groups;
+  const std::int64_t num_best = std::min(options.group_best, size);
+  for (std::int64_t g = 0; g < options.num_groups; ++g) {
+    std::copy_n(scratch.keys + g * size, size, scratch.rest);
+    scratch.group_scores[g] = 0;
+    for (std::int64_t n = 0; n < num_best; ++n)
+      scratch.group_scores[g] += selection[g * size + take_largest(scratch.rest, size)];
+  }
+  make_keys(scratch.group_scores, options.num_groups, scratch.rest);
+  for (std::int64_t n = 0; n < options.top_groups; ++n)
+    take_largest(scratch.rest, options.num_groups);
+  for (std::int64_t g = 0; g < options.num_groups; ++g) {
+    if (scratch.rest[g] != kTaken) std::fill_n(scratch.keys + g * size, size, kTaken);
+  }
+}
+
+}  // namespace
+
+void choose_row(const float* selection,
+                std::int64_t experts,
+                std::int64_t top_k,
+                const RouterOptions& options,
+                const ChoiceScratch& scratch,
+                std::int32_t* indices) {
+  make_keys(selection, experts, scratch.keys);
+  if (options.num_groups > 1) exclude_groups(selection, experts, options, scratch);
+  for (std::int64_t k = 0; k < top_k; ++k)
+    indices[k] = static_cast<std::int32_t>(take_largest(scratch.keys, experts));
+}
 
 // scores = softmax(z) or sigmoid(z); returns logsumexp(z).
 float score_row(RouterType type, const float* z, std::int64_t n, float* scores) {
   const F32 d;
-  float highest = z[0];
-  for (std::int64_t e = 1; e < n; ++e)
-    highest = z[e] > highest ? z[e] : highest;
+  VF top = hn::Set(d, z[0]);
+  for_vectors(n, [&](std::int64_t i, std::int64_t count) {
+    const auto in_row = hn::FirstN(d, static_cast<std::size_t>(count));
+    top = hn::Max(top, hn::IfThenElse(in_row, load_n(z + i, count), top));
+  });
+  const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
   const VF base = hn::Set(d, highest);
   VF sum = hn::Zero(d);
   for_vectors(n, [&](std::int64_t i, std::int64_t count) {
@@ -48,47 +134,10 @@ HWY_AFTER_NAMESPACE();
 namespace tera::kernels::cpu {
 namespace {
 
+HWY_EXPORT(choose_row);
 HWY_EXPORT(score_row);
 
-// Position of the highest value among those not taken, the lowest position among equals; values
-// that are taken are marked by their flag.
-std::int64_t best_free(const float* values, const unsigned char* taken, std::int64_t n) {
-  std::int64_t best = -1;
-  for (std::int64_t e = 0; e < n; ++e) {
-    if (taken[e] == 0 && (best < 0 || values[e] > values[best])) best = e;
-  }
-  return best;
-}
-
-// Marks every expert outside the top groups as taken: the reference's rule in f32. `group_scores`
-// and `kept` have room for every group, `counted` for one group's experts.
-struct GroupScratch {
-  float* group_scores;
-  unsigned char* kept;
-  unsigned char* counted;
-};
-void exclude_groups(const float* selection,
-                    std::int64_t experts,
-                    const RouterOptions& options,
-                    const GroupScratch& scratch,
-                    unsigned char* taken) {
-  const std::int64_t size = experts / options.num_groups;
-  const std::int64_t num_best = std::min(options.group_best, size);
-  for (std::int64_t g = 0; g < options.num_groups; ++g) {
-    std::fill_n(scratch.counted, size, static_cast<unsigned char>(0));
-    scratch.group_scores[g] = 0;
-    for (std::int64_t n = 0; n < num_best; ++n) {
-      const std::int64_t best = best_free(selection + g * size, scratch.counted, size);
-      scratch.counted[best] = 1;
-      scratch.group_scores[g] += selection[g * size + best];
-    }
-  }
-  std::fill_n(scratch.kept, options.num_groups, static_cast<unsigned char>(0));
-  for (std::int64_t n = 0; n < options.top_groups; ++n)
-    scratch.kept[best_free(scratch.group_scores, scratch.kept, options.num_groups)] = 1;
-  for (std::int64_t e = 0; e < experts; ++e)
-    taken[e] = static_cast<unsigned char>(1 - scratch.kept[e / size]);
-}
+constexpr std::int64_t kMostLanes = 64;  // of f32 on any processor
 
 }  // namespace
 
@@ -108,12 +157,13 @@ void router_forward(const Context& context,
   const std::int64_t top_k = dims.top_k;
   for_ranges(context, dims.tokens, row_grain(8 * experts),
              [&](std::int64_t begin, std::int64_t end, int worker) {
-               const auto room = static_cast<std::size_t>(experts + 1);
-               auto* selection = reinterpret_cast<float*>(
+               const auto room = static_cast<std::size_t>(experts + kMostLanes);
+               auto* values = reinterpret_cast<float*>(
                    context.executor->scratch(worker, 0, 2 * room * sizeof(float)));
-               auto* taken =
-                   reinterpret_cast<unsigned char*>(context.executor->scratch(worker, 1, 3 * room));
-               const GroupScratch groups{selection + room, taken + room, taken + 2 * room};
+               auto* keys = reinterpret_cast<std::int32_t*>(
+                   context.executor->scratch(worker, 1, 2 * room * sizeof(std::int32_t)));
+               float* selection = values;
+               const ChoiceScratch scratch{keys, keys + room, values + room};
                for (std::int64_t t = begin; t < end; ++t) {
                  float* s = scores.as<float>() + t * experts;
                  const float lse = HWY_DYNAMIC_DISPATCH(score_row)(
@@ -121,17 +171,12 @@ void router_forward(const Context& context,
                  if (logsumexp.present()) logsumexp.as<float>()[t] = lse;
                  for (std::int64_t e = 0; e < experts; ++e)
                    selection[e] = s[e] + (bias.present() ? bias.as<const float>()[e] : 0.0F);
-                 std::fill_n(taken, experts, static_cast<unsigned char>(0));
-                 if (options.num_groups > 1)
-                   exclude_groups(selection, experts, options, groups, taken);
                  auto* chosen = indices.as<std::int32_t>() + t * top_k;
+                 HWY_DYNAMIC_DISPATCH(choose_row)
+                 (selection, experts, top_k, options, scratch, chosen);
                  float sum = 0;
-                 for (std::int64_t k = 0; k < top_k; ++k) {
-                   const std::int64_t e = best_free(selection, taken, experts);
-                   taken[e] = 1;
-                   chosen[k] = static_cast<std::int32_t>(e);
-                   sum += s[e];
-                 }
+                 for (std::int64_t k = 0; k < top_k; ++k)
+                   sum += s[chosen[k]];
                  const float factor = static_cast<float>(options.scaling) /
                                       (options.renormalize ? sum + 1e-20F : 1.0F);
                  for (std::int64_t k = 0; k < top_k; ++k)

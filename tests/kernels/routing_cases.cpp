@@ -133,6 +133,7 @@ std::vector<OpCase> routing_cases(DType compute) {
   const RouterOptions best_groups{RouterType::sigmoid, true, 2.5, 8, 4, 2};
   const RouterOptions one_group{RouterType::softmax, false, 1.0, 3, 1, 1};
   const RouterOptions groups_of_one{RouterType::softmax, true, 1.0, 9, 5, 2};
+  const RouterOptions uneven_groups{RouterType::sigmoid, true, 1.0, 3, 2, 3};  // of 20 experts
   for (const RouterRow& row :
        {RouterRow{softmax, 1, 1, 1}, RouterRow{softmax, 40, 8, 2, false, true},
         RouterRow{renormalized, 65, 16, 4, true, true, 5}, RouterRow{sigmoid, 33, 64, 8, true},
@@ -141,7 +142,8 @@ std::vector<OpCase> routing_cases(DType compute) {
         RouterRow{sigmoid, 7, 9, 9, false, false, 0, true},
         RouterRow{best_groups, 33, 64, 8, true, true, 3}, RouterRow{one_group, 29, 15, 5},
         RouterRow{groups_of_one, 21, 9, 4, true},
-        RouterRow{best_groups, 5, 16, 3, false, false, 0, true}})
+        RouterRow{best_groups, 5, 16, 3, false, false, 0, true},
+        RouterRow{best_groups, 21, 256, 8, true}, RouterRow{uneven_groups, 17, 60, 7, true}})
     add_router(cases, compute, row);
   for (const DispatchRow& row :
        {DispatchRow{1, 1, 1, 3, 0, 0}, DispatchRow{50, 8, 2, 40, 1, 7},
