@@ -10,9 +10,9 @@
 namespace tera::comm {
 namespace {
 
-// What waking a thread costs on both sides: to wait longer for a rank that is on a processor is
-// cheaper asleep.
-constexpr std::chrono::microseconds kSpin(20);
+// A few times what it takes to wake a thread. With less, ranks that fell asleep once hardly find
+// back: who is woken is late for the next meeting, and its peer is asleep by then.
+constexpr std::chrono::microseconds kSpin(200);
 constexpr int kLockTries = 1000;
 
 }  // namespace
