@@ -137,6 +137,21 @@ nlohmann::ordered_json origins_json(const spec::RunSpec& spec,
   return origins;
 }
 
+nlohmann::ordered_json origins_json(const spec::RunSpec& spec,
+                                    const plan::InferenceEstimate& e,
+                                    const plan::MovedInference& moved) {
+  const auto document = inference_json(spec, e);
+  const auto measured = inference_json(spec, moved.measured);
+  const auto calibrated = inference_json(spec, moved.calibrated);
+  nlohmann::ordered_json origins;
+  for (const char* part : {"memory", "time", "cost"}) {
+    if (!document.contains(part)) continue;  // of what does not fit
+    const auto& same = document.at(part);
+    origins[part] = origins_of(same, measured.value(part, same), calibrated.value(part, same));
+  }
+  return origins;
+}
+
 std::string lower(std::string text) {
   for (char& c : text)
     c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
@@ -204,14 +219,17 @@ void explain(Cli& cli, const plan::Term& root, const std::string& wanted) {
 void plan_serving(Cli& cli, const PlanOptions& options, const spec::RunSpec& spec) {
   Result<plan::InferenceEstimate> e = plan::plan_inference(spec);
   if (!e) return cli.fail(e.error());
-  if (const Result<void> tagged = plan::tag_origins(spec, *e); !tagged)
-    return cli.fail(tagged.error());
+  const Result<plan::MovedInference> moved = plan::moved_inference(spec, e->layout);
+  if (!moved) return cli.fail(moved.error());
+  plan::tag_origins(*moved, *e);
   cli.exit_code = e->fits ? exit_done : exit_no;
   if (!options.explain.empty()) {
     cli.exit_code = exit_done;
     explain(cli, e->terms, options.explain);
   } else if (cli.json) {
-    cli.print_json(inference_json(spec, *e));
+    nlohmann::ordered_json document = inference_json(spec, *e);
+    document["origins"] = origins_json(spec, *e, *moved);
+    cli.print_json(document);
   } else {
     fmt::print("{}", inference_text(spec, *e));
   }

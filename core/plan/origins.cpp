@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -143,15 +144,18 @@ Result<Estimate> tagged_estimate(const spec::RunSpec& spec) {
   return e;
 }
 
-Result<void> tag_origins(const spec::RunSpec& spec, InferenceEstimate& e) {
+Result<MovedInference> moved_inference(const spec::RunSpec& spec, const ReplicaLayout& layout) {
   const spec::ClusterOrigins origins = cluster_origins(spec.cluster);
   const auto moved = [&](Origin origin) {
-    return estimate_inference(moved_inputs(spec, origins, origin).spec, e.layout);
+    return estimate_inference(moved_inputs(spec, origins, origin).spec, layout);
   };
-  TERA_TRY(const InferenceEstimate measured, moved(Origin::measured));
-  TERA_TRY(const InferenceEstimate calibrated, moved(Origin::calibrated));
-  tag(&measured.terms, &calibrated.terms, e.terms);
-  return {};
+  TERA_TRY(InferenceEstimate measured, moved(Origin::measured));
+  TERA_TRY(InferenceEstimate calibrated, moved(Origin::calibrated));
+  return MovedInference{std::move(measured), std::move(calibrated)};
+}
+
+void tag_origins(const MovedInference& moved, InferenceEstimate& e) {
+  tag(&moved.measured.terms, &moved.calibrated.terms, e.terms);
 }
 
 }  // namespace tera::plan

@@ -40,7 +40,13 @@ void tag_origins(const spec::RunSpec& spec,
                  Estimate& estimate);
 // estimate() with its terms tagged; three times the work.
 Result<Estimate> tagged_estimate(const spec::RunSpec& spec);
+
 // Of serving, likewise; its layout is the one given.
-Result<void> tag_origins(const spec::RunSpec& spec, InferenceEstimate& estimate);
+struct MovedInference {
+  InferenceEstimate measured;
+  InferenceEstimate calibrated;
+};
+Result<MovedInference> moved_inference(const spec::RunSpec& spec, const ReplicaLayout& layout);
+void tag_origins(const MovedInference& moved, InferenceEstimate& estimate);
 
 }  // namespace tera::plan

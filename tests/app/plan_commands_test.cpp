@@ -246,6 +246,14 @@ TEST_F(PlanCommands, PlanOfServing) {
   EXPECT_TRUE(document.at("memory").at("fits").get<bool>());
   EXPECT_GT(document.at("time").at("output_tokens_per_s").get<double>(), 0);
   EXPECT_GT(document.at("cost").at("usd_per_million_output_tokens").get<double>(), 0);
+  const auto& origins = document.at("origins");
+  int count = 0;
+  for (const char* part : {"memory", "time", "cost"})
+    count += expect_origins(document.at(part), origins.at(part));
+  EXPECT_EQ(count, 16);
+  EXPECT_EQ(origins.at("memory").at("weight_bytes"), "analytic");
+  EXPECT_EQ(origins.at("time").at("token_s"), "calibrated");
+  EXPECT_EQ(origins.at("cost").at("usd_per_million_tokens"), "calibrated");
   const ProgramResult term = run_teragpt({"plan", spec, "--inference", "--explain", "next token"});
   EXPECT_EQ(term.exit_code, 0);
   EXPECT_THAT(term.out, HasSubstr("experts touched: 1 - (1 - K / E)^tokens"));

@@ -117,7 +117,9 @@ TEST(Origins, OfServing) {
   const spec::RunSpec spec = run_spec("mixtral-8x7b");
   Result<InferenceEstimate> e = plan_inference(spec);
   ASSERT_TRUE(e);
-  ASSERT_TRUE(tag_origins(spec, *e));
+  const Result<MovedInference> moved = moved_inference(spec, e->layout);
+  ASSERT_TRUE(moved);
+  tag_origins(*moved, *e);
   EXPECT_EQ(origin_at(e->terms, "next token"), Origin::calibrated);
   EXPECT_EQ(origin_at(e->terms, "serving memory"), Origin::analytic);
 }
