@@ -6,6 +6,10 @@
 
 namespace tera::comm {
 
+std::string place_of(const Group& group, OperationKind kind) {
+  return fmt::format("{} on {}, rank {}", enum_name(kind), group.axis, group.world_rank());
+}
+
 std::string rank_list(std::vector<int> ranks) {
   std::sort(ranks.begin(), ranks.end());
   std::string text = ranks.size() == 1 ? "rank" : "ranks";

@@ -128,9 +128,7 @@ class MpiTransport final : public Transport {
   int tag(Use use) const { return number_ * MpiProcess::kTagsPerGroup + use; }
   static std::int64_t width(const Tensor& x) { return dtype_bytes(x.dtype()); }
   Slice share(std::int64_t n, int r) const { return {n * r / size(), n * (r + 1) / size()}; }
-  std::string place(OperationKind kind) const {
-    return fmt::format("{} on {}, rank {}", enum_name(kind), group().axis, group().world_rank());
-  }
+  std::string place(OperationKind kind) const { return place_of(group(), kind); }
   static void copy(std::byte* to, const std::byte* from, std::int64_t bytes) {
     if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
   }

@@ -55,13 +55,10 @@ ThreadGroup::ThreadGroup(std::shared_ptr<ThreadWorld> world, int size)
 
 void ThreadGroup::begin(const Group& group, ThreadCall mine) {
   const OperationKind kind = mine.announced.kind;
-  const auto where = [&] {
-    return fmt::format("{} on {}, rank {}", enum_name(kind), group.axis, group.world_rank());
-  };
   std::uint64_t meeting = 0;
   {
     const std::unique_lock lock = world_->lock();
-    if (world_->aborted()) world_->throw_if_aborted(where());
+    if (world_->aborted()) world_->throw_if_aborted(place_of(group, kind));
     calls_[static_cast<std::size_t>(group.rank)] = std::move(mine);
     meeting = arrive(group.rank);  // nobody arrives once the world has ended
   }
@@ -69,9 +66,10 @@ void ThreadGroup::begin(const Group& group, ThreadCall mine) {
     std::unique_lock lock(world_->mutex());
     world_->wait(lock, [&] { return world_->aborted() || complete(meeting); });
     if (!complete(meeting)) {
-      world_->throw_if_aborted(where());
-      const std::string reason = fmt::format("{} waited {} s for {}", where(), world_->timeout_s(),
-                                             rank_list(missing_at(group, meeting)));
+      world_->throw_if_aborted(place_of(group, kind));
+      const std::string reason =
+          fmt::format("{} waited {} s for {}", place_of(group, kind), world_->timeout_s(),
+                      rank_list(missing_at(group, meeting)));
       world_->abort_locked(reason);
       throw CommunicationError(reason);
     }

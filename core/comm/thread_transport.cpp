@@ -129,7 +129,7 @@ class ThreadTransport final : public Transport {
     message.bytes.assign(bytes_of(x), bytes_of(x) + x.num_bytes());
     ThreadWorld& world = meetings_->world();
     const std::scoped_lock lock(world.mutex());
-    world.throw_if_aborted(where("send"));
+    world.throw_if_aborted(place(OperationKind::send));
     meetings_->mail[{rank(), to}].push_back(std::move(message));
     world.wake();
   }
@@ -142,11 +142,12 @@ class ThreadTransport final : public Transport {
     // Who waits for itself would wait in vain.
     if (from != rank()) world.wait(lock, [&] { return world.aborted() || !box.empty(); });
     if (box.empty()) {
-      world.throw_if_aborted(where("recv"));
+      world.throw_if_aborted(place(OperationKind::recv));
       const std::string reason =
           from == rank()
-              ? fmt::format("{} from itself: nothing was sent", where("recv"))
-              : fmt::format("{} waited {} s for rank {}", where("recv"), world.timeout_s(), sender);
+              ? fmt::format("{} from itself: nothing was sent", place(OperationKind::recv))
+              : fmt::format("{} waited {} s for rank {}", place(OperationKind::recv),
+                            world.timeout_s(), sender);
       world.abort_locked(reason);
       throw CommunicationError(reason);
     }
@@ -161,9 +162,7 @@ class ThreadTransport final : public Transport {
     copy_bytes(bytes_of(x), message.bytes.data(), x.num_bytes());
   }
 
-  std::string where(std::string_view what) const {
-    return fmt::format("{} on {}, rank {}", what, group().axis, group().world_rank());
-  }
+  std::string place(OperationKind kind) const { return place_of(group(), kind); }
 
   // Ends the run for the whole world, and says why on every rank.
   [[noreturn]] void fail(const std::string& reason) {

@@ -20,6 +20,8 @@ struct Group {
   int world_rank() const { return ranks[static_cast<std::size_t>(rank)]; }
 };
 
+// "all_reduce on data, rank 3": who does what, for messages.
+std::string place_of(const Group& group, OperationKind kind);
 // "rank 4", "ranks 0-3, 6", in ascending order.
 std::string rank_list(std::vector<int> ranks);
 
