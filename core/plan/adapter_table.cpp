@@ -51,7 +51,6 @@ std::array<ParamSpec, 2> adapter_rows(const ParamSpec& weight,
   ParamSpec row;
   row.layer = weight.layer;
   row.kind = weight.kind;
-  row.shard_axis = weight.shard_axis;
   row.always_f32 = true;
   row.adapts = AdaptedRows{
       .weight = weight.name, .first = target.first, .count = target.count, .scale = lora.scale()};
@@ -64,12 +63,22 @@ std::array<ParamSpec, 2> adapter_rows(const ParamSpec& weight,
   b.shape = {target.count, lora.rank};
   b.init = ParamInit::zeros;
   if (weight.is_expert()) {
-    for (ParamSpec& each : rows) {
+    for (ParamSpec& each : rows)
       each.shape.insert(each.shape.begin(), weight.shape.front());
-      each.shard_dim = 0;
+  }
+  const int columns = static_cast<int>(weight.shape.size()) - 1;
+  for (ParamSplit split : weight.splits) {
+    if (split.dim == columns) {
+      a.splits.push_back(split);
+    } else if (split.dim == columns - 1) {
+      // Of stacked matrices the target is one, or it is all of them.
+      if (target.count != weight.shape[static_cast<std::size_t>(split.dim)])
+        split.parts = {target.count};
+      b.splits.push_back(split);
+    } else {
+      for (ParamSpec& each : rows)
+        each.splits.push_back(split);
     }
-  } else if (weight.shard_dim) {
-    (*weight.shard_dim == 0 ? b : a).shard_dim = *weight.shard_dim;
   }
   for (ParamSpec& each : rows)
     each.row_parts = {each.shape[each.shape.size() - 2]};

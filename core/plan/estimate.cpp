@@ -12,6 +12,7 @@
 #include "core/plan/layer_cost.h"
 #include "core/plan/memory_fit.h"
 #include "core/plan/optimizer_state.h"
+#include "core/plan/param_slice.h"
 #include "core/plan/placement.h"
 #include "core/plan/schedule_check.h"
 #include "core/plan/stash_table.h"
@@ -123,20 +124,12 @@ Result<Estimate> estimate(const RunSpec& spec, const FittedTimes& fitted) {
 
 EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
   const std::vector<StageChunk> chunks = stage_chunks(spec, pipeline_rank);
-  const bool copy = copies_embedding(spec.model, chunks);
-  const auto is_here = [&](const ParamSpec& param) {
-    const int layer = param.layer;
-    const bool is_embedding = param.kind == ParamKind::embedding;
-    if (copy && param.name == "embedding.tokens") return true;
-    return std::any_of(chunks.begin(), chunks.end(), [&](const StageChunk& chunk) {
-      if (layer >= spec.model.num_layers) return chunk.has_head;
-      if (layer >= 0) return layer >= chunk.layers.first && layer < chunk.layers.last;
-      return is_embedding ? chunk.has_embedding : chunk.has_head;
-    });
-  };
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const int rank =
+      mesh.group(0, Axis::pipeline)[pipeline_rank];  // others of the stage hold as much
   EngineBytes bytes;
-  for (const ParamSpec& param : make_param_table(spec)) {
-    if (!is_here(param)) continue;
+  for (const LocalParam& held : local_table(spec, mesh, rank)) {
+    const ParamSpec param = held.local();
     const std::int64_t elements = param.num_elements();
     const DType dtype = weight_dtype(param, spec.training.precision);
     bytes.weights += elements * dtype_bytes(dtype);

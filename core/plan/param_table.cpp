@@ -27,7 +27,8 @@ class TableBuilder {
 
   void embedding() {
     at(-1, "embedding.");
-    add("tokens", {model_.vocab_size, hidden_}, {.kind = ParamKind::embedding, .shard_dim = 0});
+    add("tokens", {model_.vocab_size, hidden_},
+        {.kind = ParamKind::embedding, .splits = split_rows({model_.vocab_size})});
     if (model_.position == spec::PositionKind::learned) {
       add("positions", {model_.max_position_embeddings, hidden_}, {.kind = ParamKind::embedding});
     }
@@ -51,8 +52,9 @@ class TableBuilder {
       experts();
     } else {
       const bool bias = model_.ffn_bias;
-      linear("in", in_parts(model_.ffn_hidden_size), hidden_, 0, ParamInit::normal, bias);
-      linear("out", {hidden_}, model_.ffn_hidden_size, 1, ParamInit::scaled_normal, bias);
+      const std::int64_t width = model_.ffn_hidden_size;
+      linear_in("in", in_parts(width), hidden_, {.bias = bias});
+      linear_out("out", width, {.bias = bias});
     }
     at(index, ffn);
     if (model_.has_post_norm()) residual_norm("post_norm");
@@ -73,7 +75,7 @@ class TableBuilder {
     at(-1, "");
     residual_norm("final_norm");
     if (!model_.tie_embeddings) {
-      add("head.weight", {model_.vocab_size, hidden_}, {.shard_dim = 0});
+      add("head.weight", {model_.vocab_size, hidden_}, {.splits = split_rows({model_.vocab_size})});
     }
   }
 
@@ -81,10 +83,17 @@ class TableBuilder {
   struct Options {
     ParamKind kind = ParamKind::matrix;
     ParamInit init = ParamInit::normal;
-    std::optional<int> shard_dim = {};
-    Axis shard_axis = Axis::tensor;
+    std::vector<ParamSplit> splits = {};
     Shape row_parts = {};  // of a matrix, or of each expert's; empty: one part
   };
+
+  // Over the tensor-parallel ranks.
+  static std::vector<ParamSplit> split_rows(Shape parts, std::int64_t unit = 1) {
+    return {{.dim = 0, .parts = std::move(parts), .unit = unit}};
+  }
+  static std::vector<ParamSplit> split_columns(std::int64_t count, std::int64_t unit = 1) {
+    return {{.dim = 1, .parts = {count}, .unit = unit}};
+  }
 
   // Rows of the first matrix of a feed-forward of that width: gate and up, or up alone.
   Shape in_parts(std::int64_t width) const {
@@ -103,8 +112,7 @@ class TableBuilder {
     param.layer = layer_;
     param.kind = options.kind;
     param.init = options.init;
-    param.shard_dim = options.shard_dim;
-    param.shard_axis = options.shard_axis;
+    param.splits = options.splits;
     param.row_parts = options.row_parts;
     if (param.row_parts.empty() && param.shape.size() > 1)
       param.row_parts = {param.shape[param.shape.size() - 2]};
@@ -112,10 +120,10 @@ class TableBuilder {
     return table_.back();
   }
 
-  // A norm of a width; shard_dim 0 when the normalised vector is itself split.
-  void norm(std::string_view name, std::int64_t width, std::optional<int> shard_dim = {}) {
-    const Options weight{.kind = ParamKind::norm, .init = ParamInit::ones, .shard_dim = shard_dim};
-    add(fmt::format("{}.weight", name), {width}, weight);
+  // A norm of a width, split where the normalised vector is.
+  void norm(std::string_view name, std::int64_t width, std::vector<ParamSplit> splits = {}) {
+    add(fmt::format("{}.weight", name), {width},
+        {.kind = ParamKind::norm, .init = ParamInit::ones, .splits = std::move(splits)});
   }
   // A norm of the residual stream: LayerNorm has a bias.
   void residual_norm(std::string_view name) {
@@ -126,37 +134,47 @@ class TableBuilder {
     }
   }
 
-  // [rows, columns] of matrices stacked in the order of row_parts, and bias [rows] where asked for;
-  // the bias is split with the rows.
-  void linear(std::string_view name,
-              const Shape& row_parts,
-              std::int64_t columns,
-              int shard_dim,
-              ParamInit init,
-              bool has_bias) {
-    const std::int64_t rows = std::accumulate(row_parts.begin(), row_parts.end(), std::int64_t{0});
-    add(fmt::format("{}.weight", name), {rows, columns},
-        {.init = init, .shard_dim = shard_dim, .row_parts = row_parts});
-    if (!has_bias) return;
-    Options bias{.kind = ParamKind::bias, .init = ParamInit::zeros};
-    if (shard_dim == 0) bias.shard_dim = 0;
-    add(fmt::format("{}.bias", name), {rows}, bias);
+  struct LinearOptions {
+    bool bias = false;
+    std::int64_t unit = 1;  // of what is split
+  };
+  // [rows, columns] of matrices stacked in the order of row_parts, split by rows, and bias [rows].
+  void linear_in(std::string_view name,
+                 const Shape& row_parts,
+                 std::int64_t columns,
+                 const LinearOptions& options) {
+    const std::int64_t height =
+        std::accumulate(row_parts.begin(), row_parts.end(), std::int64_t{0});
+    const std::vector<ParamSplit> splits = split_rows(row_parts, options.unit);
+    add(fmt::format("{}.weight", name), {height, columns},
+        {.splits = splits, .row_parts = row_parts});
+    if (!options.bias) return;
+    add(fmt::format("{}.bias", name), {height},
+        {.kind = ParamKind::bias, .init = ParamInit::zeros, .splits = splits});
+  }
+  // [H, width], split by columns, and bias [H], which is whole.
+  void linear_out(std::string_view name, std::int64_t width, const LinearOptions& options) {
+    add(fmt::format("{}.weight", name), {hidden_, width},
+        {.init = ParamInit::scaled_normal, .splits = split_columns(width, options.unit)});
+    if (!options.bias) return;
+    add(fmt::format("{}.bias", name), {hidden_},
+        {.kind = ParamKind::bias, .init = ParamInit::zeros});
   }
 
   void grouped_query_attention() {
     const std::int64_t key_rows = kv_heads_ * head_dim_;
     const std::int64_t query_rows = heads_ * head_dim_;
-    linear("qkv", {query_rows, key_rows, key_rows}, hidden_, 0, ParamInit::normal,
-           model_.attention_bias != spec::AttentionBias::none);
+    linear_in("qkv", {query_rows, key_rows, key_rows}, hidden_,
+              {.bias = model_.attention_bias != spec::AttentionBias::none, .unit = head_dim_});
     if (model_.qk_norm == spec::QkNormKind::per_head) {
       norm("q_norm", head_dim_);
       norm("k_norm", head_dim_);
     } else if (model_.qk_norm == spec::QkNormKind::full) {
-      norm("q_norm", heads_ * head_dim_, 0);
-      norm("k_norm", kv_heads_ * head_dim_, 0);
+      norm("q_norm", query_rows, split_rows({query_rows}, head_dim_));
+      norm("k_norm", key_rows, split_rows({key_rows}, head_dim_));
     }
-    linear("out", {hidden_}, heads_ * head_dim_, 1, ParamInit::scaled_normal,
-           model_.attention_bias == spec::AttentionBias::all);
+    linear_out("out", query_rows,
+               {.bias = model_.attention_bias == spec::AttentionBias::all, .unit = head_dim_});
   }
 
   void latent_attention() {
@@ -165,16 +183,18 @@ class TableBuilder {
     if (model_.q_lora_rank > 0) {
       add("q_down.weight", {model_.q_lora_rank, hidden_}, {});
       norm("q_down_norm", model_.q_lora_rank);
-      add("q_up.weight", {heads_ * qk_dim, model_.q_lora_rank}, {.shard_dim = 0});
+      add("q_up.weight", {heads_ * qk_dim, model_.q_lora_rank},
+          {.splits = split_rows({heads_ * qk_dim}, qk_dim)});
     } else {
-      add("q.weight", {heads_ * qk_dim, hidden_}, {.shard_dim = 0});
+      add("q.weight", {heads_ * qk_dim, hidden_},
+          {.splits = split_rows({heads_ * qk_dim}, qk_dim)});
     }
     add("kv_down.weight", {std::int64_t{model_.kv_lora_rank} + model_.qk_rope_head_dim, hidden_},
         {});
     norm("kv_down_norm", model_.kv_lora_rank);
-    add("kv_up.weight", {heads_ * kv_dim, model_.kv_lora_rank}, {.shard_dim = 0});
-    add("out.weight", {hidden_, heads_ * model_.v_head_dim},
-        {.init = ParamInit::scaled_normal, .shard_dim = 1});
+    add("kv_up.weight", {heads_ * kv_dim, model_.kv_lora_rank},
+        {.splits = split_rows({heads_ * kv_dim}, kv_dim)});
+    linear_out("out", heads_ * model_.v_head_dim, {.unit = model_.v_head_dim});
   }
 
   void experts() {
@@ -187,20 +207,22 @@ class TableBuilder {
       bias.always_f32 = true;
       bias.trainable = false;
     }
-    const auto expert = [](ParamInit init, Shape row_parts) {
+    const auto expert = [&](ParamInit init, Shape row_parts, const ParamSplit& inner) {
       return Options{.kind = ParamKind::expert,
                      .init = init,
-                     .shard_dim = 0,
-                     .shard_axis = Axis::expert,
+                     .splits = {{.axis = Axis::expert, .dim = 0, .parts = {count}}, inner},
                      .row_parts = std::move(row_parts)};
     };
     add("experts.in.weight", {count, in_rows_ * width, hidden_},
-        expert(ParamInit::normal, in_parts(width)));
-    add("experts.out.weight", {count, hidden_, width}, expert(ParamInit::scaled_normal, {hidden_}));
+        expert(ParamInit::normal, in_parts(width),
+               {.axis = Axis::expert_tensor, .dim = 1, .parts = in_parts(width)}));
+    add("experts.out.weight", {count, hidden_, width},
+        expert(ParamInit::scaled_normal, {hidden_},
+               {.axis = Axis::expert_tensor, .dim = 2, .parts = {width}}));
     if (model_.num_shared_experts > 0) {
       const std::int64_t shared = model_.num_shared_experts * width;
-      linear("shared.in", in_parts(shared), hidden_, 0, ParamInit::normal, false);
-      linear("shared.out", {hidden_}, shared, 1, ParamInit::scaled_normal, false);
+      linear_in("shared.in", in_parts(shared), hidden_, {});
+      linear_out("shared.out", shared, {});
       if (model_.shared_expert_gate) add("shared.gate.weight", {1, hidden_}, {});
     }
   }
@@ -214,6 +236,13 @@ class TableBuilder {
 };
 
 }  // namespace
+
+std::int64_t ParamSplit::local_extent(int ranks) const {
+  std::int64_t extent = 0;
+  for (const std::int64_t part : parts)
+    extent += (part / unit + ranks - 1) / ranks * unit;
+  return extent;
+}
 
 std::int64_t ParamSpec::num_elements() const {
   return std::accumulate(shape.begin(), shape.end(), std::int64_t{1}, std::multiplies<>());

@@ -52,16 +52,28 @@ struct AdaptedRows {
   double scale = 1;
 };
 
+// How a tensor is split over the ranks of an axis: along `dim`, each of the stacked `parts` on its
+// own, in whole units (heads; 1: rows). Where the ranks do not divide the units of a part, the last
+// ranks hold padding; of fewer units than ranks, neighbours hold the same one.
+struct ParamSplit {
+  Axis axis = Axis::tensor;
+  int dim = 0;
+  std::vector<std::int64_t> parts;  // extents along dim
+  std::int64_t unit = 1;
+
+  std::int64_t local_extent(int ranks) const;  // along dim, on each of so many ranks
+  bool operator==(const ParamSplit&) const = default;
+};
+
 struct ParamSpec {
   std::string name;
   std::vector<std::int64_t> shape;  // global
   int layer = -1;                   // -1: embedding, final norm, head
   ParamKind kind = ParamKind::matrix;
   ParamInit init = ParamInit::normal;
-  std::optional<int> shard_dim;  // dim split over shard_axis
-  Axis shard_axis = Axis::tensor;
-  bool always_f32 = false;  // router: f32 in every precision
-  bool trainable = true;    // router_bias is not, nor are weights with adapters beside them
+  std::vector<ParamSplit> splits = {};  // experts: first over ranks of experts, then each expert
+  bool always_f32 = false;              // router: f32 in every precision
+  bool trainable = true;  // router_bias is not, nor are weights with adapters beside them
   // Rows of the matrices stacked along dim -2 (q, k, v; gate, up); empty for vectors.
   std::vector<std::int64_t> row_parts;
   std::optional<AdaptedRows> adapts = {};  // of the two factors of an adapter (adapter_table.h)

@@ -9,13 +9,6 @@
 namespace tera::plan {
 namespace {
 
-std::int64_t divided_up(std::int64_t whole, std::int64_t parts) {
-  return (whole + parts - 1) / parts;
-}
-
-bool ends_with(std::string_view text, std::string_view end) {
-  return text.size() >= end.size() && text.substr(text.size() - end.size()) == end;
-}
 bool starts_with(std::string_view text, std::string_view begin) {
   return text.substr(0, begin.size()) == begin;
 }
@@ -110,26 +103,29 @@ bool copies_embedding(const spec::ModelConfig& model, const std::vector<StageChu
   return shares_embedding(model) && any(&StageChunk::has_head) && !any(&StageChunk::has_embedding);
 }
 
+bool is_held(const ParamSpec& param,
+             const spec::ModelConfig& model,
+             const std::vector<StageChunk>& chunks) {
+  const int layer = param.layer;
+  return std::any_of(chunks.begin(), chunks.end(), [&](const StageChunk& chunk) {
+    if (layer >= model.num_layers) return chunk.has_head;
+    if (layer >= 0) return layer >= chunk.layers.first && layer < chunk.layers.last;
+    return param.kind == ParamKind::embedding ? chunk.has_embedding : chunk.has_head;
+  });
+}
+
 int layer_of_kind(const spec::ModelConfig& model, bool moe) {
   return moe ? model.num_dense_layers + model.moe_layer_interval - 1 : 0;
 }
 
 double local_elements(const ParamSpec& param, const spec::RunSpec& spec) {
-  const spec::ParallelLayout& layout = spec.layout;
-  const auto all = static_cast<double>(param.num_elements());
-  if (!param.shard_dim) return all;
-  if (param.is_expert()) {
-    return all / (double{1} * layout.expert_parallel_size * layout.expert_tensor_parallel_size);
+  auto elements = static_cast<double>(param.num_elements());
+  for (const ParamSplit& split : param.splits) {
+    const double whole = static_cast<double>(param.shape[static_cast<std::size_t>(split.dim)]);
+    const int ranks = axis_size(spec.layout, split.axis);
+    elements = elements / whole * static_cast<double>(split.local_extent(ranks));
   }
-  const std::int64_t size = layout.tensor_parallel_size;
-  const auto rows = static_cast<double>(param.shape[static_cast<std::size_t>(*param.shard_dim)]);
-  if (ends_with(param.name, "attention.qkv.weight") ||
-      ends_with(param.name, "attention.qkv.bias")) {
-    const std::int64_t heads = divided_up(spec.model.num_attention_heads, size) +
-                               2 * divided_up(spec.model.num_key_value_heads, size);
-    return all / rows * static_cast<double>(heads * spec.model.head_dim);
-  }
-  return all / rows * static_cast<double>(divided_up(static_cast<std::int64_t>(rows), size));
+  return elements;
 }
 
 double num_replicas(const ParamSpec& param, const RankMesh& mesh) {

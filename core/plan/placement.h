@@ -54,6 +54,11 @@ bool shares_embedding(const spec::ModelConfig& model);
 // Whether a stage holds a copy of its own of the embedding matrix: it has the head and reads it,
 // but the embedding is on another stage.
 bool copies_embedding(const spec::ModelConfig& model, const std::vector<StageChunk>& chunks);
+// Whether one of the chunks computes with the tensor for itself, which a copy of the embedding is
+// not.
+bool is_held(const ParamSpec& param,
+             const spec::ModelConfig& model,
+             const std::vector<StageChunk>& chunks);
 // A layer of the kind; the model must have one. Layers of one kind are alike.
 int layer_of_kind(const spec::ModelConfig& model, bool moe);
 

@@ -8,6 +8,27 @@
 
 namespace tera::plan {
 
+int axis_size(const spec::ParallelLayout& layout, Axis axis) {
+  switch (axis) {
+    case Axis::tensor:
+      return layout.tensor_parallel_size;
+    case Axis::context:
+      return layout.context_parallel_size;
+    case Axis::data:
+      return layout.data_parallel_size;
+    case Axis::pipeline:
+      return layout.pipeline_parallel_size;
+    case Axis::expert_tensor:
+      return layout.expert_tensor_parallel_size;
+    case Axis::expert:
+      return layout.expert_parallel_size;
+    case Axis::expert_data:
+      break;
+  }
+  return layout.tensor_parallel_size * layout.context_parallel_size * layout.data_parallel_size /
+         (layout.expert_parallel_size * layout.expert_tensor_parallel_size);
+}
+
 Result<RankMesh> RankMesh::make(const spec::ParallelLayout& layout) {
   const std::int64_t sizes[] = {layout.tensor_parallel_size, layout.context_parallel_size,
                                 layout.data_parallel_size,   layout.pipeline_parallel_size,

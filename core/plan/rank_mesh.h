@@ -24,6 +24,8 @@ enum class Axis : std::uint8_t {
   expert_data
 };
 inline constexpr int kNumAxes = 7;
+// Ranks along an axis of a layout that is valid.
+int axis_size(const spec::ParallelLayout& layout, Axis axis);
 
 // Every group is a run of equally spaced ranks, or several such runs where blocks of other stages
 // lie between.

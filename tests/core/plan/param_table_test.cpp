@@ -151,7 +151,9 @@ TEST(ParamTable, RowsOfATinyMoe) {
                        "layers.0.moe.shared.out.weight", "final_norm.weight", "head.weight"}));
   const ParamSpec& in = *rows.at("layers.3.moe.experts.in.weight");
   EXPECT_EQ(in.shape, (std::vector<std::int64_t>{8, 768, 256}));
-  EXPECT_EQ(in.shard_axis, Axis::expert);
+  EXPECT_EQ(in.splits, (std::vector<ParamSplit>{
+                           {.axis = Axis::expert, .dim = 0, .parts = {8}},
+                           {.axis = Axis::expert_tensor, .dim = 1, .parts = {384, 384}}}));
   EXPECT_EQ(in.layer, 3);
   EXPECT_EQ(rows.at("layers.0.attention.qkv.weight")->shape, (std::vector<std::int64_t>{512, 256}));
   const ParamSpec& router = *rows.at("layers.0.moe.router.weight");

@@ -84,7 +84,7 @@ TEST(LocalElements, ShardsOfAllRanksCoverTheTensor) {
   spec::RunSpec spec = run_spec("moe-1t");
   const spec::ParallelLayout& l = spec.layout;
   for (const ParamSpec& param : make_part_table(spec.model, ModelPart::layer, 0)) {
-    const double ranks = !param.shard_dim ? 1
+    const double ranks = param.splits.empty() ? 1
                          : param.is_expert()
                              ? l.expert_parallel_size * l.expert_tensor_parallel_size
                              : l.tensor_parallel_size;
