@@ -15,27 +15,48 @@ DType value_dtype(const plan::ParamSpec& spec, DType compute) {
   return spec.always_f32 && compute != DType::f64 ? DType::f32 : compute;
 }
 
-// Value of element i, for i in [begin, end), into to[0 ...]; begin is even.
+// Values of elements [begin, end) of the whole tensor into to[0 ...].
 using Fill = std::function<void(std::int64_t begin, std::int64_t end, float* to)>;
 
+// Elements side by side.
+struct Piece {
+  std::int64_t global, local, count;
+};
+
+// Of a slice, in the order of the part, none longer than `longest`.
+std::vector<Piece> pieces_of(const plan::ParamSlice& slice, std::int64_t longest) {
+  std::vector<Piece> pieces;
+  slice.for_each([&](std::int64_t global, std::int64_t local, std::int64_t count, bool /*first*/) {
+    for (std::int64_t at = 0; at < count; at += longest)
+      pieces.push_back({global + at, local + at, std::min(longest, count - at)});
+  });
+  std::sort(pieces.begin(), pieces.end(),
+            [](const Piece& a, const Piece& b) { return a.local < b.local; });
+  return pieces;
+}
+
 // Makes the values in f32 and rounds them to the tensor's dtype, part by part.
-void fill_from_f32(Backend& backend, const Tensor& tensor, const Fill& fill) {
+void fill_from_f32(const Param& param, const Fill& fill) {
   constexpr std::int64_t kPart = std::int64_t{1} << 22;
-  constexpr std::int64_t kBlock = std::int64_t{1} << 15;
-  const std::int64_t n = tensor.num_elements();
-  const Tensor flat = tensor.reshape({n});
-  for (std::int64_t begin = 0; begin < n; begin += kPart) {
-    const std::int64_t end = std::min(n, begin + kPart);
-    const Tensor target = flat.slice(0, begin, end);
-    const bool direct = tensor.dtype() == DType::f32;
+  constexpr std::int64_t kPiece = std::int64_t{1} << 15;
+  Backend& backend = param.value.backend();
+  const Tensor flat = param.value.reshape({param.value.num_elements()});
+  const bool direct = flat.dtype() == DType::f32;
+  const std::vector<Piece> pieces = pieces_of(param.slice, kPiece);
+  for (auto begin = pieces.begin(); begin != pieces.end();) {
+    const std::int64_t from = begin->local;
+    const auto end = std::find_if(begin, pieces.end(), [&](const Piece& piece) {
+      return piece.local + piece.count > from + kPart;
+    });
+    const Tensor target = flat.slice(0, from, (end - 1)->local + (end - 1)->count);
     const Tensor made =
-        direct ? target : Tensor::empty(backend, {end - begin}, DType::f32, MemoryKind::workspace);
-    backend.context().executor->parallel_for(
-        (end - begin + kBlock - 1) / kBlock, [&](std::int64_t block, int /*worker*/) {
-          const std::int64_t from = begin + block * kBlock;
-          fill(from, std::min(end, from + kBlock), made.data<float>() + block * kBlock);
-        });
+        direct ? target : Tensor::zeros(backend, target.shape(), DType::f32, MemoryKind::workspace);
+    backend.context().executor->parallel_for(end - begin, [&](std::int64_t i, int /*worker*/) {
+      const Piece& piece = *(begin + i);
+      fill(piece.global, piece.global + piece.count, made.data<float>() + (piece.local - from));
+    });
     if (!direct) backend.ops().copy(backend.context(), made, target);
+    begin = end;
   }
 }
 
@@ -48,6 +69,12 @@ Fill constant(float value) {
 // Element i is half i % 2 of the normal pair i / 2, so any part of a tensor can be made alone.
 Fill normal(double std, const Philox& random) {
   return [std, random](std::int64_t begin, std::int64_t end, float* to) {
+    if (begin % 2 != 0 && begin < end) {
+      float pair[2];
+      random.normals(0, static_cast<std::uint64_t>(begin / 2), std, pair);
+      *to++ = pair[1];
+      ++begin;
+    }
     random.normals(0, static_cast<std::uint64_t>(begin / 2), std,
                    std::span(to, static_cast<std::size_t>(end - begin)));
   };
@@ -77,24 +104,25 @@ Param::Target Param::product_target() {
   TERA_CHECK(trained, "gradient of '{}', which is not trained", spec.name);
   const bool accumulate = grad.present();
   if (!accumulate) {
-    grad = Tensor::empty(value.backend(), spec.shape, kernels::accumulate_dtype(value.dtype()),
+    grad = Tensor::empty(value.backend(), slice.shape, kernels::accumulate_dtype(value.dtype()),
                          MemoryKind::gradients);
   }
   return {grad, accumulate};
 }
 
-ParamStore::ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options)
+ParamStore::ParamStore(Backend& backend, plan::LocalTable table, ParamStoreOptions options)
     : backend_(&backend), options_(options) {
   TERA_CHECK(options.compute == DType::f32 || options.compute == DType::bf16 ||
                  options.compute == DType::f16 || options.compute == DType::f64,
              "parameters in {}, expected f32, bf16, f16 or f64", dtype_name(options.compute));
   params_.reserve(table.size());
-  for (const plan::ParamSpec& spec : table) {
+  for (plan::LocalParam& held : table) {
     Param param;
-    param.spec = spec;
-    param.value =
-        Tensor::zeros(backend, spec.shape, value_dtype(spec, options.compute), MemoryKind::weights);
-    param.trained = options.gradients && spec.trainable;
+    param.value = Tensor::zeros(backend, held.slice.shape, value_dtype(held.spec, options.compute),
+                                MemoryKind::weights);
+    param.trained = options.gradients && held.spec.trainable;
+    param.spec = std::move(held.spec);
+    param.slice = std::move(held.slice);
     params_.push_back(std::move(param));
   }
 }
@@ -141,7 +169,7 @@ void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_
         fill = constant(0.0F);
         break;
     }
-    fill_from_f32(store.backend(), param.value, fill);
+    fill_from_f32(param, fill);
   }
 }
 

@@ -1,18 +1,19 @@
-// ParamStore: the parameters a rank owns, built from rows of the ParamTable: value, gradient.
+// ParamStore: the parameters a rank holds, built from its rows of the ParamTable: value, gradient.
 #pragma once
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "core/plan/param_table.h"
+#include "core/plan/param_slice.h"
 #include "core/tensor/tensor.h"
 
 namespace tera::nn {
 
 struct Param {
-  plan::ParamSpec spec;
-  Tensor value;  // MemoryKind::weights, in weight_dtype (f64 in gradient checks)
+  plan::ParamSpec spec;    // global
+  plan::ParamSlice slice;  // what this rank holds of it: the shape of value and gradient
+  Tensor value;            // MemoryKind::weights, in weight_dtype (f64 in gradient checks)
   // MemoryKind::gradients, accumulation dtype: the sum of the step so far, absent while nothing was
   // added, so that its memory serves activations until backward comes to it.
   Tensor grad;
@@ -36,7 +37,10 @@ struct ParamStoreOptions {
 
 class ParamStore {
  public:
-  ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options);
+  ParamStore(Backend& backend, plan::LocalTable table, ParamStoreOptions options);
+  // Everything on this rank.
+  ParamStore(Backend& backend, const plan::ParamTable& table, ParamStoreOptions options)
+      : ParamStore(backend, plan::whole_table(table), options) {}
 
   Param& get(const std::string& name);  // ContractError when unknown
   bool has(const std::string& name) const;
@@ -56,9 +60,9 @@ class ParamStore {
   std::vector<Param> params_;  // never resized after construction: modules keep references
 };
 
-// Initial values as functions of (seed, tensor name, element index): normal of deviation
-// plan::init_std, uniform, ones, zeros. Rounded to the storage dtype from f32, so that precisions
-// and layouts start from the same model.
+// Initial values as functions of (seed, tensor name, index in the whole tensor): normal of
+// deviation plan::init_std, uniform, ones, zeros; padding is zero. Rounded to the storage dtype
+// from f32, so that precisions and layouts start from the same model.
 void init_params(ParamStore& store, const spec::ModelConfig& model, std::uint64_t seed);
 
 }  // namespace tera::nn

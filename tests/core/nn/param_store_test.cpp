@@ -1,5 +1,6 @@
 #include "core/nn/param_store.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -189,6 +190,55 @@ TEST(InitParams, DependsOnTheSeed) {
   init_params(b.params, llama_config(), 2);
   EXPECT_NE(value_at(a.params.get("head.weight").value, 0),
             value_at(b.params.get("head.weight").value, 0));
+}
+
+// Whatever the layout, the parts that ranks start from are those of the one model.
+TEST(ParamStore, PartsOfAllRanksAreTheWhole) {
+  spec::RunSpec spec;
+  spec.model = moe_config();
+  spec.model.num_attention_heads = 4;
+  spec.model.num_key_value_heads = 1;  // one head on all ranks
+  spec.model.head_dim = 3;
+  spec.model.num_experts = 6;
+  spec.model.vocab_size = 35;  // padded
+  spec.model.tie_embeddings = true;
+  spec.layout.tensor_parallel_size = 2;
+  spec.layout.data_parallel_size = 2;
+  spec.layout.pipeline_parallel_size = 2;
+  spec.layout.expert_parallel_size = 2;
+  spec.layout.expert_tensor_parallel_size = 2;
+  const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
+  for (const DType compute : {DType::f32, DType::bf16}) {
+    Store whole(spec.model, {.compute = compute});
+    init_params(whole.params, spec.model, 7);
+    for (int rank = 0; rank < mesh.world_size(); ++rank) {
+      ParamStore part(*whole.backend, plan::local_table(spec, mesh, rank), {.compute = compute});
+      init_params(part, spec.model, 7);
+      for (const Param& param : part.params()) {
+        const Tensor& all = whole.params.get(param.spec.name).value;
+        ASSERT_EQ(param.value.shape(), param.slice.shape);
+        const std::int64_t width = dtype_bytes(all.dtype());
+        std::int64_t elements = 0;
+        param.slice.for_each(
+            [&](std::int64_t global, std::int64_t local, std::int64_t count, bool /*first*/) {
+              ASSERT_EQ(std::memcmp(param.value.data<char>() + local * width,
+                                    all.data<char>() + global * width,
+                                    static_cast<std::size_t>(count * width)),
+                        0)
+                  << param.spec.name << " on rank " << rank;
+              elements += count;
+            });
+        if (param.spec.name != "embedding.tokens") {
+          ASSERT_EQ(elements, param.value.num_elements());
+        } else if (mesh.coordinate(rank, plan::Axis::tensor) == 1) {  // 17 of 18 rows
+          ASSERT_EQ(param.value.num_elements() - elements, spec.model.hidden_size);
+          const char* end = param.value.data<const char>() + param.value.num_bytes();
+          ASSERT_EQ(std::count(end - spec.model.hidden_size * width, end, 0),
+                    spec.model.hidden_size * width);
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
