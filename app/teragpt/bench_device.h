@@ -12,6 +12,6 @@ kernels::Peaks measure_peaks(ThreadPool& pool);
 void add_device_bench(CLI::App& bench, Cli& cli);
 // Writes the profile unless one for this processor is there; planning `this-machine` then rests on
 // measured figures. Used by the demo. Returns its path.
-Result<std::filesystem::path> ensure_device_profile(bool force);
+Result<std::filesystem::path> ensure_device_profile();
 
 }  // namespace tera::app

@@ -202,9 +202,11 @@ void Progress::update(std::int64_t done, std::int64_t total) {
   const auto amount = [this](std::int64_t value) {
     return format_quantity(static_cast<double>(value), unit_);
   };
-  const std::string text = fmt::format(
-      "{}: {}{} ({})", what_, amount(done), total > 0 ? " of " + amount(total) : "",
-      unit_ == "B" ? format_rate(rate, "B/s") : amount(static_cast<std::int64_t>(rate)) + "/s");
+  const std::string speed = unit_ == "B" ? format_rate(rate, "B/s")
+                            : rate < 1   ? format_seconds(1 / rate) + " each"
+                                         : amount(static_cast<std::int64_t>(rate)) + "/s";
+  const std::string text = fmt::format("{}: {}{} ({})", what_, amount(done),
+                                       total > 0 ? " of " + amount(total) : "", speed);
   if (terminal_) {
     constexpr std::int64_t kWidth = 24;
     std::string bar;

@@ -164,7 +164,7 @@ Result<train::TrainEnd> train_demo(Cli& cli,
 Result<void> run_demo(Cli& cli, const DemoArguments& args) {
   const fs::path out = args.out.empty() ? default_demo_dir() : fs::absolute(args.out);
   TERA_TRY(const fs::path spec_path, prepare_demo(out));
-  TERA_TRY(const fs::path profile, ensure_device_profile(false));
+  TERA_TRY(const fs::path profile, ensure_device_profile());
   if (args.prepare_only) {
     if (cli.json) {
       cli.print_json({{"schema", "teragpt.demo/1"},

@@ -95,7 +95,7 @@ TEST(BenchCommand, OpsMeasuresBlocksInTurn) {
 TEST(BenchCommand, DeviceWritesTheProfileThatPlansUse) {
   const test::TempDir cache;
   setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
-  const ProgramResult measured = run_teragpt({"bench", "device", "--json"});
+  const ProgramResult measured = run_teragpt({"bench", "device", "--sweeps", "1", "--json"});
   ASSERT_EQ(measured.exit_code, 0) << measured.err;
   const json document = json::parse(measured.out);
   const Result<std::string> profile = read_text(posix_vfs(), document.at("profile"), 4096);
