@@ -110,7 +110,7 @@ RowDims check_embedding(const char* op,
   check.dense("ids", ids, DType::i32, {kAny});
   check.dense("table", table, table_dtype, {kAny, kAny});
   check.dense("rows", y, row_dtype, {dim(ids, 0), dim(table, 1)});
-  check_indices(op, "ids", ids, 0, dim(table, 0));
+  check_indices(op, "ids", ids, -1, dim(table, 0));
   return {dim(ids, 0), dim(table, 1)};
 }
 

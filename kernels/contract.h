@@ -132,7 +132,10 @@ std::int64_t check_moe_gates(const char* op,
                              const View& gates,
                              const View& rows,
                              const View& routed);
-RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss);
+RowDims check_cross_entropy(const char* op,
+                            const View& logits,
+                            const View& targets,
+                            const SoftmaxRows& rows);
 RowDims check_sum_heads(const View& x, const View& y);
 std::int64_t check_add(const View& a, const View& b, const View& y);
 std::int64_t check_scale(const View& x, const View& y);

@@ -1,4 +1,6 @@
 // Contracts of the feed-forward part, loss and elementwise ops.
+#include <limits>
+
 #include "kernels/contract.h"
 #include "kernels/contract_checker.h"
 
@@ -45,13 +47,17 @@ RowDims check_bias_backward(const View& dy, const View& db) {
   return {dim(dy, 0), dim(dy, 1)};
 }
 
-RowDims check_cross_entropy(const View& logits, const View& targets, const View& loss) {
-  const Checker check("cross_entropy");
+RowDims check_cross_entropy(const char* op,
+                            const View& logits,
+                            const View& targets,
+                            const SoftmaxRows& rows) {
+  const Checker check(op);
   check.accumulate("logits", logits);
   check.dense("logits", logits, logits.dtype, {kAny, kAny});
   check.dense("targets", targets, DType::i32, {dim(logits, 0)});
-  check.dense("loss", loss, logits.dtype, {dim(logits, 0)});
-  check_indices("cross_entropy", "targets", targets, -1, dim(logits, 1));
+  check.dense("highest", rows.highest, logits.dtype, {dim(logits, 0)});
+  check.dense("total", rows.total, logits.dtype, {dim(logits, 0)});
+  check_indices(op, "targets", targets, -1, std::numeric_limits<std::int32_t>::max());
   return {dim(logits, 0), dim(logits, 1)};
 }
 

@@ -56,6 +56,11 @@ struct MatmulOptions {
   bool accumulate = false;  // c += instead of c =
 };
 
+struct SoftmaxRows {
+  View highest;  // [T] a
+  View total;    // [T] a, of exp(x - highest)
+};
+
 struct RotaryOptions {
   double factor = 1.0;     // on the rotated dims (YaRN)
   bool transpose = false;  // turn back: the gradient of a rotation
@@ -137,9 +142,10 @@ struct OpTable {
       const Context&, View dy, View x, View offsets, View dw, bool accumulate);
 
   // ---- embedding
-  // y[t] (+)= table[ids[t]]: ids [T] i32, table [V,H] c, y [T,H] c.
+  // y[t] (+)= table[ids[t]], nothing where ids[t] is -1: ids [T] i32, table [V,H] c, y [T,H] c.
   void (*embedding_forward)(const Context&, View ids, View table, View y, bool accumulate);
-  // dtable[ids[t]] += dy[t], tokens of a row added in order t: dtable [V,H] a.
+  // dtable[ids[t]] += dy[t] where ids[t] is not -1, tokens of a row added in order t: dtable [V,H]
+  // a.
   void (*embedding_backward)(const Context&, View ids, View dy, View dtable);
 
   // ---- norms. Source: Zhang and Sennrich 2019 (rms), Ba et al. 2016 (layer)
@@ -247,10 +253,25 @@ struct OpTable {
   void (*moe_gather_gates)(const Context&, View y, View rows, View gates);
 
   // ---- loss
-  // loss[t] = logsumexp(logits[t]) - logits[t, targets[t]]; target -1 is ignored (loss 0, gradient
-  // 0). With grad_scale != 0 logits become grad_scale * d loss / d logits. logits [T,V] a,
-  // targets [T] i32, loss [T] a.
-  void (*cross_entropy)(const Context&, View logits, View targets, double grad_scale, View loss);
+  // Of columns [first, first + V) of the vocabulary: highest[t] = max_v logits[t,v], total[t] =
+  // sum_v exp(logits[t,v] - highest[t]), at_target[t] = logits[t, targets[t] - first], 0 where the
+  // target is not among them. Over the whole vocabulary, the loss of a token is
+  //   log(total[t]) + highest[t] - at_target[t].
+  // logits [T,V] a, targets [T] i32, -1 for none; highest, total, at_target [T] a.
+  void (*cross_entropy_forward)(const Context&,
+                                View logits,
+                                View targets,
+                                std::int64_t first,
+                                SoftmaxRows rows,
+                                View at_target);
+  // logits become grad_scale d loss / d logits, 0 in rows without a target; highest and total are
+  // those of the whole vocabulary.
+  void (*cross_entropy_backward)(const Context&,
+                                 View logits,
+                                 View targets,
+                                 std::int64_t first,
+                                 SoftmaxRows rows,
+                                 double grad_scale);
 
   // ---- elementwise and optimizer
   void (*add)(const Context&, View a, View b, View y);  // y = a + b, same shape, c; may alias

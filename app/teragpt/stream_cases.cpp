@@ -197,15 +197,30 @@ void add_elementwise(Cases& cases, DType dtype, const Shape& rows) {
 // Over logits of a chunk of the output head, which become their gradient in place, and over the
 // gradient of a matrix.
 void add_reductions(Cases& cases, const Shape& logits, const Shape& gradient) {
-  cases.push_back({fmt::format("cross_entropy/f32/{}x{}", logits[0], logits[1]), DType::f32,
-                   OpWork{.bytes = 2 * bytes_of(DType::f32, logits)}, [=](Backend& b) -> Call {
-                     const Tensor values = random(b, DType::f32, logits);
-                     const Tensor targets = zeros(b, DType::i32, {logits[0]});
-                     const Tensor loss = zeros(b, DType::f32, {logits[0]});
-                     return [=, &b] {
-                       b.ops().cross_entropy(b.context(), values, targets, 1e-3, loss);
-                     };
-                   }});
+  for (const bool backward : {false, true}) {
+    cases.push_back({fmt::format("cross_entropy/{}/f32/{}x{}", backward ? "backward" : "forward",
+                                 logits[0], logits[1]),
+                     DType::f32, OpWork{.bytes = (backward ? 2 : 1) * bytes_of(DType::f32, logits)},
+                     [=](Backend& b) -> Call {
+                       const Tensor values = random(b, DType::f32, logits);
+                       const Tensor targets = zeros(b, DType::i32, {logits[0]});
+                       const Tensor highest = zeros(b, DType::f32, {logits[0]});
+                       const Tensor total = zeros(b, DType::f32, {logits[0]});
+                       const Tensor at_target = zeros(b, DType::f32, {logits[0]});
+                       b.ops().cross_entropy_forward(b.context(), values, targets, 0,
+                                                     {highest, total}, at_target);
+                       if (backward) {
+                         return [=, &b] {
+                           b.ops().cross_entropy_backward(b.context(), values, targets, 0,
+                                                          {highest, total}, 1e-3);
+                         };
+                       }
+                       return [=, &b] {
+                         b.ops().cross_entropy_forward(b.context(), values, targets, 0,
+                                                       {highest, total}, at_target);
+                       };
+                     }});
+  }
   cases.push_back({fmt::format("sum_of_squares/f32/{}x{}", gradient[0], gradient[1]), DType::f32,
                    OpWork{.bytes = bytes_of(DType::f32, gradient)}, [=](Backend& b) -> Call {
                      const Tensor x = random(b, DType::f32, gradient);

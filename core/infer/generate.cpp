@@ -8,6 +8,7 @@
 
 #include "core/base/check.h"
 #include "core/infer/text_stream.h"
+#include "core/nn/token_losses.h"
 
 namespace tera::infer {
 namespace {
@@ -147,15 +148,13 @@ class BatchGenerator {
     });
     if (!chosen_.present() || chosen_.num_elements() != count) {
       chosen_ = Tensor::empty(backend, {count}, DType::i32, MemoryKind::workspace);
-      losses_ = Tensor::empty(backend, {count}, DType::f32, MemoryKind::workspace);
     }
     for (std::int64_t row = 0; row < count; ++row) {
       TERA_TRY(chosen_.data<std::int32_t>()[row], drawn_[index(row)]);
     }
-    backend.ops().cross_entropy(backend.context(), logits, chosen_, 0.0, losses_);
+    const nn::TokenLosses losses(logits, chosen_);
     for (std::int64_t row = 0; row < count; ++row) {
-      accept(sequences[index(row)],
-             {chosen_.data<std::int32_t>()[row], -double{losses_.data<float>()[row]}},
+      accept(sequences[index(row)], {chosen_.data<std::int32_t>()[row], -losses.loss(row)},
              row_of(logits, row));
     }
     return {};
@@ -282,7 +281,6 @@ class BatchGenerator {
   std::vector<std::int32_t> last_tokens_;    // of each row
   std::vector<Result<std::int32_t>> drawn_;  // of each row
   Tensor chosen_;                            // [rows] i32
-  Tensor losses_;                            // [rows] f32
   std::vector<std::int32_t> ids_;            // [vocabulary], some sorted by their logits
 };
 

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/base/check.h"
+#include "core/nn/token_losses.h"
 
 namespace tera::infer {
 namespace {
@@ -96,7 +97,6 @@ void LikelihoodScorer::add(const Tensor& logits,
   const std::int64_t rows = logits.dim(0);
   const std::int64_t width = logits.dim(1);
   const Tensor wanted = Tensor::empty(backend, {rows}, DType::i32, MemoryKind::workspace);
-  const Tensor losses = Tensor::empty(backend, {rows}, DType::f32, MemoryKind::workspace);
   std::copy(targets.begin(), targets.end(), wanted.data<std::int32_t>());
   std::vector<char> greedy(index(rows));
   backend.context().executor->parallel_for(rows, [&](std::int64_t row, int /*worker*/) {
@@ -105,11 +105,11 @@ void LikelihoodScorer::add(const Tensor& logits,
     const float* best = std::max_element(at, at + vocabulary_);
     greedy[index(row)] = best - at == targets[index(row)] ? 1 : 0;
   });
-  backend.ops().cross_entropy(backend.context(), logits, wanted, 0.0, losses);
+  const nn::TokenLosses losses(logits, wanted);
   for (std::int64_t row = 0; row < rows; ++row) {
     if (targets[index(row)] < 0) continue;
     Likelihood& score = scores[index(row / rows_per_score)];
-    score.logprob -= double{losses.data<float>()[row]};
+    score.logprob -= losses.loss(row);
     score.greedy = score.greedy && greedy[index(row)] != 0;
   }
 }

@@ -4,19 +4,11 @@
 #include <utility>
 
 #include "core/base/check.h"
+#include "core/nn/token_losses.h"
 #include "core/plan/working_memory.h"
 
 namespace tera::nn {
 namespace {
-
-double sum(const Tensor& values) {
-  double total = 0;
-  for (std::int64_t i = 0; i < values.num_elements(); ++i) {
-    total += values.dtype() == DType::f64 ? values.data<const double>()[i]
-                                          : static_cast<double>(values.data<const float>()[i]);
-  }
-  return total;
-}
 
 Tensor rows(const Tensor& x, std::int64_t begin, std::int64_t end) {
   return x.present() ? x.slice(0, begin, end) : Tensor{};
@@ -58,7 +50,7 @@ double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool wit
   const Tensor gradient = with_backward && x.dtype() != accumulate
                               ? workspace({chunk_size, vocabulary}, x.dtype())
                               : logits;
-  const Tensor losses = workspace({tokens}, accumulate);
+  double sum = 0;
   for (std::int64_t begin = 0; begin < tokens; begin += chunk_size) {
     const std::int64_t end = std::min(tokens, begin + chunk_size);
     const std::int64_t n = end - begin;
@@ -71,12 +63,13 @@ double LossHead::forward(const Tensor& x, const Loss& loss, Pass& pass, bool wit
         .logits = rows(logits, 0, n),
         .gradient = rows(gradient, 0, n)};
     chunk_logits(chunk);
-    backend_->ops().cross_entropy(backend_->context(), chunk.logits,
-                                  loss.targets.slice(0, begin, end),
-                                  with_backward ? loss.scale : 0.0, losses.slice(0, begin, end));
-    if (with_backward) chunk_backward(chunk, dx.slice(0, begin, end));
+    const TokenLosses losses(chunk.logits, loss.targets.slice(0, begin, end));
+    sum += losses.sum();
+    if (!with_backward) continue;
+    losses.backward(loss.scale);
+    chunk_backward(chunk, dx.slice(0, begin, end));
   }
-  return sum(losses);
+  return sum;
 }
 
 void LossHead::chunk_logits(const Chunk& chunk) const {

@@ -29,7 +29,8 @@ const OpTable& cpu_ops() {
     ops.router_backward = cpu::kWithHalf<cpu::router_backward>;
     ops.moe_permute = cpu::kWithHalf<cpu::moe_permute>;
     ops.moe_unpermute = cpu::kWithHalf<cpu::moe_unpermute>;
-    ops.cross_entropy = cpu::kWithHalf<cpu::cross_entropy>;
+    ops.cross_entropy_forward = cpu::kWithHalf<cpu::cross_entropy_forward>;
+    ops.cross_entropy_backward = cpu::kWithHalf<cpu::cross_entropy_backward>;
     ops.add = cpu::kWithHalf<cpu::add>;
     ops.scale = cpu::kWithHalf<cpu::scale>;
     ops.multiply = cpu::kWithHalf<cpu::multiply>;

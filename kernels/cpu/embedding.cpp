@@ -28,8 +28,13 @@ void embedding_forward(const Context& context, View ids, View table, View y, boo
   if (y.dtype == DType::f64) return ref::embedding_forward(context, ids, table, y, accumulate);
   const auto* id = ids.as<const std::int32_t>();
   for_rows(context, dims.rows, dims.cols, [&](std::int64_t t) {
-    const View from = row_of(table, id[t]);
     const View to = row_of(y, t);
+    if (id[t] < 0) {
+      if (!accumulate)
+        std::fill_n(to.as<std::byte>(), dims.cols * dtype_bytes(y.dtype), std::byte{0});
+      return;
+    }
+    const View from = row_of(table, id[t]);
     if (!accumulate) {
       std::copy_n(from.as<const std::byte>(), dims.cols * dtype_bytes(y.dtype), to.as<std::byte>());
     } else if (y.dtype == DType::f32) {
@@ -47,6 +52,7 @@ void embedding_backward(const Context& context, View ids, View dy, View dtable) 
   const auto* id = ids.as<const std::int32_t>();
   for_ranges(context, dims.cols, kColumnRun, [&](std::int64_t begin, std::int64_t end, int) {
     for (std::int64_t t = 0; t < dims.rows; ++t) {
+      if (id[t] < 0) continue;
       float* to = dtable.as<float>() + id[t] * dims.cols + begin;
       if (dy.dtype == DType::f32) {
         add_row_f32(dy.as<const float>() + t * dims.cols + begin, to, end - begin);

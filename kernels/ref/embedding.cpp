@@ -11,10 +11,12 @@ void embedding_forward(const Context&, View ids, View table, View y, bool accumu
   const std::int64_t width = dims.cols;
   with_compute_type(y.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
-      const C* from = row<const C>(table, ids.as<const std::int32_t>()[t]);
+      const std::int32_t id = ids.as<const std::int32_t>()[t];
       C* to = row<C>(y, t);
-      for (std::int64_t h = 0; h < width; ++h)
-        store(to[h], load(from[h]) + (accumulate ? load(to[h]) : 0.0));
+      for (std::int64_t h = 0; h < width; ++h) {
+        const double found = id < 0 ? 0.0 : load(row<const C>(table, id)[h]);
+        store(to[h], found + (accumulate ? load(to[h]) : 0.0));
+      }
     }
   });
 }
@@ -26,8 +28,10 @@ void embedding_backward(const Context&, View ids, View dy, View dtable) {
   const std::int64_t width = dims.cols;
   with_compute_type(dy.dtype, [&]<class C, class A>() {
     for (std::int64_t t = 0; t < tokens; ++t) {
+      const std::int32_t id = ids.as<const std::int32_t>()[t];
+      if (id < 0) continue;
       const C* from = row<const C>(dy, t);
-      A* to = row<A>(dtable, ids.as<const std::int32_t>()[t]);
+      A* to = row<A>(dtable, id);
       for (std::int64_t h = 0; h < width; ++h)
         store(to[h], load(to[h]) + load(from[h]));
     }

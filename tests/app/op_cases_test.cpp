@@ -53,10 +53,11 @@ void note_all() {
        &T::rotary, &T::attention_forward, &T::attention_backward, &T::sum_heads,
        &T::activation_forward, &T::activation_backward, &T::add_bias, &T::bias_backward,
        &T::router_forward, &T::router_backward, &T::moe_dispatch, &T::moe_permute,
-       &T::moe_unpermute, &T::moe_scatter_gates, &T::moe_gather_gates, &T::cross_entropy, &T::add,
-       &T::scale, &T::multiply, &T::copy, &T::zero, &T::sum_of_squares, &T::adamw, &T::adamw_halves,
-       &T::lion, &T::sgd, &T::factored_moments, &T::adafactor_norm, &T::adafactor, &T::lerp,
-       &T::stochastic_round, &T::split_halves, &T::join_halves>();
+       &T::moe_unpermute, &T::moe_scatter_gates, &T::moe_gather_gates, &T::cross_entropy_forward,
+       &T::cross_entropy_backward, &T::add, &T::scale, &T::multiply, &T::copy, &T::zero,
+       &T::sum_of_squares, &T::adamw, &T::adamw_halves, &T::lion, &T::sgd, &T::factored_moments,
+       &T::adafactor_norm, &T::adafactor, &T::lerp, &T::stochastic_round, &T::split_halves,
+       &T::join_halves>();
 }
 
 class NotingBackend final : public Backend {

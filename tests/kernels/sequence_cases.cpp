@@ -15,7 +15,7 @@ void add_embedding(std::vector<OpCase>& cases, DType compute) {
                     fmt::format("{} of {} x {}{}", tokens, vocabulary, width,
                                 accumulate ? " accumulate" : ""),
                     compute);
-      b.in(b.integers({tokens}, 0, vocabulary))
+      b.in(b.integers({tokens}, -1, vocabulary))
           .in(b.normal_c({vocabulary, width}))
           .out(b.normal_c({tokens, width}));
       cases.push_back(
@@ -25,7 +25,7 @@ void add_embedding(std::vector<OpCase>& cases, DType compute) {
     }
     CaseBuilder b("embedding_backward", fmt::format("{} of {} x {}", tokens, vocabulary, width),
                   compute);
-    b.in(b.integers({tokens}, 0, vocabulary))
+    b.in(b.integers({tokens}, -1, vocabulary))
         .in(b.normal_c({tokens, width}))
         .out(b.normal_a({vocabulary, width}));
     cases.push_back(

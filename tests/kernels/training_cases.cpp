@@ -5,24 +5,40 @@
 namespace tera::kernels::test {
 namespace {
 
+// Of columns [first, first + vocabulary): some targets are elsewhere, some are none.
+Buffer targets_among(CaseBuilder& b, std::int64_t tokens, int first, std::int64_t vocabulary) {
+  Buffer made = b.integers({tokens}, -1, first + vocabulary + 50);
+  made.set(0, first);
+  if (tokens > 1) made.set(1, -1);
+  return made;
+}
+
 void add_loss(std::vector<OpCase>& cases, DType compute) {
   // Most probabilities of widely spread logits are too small to be seen beside the gradient of the
   // target, of about grad_scale.
   for (const auto& [tokens, vocabulary, spread] :
        {std::tuple(1, 1, 4), std::tuple(9, 33, 4), std::tuple(2, 1000, 4),
         std::tuple(40, 1000, 1)}) {
-    for (const double grad_scale : {0.0, 0.25}) {
-      CaseBuilder b("cross_entropy",
-                    fmt::format("{}x{} spread {} scale {}", tokens, vocabulary, spread, grad_scale),
-                    compute);
+    const std::string shape = fmt::format("{}x{} spread {}", tokens, vocabulary, spread);
+    for (const int first : {0, 700}) {
+      CaseBuilder f("cross_entropy_forward", fmt::format("{} from {}", shape, first), compute);
+      f.in(f.normal_a({tokens, vocabulary}, spread))
+          .in(targets_among(f, tokens, first, vocabulary));
+      for (int made = 0; made < 3; ++made)
+        f.out(f.blank_a({tokens}));
+      cases.push_back(
+          f.finish(vocabulary, [first](const OpTable& ops, const Context& context, const Views& v) {
+            ops.cross_entropy_forward(context, v[0], v[1], first, {v[2], v[3]}, v[4]);
+          }));
+      CaseBuilder b("cross_entropy_backward", fmt::format("{} from {}", shape, first), compute);
       Buffer logits = b.normal_a({tokens, vocabulary}, spread);
-      Buffer targets = b.integers({tokens}, -1, vocabulary);
-      targets.set(0, 0);
-      if (tokens > 1) targets.set(1, -1);
-      b.out(std::move(logits)).in(std::move(targets)).out(b.blank_a({tokens}));
-      cases.push_back(b.finish(
-          vocabulary, [grad_scale](const OpTable& ops, const Context& context, const Views& v) {
-            ops.cross_entropy(context, v[0], v[1], grad_scale, v[2]);
+      b.out(std::move(logits)).in(targets_among(b, tokens, first, vocabulary));
+      b.out(b.blank_a({tokens}));
+      b.out(b.blank_a({tokens})).out(b.blank_a({tokens}));
+      cases.push_back(
+          b.finish(vocabulary, [first](const OpTable& ops, const Context& context, const Views& v) {
+            ops.cross_entropy_forward(context, v[0], v[1], first, {v[2], v[3]}, v[4]);
+            ops.cross_entropy_backward(context, v[0], v[1], first, {v[2], v[3]}, 0.25);
           }));
     }
   }
