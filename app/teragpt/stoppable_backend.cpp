@@ -15,6 +15,9 @@ class StoppableBackend final : public Backend, private kernels::Executor {
   std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) override {
     return inner_->allocate(bytes, kind);
   }
+  void recount(const std::shared_ptr<std::byte>& memory, MemoryKind kind) override {
+    inner_->recount(memory, kind);
+  }
   const kernels::OpTable& ops() const override { return inner_->ops(); }
   const kernels::Context& context() const override { return context_; }
   MemoryCounter counter(MemoryKind kind) const override { return inner_->counter(kind); }

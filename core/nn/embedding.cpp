@@ -21,7 +21,7 @@ Tensor Embedding::forward(const Pass& pass) const {
 
 Tensor Embedding::words(const Tensor& ids) const {
   Tensor x = Tensor::empty(*backend_, {ids.dim(0), tokens_->value.dim(1)}, tokens_->value.dtype(),
-                           MemoryKind::activations);
+                           MemoryKind::workspace);
   const kernels::OpTable& ops = backend_->ops();
   ops.embedding_forward(backend_->context(), ids, tokens_->value, x, false);
   if (multiplier_ != 1) ops.scale(backend_->context(), x, multiplier_, x);

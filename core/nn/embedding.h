@@ -11,7 +11,7 @@ class Embedding {
   // Parameters embedding.tokens [V, H] and, when the store has it, embedding.positions [P, H].
   Embedding(ParamStore& store, const spec::ModelConfig& config);
 
-  // x [T, H], the start of the residual stream (MemoryKind::activations): the first layer keeps it.
+  // x [T, H], the start of the residual stream: the first layer keeps it.
   Tensor forward(const Pass& pass) const;
   // ids have no gradient; dx is used up.
   void backward_weight(const Tensor& dx, const Pass& pass);

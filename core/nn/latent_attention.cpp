@@ -240,7 +240,7 @@ Tensor LatentAttention::backward_input(const Tensor& dy, Pass& pass) {
   rotary_.backward(rope_part(dq), batch.positions, rope_part(dq));
   const Tensor d_query = query_latent_ ? query_latent_->backward_input(flat(dq), pass) : flat(dq);
   ops.add(backend.context(), dx, query_.backward_input(d_query), dx);
-  stash.put_gradient(prefix_ + ".d_query", d_query);
+  stash.put_gradient(query_gradient(), d_query);
   stash.put_gradient(prefix_ + ".d_y", dy);
   return dx;
 }
@@ -251,8 +251,8 @@ Tensor LatentAttention::backward_keys(const Tensor& dk, const Tensor& d_kv, Pass
   const kernels::OpTable& ops = backend.ops();
   const kernels::Context& context = backend.context();
   const std::int64_t rank = kv_latent_.rank();
-  const Tensor d_down =
-      pass.stash.put_gradient(prefix_ + ".d_kv_down", {dk.dim(0), rank + rope_dim_}, dk.dtype());
+  const Tensor d_down = pass.stash.put_gradient(prefix_ + ".kv_latent_d_down",
+                                                {dk.dim(0), rank + rope_dim_}, dk.dtype());
   const Tensor d_key = d_down.slice(1, rank, rank + rope_dim_);
   ops.sum_heads(context, rope_part(dk), d_key);
   rotary_.backward(as_heads(d_key, rope_dim_), pass.batch.positions, as_heads(d_key, rope_dim_));
@@ -266,10 +266,15 @@ void LatentAttention::backward_weight(Pass& pass) {
   out_.backward_weight(stash.take(prefix_ + ".d_y"), flat(stash.get(prefix_ + ".out")));
   if (query_latent_) query_latent_->backward_weight(pass);
   kv_latent_.backward_weight(pass);
-  query_.backward_weight(stash.take(prefix_ + ".d_query"), stash.get(input_));
-  kv_down_.backward_weight(stash.take(prefix_ + ".d_kv_down"), stash.get(input_));
+  query_.backward_weight(stash.take(query_gradient()), stash.get(input_));
+  kv_down_.backward_weight(stash.take(prefix_ + ".kv_latent_d_down"), stash.get(input_));
   for (const char* kept : {".q", ".k", ".v", ".out", ".lse"})
     stash.release(prefix_ + kept);
+}
+
+// The stash entry of the gradient at the output of query_.
+std::string LatentAttention::query_gradient() const {
+  return prefix_ + (query_latent_ ? ".q_latent_d_down" : ".d_query");
 }
 
 // The rotated dims of queries or keys [T, n, dn + dr].

@@ -63,6 +63,7 @@ class LatentAttention final : public AttentionModule {
   Tensor attend(const Tensor& rope_key, Pass& pass) const;
   Tensor attend_to_latents(Pass& pass, const LayerCache& cache) const;
   Tensor backward_keys(const Tensor& dk, const Tensor& d_kv, Pass& pass) const;
+  std::string query_gradient() const;
   Tensor rope_part(const Tensor& heads) const;
 
   std::string prefix_;

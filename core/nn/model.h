@@ -1,13 +1,13 @@
-// Model: the modules one rank holds, from embedding to loss. Reads the ModelConfig; a dense GPT-2
-// and a Mixture-of-Experts model are the same class with different layers.
+// Model: a whole model on one rank: the chunk with everything, and decoding with a cache. Reads the
+// ModelConfig; a dense GPT-2 and a Mixture-of-Experts model are the same class with different
+// layers.
 #pragma once
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "core/nn/kv_cache.h"
-#include "core/nn/module.h"
+#include "core/nn/model_chunk.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -28,14 +28,15 @@ class Model {
  public:
   // The store must hold make_param_table(config) and outlive the model.
   Model(const spec::ModelConfig& config, ParamStore& params);
-  ~Model();
 
   // Runs the micro-batch up to the loss; returns the sum over its targets of the token losses
   // (natural log), unscaled. Gradients of head and final norm input are computed on the way when
   // with_backward; without it nothing is kept in the stash. The losses of multi-token prediction go
   // to pass.prediction_stats.
-  double forward(Pass& pass, bool with_backward);
-  void backward(Pass& pass);  // all layers: input half, then weight half; the stash ends empty
+  double forward(Pass& pass, bool with_backward) {
+    return chunk_.forward({}, pass, with_backward).loss_sum;
+  }
+  void backward(Pass& pass) { chunk_.backward({}, pass); }  // the stash ends empty
 
   // For one sequence, or for several of which each has its own first slot (kv_cache.h).
   KvCache make_cache(int capacity, const std::vector<int>& begins = {0}) const;
@@ -46,18 +47,14 @@ class Model {
                 KvCache& cache,
                 const DecodeOptions& options = {});
 
-  // Aux-loss-free balancing, once per optimizer step: b += rate * sign(mean - count), then centred.
-  // counts [all layers][E] over the whole global batch.
-  void update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts);
-
+  ModelChunk& chunk() { return chunk_; }
   const spec::ModelConfig& config() const { return config_; }
   Backend& backend() const { return params_->backend(); }
 
  private:
-  struct Parts;
   spec::ModelConfig config_;
   ParamStore* params_;
-  std::unique_ptr<Parts> parts_;
+  ModelChunk chunk_;
 };
 
 }  // namespace tera::nn

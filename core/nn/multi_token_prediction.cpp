@@ -71,7 +71,7 @@ void PredictionLayer::forward(Pass& pass, bool with_backward) {
   ops.copy(backend.context(), hidden_norm_.forward(stash.get(hidden_), pass),
            concat.slice(1, width, 2 * width));
   const Tensor x =
-      Tensor::empty(backend, {tokens, width}, embedded.dtype(), MemoryKind::activations);
+      Tensor::empty(backend, {tokens, width}, embedded.dtype(), MemoryKind::workspace);
   proj_.forward(concat, x);
   const Tensor y = layer_.forward(x, pass);
   const double loss = head_.forward(

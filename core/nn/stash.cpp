@@ -17,7 +17,13 @@ Tensor Stash::put_lasting(const std::string& name,
 }
 
 void Stash::keep(const std::string& name, const Tensor& tensor) {
+  if (kind_ == MemoryKind::activations) tensor.count_as(kind_);
   insert(name, tensor);
+}
+
+void Stash::hold() {
+  for (const auto& [name, tensor] : entries_)
+    tensor.count_as(MemoryKind::activations);
 }
 
 const Tensor& Stash::get(const std::string& name) const {

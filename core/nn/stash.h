@@ -14,14 +14,14 @@ class Stash {
  public:
   explicit Stash(Backend& backend) : backend_(&backend) {}
 
-  // A new tensor of kind() under this name. Throws ContractError if it exists.
+  // A new tensor under this name, that lasts unless Passing. Throws ContractError if it exists.
   Tensor put(const std::string& name, std::initializer_list<std::int64_t> shape, DType dtype);
   // One that no recompute gives up: MemoryKind::activations.
   Tensor put_lasting(const std::string& name,
                      std::initializer_list<std::int64_t> shape,
                      DType dtype);
-  // Keeps a tensor that another module made: the residual stream. The caller allocated it as
-  // MemoryKind::activations; nothing is copied.
+  // Keeps a tensor that another module made: the residual stream. It lasts like what is
+  // put; nothing is copied.
   void keep(const std::string& name, const Tensor& tensor);
   // The tensor of this name; ContractError names it when it is missing.
   const Tensor& get(const std::string& name) const;
@@ -36,12 +36,15 @@ class Stash {
                       DType dtype);
   void put_gradient(const std::string& name, const Tensor& tensor);
 
+  // What is in it between the halves of a backward that a schedule parts counts as of
+  // MemoryKind::activations.
+  void hold();
+
   // Takes the tensor of this name out: the caller is the last to use it.
   Tensor take(const std::string& name);
 
   const std::map<std::string, Tensor>& entries() const { return entries_; }
   Backend& backend() const { return *backend_; }
-  MemoryKind kind() const { return kind_; }
 
   // While it lives, what is put does not last: MemoryKind::workspace.
   class Passing {

@@ -22,8 +22,8 @@ std::unique_ptr<AttentionModule> make_attention(ParamStore& store,
 }
 
 // x + y in a new tensor.
-Tensor sum_of(const Tensor& x, const Tensor& y, MemoryKind kind) {
-  Tensor sum = Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), kind);
+Tensor sum_of(const Tensor& x, const Tensor& y) {
+  Tensor sum = Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
   x.backend().ops().add(x.backend().context(), x, y, sum);
   return sum;
 }
@@ -48,9 +48,10 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
 }
 
 Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
-  if (pass.recompute != spec::RecomputeKind::full) return run(x, pass, MemoryKind::activations);
+  if (pass.recompute != spec::RecomputeKind::full) return run(x, pass);
+  x.count_as(MemoryKind::activations);  // what stays
   const Stash::Passing passing(pass.stash);
-  Tensor y = run(x, pass, MemoryKind::activations);
+  Tensor y = run(x, pass);
   forget(pass.stash);
   return y;
 }
@@ -65,28 +66,25 @@ void TransformerLayer::forget(Stash& stash) const {
   }
 }
 
-Tensor TransformerLayer::run(const Tensor& x, Pass& pass, MemoryKind result) {
+Tensor TransformerLayer::run(const Tensor& x, Pass& pass) {
   const Tensor attended = attention_branch_.forward(
       x, pass, [&](const Tensor& h) { return attention_->forward(h, pass); });
-  return feed_forward(x, attended, pass, result);
+  return feed_forward(x, attended, pass);
 }
 
 Tensor TransformerLayer::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
   const Tensor attended = attention_branch_.forward(
       x, pass, [&](const Tensor& h) { return attention_->forward_cached(h, pass, cache); });
-  return feed_forward(x, attended, pass, MemoryKind::activations);
+  return feed_forward(x, attended, pass);
 }
 
 // The sum is kept by this layer's second branch, unless that reads x, and the result by the next
 // layer.
-Tensor TransformerLayer::feed_forward(const Tensor& x,
-                                      const Tensor& attended,
-                                      Pass& pass,
-                                      MemoryKind result) {
-  const Tensor sum = sum_of(x, attended, parallel_ ? MemoryKind::workspace : pass.stash.kind());
+Tensor TransformerLayer::feed_forward(const Tensor& x, const Tensor& attended, Pass& pass) {
+  const Tensor sum = sum_of(x, attended);
   const Tensor y = ffn_branch_.forward(parallel_ ? x : sum, pass,
                                        [&](const Tensor& h) { return ffn_->forward(h, pass); });
-  return sum_of(sum, y, result);
+  return sum_of(sum, y);
 }
 
 Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
@@ -94,7 +92,7 @@ Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
     const Stash::Passing passing(pass.stash);
     Pass again = pass;
     again.router_stats = nullptr;  // counted by the first forward
-    run(pass.stash.take(part(layer_, "attention.x")), again, MemoryKind::workspace);
+    run(pass.stash.take(part(layer_, "attention.x")), again);
   }
   const kernels::OpTable& ops = dy.backend().ops();
   const kernels::Context& context = dy.backend().context();

@@ -30,9 +30,8 @@ class TransformerLayer final : public Module {
   Router* router() { return moe_ == nullptr ? nullptr : &moe_->router(); }  // null: dense
 
  private:
-  // `result` is the kind of memory of the tensor it returns.
-  Tensor run(const Tensor& x, Pass& pass, MemoryKind result);
-  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass, MemoryKind result);
+  Tensor run(const Tensor& x, Pass& pass);
+  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass);
   void forget(Stash& stash) const;
 
   int layer_;

@@ -146,11 +146,9 @@ EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
   std::vector<StashBytes> each;
   for (const StageChunk& chunk : chunks) {
     const auto [first, last] = chunk.layers;
-    std::int64_t waiting = chunk.has_head ? sum(make_stash_table(spec, 0, 0, true)) : 0;
-    for (int layer = first; layer < last; ++layer)
-      waiting += sum(make_waiting_table(spec, layer));
-    each.push_back({static_cast<double>(sum(make_stash_table(spec, first, last, chunk.has_head))),
-                    static_cast<double>(waiting)});
+    const bool head = chunk.has_head;
+    each.push_back({static_cast<double>(sum(make_stash_table(spec, first, last, head))),
+                    static_cast<double>(sum(make_waiting_table(spec, first, last, head)))});
   }
   const std::vector<ChunkStash> peak =
       peak_stash(make_schedule(spec).stages[static_cast<std::size_t>(pipeline_rank)], each);

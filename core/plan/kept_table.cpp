@@ -157,8 +157,11 @@ std::vector<StashEntry> kept_table(const RunSpec& spec, int layer) {
 }
 
 std::vector<StashEntry> waiting_table(const RunSpec& spec, int layer) {
-  std::vector<StashEntry> entries = make_waiting_table(spec, layer);
-  if (spec.software.framework == Framework::teragpt) return entries;
+  if (spec.software.framework == Framework::teragpt)
+    return make_waiting_table(spec, layer, layer + 1, false);
+  RunSpec keep_all = spec;
+  keep_all.layout.recompute = RecomputeKind::none;
+  std::vector<StashEntry> entries = make_waiting_table(keep_all, layer, layer + 1, false);
   std::erase_if(entries, [](const StashEntry& e) {
     return !ends_with_any(e.name, kReadByProducts) && !ends_with_any(e.name, kGradientsAtProducts);
   });

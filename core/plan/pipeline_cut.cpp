@@ -17,7 +17,7 @@ int index_of(std::vector<T>& kinds, const T& kind) {
 bool holds_less(const HeldLayers& a, const HeldLayers& b) {
   return a.dense.whole <= b.dense.whole && a.dense.waiting <= b.dense.waiting &&
          a.moe.whole <= b.moe.whole && a.moe.waiting <= b.moe.waiting && a.heads <= b.heads &&
-         a.chunks <= b.chunks;
+         a.heads_waiting <= b.heads_waiting && a.chunks <= b.chunks;
 }
 
 void add_moment(std::vector<HeldLayers>& moments, const HeldLayers& held) {

@@ -22,6 +22,7 @@ double kv_share(const spec::RunSpec& spec) {
 
 double attention_share(std::string_view entry, const spec::RunSpec& spec, double residual) {
   const bool per_head = spec.model.qk_norm == spec::QkNormKind::per_head;
+  if (entry.ends_with("_d_up")) return 1.0 / spec.layout.tensor_parallel_size;  // by heads
   if (entry == "x" || entry == "branch_out" || starts_with(entry, "norm_") ||
       starts_with(entry, "norm.") || starts_with(entry, "post_norm") || entry == "d_y" ||
       starts_with(entry, "q_latent") || starts_with(entry, "kv_latent") || entry == "sum" ||

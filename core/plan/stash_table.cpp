@@ -16,8 +16,10 @@ using spec::ModelConfig;
 
 class StashBuilder {
  public:
-  explicit StashBuilder(const spec::RunSpec& spec)
+  enum class When : std::uint8_t { after_forward, between_halves };
+  StashBuilder(const spec::RunSpec& spec, When when)
       : model_(spec.model),
+        when_(when),
         recompute_(spec.layout.recompute),
         compute_(compute_dtype(spec.training.precision)),
         balance_blocks_(spec.model.aux_loss_scope == spec::AuxLossScope::micro_batch
@@ -32,7 +34,7 @@ class StashBuilder {
   void layer(int index) {
     prefix_ = fmt::format("layers.{}.", index);
     add("attention.x", {tokens_, hidden_}, compute_);
-    if (recompute_ == spec::RecomputeKind::full) {
+    if (recompute_ == spec::RecomputeKind::full && when_ == When::after_forward) {
       if (model_.is_moe_layer(index)) router();
       return;
     }
@@ -49,20 +51,59 @@ class StashBuilder {
     if (model_.is_moe_layer(index)) {
       experts();
     } else {
-      add("ffn.inner", {tokens_, in_rows_ * model_.ffn_hidden_size}, compute_);
-      if (keeps_cheap()) add("ffn.act", {tokens_, model_.ffn_hidden_size}, compute_);
+      inner("ffn.inner", {tokens_, in_rows_ * model_.ffn_hidden_size});
+      if (keeps_activations()) add("ffn.act", {tokens_, model_.ffn_hidden_size}, compute_);
     }
     post_norm("ffn");
+    if (when_ == When::between_halves) gradients(index);
   }
 
+  void head() {
+    prefix_.clear();
+    head_entries(model_.num_mtp_layers > 0);
+  }
+
+  void prediction(int index) {
+    const std::string prefix = fmt::format("layers.{}.mtp.", index);
+    prefix_ = prefix;
+    add("embedding", {tokens_, hidden_}, compute_);
+    norm_statistics("embedding_norm");
+    norm_statistics("hidden_norm");
+    add("concat", {tokens_, 2 * hidden_}, compute_);
+    if (when_ == When::between_halves) {
+      for (const char* gradient :
+           {"d_proj", "d_embedding", "embedding_norm.d_out", "hidden_norm.d_out"})
+        add(gradient, {tokens_, hidden_}, compute_);
+    }
+    layer(index);
+    prefix_ = prefix;
+    head_entries(index + 1 < model_.num_all_layers());
+  }
+
+ private:
+  // Norm outputs and activations are cheap to compute again: selective recompute drops them, and
+  // makes norm outputs again when the second half of backward comes to them.
+  bool keeps_norm_outputs() const { return recompute_ != spec::RecomputeKind::selective; }
+  bool keeps_activations() const { return keeps_norm_outputs() || when_ == When::between_halves; }
+
+  void add(std::string_view name, Shape shape, DType dtype) {
+    entries_.push_back({fmt::format("{}{}", prefix_, name), std::move(shape), dtype});
+  }
+
+  // Input of an activation function. Its gradient takes its place in backward.
+  void inner(std::string_view name, Shape shape) {
+    if (when_ == When::after_forward) add(name, std::move(shape), compute_);
+  }
+
+  // What backward_weight reads.
   void gradients(int index) {
-    prefix_ = fmt::format("layers.{}.", index);
     for (const char* part : {"attention", "ffn"}) {
       const std::string name(part);
       if (model_.has_pre_norm()) add(name + ".norm.d_out", {tokens_, hidden_}, compute_);
-      if (model_.has_post_norm()) add(name + ".post_norm.d_out", {tokens_, hidden_}, compute_);
+      if (model_.has_post_norm() && (name == "ffn" || !model_.parallel_residual))
+        add(name + ".post_norm.d_out", {tokens_, hidden_}, compute_);
     }
-    add("attention.d_y", {tokens_, hidden_}, compute_);
+    if (!shares_output_gradient(index)) add("attention.d_y", {tokens_, hidden_}, compute_);
     if (model_.attention == spec::AttentionKind::latent) {
       latent_gradients();
     } else {
@@ -82,29 +123,10 @@ class StashBuilder {
     }
   }
 
-  void head() {
-    prefix_.clear();
-    head_entries(model_.num_mtp_layers > 0);
-  }
-
-  void prediction(int index) {
-    const std::string prefix = fmt::format("layers.{}.mtp.", index);
-    prefix_ = prefix;
-    add("embedding", {tokens_, hidden_}, compute_);
-    norm_statistics("embedding_norm");
-    norm_statistics("hidden_norm");
-    add("concat", {tokens_, 2 * hidden_}, compute_);
-    layer(index);
-    prefix_ = prefix;
-    head_entries(index + 1 < model_.num_all_layers());
-  }
-
- private:
-  // Norm outputs and activations are cheap to compute again: selective recompute drops them.
-  bool keeps_cheap() const { return recompute_ == spec::RecomputeKind::none; }
-
-  void add(std::string_view name, Shape shape, DType dtype) {
-    entries_.push_back({fmt::format("{}{}", prefix_, name), std::move(shape), dtype});
+  // Whether attention and feed-forward keep the same gradient, at the output of both.
+  bool shares_output_gradient(int index) const {
+    const bool of_products = !model_.is_moe_layer(index) || model_.num_shared_experts > 0;
+    return model_.parallel_residual && !model_.has_post_norm() && of_products;
   }
 
   void norm_statistics(const std::string& name) {
@@ -123,7 +145,7 @@ class StashBuilder {
   void pre_norm(const std::string& part) {
     if (!model_.has_pre_norm()) return;
     norm_statistics(part + ".norm");
-    if (keeps_cheap()) add(part + ".norm_out", {tokens_, hidden_}, compute_);
+    if (keeps_norm_outputs()) add(part + ".norm_out", {tokens_, hidden_}, compute_);
   }
 
   void post_norm(const std::string& part) {
@@ -155,13 +177,13 @@ class StashBuilder {
     if (model_.q_lora_rank > 0) {
       add("attention.q_latent", {tokens_, model_.q_lora_rank}, compute_);
       add("attention.q_latent_rstd", {tokens_}, DType::f32);
-      if (keeps_cheap()) {
+      if (keeps_norm_outputs()) {
         add("attention.q_latent_norm_out", {tokens_, model_.q_lora_rank}, compute_);
       }
     }
     add("attention.kv_latent", {tokens_, model_.kv_lora_rank}, compute_);
     add("attention.kv_latent_rstd", {tokens_}, DType::f32);
-    if (keeps_cheap())
+    if (keeps_norm_outputs())
       add("attention.kv_latent_norm_out", {tokens_, model_.kv_lora_rank}, compute_);
     add("attention.q", {tokens_, heads, qk_dim}, compute_);
     add("attention.k", {tokens_, heads, qk_dim}, compute_);
@@ -174,8 +196,10 @@ class StashBuilder {
     const std::int64_t heads = model_.num_attention_heads;
     const std::int64_t qk_dim = model_.qk_head_dim();
     const std::int64_t rope = model_.qk_rope_head_dim;
-    add("attention.d_query", {tokens_, heads, qk_dim}, compute_);
-    if (model_.q_lora_rank > 0) {
+    if (model_.q_lora_rank == 0) {
+      add("attention.d_query", {tokens_, heads, qk_dim}, compute_);
+    } else {
+      add("attention.q_latent_d_up", {tokens_, heads, qk_dim}, compute_);
       add("attention.q_latent_d_norm", {tokens_, model_.q_lora_rank}, compute_);
       add("attention.q_latent_d_down", {tokens_, model_.q_lora_rank}, compute_);
     }
@@ -205,13 +229,13 @@ class StashBuilder {
     router();
     add("moe.rows", {tokens_, slots}, DType::i32);
     add("moe.permuted", {rows, hidden_}, compute_);
-    add("moe.inner", {rows, in_rows_ * width}, compute_);
-    if (keeps_cheap()) add("moe.act", {rows, width}, compute_);
+    inner("moe.inner", {rows, in_rows_ * width});
+    if (keeps_activations()) add("moe.act", {rows, width}, compute_);
     add("moe.offsets", {count + 1}, DType::i64);
     if (model_.num_shared_experts > 0) {
       const std::int64_t shared = model_.num_shared_experts * width;
-      add("moe.shared.inner", {tokens_, in_rows_ * shared}, compute_);
-      if (keeps_cheap()) add("moe.shared.act", {tokens_, shared}, compute_);
+      inner("moe.shared.inner", {tokens_, in_rows_ * shared});
+      if (keeps_activations()) add("moe.shared.act", {tokens_, shared}, compute_);
       if (model_.shared_expert_gate) add("moe.shared.gate", {tokens_, 1}, DType::f32);
     }
   }
@@ -232,6 +256,7 @@ class StashBuilder {
   }
 
   const ModelConfig& model_;
+  When when_;
   spec::RecomputeKind recompute_;
   DType compute_;
   std::int64_t balance_blocks_;
@@ -241,6 +266,22 @@ class StashBuilder {
   std::string prefix_;
   std::vector<StashEntry> entries_;
 };
+
+std::vector<StashEntry> make_table(const spec::RunSpec& spec,
+                                   StashBuilder::When when,
+                                   int first_layer,
+                                   int last_layer,
+                                   bool has_head) {
+  StashBuilder builder(spec, when);
+  for (int layer = first_layer; layer < last_layer; ++layer)
+    builder.layer(layer);
+  if (has_head) {
+    builder.head();
+    for (int layer = spec.model.num_layers; layer < spec.model.num_all_layers(); ++layer)
+      builder.prediction(layer);
+  }
+  return builder.take();
+}
 
 }  // namespace
 
@@ -252,26 +293,14 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
                                          int first_layer,
                                          int last_layer,
                                          bool has_head) {
-  StashBuilder builder(spec);
-  for (int layer = first_layer; layer < last_layer; ++layer)
-    builder.layer(layer);
-  if (has_head) {
-    builder.head();
-    for (int layer = spec.model.num_layers; layer < spec.model.num_all_layers(); ++layer)
-      builder.prediction(layer);
-  }
-  return builder.take();
+  return make_table(spec, StashBuilder::When::after_forward, first_layer, last_layer, has_head);
 }
 
-std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer) {
-  spec::RunSpec keep_all = spec;
-  keep_all.layout.recompute = spec::RecomputeKind::none;
-  StashBuilder builder(keep_all);
-  builder.layer(layer);
-  builder.gradients(layer);
-  std::vector<StashEntry> entries = builder.take();
-  std::erase_if(entries, [](const StashEntry& entry) { return entry.name.ends_with(".inner"); });
-  return entries;
+std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec,
+                                           int first_layer,
+                                           int last_layer,
+                                           bool has_head) {
+  return make_table(spec, StashBuilder::When::between_halves, first_layer, last_layer, has_head);
 }
 
 }  // namespace tera::plan

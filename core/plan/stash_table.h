@@ -74,10 +74,15 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
                                          int last_layer,
                                          bool has_head);
 
-// Entries of one micro-batch that a layer holds between the two halves of its backward, where a
-// schedule parts them: all that forward kept, computed again where it was dropped, but for the
-// inputs of activation functions, which the first half is the last to read; and the gradients that
-// backward_weight reads (core/nn/module.h): at the output of each product and norm.
-std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec, int layer);
+// Entries of one micro-batch between the two halves of a backward, where a schedule parts them, of
+// the same parts: all that forward kept, and of full recompute what it dropped, since it is there
+// again, but for the inputs of activation functions, which the first half is the last to read; and
+// the gradients that backward_weight reads (core/nn/module.h): at the output of each product and
+// norm. Selective recompute has the activations again, norm outputs only in the second half. A
+// tensor that two modules keep is there once: with parallel_residual the gradient at the output.
+std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec,
+                                           int first_layer,
+                                           int last_layer,
+                                           bool has_head);
 
 }  // namespace tera::plan

@@ -61,10 +61,13 @@ double bytes_between_stages(const RunSpec& spec) {
 // What a chunk holds of one micro-batch; the head keeps all it has until its weights are done.
 StashBytes chunk_bytes(const RunSpec& spec, const ActivationBytes& bytes, const StageChunk& chunk) {
   const LayerMix mix = layer_mix(spec.model, chunk.layers);
-  const double head = chunk.has_head ? bytes.head + bytes.prediction : 0;
+  const double head = chunk.has_head ? bytes.head : 0;
+  const double prediction = chunk.has_head ? bytes.prediction : 0;
+  const double prediction_waiting = chunk.has_head ? bytes.prediction_waiting : 0;
   return {.whole = mix.dense * bytes.dense.whole() + mix.moe * bytes.moe.whole() + head +
-                   bytes.between_stages,
-          .waiting = mix.dense * bytes.dense.waiting + mix.moe * bytes.moe.waiting + head};
+                   prediction + bytes.between_stages,
+          .waiting = mix.dense * bytes.dense.waiting + mix.moe * bytes.moe.waiting + head +
+                     prediction_waiting};
 }
 
 Term activation_part(std::string label, double bytes, const HeldOfKind& held, bool one_chunk) {
@@ -114,9 +117,16 @@ ActivationBytes activation_bytes(const RunSpec& spec) {
   bytes.between_stages = bytes_between_stages(spec);
   if (all.dense > 0) bytes.dense = layer_bytes(spec, keep_all, false, bytes.expert_load);
   if (all.moe > 0) bytes.moe = layer_bytes(spec, keep_all, true, bytes.expert_load);
+  const auto is_head = [](const StashEntry& entry) { return !entry.name.starts_with("layers."); };
   for (const StashEntry& entry : make_stash_table(spec, 0, 0, true)) {
-    const bool is_head = entry.name.compare(0, 7, "layers.") != 0;
-    (is_head ? bytes.head : bytes.prediction) += kept_bytes(entry, spec, bytes.expert_load);
+    (is_head(entry) ? bytes.head : bytes.prediction) += kept_bytes(entry, spec, bytes.expert_load);
+  }
+  if (spec.software.framework != Framework::teragpt) {
+    bytes.prediction_waiting = bytes.prediction;
+    return bytes;
+  }
+  for (const StashEntry& entry : make_waiting_table(spec, 0, 0, true)) {
+    if (!is_head(entry)) bytes.prediction_waiting += kept_bytes(entry, spec, bytes.expert_load);
   }
   return bytes;
 }
@@ -129,7 +139,10 @@ void add_held(HeldLayers& held, const ChunkStash& stash, const LayerMix& layers,
   };
   add(held.dense, layers.dense);
   add(held.moe, layers.moe);
-  if (has_head) held.heads += stash.whole + stash.waiting;
+  if (has_head) {
+    held.heads += stash.whole;
+    held.heads_waiting += stash.waiting;
+  }
   held.chunks += stash.whole;
 }
 
@@ -153,10 +166,12 @@ double held_bytes(const ActivationBytes& bytes, const HeldLayers& held) {
   const auto dense = static_cast<double>(held.dense.whole);
   const auto moe = static_cast<double>(held.moe.whole);
   const auto heads = static_cast<double>(held.heads);
+  const auto heads_waiting = static_cast<double>(held.heads_waiting);
   return bytes.dense.attention * dense + bytes.dense.feed_forward * dense +
          bytes.moe.attention * moe + bytes.moe.feed_forward * moe + bytes.moe.experts * moe +
          waiting_bytes(bytes, held) + bytes.between_stages * static_cast<double>(held.chunks) +
-         bytes.head * heads + bytes.prediction * heads;
+         bytes.head * (heads + heads_waiting) + bytes.prediction * heads +
+         bytes.prediction_waiting * heads_waiting;
 }
 
 Term activations(const ActivationBytes& bytes, const HeldLayers& held, bool one_chunk) {
@@ -173,14 +188,14 @@ Term activations(const ActivationBytes& bytes, const HeldLayers& held, bool one_
                             held.chunks),
                 "inputs and outputs of a stage: DeepSpeed PipelineEngine; outputs and buffers "
                 "for their gradients: PyTorch PipelineStage"));
-  const auto add = [&](const char* label, double part) {
-    Term term =
-        activation_part(label, part, {.layers = 1, .whole = held.heads, .waiting = 0}, true);
-    term.formula = fmt::format("{} per micro-batch x {} in flight", format_bytes(part), held.heads);
+  const auto add = [&](const char* label, double part, std::int64_t count) {
+    Term term = activation_part(label, part, {.layers = 1, .whole = count, .waiting = 0}, true);
+    term.formula = fmt::format("{} per micro-batch x {} in flight", format_bytes(part), count);
     children.push_back(std::move(term));
   };
-  add("head", bytes.head);
-  add("multi-token prediction", bytes.prediction);
+  add("head", bytes.head, held.heads + held.heads_waiting);
+  add("multi-token prediction", bytes.prediction, held.heads);
+  add("multi-token prediction, waiting", bytes.prediction_waiting, held.heads_waiting);
   std::erase_if(children, [](const Term& term) { return term.value <= 0; });
   return sum_term("activations", "B", std::move(children));
 }

@@ -28,8 +28,9 @@ struct ActivationBytes {
   LayerBytes dense, moe;  // of one layer
   double head = 0;
   double prediction = 0;
-  double between_stages = 0;  // kept by the pipeline itself, for each chunk and micro-batch
-  double expert_load = 1;     // rows of the busiest expert-parallel rank over the mean
+  double prediction_waiting = 0;  // as of a layer
+  double between_stages = 0;      // kept by the pipeline itself, for each chunk and micro-batch
+  double expert_load = 1;         // rows of the busiest expert-parallel rank over the mean
 };
 
 // At the load of layout.expert_load_percentile.
@@ -44,6 +45,7 @@ struct HeldOfKind {
 struct HeldLayers {
   HeldOfKind dense, moe;
   std::int64_t heads = 0;
+  std::int64_t heads_waiting = 0;
   std::int64_t chunks = 0;  // times micro-batches
 };
 // Adds what a chunk of a stage holds.

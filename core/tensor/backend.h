@@ -26,6 +26,8 @@ class Backend {
   // 64-byte aligned, uninitialised. Freed memory is kept for allocations to come, of any shape.
   // Counted exactly as asked for, without rounding.
   virtual std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) = 0;
+  // Counts memory that this backend allocated as of another kind from now on.
+  virtual void recount(const std::shared_ptr<std::byte>& memory, MemoryKind kind) = 0;
   virtual const kernels::OpTable& ops() const = 0;
   virtual const kernels::Context& context() const = 0;
   virtual MemoryCounter counter(MemoryKind kind) const = 0;

@@ -21,10 +21,13 @@ class Memory {
   std::byte* take(std::int64_t bytes, MemoryKind kind) {
     const auto size = static_cast<std::size_t>(bytes);
     std::byte* block = kind == MemoryKind::gradients ? arena_.take_high(size) : arena_.take(size);
-    MemoryCounter& c = counters_[static_cast<std::size_t>(kind)];
-    c.live_bytes += bytes;
-    c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
+    count(bytes, kind);
     return block;
+  }
+
+  void recount(std::int64_t bytes, MemoryKind from, MemoryKind to) {
+    counters_[static_cast<std::size_t>(from)].live_bytes -= bytes;
+    count(bytes, to);
   }
 
   void give_back(std::byte* block, std::int64_t bytes, MemoryKind kind) noexcept {
@@ -40,8 +43,22 @@ class Memory {
   }
 
  private:
+  void count(std::int64_t bytes, MemoryKind kind) {
+    MemoryCounter& c = counters_[static_cast<std::size_t>(kind)];
+    c.live_bytes += bytes;
+    c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
+  }
+
   Arena arena_;
   std::array<MemoryCounter, kNumMemoryKinds> counters_;
+};
+
+// Deleter of what is allocated.
+struct GiveBack {
+  std::shared_ptr<Memory> memory;
+  std::int64_t bytes;
+  MemoryKind kind;
+  void operator()(std::byte* block) const noexcept { memory->give_back(block, bytes, kind); }
 };
 
 // Runs ops on the pool; scratch areas per worker, and one set for the calling thread (worker -1).
@@ -115,9 +132,14 @@ class CpuBackend final : public Backend {
 
   std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) override {
     TERA_CHECK(bytes >= 0, "allocation of {} bytes", bytes);
-    return {memory_->take(bytes, kind), [memory = memory_, bytes, kind](std::byte* block) {
-              memory->give_back(block, bytes, kind);
-            }};
+    return {memory_->take(bytes, kind), GiveBack{memory_, bytes, kind}};
+  }
+
+  void recount(const std::shared_ptr<std::byte>& memory, MemoryKind kind) override {
+    GiveBack* const owner = std::get_deleter<GiveBack>(memory);
+    TERA_CHECK(owner != nullptr && owner->memory == memory_, "recount of another's memory");
+    memory_->recount(owner->bytes, owner->kind, kind);
+    owner->kind = kind;
   }
 
   const kernels::OpTable& ops() const override { return ops_; }

@@ -52,6 +52,9 @@ class Tensor {
   // Elements [begin, end) of one dim; keeps the strides.
   Tensor slice(int dim, std::int64_t begin, std::int64_t end) const;
 
+  // Counts all of its memory as of another kind from now on.
+  void count_as(MemoryKind kind) const { backend_->recount(storage_, kind); }
+
   template <class T>
   T* data() const {  // host memory; T must be as wide as the dtype
     return static_cast<T*>(view_.data);

@@ -155,7 +155,7 @@ class RankTrainer {
     TERA_TRY(const Judgement judgement, judge_.judge(state_.step + 1, loss, norm));
     if (!judgement.skipped) {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
-      if (moves_expert_bias()) model_.update_expert_bias(expert_counts(result));
+      if (moves_expert_bias()) model_.chunk().update_expert_bias(expert_counts(result));
     }
     params_.zero_grads();
     const double optimizer_s = monotonic_s() - update_begin;

@@ -68,6 +68,9 @@ class NotingBackend final : public Backend {
   std::shared_ptr<std::byte> allocate(std::int64_t bytes, MemoryKind kind) override {
     return inner_->allocate(bytes, kind);
   }
+  void recount(const std::shared_ptr<std::byte>& memory, MemoryKind kind) override {
+    inner_->recount(memory, kind);
+  }
   const OpTable& ops() const override { return noting_table(); }
   const kernels::Context& context() const override { return inner_->context(); }
   MemoryCounter counter(MemoryKind kind) const override { return inner_->counter(kind); }

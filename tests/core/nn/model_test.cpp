@@ -276,7 +276,7 @@ TEST(Model, SaysWhatIsWrong) {
   const std::vector<std::int32_t> tokens = {1, 2, 3};
   EXPECT_THAT(message_of([&] { tiny.model.decode(tokens, cache); }),
               testing::HasSubstr("3 tokens after 0 in a cache for 2"));
-  EXPECT_THAT(message_of([&] { tiny.model.update_expert_bias({{1}}); }),
+  EXPECT_THAT(message_of([&] { tiny.model.chunk().update_expert_bias({{1}}); }),
               testing::HasSubstr("1 layers, expected 2"));
   Batch batch = random_batch(*tiny.backend, 1, 4, 17, 1);
   Stash stash(*tiny.backend);

@@ -1,5 +1,6 @@
 // What the engine keeps and allocates is what the planner says, name by name and byte by byte.
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -75,6 +76,51 @@ TEST_P(PlannedMemory, EqualsWhatIsKeptAndAllocated) {
   EXPECT_EQ(counter(MemoryKind::activations).live_bytes, 0);
   EXPECT_EQ(counter(MemoryKind::weights).peak_bytes, planned.weights);
   EXPECT_EQ(counter(MemoryKind::gradients).peak_bytes, planned.gradients);
+}
+
+// A tensor of two names once, by the last of them.
+std::set<std::string> names_of(const Stash& stash) {
+  std::set<const void*> seen;
+  std::set<std::string> names;
+  const auto& entries = stash.entries();
+  for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+    if (seen.insert(entry->second.data<std::byte>()).second) names.insert(entry->first);
+  }
+  return names;
+}
+
+TEST_P(PlannedMemory, EqualsWhatWaitsBetweenTheHalvesOfBackward) {
+  spec::RunSpec spec;
+  spec.model = GetParam().named.config;
+  spec.layout.micro_batch_size = 3;
+  spec.training.seq_length = 5;
+  spec.training.global_batch_size = 3;
+  spec.training.precision = GetParam().precision;
+  for (const auto recompute :
+       {spec::RecomputeKind::none, spec::RecomputeKind::selective, spec::RecomputeKind::full}) {
+    spec.layout.recompute = recompute;
+    TinyModel tiny(spec.model, plan::compute_dtype(spec.training.precision));
+    const Batch batch = random_batch(*tiny.backend, 3, 5, spec.model.vocab_size, 5);
+    Stash stash(*tiny.backend);
+    Pass pass{.batch = batch,
+              .stash = stash,
+              .loss_scale = 0.1,
+              .training = TrainingPlace{},
+              .recompute = recompute};
+    tiny.model.chunk().forward({}, pass, true);
+    tiny.model.chunk().backward_input({}, pass);
+    std::set<std::string> planned;
+    std::int64_t bytes = 0;
+    for (const plan::StashEntry& entry :
+         plan::make_waiting_table(spec, 0, spec.model.num_layers, true)) {
+      planned.insert(entry.name);
+      bytes += entry.num_bytes();
+    }
+    EXPECT_EQ(names_of(stash), planned);
+    EXPECT_EQ(tiny.backend->counter(MemoryKind::activations).live_bytes, bytes);
+    tiny.model.chunk().backward_weight(pass);
+    EXPECT_EQ(tiny.backend->counter(MemoryKind::activations).live_bytes, 0);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All,

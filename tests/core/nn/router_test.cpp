@@ -105,15 +105,15 @@ TEST(Router, UpdatesItsBiasTowardsTheStarved) {
   Tensor& bias = tiny.params.get("layers.1.moe.router.bias").value;
   for (int e = 0; e < 5; ++e)
     bias.data<double>()[e] = 0.1 * e;
-  tiny.model.update_expert_bias({{}, {10, 0, 4, 4, 2}});  // mean 4: signs -1 +1 0 0 +1
+  tiny.model.chunk().update_expert_bias({{}, {10, 0, 4, 4, 2}});  // mean 4: signs -1 +1 0 0 +1
   const std::vector<double> moved = {-0.01, 0.11, 0.2, 0.3, 0.41};
   const double mean = (-0.01 + 0.11 + 0.2 + 0.3 + 0.41) / 5;
   for (std::size_t e = 0; e < 5; ++e)
     EXPECT_NEAR(bias.data<double>()[e], moved[e] - mean, 1e-15);
-  EXPECT_THROW(tiny.model.update_expert_bias({{}, {1, 2}}), ContractError);
+  EXPECT_THROW(tiny.model.chunk().update_expert_bias({{}, {1, 2}}), ContractError);
 
   TinyModel without(moe_config());
-  without.model.update_expert_bias({{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}});  // nothing to update
+  without.model.chunk().update_expert_bias({{1, 2, 3, 4, 5}, {1, 2, 3, 4, 5}});  // nothing to update
 }
 
 // The noise of a token depends on its place in the global batch, not on how the batch is cut.

@@ -32,10 +32,24 @@ TEST_F(StashTest, CountsActivationsAndGradientsApart) {
 }
 
 TEST_F(StashTest, KeepsATensorWithoutCopying) {
-  const Tensor x = Tensor::empty(*backend_, {4}, DType::f32, MemoryKind::activations);
+  const Tensor x = Tensor::empty(*backend_, {4}, DType::f32, MemoryKind::workspace);
+  {
+    const Stash::Passing passing(stash_);
+    stash_.keep("passing", x);
+    EXPECT_EQ(live(MemoryKind::activations), 0);
+  }
   stash_.keep("x", x);
   EXPECT_EQ(stash_.get("x").data<float>(), x.data<float>());
   EXPECT_EQ(live(MemoryKind::activations), 16);
+  EXPECT_EQ(live(MemoryKind::workspace), 0);
+}
+
+TEST_F(StashTest, WhatIsHeldBetweenTheHalvesOfBackwardCounts) {
+  stash_.put("x", {4}, DType::f32);
+  stash_.put_gradient("dx", {3}, DType::f32);
+  stash_.hold();
+  EXPECT_EQ(live(MemoryKind::activations), 28);
+  EXPECT_EQ(live(MemoryKind::workspace), 0);
 }
 
 TEST_F(StashTest, TakeHandsOutTheLastReference) {

@@ -164,7 +164,7 @@ TEST(KeptTable, ProductsWaitWithInputsAndGradients) {
   spec.training.precision = spec::Precision::fp8_tensor;
   EXPECT_DOUBLE_EQ(waiting(), numbers);
   spec.software.framework = Framework::teragpt;
-  EXPECT_EQ(waiting_table(spec, 0).size(), make_waiting_table(spec, 0).size());
+  EXPECT_EQ(waiting_table(spec, 0).size(), make_waiting_table(spec, 0, 1, false).size());
 }
 
 TEST(KeptTable, TheBusiestRankKeepsMoreRowsOfExperts) {

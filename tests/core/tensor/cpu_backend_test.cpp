@@ -36,6 +36,22 @@ TEST(CpuBackend, CountsExactBytesPerKind) {
   EXPECT_THROW(backend->allocate(-1, MemoryKind::weights), ContractError);
 }
 
+TEST(CpuBackend, CountsMemoryAsAnotherKindFromThenOn) {
+  ThreadPool pool(1);
+  const auto backend = make_cpu_backend(pool, CpuOps::reference);
+  const auto other = make_cpu_backend(pool, CpuOps::reference);
+  auto memory = backend->allocate(70, MemoryKind::workspace);
+  backend->recount(memory, MemoryKind::activations);
+  EXPECT_EQ(backend->counter(MemoryKind::workspace).live_bytes, 0);
+  EXPECT_EQ(backend->counter(MemoryKind::workspace).peak_bytes, 70);
+  EXPECT_EQ(backend->counter(MemoryKind::activations).peak_bytes, 70);
+  memory.reset();
+  EXPECT_EQ(backend->counter(MemoryKind::activations).live_bytes, 0);
+  EXPECT_EQ(backend->counter(MemoryKind::workspace).live_bytes, 0);
+  EXPECT_THROW(other->recount(backend->allocate(1, MemoryKind::workspace), MemoryKind::weights),
+               ContractError);
+}
+
 TEST(CpuBackend, ReusesFreedMemory) {
   ThreadPool pool(1);
   const auto backend = make_cpu_backend(pool, CpuOps::reference);

@@ -1,0 +1,125 @@
+#include "core/nn/model_chunk.h"
+
+#include <string>
+
+#include "core/base/check.h"
+
+namespace tera::nn {
+namespace {
+
+void check_batch(const Batch& batch) {
+  const std::int64_t tokens = std::int64_t{batch.batch_size} * batch.seq_length;
+  TERA_CHECK(tokens > 0, "batch of {} x {} tokens", batch.batch_size, batch.seq_length);
+  for (const Tensor* ids : {&batch.tokens, &batch.positions, &batch.first_key}) {
+    TERA_CHECK(ids->present() && ids->num_elements() == tokens && ids->dtype() == DType::i32,
+               "batch of {} x {} tokens: tokens, positions and first_key must be i32 of as many "
+               "elements",
+               batch.batch_size, batch.seq_length);
+  }
+}
+
+void check_empty(const Pass& pass) {
+  TERA_CHECK(pass.stash.entries().empty(), "backward leaves '{}' in the stash",
+             pass.stash.entries().begin()->first);
+}
+
+}  // namespace
+
+ModelChunk::ModelChunk(const spec::ModelConfig& config, plan::StageChunk parts, ParamStore& params)
+    : config_(config), parts_(parts), params_(&params) {
+  const bool predicts = parts_.has_head && config.num_mtp_layers > 0;
+  if (parts_.has_embedding || predicts) embedding_ = std::make_unique<Embedding>(params, config);
+  for (int layer = parts_.layers.first; layer < parts_.layers.last; ++layer)
+    layers_.push_back(std::make_unique<TransformerLayer>(params, config, layer));
+  if (!parts_.has_head) return;
+  head_ = std::make_unique<LossHead>(params, config, LossHead::Place{.read_on = predicts});
+  std::string hidden = "head.norm_out";
+  for (int places = 1; places <= config.num_mtp_layers; ++places) {
+    predictions_.push_back(
+        std::make_unique<PredictionLayer>(params, config, places, hidden, *embedding_));
+    hidden = predictions_.back()->output();
+  }
+}
+
+ModelChunk::Output ModelChunk::forward(const Tensor& x, Pass& pass, bool with_backward) {
+  check_batch(pass.batch);
+  TERA_CHECK(x.present() != parts_.has_embedding, "link {} of the pipeline {}", parts_.link,
+             x.present() ? "begins with the embedding, got an activation too"
+                         : "has no activation to begin with");
+  TERA_CHECK(!with_backward || params_->has_gradients(),
+             "forward for training on a parameter store without gradients");
+  TERA_CHECK(!parts_.has_head || pass.batch.targets.present(),
+             "the batch has no targets: no loss to compute");
+  TERA_CHECK(pass.stash.entries().empty(), "forward on a stash that holds {} tensors",
+             pass.stash.entries().size());
+  Output output{.hidden = parts_.has_embedding ? embedding_->forward(pass) : x};
+  for (const auto& layer : layers_) {
+    output.hidden = layer->forward(output.hidden, pass);
+    if (!with_backward) pass.stash.clear();
+  }
+  if (head_ == nullptr) return output;
+  output.loss_sum =
+      head_->forward(output.hidden, {pass.batch.targets, pass.loss_scale}, pass, with_backward);
+  output.hidden = {};
+  if (with_backward || pass.prediction_stats != nullptr) {
+    for (const auto& prediction : predictions_)
+      prediction->forward(pass, with_backward);
+  }
+  if (!with_backward) pass.stash.clear();
+  return output;
+}
+
+Tensor ModelChunk::backward(const Tensor& dy, Pass& pass) {
+  Tensor dx = run_backward(dy, pass, Half::both);
+  check_empty(pass);
+  return dx;
+}
+
+Tensor ModelChunk::backward_input(const Tensor& dy, Pass& pass) {
+  Tensor dx = run_backward(dy, pass, Half::input);
+  pass.stash.hold();
+  return dx;
+}
+
+Tensor ModelChunk::run_backward(const Tensor& dy, Pass& pass, Half half) {
+  TERA_CHECK(dy.present() != parts_.has_head, "link {} of the pipeline {}", parts_.link,
+             dy.present() ? "ends with the loss, got a gradient too"
+                          : "has no gradient to begin backward with");
+  Tensor dx = dy;
+  const auto run = [&](auto& part, const Tensor& gradient) {
+    Tensor result = part.backward_input(gradient, pass);
+    if (half == Half::both) part.backward_weight(pass);
+    return result;
+  };
+  for (auto at = predictions_.rbegin(); at != predictions_.rend(); ++at)
+    dx = run(**at, dx);
+  if (head_ != nullptr) dx = run(*head_, dx);
+  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer)
+    dx = run(**layer, dx);
+  if (!parts_.has_embedding) return dx;
+  embedding_->backward_weight(dx, pass);
+  return {};
+}
+
+void ModelChunk::backward_weight(Pass& pass) {
+  for (auto at = predictions_.rbegin(); at != predictions_.rend(); ++at)
+    (*at)->backward_weight(pass);
+  if (head_ != nullptr) head_->backward_weight(pass);
+  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer)
+    (*layer)->backward_weight(pass);
+  check_empty(pass);
+}
+
+void ModelChunk::update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts) {
+  TERA_CHECK(std::ssize(counts) == config_.num_all_layers(),
+             "expert counts of {} layers, expected {}", counts.size(), config_.num_all_layers());
+  const auto update = [&](Router* router, std::size_t layer) {
+    if (router != nullptr) router->update_bias(counts[layer]);
+  };
+  for (std::size_t i = 0; i < layers_.size(); ++i)
+    update(layers_[i]->router(), static_cast<std::size_t>(parts_.layers.first) + i);
+  for (std::size_t i = 0; i < predictions_.size(); ++i)
+    update(predictions_[i]->router(), static_cast<std::size_t>(config_.num_layers) + i);
+}
+
+}  // namespace tera::nn
