@@ -183,15 +183,23 @@ void add_elementwise(Cases& cases, DType dtype, const Shape& rows) {
         const Tensor factors = random(b, DType::f32, rows);
         return [=, &b] { b.ops().multiply(b.context(), x, factors, y, false); };
       });
-  add("zero", size, [](Backend& b, const Tensor& x, const Tensor&) -> Call {
-    return [=, &b] { b.ops().zero(b.context(), x); };
-  });
+}
+
+// Written once and read later: tensors of a feed-forward part, and the table of all words, which is
+// larger than caches are.
+void add_writes(Cases& cases, DType dtype, const Shape& rows) {
+  const double size = bytes_of(dtype, rows);
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), rows[0], rows[1]);
+  cases.push_back({"zero/" + shape, dtype, OpWork{.bytes = size}, [=](Backend& b) -> Call {
+                     const Tensor x = random(b, dtype, rows);
+                     return [=, &b] { b.ops().zero(b.context(), x); };
+                   }});
   const DType other = dtype == DType::f32 ? DType::bf16 : DType::f32;
-  add(fmt::format("copy/to_{}", dtype_name(other)), size + bytes_of(other, rows),
-      [=](Backend& b, const Tensor& x, const Tensor&) -> Call {
-        const Tensor converted = zeros(b, other, rows);
-        return [=, &b] { b.ops().copy(b.context(), x, converted); };
-      });
+  cases.push_back({fmt::format("copy/to_{}/{}", dtype_name(other), shape), dtype,
+                   OpWork{.bytes = size + bytes_of(other, rows)}, [=](Backend& b) -> Call {
+                     const Tensor x = random(b, dtype, rows), y = zeros(b, other, rows);
+                     return [=, &b] { b.ops().copy(b.context(), x, y); };
+                   }});
 }
 
 // Over logits of a chunk of the output head, which become their gradient in place, and over the
@@ -241,6 +249,8 @@ Cases stream_cases() {
     add_activations(cases, dtype, rows[0], rows[1]);
     add_biases(cases, dtype, rows);
     add_elementwise(cases, dtype, rows);
+    add_writes(cases, dtype, rows);
+    add_writes(cases, dtype, {kVocabulary, 768});
   }
   add_reductions(cases, {256, kVocabulary}, rows);
   return cases;

@@ -1,14 +1,11 @@
-// Sums, products, copies and the sum of squares: bound by memory, so the work is to keep loads and
+// Sums, products and the sum of squares: bound by memory, so the work is to keep loads and
 // stores wide.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/elementwise.cpp"
-#include <cstring>
-
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 #include "kernels/contract.h"
-#include "kernels/cpu/convert.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/simd-inl.h"
@@ -135,43 +132,6 @@ HWY_EXPORT(squares_bf16);
 
 constexpr std::int64_t kBlock = 16384;
 
-// Offsets of vector r along the last dim.
-struct RowOffsets {
-  std::int64_t x, y;
-};
-
-RowOffsets offsets_of(const View& x, const View& y, std::int64_t r) {
-  RowOffsets at{0, 0};
-  for (int dim = x.rank - 2; dim >= 0; --dim) {
-    const auto i = static_cast<std::size_t>(dim);
-    at.x += r % x.shape[i] * x.strides[i];
-    at.y += r % x.shape[i] * y.strides[i];
-    r /= x.shape[i];
-  }
-  return at;
-}
-
-// Both views as one long vector when they have no gaps.
-View flat(const View& v) {
-  View line = v;
-  line.rank = 1;
-  line.shape = {v.num_elements(), 1, 1, 1};
-  line.strides = {1, 0, 0, 0};
-  return line;
-}
-
-void copy_row(const View& x, const View& y, RowOffsets at, std::int64_t n) {
-  const std::byte* from = x.as<const std::byte>() + at.x * dtype_bytes(x.dtype);
-  std::byte* to = y.as<std::byte>() + at.y * dtype_bytes(y.dtype);
-  if (x.dtype == y.dtype) {
-    std::memmove(to, from, static_cast<std::size_t>(n * dtype_bytes(x.dtype)));
-  } else if (x.dtype == DType::f32) {
-    round_row(reinterpret_cast<const float*>(from), reinterpret_cast<Bf16*>(to), n, false);
-  } else {
-    widen_row(reinterpret_cast<const Bf16*>(from), reinterpret_cast<float*>(to), n);
-  }
-}
-
 }  // namespace
 
 void add(const Context& context, View a, View b, View y) {
@@ -232,32 +192,6 @@ void multiply(const Context& context, View x, View factors, View y, bool accumul
     (at(x, begin), x.dtype == DType::bf16, factors.as<const float>() + begin, end - begin,
      at(y, begin), y.dtype == DType::bf16, accumulate);
   });
-}
-
-void copy(const Context& context, View x, View y) {
-  contract::check_copy(x, y);
-  if (x.num_elements() == 0) return;
-  if (x.dtype != y.dtype && (x.dtype == DType::f64 || y.dtype == DType::f64))
-    return ref::copy(context, x, y);
-  if (x.contiguous() && y.contiguous()) {
-    const View from = flat(x);
-    const View to = flat(y);
-    for_ranges(context, from.shape[0], kBlock, [&](std::int64_t begin, std::int64_t end, int) {
-      copy_row(from, to, {begin, begin}, end - begin);
-    });
-    return;
-  }
-  const std::int64_t width = x.shape[static_cast<std::size_t>(x.rank - 1)];
-  for_rows(context, x.num_elements() / width, width,
-           [&](std::int64_t r) { copy_row(x, y, offsets_of(x, y, r), width); });
-}
-
-void zero(const Context& context, View x) {
-  contract::check_zero(x);
-  for_ranges(context, x.num_elements() * dtype_bytes(x.dtype), 1 << 20,
-             [&](std::int64_t begin, std::int64_t end, int) {
-               std::memset(x.as<std::byte>() + begin, 0, static_cast<std::size_t>(end - begin));
-             });
 }
 
 double sum_of_squares(const Context& context, View x) {

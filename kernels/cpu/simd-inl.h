@@ -37,16 +37,20 @@ HWY_INLINE VF load(const Bf16* from) {
 HWY_INLINE void store(VF v, float* to) {
   hn::StoreU(v, F32(), to);
 }
-// As Bf16(float): to nearest, ties to even, NaN quiet.
-HWY_INLINE void store(VF v, Bf16* to) {
+// As Bf16(float): to nearest, ties to even, NaN quiet. The upper halves of the bits are the result.
+HWY_INLINE hn::Vec<U32> round_upper_half(VF v) {
   const U32 d;
   const auto bits = hn::BitCast(d, v);
   const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1U));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(d, 0x7fffU))));
-  const auto quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(d, 0x40U));
-  const auto is_nan = hn::RebindMask(d, hn::IsNaN(v));
-  hn::StoreU(hn::TruncateTo(U16(), hn::IfThenElse(is_nan, quiet, rounded)), U16(),
-             reinterpret_cast<std::uint16_t*>(to));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(d, 0x7fffU)));
+  const auto quiet = hn::Or(bits, hn::Set(d, 0x400000U));
+  return hn::IfThenElse(hn::RebindMask(d, hn::IsNaN(v)), quiet, rounded);
+}
+HWY_INLINE hn::Vec<U16> upper_halves(hn::Vec<U32> bits) {
+  return hn::TruncateTo(U16(), hn::ShiftRight<16>(bits));
+}
+HWY_INLINE void store(VF v, Bf16* to) {
+  hn::StoreU(upper_halves(round_upper_half(v)), U16(), reinterpret_cast<std::uint16_t*>(to));
 }
 
 // exp(x) for x <= 0 (0 below -87.3, where f32 ends), relative error below 2e-7; NaN stays NaN.
