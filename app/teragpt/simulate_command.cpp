@@ -13,6 +13,7 @@
 #include "core/plan/memory_model.h"
 #include "core/plan/rank_mesh.h"
 #include "core/plan/schedule_check.h"
+#include "core/plan/schedule_file.h"
 #include "core/plan/schedule_text.h"
 #include "core/plan/stage_times.h"
 #include "core/plan/time_model.h"
@@ -30,8 +31,7 @@ struct SimulateOptions {
   std::vector<std::string> overrides;
 };
 
-// Written out, drawn and traced are steps of at most so many actions.
-constexpr std::int64_t kMaxActions = 1'000'000;
+using plan::kMaxActions;  // of a step that is written out, drawn or traced
 
 std::int64_t num_actions(const plan::PipelineSchedule& schedule) {
   std::int64_t count = 0;
@@ -48,16 +48,6 @@ Error too_long(const char* option, const plan::PipelineShape& shape) {
                       counted(shape.num_micro_batches, "micro-batch", "es"),
                       counted(shape.num_stages, "stage"), format_integer(kMaxActions)),
           "lower training.global_batch_size with --set"};
-}
-
-Result<plan::PipelineSchedule> schedule_of(const spec::RunSpec& spec, const std::string& file) {
-  if (file.empty()) return plan::make_schedule(spec);
-  const plan::PipelineShape shape = plan::pipeline_shape(spec);
-  if (2 * shape.num_links() * shape.num_micro_batches > kMaxActions)
-    return tl::unexpected<Error>(too_long("--schedule", shape));
-  constexpr std::uint64_t kMaxBytes = 1U << 26;
-  TERA_TRY(const std::string text, read_text(posix_vfs(), file, kMaxBytes));
-  return plan::parse_schedule(text, shape, printable(file));
 }
 
 // Chrome's trace format: one complete event per action, a row per stage, times in microseconds.
@@ -88,10 +78,10 @@ struct Simulated {
   std::vector<double> peak_stash_bytes;      // [stage]
 };
 
-Result<Simulated> simulate(const spec::RunSpec& spec, const std::string& file) {
+Result<Simulated> simulate(const spec::RunSpec& spec) {
   TERA_TRY(const plan::RankMesh mesh, plan::RankMesh::make(spec.layout));
   Simulated result;
-  TERA_TRY(result.schedule, schedule_of(spec, file));
+  TERA_TRY(result.schedule, plan::load_schedule(spec));
   result.times = plan::schedule_times(spec, mesh);
   TERA_TRY(result.played, plan::play(result.schedule, result.times));
   TERA_TRY(const plan::StepPlan step, plan::plan_step(spec, mesh, result.schedule));
@@ -178,7 +168,9 @@ void simulate_spec(Cli& cli, const SimulateOptions& options) {
     const Result<void> writable = check_can_write(posix_vfs(), options.trace);
     if (!writable) return cli.fail(writable.error());
   }
-  const Result<Simulated> simulated = simulate(parsed.spec, options.schedule);
+  spec::RunSpec spec = parsed.spec;
+  if (!options.schedule.empty()) spec.layout.schedule_file = options.schedule;
+  const Result<Simulated> simulated = simulate(spec);
   if (!simulated) return cli.fail(simulated.error());
   if (options.print_schedule) return print_schedule(cli, simulated->schedule);
   std::string picture;
@@ -188,7 +180,7 @@ void simulate_spec(Cli& cli, const SimulateOptions& options) {
     picture = *drawn;
   }
   if (cli.json) {
-    cli.print_json(simulated_json(parsed.spec, *simulated));
+    cli.print_json(simulated_json(spec, *simulated));
   } else {
     fmt::print("{}\n{}", simulated_text(*simulated), picture);
   }
@@ -202,8 +194,8 @@ void add_simulate_command(CLI::App& root, Cli& cli) {
       "simulate", "Play the pipeline schedule of a spec: idle time, stash, a picture of it");
   verb->add_option("SPEC", options->file, "Run spec (YAML)")->required();
   verb->add_option("--schedule", options->schedule,
-                   "Play this schedule instead: a line per stage, actions as --print-schedule "
-                   "writes them")
+                   "Play this schedule, as of layout.schedule_file: a line per stage, actions as "
+                   "--print-schedule writes them")
       ->type_name("FILE");
   verb->add_option("--trace", options->trace, "Write every action as a Chrome trace")
       ->type_name("OUT.json");

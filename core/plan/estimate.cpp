@@ -15,6 +15,7 @@
 #include "core/plan/param_slice.h"
 #include "core/plan/placement.h"
 #include "core/plan/schedule_check.h"
+#include "core/plan/schedule_file.h"
 #include "core/plan/stash_table.h"
 #include "core/plan/time_model.h"
 #include "core/spec/validate.h"
@@ -91,7 +92,7 @@ Result<Estimate> estimate(const RunSpec& spec, const FittedTimes& fitted) {
   result.trainable_params = count_trainable(spec);
   result.train_flops_per_token = train_flops_per_token(spec);
 
-  const PipelineSchedule schedule = make_schedule(spec);
+  TERA_TRY(const PipelineSchedule schedule, load_schedule(spec));
   TERA_TRY(StepPlan step, plan_step(spec, mesh, schedule, fitted));
   result.step_time = std::move(step.step_time);
   result.step_s = step.step_s;

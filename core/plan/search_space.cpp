@@ -105,6 +105,7 @@ ParallelLayout SearchSpace::layout_of(const MeshSizes& mesh) const {
   layout.ends_count_as_layers = mesh.pipeline > spec_.model.num_layers;
   layout.offload = {};
   layout.schedule = ScheduleKind::one_f_one_b;
+  layout.schedule_file.clear();  // of one layout alone
   layout.recompute = spec::RecomputeKind::none;
   layout.zero_stage = 0;
   return layout;

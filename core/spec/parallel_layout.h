@@ -1,6 +1,7 @@
 // How a run is spread over ranks: the size of each axis, and how a step is cut into micro-batches.
 #pragma once
 #include <cstdint>
+#include <string>
 
 #include "core/base/fields.h"
 
@@ -69,6 +70,7 @@ struct ParallelLayout {
   bool sequence_parallel = false;
   int micro_batch_size = 1;  // sequences
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
+  std::string schedule_file = {};  // order of actions in place of the schedule's own; empty: none
   RecomputeKind recompute = RecomputeKind::none;
   double expert_load_percentile = 50;  // of the load of the busiest expert-parallel rank
   Offload offload;
@@ -154,6 +156,11 @@ struct ParallelLayout {
                         "micro-batches ahead), zb-v or dualpipe-v (two chunks in a V).",
                 .source = "Narayanan et al. 2021; Qi et al. 2023, 2024; DeepSeek 2025"},
           self.schedule);
+    visit(Field{.name = "schedule_file",
+                .help = "File with the actions of every stage, a line each, in place of the order "
+                        "of the schedule, which still says how many chunks a stage has and where "
+                        "they lie. `teragpt simulate --print-schedule` writes one to start from."},
+          self.schedule_file);
     visit(Field{.name = "recompute",
                 .help = "Activations recomputed in backward: none, selective (norms and "
                         "activations), full (whole layers)."},

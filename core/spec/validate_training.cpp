@@ -116,6 +116,36 @@ void check_parametrization(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// Every batch of the ramp has as many micro-batches as the schedule asks for.
+void check_ramp_of_schedule(const RunSpec& spec, Findings& findings) {
+  const TrainingConfig& t = spec.training;
+  const ParallelLayout& layout = spec.layout;
+  const std::int64_t stages = layout.pipeline_parallel_size;
+  const std::int64_t per_pass = std::int64_t{layout.micro_batch_size} * layout.data_parallel_size;
+  if (!layout.schedule_file.empty()) {
+    findings.error("layout.schedule_file", "has one order, but the batch grows in steps of its own",
+                   "set training.rampup_batch_size 0");
+  }
+  if (layout.schedule == ScheduleKind::interleaved) {
+    for (const auto& [field, size] : {std::pair("training.rampup_batch_size", t.rampup_batch_size),
+                                      std::pair("training.rampup_increment", t.rampup_increment)}) {
+      if (size % (per_pass * stages) == 0) continue;
+      findings.error(field,
+                     fmt::format("{} is not a multiple of micro_batch_size x data_parallel_size x "
+                                 "pipeline_parallel_size = {}, which interleaved needs",
+                                 size, per_pass * stages),
+                     fmt::format("use a multiple of {}", per_pass * stages));
+    }
+  }
+  if (layout.schedule == ScheduleKind::dualpipe_v && t.rampup_batch_size < 2 * stages * per_pass) {
+    findings.error("training.rampup_batch_size",
+                   fmt::format("{} are {} micro-batches, dualpipe-v needs 2 x "
+                               "pipeline_parallel_size = {}",
+                               t.rampup_batch_size, t.rampup_batch_size / per_pass, 2 * stages),
+                   fmt::format("use {}", 2 * stages * per_pass));
+  }
+}
+
 // The batch grows from its first size in whole increments, each of which every replica can share.
 void check_batch_ramp(const RunSpec& spec, Findings& findings) {
   const TrainingConfig& t = spec.training;
@@ -154,6 +184,7 @@ void check_batch_ramp(const RunSpec& spec, Findings& findings) {
                     size, spec.layout.micro_batch_size, spec.layout.data_parallel_size, per_pass),
         fmt::format("use a multiple of {}", per_pass));
   }
+  check_ramp_of_schedule(spec, findings);
   if (t.rampup_tokens == 0) {
     findings.error(
         "training.rampup_tokens", "0: the ramp has no length",
@@ -174,8 +205,7 @@ void check_software(const SoftwareConfig& software, Findings& findings) {
   fixed("software.fused_cross_entropy", !software.fused_cross_entropy, "always fuses the loss");
   fixed("software.dropout", software.dropout, "has no dropout");
   fixed("software.compiled", !software.compiled, "always fuses elementwise operations");
-  fixed("software.cuda_graphs", software.cuda_graphs != GraphScope::none,
-        "starts each operation");
+  fixed("software.cuda_graphs", software.cuda_graphs != GraphScope::none, "starts each operation");
   fixed("software.tensor_overlap", software.tensor_overlap, "sends before or after products");
   fixed("software.gradient_overlap", !software.gradient_overlap, "always overlaps gradients");
   fixed("software.token_deduplication", software.token_deduplication,

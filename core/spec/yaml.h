@@ -33,8 +33,9 @@ struct ParsedSpec {
 // Parses and resolves `preset:` keys (model, cluster) from resources/. Sections are model, layout,
 // cluster, training, lora, data, launch, inference; name and seed at the top.
 ParsedSpec parse_run_spec(std::string_view text, const YamlLimits& limits = {});
-// Reads a file (not_found, too large and unreadable become a diagnostic); paths in data.*
-// and training.init_from that are relative become relative to the file's folder.
+// Reads a file (not_found, too large and unreadable become a diagnostic); paths in data.*,
+// training.init_from and layout.schedule_file that are relative become relative to the file's
+// folder.
 ParsedSpec load_run_spec(const std::filesystem::path& path);
 
 // Writes a spec: every field, in the order of the field lists, with help as comments when

@@ -174,8 +174,8 @@ ParsedSpec load_run_spec(const fs::path& path) {
   for (DatasetConfig& dataset : data.datasets) {
     if (!dataset.path.empty()) dataset.path = resolved(folder, dataset.path).string();
   }
-  std::string& init_from = parsed.spec.training.init_from;
-  for (std::string* file : {&data.tokenizer, &init_from}) {
+  for (std::string* file :
+       {&data.tokenizer, &parsed.spec.training.init_from, &parsed.spec.layout.schedule_file}) {
     if (!file->empty()) *file = resolved(folder, *file).string();
   }
   return parsed;

@@ -59,8 +59,20 @@ TEST_F(SimulateCommand, AScheduleComesBackFromItsTextAndMayBeAnother) {
   };
   EXPECT_EQ(result({"--schedule", mine}), result({}));
   const ProgramResult gpipe = simulate({"--set", "layout.schedule=gpipe", "--print-schedule"});
-  EXPECT_GT(result({"--schedule", write("gpipe.txt", gpipe.out)}).at("peak_stash_bytes")[3],
+  const std::string another = write("gpipe.txt", gpipe.out);
+  EXPECT_GT(result({"--schedule", another}).at("peak_stash_bytes")[3],
             result({}).at("peak_stash_bytes")[3]);
+  const std::string of_spec = "layout.schedule_file=" + another;
+  EXPECT_EQ(result({"--set", of_spec}), result({"--schedule", another}));
+  EXPECT_EQ(simulate({"--set", of_spec, "--print-schedule"}).out, gpipe.out);
+  const auto activations = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments = {"plan", run_file("mixtral-8x7b"), "--json", "--set",
+                                          "training.global_batch_size=256"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const json planned = json::parse(run_teragpt(arguments).out);
+    return planned.at("memory").at("stages")[3].at("terms").at("activations");
+  };
+  EXPECT_EQ(activations({"--set", of_spec}), activations({"--set", "layout.schedule=gpipe"}));
 }
 
 TEST_F(SimulateCommand, ATraceHasEveryAction) {
@@ -86,6 +98,8 @@ TEST_F(SimulateCommand, TellsWhatIsWrongWithASchedule) {
   EXPECT_THAT(refused("F0 BW0\n"),
               HasSubstr("got 1 line with actions, expected 4, one for each stage"));
   EXPECT_THAT(simulate({"--schedule", "nofile.txt"}).err, HasSubstr("nofile.txt"));
+  EXPECT_THAT(simulate({"--schedule", "x", "--set", "training.global_batch_size=16777216"}).err,
+              HasSubstr("layout.schedule_file: 524,288 micro-batches on 4 stages are more than"));
 }
 
 }  // namespace

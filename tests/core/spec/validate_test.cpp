@@ -223,6 +223,28 @@ TEST(Validate, TrainingAndDataRules) {
           s.training.rampup_batch_size = 3;
           s.training.rampup_increment = 13;
         }},
+       {"layout.schedule_file", "the batch grows", "rampup_batch_size 0",
+        [](RunSpec& s) {
+          s.training.rampup_batch_size = 4;
+          s.training.rampup_increment = 4;
+          s.layout.schedule_file = "mine.txt";
+        }},
+       {"training.rampup_increment", "2 is not a multiple of micro_batch_size", "multiple of 4",
+        [](RunSpec& s) {
+          s.training.rampup_batch_size = 4;
+          s.training.rampup_increment = 2;
+          s.layout.pipeline_parallel_size = 4;
+          s.layout.virtual_stages = 2;
+          s.layout.schedule = ScheduleKind::interleaved;
+        }},
+       {"training.rampup_batch_size", "4 are 4 micro-batches, dualpipe-v needs", "use 8",
+        [](RunSpec& s) {
+          s.training.rampup_batch_size = 4;
+          s.training.rampup_increment = 4;
+          s.layout.pipeline_parallel_size = 4;
+          s.layout.virtual_stages = 2;
+          s.layout.schedule = ScheduleKind::dualpipe_v;
+        }},
        {"training.rampup_tokens", "no length", "a tenth",
         [](RunSpec& s) {
           s.training.rampup_batch_size = 4;
