@@ -1,12 +1,18 @@
 #include "core/train/stage_executor.h"
 
 #include <cstring>
+#include <map>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/train/stage_mail.h"
 
 namespace tera::train {
 namespace {
+
+using plan::PipelineAction;
+using plan::Work;
 
 Tensor upload_i32(Backend& backend,
                   const std::vector<std::int32_t>& host,
@@ -18,83 +24,205 @@ Tensor upload_i32(Backend& backend,
   return tensor;
 }
 
-}  // namespace
-
-nn::Batch StageExecutor::upload(const data::HostBatch& host) const {
+nn::Batch upload(Backend& backend, const data::HostBatch& host) {
   const std::int64_t tokens = std::int64_t{host.batch_size} * host.seq_length;
   return {.batch_size = host.batch_size,
           .seq_length = host.seq_length,
-          .tokens = upload_i32(*backend_, host.tokens, {tokens}),
-          .targets = upload_i32(*backend_, host.targets, {tokens}),
-          .positions = upload_i32(*backend_, host.positions, {tokens}),
-          .first_key = upload_i32(*backend_, host.first_key, {host.batch_size, host.seq_length})};
+          .tokens = upload_i32(backend, host.tokens, {tokens}),
+          .targets = upload_i32(backend, host.targets, {tokens}),
+          .positions = upload_i32(backend, host.positions, {tokens}),
+          .first_key = upload_i32(backend, host.first_key, {host.batch_size, host.seq_length})};
 }
 
-StageResult StageExecutor::run(const std::vector<plan::PipelineAction>& actions,
-                               const std::vector<data::HostBatch>& micro_batches,
-                               const Step& step) {
+// Every batch through the chunks of a stage, one batch after the other.
+plan::PipelineSchedule forwards_only(plan::PipelineShape shape, std::int64_t num_batches) {
+  shape.num_micro_batches = num_batches;
+  plan::ActionLoop loop{.body = {}, .repeats = num_batches, .shift = 1};
+  for (int chunk = 0; chunk < shape.num_chunks; ++chunk)
+    loop.body.push_back({Work::forward, chunk, 0});
+  return {.shape = shape,
+          .stages = std::vector<plan::StageOrder>(static_cast<std::size_t>(shape.num_stages),
+                                                  plan::StageOrder{loop})};
+}
+
+}  // namespace
+
+// One run of a schedule's actions.
+class StageExecutor::Run {
+ public:
+  Run(StageExecutor& executor,
+      const plan::PipelineSchedule& schedule,
+      const std::vector<data::HostBatch>& micro_batches)
+      : executor_(executor),
+        shape_(schedule.shape),
+        stage_(executor.pipeline_->rank()),
+        actions_(plan::actions_of(schedule.stages.at(static_cast<std::size_t>(stage_)))),
+        micro_batches_(micro_batches),
+        mail_(schedule, *executor.pipeline_),
+        start_s_(monotonic_s()) {
+    plan::PipelineShape expected = executor.shape_;
+    expected.num_micro_batches = std::ssize(micro_batches);
+    TERA_CHECK(shape_ == expected,
+               "schedule of {} stages, {} chunks and {} micro-batches, expected {}, {} and {}",
+               shape_.num_stages, shape_.num_chunks, shape_.num_micro_batches, expected.num_stages,
+               expected.num_chunks, expected.num_micro_batches);
+  }
+
+  StageResult train(const Step& step) {
+    const spec::ModelConfig& config = executor_.config_;
+    result_.router.resize(static_cast<std::size_t>(config.num_all_layers()));
+    for (int layer = 0; layer < config.num_all_layers(); ++layer) {
+      if (config.is_moe_layer(layer))
+        result_.router[static_cast<std::size_t>(layer)].expert_tokens.resize(
+            static_cast<std::size_t>(config.num_experts));
+    }
+    for (const PipelineAction& action : actions_) {
+      const Tensor input = receive(action);
+      const double begin_s = monotonic_s();
+      const Tensor output = run(action, input, step);
+      if (const auto message = plan::given_by(shape_, stage_, action)) mail_.give(*message, output);
+      note(action, begin_s, monotonic_s());
+    }
+    for (nn::RouterStats& stats : result_.router) {  // sums of losses that have the scale inside
+      stats.balance_loss /= step.gradient_scale;
+      stats.z_loss /= step.gradient_scale;
+    }
+    TERA_CHECK(in_flight_.empty(), "schedule leaves {} micro-batches without backward",
+               in_flight_.size());
+    return std::move(result_);
+  }
+
+  Evaluation evaluate() {
+    Evaluation sum;
+    for (const PipelineAction& action : actions_) {
+      const nn::Batch batch = upload(*executor_.backend_, host(action));
+      nn::Stash stash(*executor_.backend_);
+      nn::Pass pass{.batch = batch, .stash = stash};
+      nn::ModelChunk& chunk = this->chunk(action);
+      const nn::ModelChunk::Output output = chunk.forward(receive(action), pass, false);
+      if (const auto message = plan::given_by(shape_, stage_, action))
+        mail_.give(*message, output.hidden);
+      if (!chunk.parts().has_head) continue;
+      sum.loss_sum += output.loss_sum;
+      sum.num_targets += host(action).num_targets;
+    }
+    return sum;
+  }
+
+ private:
   struct InFlight {
     nn::Batch batch;
-    std::unique_ptr<nn::Stash> stash;
-    std::int64_t first_sequence = 0;
+    nn::Stash stash;
+    std::int64_t first_sequence = 0;  // in the global batch
   };
-  std::map<std::int64_t, InFlight> in_flight;
-  StageResult result;
-  result.router.resize(static_cast<std::size_t>(model_->config().num_all_layers()));
-  const auto pass_of = [&](InFlight& work) {
-    return nn::Pass{
-        .batch = work.batch,
-        .stash = *work.stash,
-        .loss_scale = step.gradient_scale / static_cast<double>(step.global_targets),
-        .batch_share = step.gradient_scale / static_cast<double>(step.global_micro_batches),
-        .router_stats = &result.router,
-        .prediction_stats = &result.prediction,
-        .training = nn::TrainingPlace{.seed = step.seed,
-                                      .step = step.number,
-                                      .first_sequence = work.first_sequence,
-                                      .replicas = step.replicas},
-        .recompute = step.recompute};
-  };
-  const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
-  const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
-  for (const plan::PipelineAction& action : actions) {
-    const double start = monotonic_s();
-    if (action.work == plan::Work::forward) {
-      const data::HostBatch& host = micro_batches.at(static_cast<std::size_t>(action.micro_batch));
-      InFlight& work = in_flight[action.micro_batch];
+
+  nn::ModelChunk& chunk(const PipelineAction& action) const {
+    return *executor_.chunks_[static_cast<std::size_t>(action.chunk)];
+  }
+  const data::HostBatch& host(const PipelineAction& action) const {
+    return micro_batches_.at(static_cast<std::size_t>(action.micro_batch));
+  }
+
+  // What the action needs of another link; absent at the ends of the chain.
+  Tensor receive(const PipelineAction& action) {
+    const auto message = plan::needed_by(shape_, stage_, action);
+    if (!message) return {};
+    const double begin_s = monotonic_s();
+    const data::HostBatch& batch = host(action);
+    Tensor tensor = mail_.take(
+        *message, *executor_.backend_,
+        {std::int64_t{batch.batch_size} * batch.seq_length, executor_.config_.hidden_size},
+        executor_.dtype_);
+    result_.wait_s += monotonic_s() - begin_s;
+    return tensor;
+  }
+
+  // Returns what the next link gets.
+  Tensor run(const PipelineAction& action, const Tensor& input, const Step& step) {
+    const std::pair key{action.chunk, action.micro_batch};
+    if (action.work == Work::forward) {
+      const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
+      const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
       const std::int64_t before = action.micro_batch * num_replicas + replica;
-      work = {upload(host), std::make_unique<nn::Stash>(*backend_), before * host.batch_size};
-      nn::Pass pass = pass_of(work);
-      result.loss_sum += model_->forward(pass, true);
-      result.num_targets += host.num_targets;
-      result.forward_s += monotonic_s() - start;
-    } else {
-      TERA_CHECK(action.work == plan::Work::backward,
-                 "one stage runs whole backwards, got a half of micro-batch {}",
-                 action.micro_batch);
-      const auto work = in_flight.find(action.micro_batch);
-      TERA_CHECK(work != in_flight.end(),
-                 "schedule runs backward of micro-batch {} before its forward", action.micro_batch);
-      nn::Pass pass = pass_of(work->second);
-      model_->backward(pass);
-      in_flight.erase(work);
-      result.backward_s += monotonic_s() - start;
+      InFlight work{.batch = upload(*executor_.backend_, host(action)),
+                    .stash = nn::Stash(*executor_.backend_),
+                    .first_sequence = before * host(action).batch_size};
+      nn::Pass pass = pass_of(in_flight_.emplace(key, std::move(work)).first->second, step);
+      nn::ModelChunk::Output output = chunk(action).forward(input, pass, true);
+      result_.loss_sum += output.loss_sum;
+      if (chunk(action).parts().has_head) result_.num_targets += host(action).num_targets;
+      return std::move(output.hidden);
     }
+    const auto found = in_flight_.find(key);
+    TERA_CHECK(found != in_flight_.end(),
+               "schedule runs backward of micro-batch {} in chunk {} before its forward",
+               action.micro_batch, action.chunk);
+    nn::Pass pass = pass_of(found->second, step);
+    if (action.work == Work::backward_input) return chunk(action).backward_input(input, pass);
+    Tensor dx;
+    if (action.work == Work::backward) dx = chunk(action).backward(input, pass);
+    if (action.work == Work::backward_weight) chunk(action).backward_weight(pass);
+    in_flight_.erase(found);
+    return dx;
   }
-  for (nn::RouterStats& stats : result.router) {  // sums of losses that have the scale inside
-    stats.balance_loss /= step.gradient_scale;
-    stats.z_loss /= step.gradient_scale;
+
+  nn::Pass pass_of(InFlight& work, const Step& step) {
+    return {.batch = work.batch,
+            .stash = work.stash,
+            .loss_scale = step.gradient_scale / static_cast<double>(step.global_targets),
+            .batch_share = step.gradient_scale / static_cast<double>(step.global_micro_batches),
+            .router_stats = &result_.router,
+            .prediction_stats = &result_.prediction,
+            .training = nn::TrainingPlace{.seed = step.seed,
+                                          .step = step.number,
+                                          .first_sequence = work.first_sequence,
+                                          .replicas = step.replicas},
+            .recompute = step.recompute};
   }
-  TERA_CHECK(in_flight.empty(), "schedule leaves {} micro-batches without backward",
-             in_flight.size());
-  return result;
+
+  void note(const PipelineAction& action, double begin_s, double end_s) {
+    result_.actions.push_back({action, begin_s - start_s_, end_s - start_s_});
+    (action.work == Work::forward ? result_.forward_s : result_.backward_s) += end_s - begin_s;
+  }
+
+  StageExecutor& executor_;
+  plan::PipelineShape shape_;
+  int stage_;
+  std::vector<PipelineAction> actions_;
+  const std::vector<data::HostBatch>& micro_batches_;
+  StageMail mail_;
+  double start_s_;
+  std::map<std::pair<int, std::int64_t>, InFlight> in_flight_;  // [chunk, micro-batch]
+  StageResult result_;
+};
+
+StageExecutor::StageExecutor(const spec::RunSpec& spec,
+                             nn::ParamStore& params,
+                             comm::Communicator& pipeline)
+    : config_(spec.model),
+      backend_(&params.backend()),
+      dtype_(params.compute_dtype()),
+      pipeline_(&pipeline),
+      shape_(plan::pipeline_shape(spec)) {
+  TERA_CHECK(shape_.num_stages == pipeline.size(), "{} stages on {} ranks", shape_.num_stages,
+             pipeline.size());
+  for (const plan::StageChunk& parts : plan::stage_chunks(spec, pipeline.rank()))
+    chunks_.push_back(std::make_unique<nn::ModelChunk>(spec.model, parts, params));
 }
 
-double StageExecutor::evaluate(const data::HostBatch& batch) {
-  const nn::Batch uploaded = upload(batch);
-  nn::Stash stash(*backend_);
-  nn::Pass pass{.batch = uploaded, .stash = stash};
-  return model_->forward(pass, false);
+StageResult StageExecutor::run(const plan::PipelineSchedule& schedule,
+                               const std::vector<data::HostBatch>& micro_batches,
+                               const Step& step) {
+  return Run(*this, schedule, micro_batches).train(step);
+}
+
+StageExecutor::Evaluation StageExecutor::evaluate(const std::vector<data::HostBatch>& batches) {
+  return Run(*this, forwards_only(shape_, std::ssize(batches)), batches).evaluate();
+}
+
+void StageExecutor::update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts) {
+  for (const auto& chunk : chunks_)
+    chunk->update_expert_bias(counts);
 }
 
 }  // namespace tera::train

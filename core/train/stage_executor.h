@@ -1,27 +1,33 @@
 // StageExecutor: runs the PipelineActions of one stage on its micro-batches.
 #pragma once
-#include <map>
 #include <memory>
 #include <vector>
 
 #include "core/data/batch_loader.h"
-#include "core/nn/model.h"
+#include "core/nn/model_chunk.h"
 #include "core/plan/pipeline_schedule.h"
+#include "core/plan/schedule_simulator.h"
 
 namespace tera::train {
 
 struct StageResult {    // of one step, this rank only
-  double loss_sum = 0;  // over targets, natural log, unscaled
+  double loss_sum = 0;  // over targets, natural log, unscaled; 0 where there is no head
   std::int64_t num_targets = 0;
-  std::vector<nn::RouterStats> router;  // [all layers]; empty expert_tokens on dense layers
-  nn::PredictionStats prediction;       // of multi-token prediction
+  // [all layers]; zeros for those of other stages, empty expert_tokens on dense layers
+  std::vector<nn::RouterStats> router;
+  nn::PredictionStats prediction;  // of multi-token prediction
+  // What ran and when, from the beginning of the step; waiting for other stages comes before it.
+  std::vector<plan::PlayedAction> actions;
   double forward_s = 0;
   double backward_s = 0;
+  double wait_s = 0;  // for other stages
 };
 
 class StageExecutor {
  public:
-  StageExecutor(nn::Model& model, Backend& backend) : model_(&model), backend_(&backend) {}
+  // The chunks of this rank's stage. The ranks of `pipeline` are the stages of the spec's layout,
+  // in order. It and the store, which holds the parameters of the stage, outlive this.
+  StageExecutor(const spec::RunSpec& spec, nn::ParamStore& params, comm::Communicator& pipeline);
 
   // What the micro-batches of a step share.
   struct Step {
@@ -34,20 +40,30 @@ class StageExecutor {
     comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
     spec::RecomputeKind recompute = spec::RecomputeKind::none;
   };
-  // Runs all actions in order; gradients are added to the store. Forwards are in the order of the
-  // micro-batches.
-  StageResult run(const std::vector<plan::PipelineAction>& actions,
+  // Runs all actions of this stage in order; gradients are added to the store. Every stage has the
+  // same micro-batches. The schedule must pass check_schedule.
+  StageResult run(const plan::PipelineSchedule& schedule,
                   const std::vector<data::HostBatch>& micro_batches,
                   const Step& step);
 
-  // Loss sum over the targets of a batch, without gradients.
-  double evaluate(const data::HostBatch& batch);
+  // Without gradients. Counted where the head is: the sums over all stages are those of the model.
+  struct Evaluation {
+    double loss_sum = 0;
+    std::int64_t num_targets = 0;
+  };
+  Evaluation evaluate(const std::vector<data::HostBatch>& batches);
+
+  // Once per optimizer step, of the layers here: ModelChunk::update_expert_bias.
+  void update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts);
 
  private:
-  nn::Batch upload(const data::HostBatch& host) const;
-
-  nn::Model* model_;
+  class Run;
+  spec::ModelConfig config_;
   Backend* backend_;
+  DType dtype_;  // of activations
+  comm::Communicator* pipeline_;
+  plan::PipelineShape shape_;
+  std::vector<std::unique_ptr<nn::ModelChunk>> chunks_;
 };
 
 }  // namespace tera::train

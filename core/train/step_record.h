@@ -7,8 +7,8 @@
 
 namespace tera::train {
 
-// Sums losses, targets and expert counts over all ranks, and whether any of them wishes to stop:
-// one decision everywhere. Returns that wish.
+// Sums losses, targets and expert counts over all ranks, of which each has some of the layers, and
+// whether any of them wishes to stop: one decision everywhere. Returns that wish.
 bool sum_over_ranks(StageResult& result,
                     bool wants_to_stop,
                     comm::Communicator& world,

@@ -1,90 +1,118 @@
 #include "core/train/synthetic.h"
 
-#include <algorithm>
+#include <utility>
 
+#include "core/base/check.h"
 #include "core/base/rng.h"
-#include "core/nn/model.h"
-#include "core/plan/adapter_table.h"
-#include "core/plan/pipeline_schedule.h"
+#include "core/comm/mesh_groups.h"
+#include "core/plan/param_slice.h"
+#include "core/plan/schedule_file.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
-#include "core/train/stage_executor.h"
+#include "core/train/step_record.h"
 
 namespace tera::train {
 namespace {
 
-std::vector<data::HostBatch> random_batches(const spec::RunSpec& spec) {
+// A replica's micro-batches of the global batch (ORDER.md: replicas take turns).
+std::vector<data::HostBatch> random_batches(const spec::RunSpec& spec, int replica) {
   const Philox rng(spec.seed, RngPurpose::test);
   std::vector<data::HostBatch> batches;
-  std::uint64_t counter = 0;
-  const auto token = [&] {
-    return static_cast<std::int32_t>(rng.words(0, counter++)[0] %
-                                     static_cast<std::uint32_t>(spec.model.vocab_size));
-  };
+  const std::int64_t tokens = std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length;
   for (std::int64_t micro = 0; micro < spec.num_micro_batches(); ++micro) {
+    const std::int64_t before = (micro * spec.layout.data_parallel_size + replica) * tokens;
+    auto counter = static_cast<std::uint64_t>(2 * before);  // a token and its target
+    const auto token = [&] {
+      return static_cast<std::int32_t>(rng.words(0, counter++)[0] %
+                                       static_cast<std::uint32_t>(spec.model.vocab_size));
+    };
     data::HostBatch batch;
     batch.batch_size = spec.layout.micro_batch_size;
     batch.seq_length = spec.training.seq_length;
-    for (int sequence = 0; sequence < batch.batch_size; ++sequence) {
-      for (int i = 0; i < batch.seq_length; ++i) {
-        batch.tokens.push_back(token());
-        batch.targets.push_back(token());
-        batch.positions.push_back(i);
-        batch.first_key.push_back(0);
-      }
+    for (std::int64_t i = 0; i < tokens; ++i) {
+      batch.tokens.push_back(token());
+      batch.targets.push_back(token());
+      batch.positions.push_back(static_cast<std::int32_t>(i % spec.training.seq_length));
+      batch.first_key.push_back(0);
     }
-    batch.num_targets = static_cast<std::int64_t>(batch.tokens.size());
+    batch.num_targets = tokens;
     batches.push_back(std::move(batch));
   }
   return batches;
 }
 
+plan::PipelineSchedule loaded_schedule(const spec::RunSpec& spec) {
+  Result<plan::PipelineSchedule> schedule = plan::load_schedule(spec);
+  TERA_CHECK(schedule.has_value(), "{}", schedule.error().message);
+  return std::move(*schedule);
+}
+
 }  // namespace
 
 struct SyntheticTrainer::Parts {
-  Parts(const spec::RunSpec& run_spec, Backend& backend)
+  Parts(const spec::RunSpec& run_spec, Backend& backend, comm::Communicator* ranks)
       : spec(run_spec),
+        self(comm::make_self_communicator()),
+        groups(*plan::RankMesh::make(spec.layout), ranks != nullptr ? *ranks : *self),
         params(backend,
-               plan::make_param_table(spec),
+               plan::local_table(spec, groups.mesh(), groups.rank()),
                {.compute = plan::compute_dtype(spec.training.precision)}),
-        model(spec.model, params),
-        executor(model, backend),
-        actions(plan::actions_of(plan::make_schedule(spec).stages.front())),
-        batches(random_batches(spec)) {
+        executor(spec, params, groups[plan::Axis::pipeline]),
+        schedule(loaded_schedule(spec)),
+        batches(random_batches(spec, groups.coordinate(plan::Axis::data))) {
     nn::init_params(params, spec.model, spec.seed);
     optimizer = std::make_unique<Optimizer>(params, spec);
   }
 
   spec::RunSpec spec;
+  std::unique_ptr<comm::Communicator> self;
+  comm::MeshGroups groups;
   nn::ParamStore params;
-  nn::Model model;
   StageExecutor executor;
-  std::vector<plan::PipelineAction> actions;
+  plan::PipelineSchedule schedule;
   std::vector<data::HostBatch> batches;
   std::unique_ptr<Optimizer> optimizer;
+  StageResult result;
 };
 
-SyntheticTrainer::SyntheticTrainer(const spec::RunSpec& spec, Backend& backend)
-    : parts_(std::make_unique<Parts>(spec, backend)) {}
+SyntheticTrainer::SyntheticTrainer(const spec::RunSpec& spec,
+                                   Backend& backend,
+                                   comm::Communicator* world)
+    : parts_(std::make_unique<Parts>(spec, backend, world)) {}
 
 SyntheticTrainer::~SyntheticTrainer() = default;
 
 double SyntheticTrainer::step() {
   Parts& p = *parts_;
+  comm::Communicator& pipeline = p.groups[plan::Axis::pipeline];
+  comm::Communicator& replicas = p.groups.replicas(false);
   const std::int64_t targets = p.spec.tokens_per_step();
-  const StageResult result = p.executor.run(p.actions, p.batches,
-                                            {.global_targets = targets,
-                                             .global_micro_batches = p.spec.num_micro_batches(),
-                                             .seed = p.spec.seed,
-                                             .number = p.optimizer->steps_done(),
-                                             .recompute = p.spec.layout.recompute});
+  p.result = p.executor.run(
+      p.schedule, p.batches,
+      {.global_targets = targets,
+       .global_micro_batches = p.spec.num_micro_batches() * p.spec.layout.data_parallel_size,
+       .seed = p.spec.seed,
+       .number = p.optimizer->steps_done(),
+       .replicas = &replicas,
+       .recompute = p.spec.layout.recompute});
   p.params.settle_grads();
-  const double norm = gradient_norm(p.params);
+  sum_embedding_copies(p.params, p.spec, pipeline);
+  sum_gradients(p.params, replicas);
+  const double norm = gradient_norm(p.params, p.spec, pipeline);
   p.optimizer->step(learning_rate_at(p.spec.training, p.optimizer->steps_done()),
                     clip_factor(norm, p.spec.training.grad_clip));
   p.params.zero_grads();
-  return result.loss_sum / static_cast<double>(targets);
+  sum_over_ranks(p.result, false, p.groups.world(), p.params.backend());
+  return p.result.loss_sum / static_cast<double>(targets);
+}
+
+const nn::ParamStore& SyntheticTrainer::params() const {
+  return parts_->params;
+}
+
+const StageResult& SyntheticTrainer::last_result() const {
+  return parts_->result;
 }
 
 }  // namespace tera::train

@@ -9,11 +9,12 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/comm/mesh_groups.h"
 #include "core/data/batch_loader.h"
-#include "core/nn/model.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/estimate.h"
-#include "core/plan/pipeline_schedule.h"
+#include "core/plan/param_slice.h"
+#include "core/plan/schedule_file.h"
 #include "core/spec/step_samples.h"
 #include "core/train/grad_sync.h"
 #include "core/train/lr_schedule.h"
@@ -32,6 +33,7 @@ class RankTrainer {
  public:
   RankTrainer(const run::RunDirectory& dir,
               const spec::RunSpec& spec,
+              const plan::RankMesh& mesh,
               comm::Communicator& world,
               Backend& backend,
               const TrainOptions& options)
@@ -40,11 +42,11 @@ class RankTrainer {
         world_(world),
         backend_(backend),
         options_(options),
+        groups_(mesh, world),
         params_(backend,
-                plan::make_param_table(spec),
+                plan::local_table(spec, mesh, world.rank()),
                 {.compute = plan::compute_dtype(spec.training.precision)}),
-        model_(spec.model, params_),
-        executor_(model_, backend),
+        executor_(spec, params_, groups_[plan::Axis::pipeline]),
         judge_(spec.training) {}
 
   Result<TrainEnd> run() {
@@ -72,6 +74,7 @@ class RankTrainer {
   bool due(std::int64_t interval) const { return interval > 0 && state_.step % interval == 0; }
 
   Result<void> start() {
+    TERA_TRY(schedule_, plan::load_schedule(spec_));
     nn::init_params(params_, spec_.model, spec_.seed);
     optimizer_ = std::make_unique<Optimizer>(params_, spec_);
     if (options_.resume) {
@@ -80,8 +83,8 @@ class RankTrainer {
       TERA_TRY(state_.base,
                load_initial_weights(dir_.vfs(), spec_.training.init_from, params_, *optimizer_));
     }
-    TERA_TRY(loader_,
-             data::BatchLoader::open(spec_, world_.rank(), state_.step, state_.data_chain));
+    TERA_TRY(loader_, data::BatchLoader::open(spec_, groups_.coordinate(plan::Axis::data),
+                                              state_.step, state_.data_chain));
     if (!state_.data_plan.empty() && state_.data_plan != loader_->plan_hash()) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("the data differs from what the checkpoint of step {} was trained on "
@@ -117,6 +120,15 @@ class RankTrainer {
     return {};
   }
 
+  // Of a step of so many micro-batches. One that a person wrote has those of every step.
+  const plan::PipelineSchedule& schedule_of(std::int64_t num_micro_batches) {
+    if (schedule_.shape.num_micro_batches != num_micro_batches) {
+      schedule_.shape.num_micro_batches = num_micro_batches;
+      schedule_ = plan::make_schedule(spec_.layout.schedule, schedule_.shape);
+    }
+    return schedule_;
+  }
+
   Result<void> step() {
     const double begin = monotonic_s();
     const double sent_before = world_.traffic().wire_bytes();
@@ -128,21 +140,19 @@ class RankTrainer {
         std::int64_t{num_micro_batches} * spec_.layout.data_parallel_size;
     const std::int64_t step_tokens =
         global_micro_batches * spec_.layout.micro_batch_size * spec_.training.seq_length;
-    const plan::PipelineSchedule schedule =
-        plan::make_schedule(spec_.layout.schedule, {.num_micro_batches = num_micro_batches});
-    StageResult result =
-        executor_.run(plan::actions_of(schedule.stages.front()), batches.micro_batches,
-                      {.global_targets = batches.global_targets,
-                       .global_micro_batches = global_micro_batches,
-                       .gradient_scale = judge_.loss_scale(),
-                       .seed = spec_.seed,
-                       .number = state_.step,
-                       .replicas = &world_,
-                       .recompute = spec_.layout.recompute});
+    StageResult result = executor_.run(schedule_of(num_micro_batches), batches.micro_batches,
+                                       {.global_targets = batches.global_targets,
+                                        .global_micro_batches = global_micro_batches,
+                                        .gradient_scale = judge_.loss_scale(),
+                                        .seed = spec_.seed,
+                                        .number = state_.step,
+                                        .replicas = &groups_.replicas(false),
+                                        .recompute = spec_.layout.recompute});
     params_.settle_grads();
 
     const double sync_begin = monotonic_s();
-    sum_gradients(params_, world_);
+    sum_embedding_copies(params_, spec_, groups_[plan::Axis::pipeline]);
+    sum_gradients(params_, groups_.replicas(false));
     const bool wants_to_stop =
         options_.stop_requested != nullptr && options_.stop_requested->load() > 0;
     stop_agreed_ = sum_over_ranks(result, wants_to_stop, world_, backend_);
@@ -150,12 +160,13 @@ class RankTrainer {
 
     const double update_begin = monotonic_s();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
-    const double norm = gradient_norm(params_) / judge_.loss_scale();
+    const double norm =
+        gradient_norm(params_, spec_, groups_[plan::Axis::pipeline]) / judge_.loss_scale();
     const double rate = learning_rate_at(spec_.training, state_.step);
     TERA_TRY(const Judgement judgement, judge_.judge(state_.step + 1, loss, norm));
     if (!judgement.skipped) {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
-      if (moves_expert_bias()) model_.chunk().update_expert_bias(expert_counts(result));
+      if (moves_expert_bias()) executor_.update_expert_bias(expert_counts(result));
     }
     params_.zero_grads();
     const double optimizer_s = monotonic_s() - update_begin;
@@ -218,15 +229,10 @@ class RankTrainer {
 
   // Mean token loss on the held-out sequences, each rank its share; none without targets.
   std::optional<double> held_out_loss() {
-    double loss_sum = 0;
-    double targets = 0;
-    for (const data::HostBatch& batch : held_out_) {
-      loss_sum += executor_.evaluate(batch);
-      targets += static_cast<double>(batch.num_targets);
-    }
+    const StageExecutor::Evaluation sum = executor_.evaluate(held_out_);
     Tensor packed = Tensor::empty(backend_, {2}, DType::f64, MemoryKind::workspace);
-    packed.data<double>()[0] = loss_sum;
-    packed.data<double>()[1] = targets;
+    packed.data<double>()[0] = sum.loss_sum;
+    packed.data<double>()[1] = static_cast<double>(sum.num_targets);
     world_.all_reduce(packed, comm::Reduce::sum);
     if (packed.data<double>()[1] <= 0) return std::nullopt;
     return packed.data<double>()[0] / packed.data<double>()[1];
@@ -254,14 +260,15 @@ class RankTrainer {
   Backend& backend_;
   const TrainOptions& options_;
 
+  comm::MeshGroups groups_;
   nn::ParamStore params_;
-  nn::Model model_;
   StageExecutor executor_;
   StepJudge judge_;
   std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<data::BatchLoader> loader_;
   std::vector<data::HostBatch> held_out_;
   TrainState state_;
+  plan::PipelineSchedule schedule_;
 
   std::optional<RunReporter> reporter_;  // leader only
   double flops_per_token_ = 0;
@@ -275,7 +282,8 @@ Result<TrainEnd> train(const run::RunDirectory& dir,
                        comm::Communicator& world,
                        Backend& backend,
                        const TrainOptions& options) {
-  return RankTrainer(dir, spec, world, backend, options).run();
+  TERA_TRY(const plan::RankMesh mesh, plan::RankMesh::make(spec.layout));
+  return RankTrainer(dir, spec, mesh, world, backend, options).run();
 }
 
 }  // namespace tera::train

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/nn/model.h"
 #include "core/train/lr_schedule.h"
 #include "core/train/optimizer.h"
 #include "core/train/stage_executor.h"
@@ -57,7 +58,9 @@ double movement(int width, bool mup, int steps) {
   nn::init_params(params, spec.model, 5);
   nn::Model model(spec.model, params);
   Optimizer optimizer(params, spec);
-  StageExecutor executor(model, *backend);
+  const auto self = comm::make_self_communicator();
+  StageExecutor executor(spec, params, *self);
+  const plan::PipelineSchedule schedule = plan::make_schedule(spec.layout.schedule, {});
   const data::HostBatch batch = random_batch();
   const auto logits = [&] {
     nn::KvCache cache = model.make_cache(kLength);
@@ -67,7 +70,7 @@ double movement(int width, bool mup, int steps) {
   const std::vector<float> before = logits();
   for (int step = 0; step < steps; ++step) {
     params.zero_grads();
-    executor.run({{plan::Work::forward, 0, 0}, {plan::Work::backward, 0, 0}}, {batch},
+    executor.run(schedule, {batch},
                  {.global_targets = batch.num_targets, .global_micro_batches = 1});
     params.settle_grads();
     optimizer.step(0.01, 1);
