@@ -2,8 +2,10 @@
 
 #include <utility>
 
+#include "core/base/check.h"
 #include "core/nn/heads.h"
 #include "core/nn/sliding_window.h"
+#include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
 Attention::Attention(ParamStore& store,
@@ -13,19 +15,21 @@ Attention::Attention(ParamStore& store,
     : prefix_(std::move(prefix)),
       input_(std::move(input)),
       head_dim_(config.head_dim),
-      value_heads_(config.num_key_value_heads),
+      value_heads_(own_heads(store, config.num_key_value_heads)),
       options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
       window_(config.sliding_window),
       norm_per_head_(config.qk_norm == spec::QkNormKind::per_head),
       qkv_(store, prefix_ + ".qkv"),
       out_(store, prefix_ + ".out"),
-      queries_{.name = ".q", .count = config.num_attention_heads, .first = 0, .norm = {}},
-      keys_{.name = ".k",
-            .count = config.num_key_value_heads,
-            .first = queries_.count * head_dim_,
-            .norm = {}} {
+      queries_{.name = ".q",
+               .count = own_heads(store, config.num_attention_heads),
+               .first = 0,
+               .norm = {}},
+      keys_{.name = ".k", .count = value_heads_, .first = queries_.count * head_dim_, .norm = {}} {
   if (config.position == spec::PositionKind::rotary) rotary_.emplace(store.backend(), config);
   if (config.qk_norm == spec::QkNormKind::none) return;
+  TERA_CHECK(norm_per_head_ || TensorGroup(store).size() == 1,
+             "a norm over all heads with {} tensor-parallel ranks", TensorGroup(store).size());
   for (Heads* heads : {&queries_, &keys_}) {
     heads->norm.emplace(store, prefix_ + heads->name + "_norm", kernels::NormType::rms,
                         config.norm_eps);

@@ -4,6 +4,7 @@
 
 #include "core/nn/heads.h"
 #include "core/nn/sliding_window.h"
+#include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
 namespace {
@@ -72,7 +73,7 @@ LatentAttention::LatentAttention(ParamStore& store,
                                  std::string input)
     : prefix_(std::move(prefix)),
       input_(std::move(input)),
-      heads_(config.num_attention_heads),
+      heads_(own_heads(store, config.num_attention_heads)),
       nope_dim_(config.qk_nope_head_dim),
       rope_dim_(config.qk_rope_head_dim),
       value_dim_(config.v_head_dim),

@@ -1,5 +1,7 @@
 #include "core/nn/linear.h"
 
+#include "core/nn/tensor_parallel.h"
+
 namespace tera::nn {
 
 Linear::Linear(ParamStore& store, const std::string& name)
@@ -7,6 +9,8 @@ Linear::Linear(ParamStore& store, const std::string& name)
       weight_(&store.get(name + ".weight")),
       adapters_(store, name + ".weight") {
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
+  const bool sums_columns = weight_->value.dim(1) != weight_->spec.shape[1];
+  adds_bias_ = bias_ != nullptr && (!sums_columns || TensorGroup(store).rank() == 0);
 }
 
 Tensor Linear::forward(const Tensor& x) const {
@@ -17,7 +21,7 @@ Tensor Linear::forward(const Tensor& x) const {
 
 void Linear::forward(const Tensor& x, const Tensor& y) const {
   backend_->ops().matmul(backend_->context(), x, weight_->value, y, {.transpose_b = true});
-  if (bias_ != nullptr) backend_->ops().add_bias(backend_->context(), y, bias_->value);
+  if (adds_bias_) backend_->ops().add_bias(backend_->context(), y, bias_->value);
   adapters_.forward(x, y);
 }
 

@@ -35,6 +35,7 @@ class Linear {
   Backend* backend_;
   Param* weight_;
   Param* bias_ = nullptr;
+  bool adds_bias_ = false;  // of ranks whose products are summed, the first does
   Adapters adapters_;
 };
 

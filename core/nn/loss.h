@@ -8,6 +8,7 @@
 #include "core/nn/adapters.h"
 #include "core/nn/module.h"
 #include "core/nn/norm.h"
+#include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
 
@@ -27,8 +28,8 @@ class LossHead {
     Tensor targets;    // [T] i32
     double scale = 1;  // of the gradient of each token's loss
   };
-  // Sum of the token losses, natural log, unscaled. With backward, adds to the head's weight
-  // gradient.
+  // x [T, H], of this rank's tokens where tensor ranks split them. Sum of the losses of all tokens,
+  // natural log, unscaled. With backward, adds to the head's weight gradient.
   double forward(const Tensor& x, const Loss& loss, Pass& pass, bool with_backward);
   // Gradient at x [T, H]. d_norm_out [T, H] of the layer that read on, or absent.
   Tensor backward_input(const Tensor& d_norm_out, Pass& pass);
@@ -37,10 +38,16 @@ class LossHead {
   Tensor logits(const Tensor& x) const;  // x [n, H] -> [n, V] a; nothing is kept
 
  private:
+  struct NormInput {
+    Tensor x;  // [T, H]
+    Norm::Statistics statistics;
+  };
+  double run_chunks(const NormInput& input,
+                    const Tensor& norm_out,
+                    const Loss& loss,
+                    const Tensor& dx);
   // One chunk of tokens, [n, ...] each.
   struct Chunk {
-    Tensor x;  // input of the norm
-    Norm::Statistics statistics;
     Tensor normalised;  // output of the norm
     Tensor scaled;      // input of the product; is `normalised` without a multiplier
     Tensor logits;      // a; becomes their gradient
@@ -48,10 +55,12 @@ class LossHead {
   };
   Norm::Statistics kept_statistics(const Stash& stash) const;
   void chunk_logits(const Chunk& chunk) const;
+  void hide_padding(const Tensor& logits) const;
   void chunk_backward(const Chunk& chunk, const Tensor& dx);
 
   Place place_;
   Backend* backend_;
+  TensorGroup group_;
   double multiplier_;  // of the logits, applied to the product's input
   Norm norm_;
   Param* weight_;

@@ -70,15 +70,14 @@ void PredictionLayer::forward(Pass& pass, bool with_backward) {
   ops.copy(backend.context(), embedding_norm_.forward(embedded, pass), concat.slice(1, 0, width));
   ops.copy(backend.context(), hidden_norm_.forward(stash.get(hidden_), pass),
            concat.slice(1, width, 2 * width));
-  const Tensor x =
-      Tensor::empty(backend, {tokens, width}, embedded.dtype(), MemoryKind::workspace);
+  const Tensor x = Tensor::empty(backend, {tokens, width}, embedded.dtype(), MemoryKind::workspace);
   proj_.forward(concat, x);
   const Tensor y = layer_.forward(x, pass);
   const double loss = head_.forward(
       y, {.targets = ahead.targets, .scale = weight_ * pass.loss_scale}, pass, with_backward);
   if (pass.prediction_stats == nullptr) return;
   pass.prediction_stats->loss_sum += loss;
-  for (std::int64_t t = 0; t < tokens; ++t)
+  for (std::int64_t t = 0; t < ahead.targets.num_elements(); ++t)
     pass.prediction_stats->num_targets += ahead.targets.data<const std::int32_t>()[t] >= 0;
 }
 

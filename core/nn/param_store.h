@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/comm/mesh_groups.h"
 #include "core/plan/param_slice.h"
 #include "core/tensor/tensor.h"
 
@@ -30,9 +31,16 @@ struct Param {
   Target product_target();
 };
 
+// The ranks that hold other parts of the same model, and what they share out beside weights.
+struct Parallelism {
+  comm::MeshGroups* groups = nullptr;  // null: this rank alone
+  bool sequence_parallel = false;      // each tensor rank keeps its tokens of the residual stream
+};
+
 struct ParamStoreOptions {
   DType compute = DType::f32;  // f32, bf16, f16, f64
   bool gradients = true;
+  Parallelism parallel = {};
 };
 
 class ParamStore {
@@ -52,6 +60,7 @@ class ParamStore {
   void settle_grads();
   bool has_gradients() const { return options_.gradients; }
   DType compute_dtype() const { return options_.compute; }
+  const Parallelism& parallel() const { return options_.parallel; }
   Backend& backend() const { return *backend_; }
 
  private:

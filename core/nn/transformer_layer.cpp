@@ -15,7 +15,8 @@ std::string part(int layer, const char* name) {
 std::unique_ptr<AttentionModule> make_attention(ParamStore& store,
                                                 const spec::ModelConfig& config,
                                                 int layer,
-                                                const std::string& input) {
+                                                const std::string& branch_input) {
+  const std::string input = TensorParallel::part_input(store, branch_input);
   if (config.attention == spec::AttentionKind::latent)
     return std::make_unique<LatentAttention>(store, config, part(layer, "attention"), input);
   return std::make_unique<Attention>(store, config, part(layer, "attention"), input);
@@ -35,6 +36,7 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
       parallel_(config.parallel_residual),
       attention_branch_(store, config, part(layer, "attention"), part(layer, "attention.x")),
       attention_(make_attention(store, config, layer, attention_branch_.body_input())),
+      attention_part_(store, *attention_, attention_branch_.body_input()),
       ffn_branch_(
           store, config, part(layer, "ffn"), part(layer, parallel_ ? "attention.x" : "ffn.x")) {
   if (config.is_moe_layer(layer)) {
@@ -42,8 +44,9 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
     moe_ = moe.get();
     ffn_ = std::move(moe);
   } else {
-    ffn_ = std::make_unique<Mlp>(store, config.activation, part(layer, "ffn"),
-                                 ffn_branch_.body_input());
+    const std::string input = TensorParallel::part_input(store, ffn_branch_.body_input());
+    mlp_ = std::make_unique<Mlp>(store, config.activation, part(layer, "ffn"), input);
+    ffn_ = std::make_unique<TensorParallel>(store, *mlp_, ffn_branch_.body_input());
   }
 }
 
@@ -68,7 +71,7 @@ void TransformerLayer::forget(Stash& stash) const {
 
 Tensor TransformerLayer::run(const Tensor& x, Pass& pass) {
   const Tensor attended = attention_branch_.forward(
-      x, pass, [&](const Tensor& h) { return attention_->forward(h, pass); });
+      x, pass, [&](const Tensor& h) { return attention_part_.forward(h, pass); });
   return feed_forward(x, attended, pass);
 }
 
@@ -98,14 +101,14 @@ Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
   const kernels::Context& context = dy.backend().context();
   const Tensor d_sum = ffn_branch_.backward_input(dy, pass, *ffn_);
   ops.add(context, d_sum, dy, d_sum);
-  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, *attention_);
+  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, attention_part_);
   ops.add(context, dx, d_sum, dx);
   return dx;
 }
 
 void TransformerLayer::backward_weight(Pass& pass) {
   ffn_branch_.backward_weight(pass, *ffn_);  // first: it may read what the other branch releases
-  attention_branch_.backward_weight(pass, *attention_);
+  attention_branch_.backward_weight(pass, attention_part_);
 }
 
 }  // namespace tera::nn

@@ -9,6 +9,7 @@
 #include "core/nn/mlp.h"
 #include "core/nn/moe_layer.h"
 #include "core/nn/residual_branch.h"
+#include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
 
@@ -38,9 +39,11 @@ class TransformerLayer final : public Module {
   bool parallel_;
   ResidualBranch attention_branch_;
   std::unique_ptr<AttentionModule> attention_;
+  TensorParallel attention_part_;
   ResidualBranch ffn_branch_;
-  std::unique_ptr<Module> ffn_;
-  MoeLayer* moe_ = nullptr;  // ffn_ when it is one
+  std::unique_ptr<Mlp> mlp_;     // dense
+  std::unique_ptr<Module> ffn_;  // mlp_ of all ranks, or a MoeLayer
+  MoeLayer* moe_ = nullptr;      // ffn_ when it is one
 };
 
 }  // namespace tera::nn

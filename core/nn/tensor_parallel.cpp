@@ -1,0 +1,135 @@
+#include "core/nn/tensor_parallel.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "core/comm/mesh_groups.h"
+
+namespace tera::nn {
+
+TensorGroup::TensorGroup(const ParamStore& store) {
+  const Parallelism& parallel = store.parallel();
+  if (parallel.groups == nullptr) return;
+  comm::Communicator& ranks = (*parallel.groups)[plan::Axis::tensor];
+  if (ranks.size() == 1) return;
+  ranks_ = &ranks;
+  splits_tokens_ = parallel.sequence_parallel;
+}
+
+Tensor TensorGroup::gather(const Tensor& x) const {
+  if (!splits_tokens_) return x;
+  Tensor all =
+      Tensor::empty(x.backend(), {x.dim(0) * size(), x.dim(1)}, x.dtype(), MemoryKind::workspace);
+  ranks_->all_gather(x, all);
+  return all;
+}
+
+Tensor TensorGroup::sum(const Tensor& y) const {
+  if (ranks_ == nullptr) return y;
+  Tensor sum = y;
+  if (!splits_tokens_) {
+    ranks_->all_reduce(sum, comm::Reduce::sum);
+    return sum;
+  }
+  TERA_CHECK(y.dim(0) % size() == 0, "{} tokens for {} tensor-parallel ranks", y.dim(0), size());
+  sum = Tensor::empty(y.backend(), {y.dim(0) / size(), y.dim(1)}, y.dtype(), MemoryKind::workspace);
+  ranks_->reduce_scatter(y, sum, comm::Reduce::sum);
+  return sum;
+}
+
+int own_heads(const ParamStore& store, int count) {
+  return std::max(1, count / TensorGroup(store).size());
+}
+
+namespace {
+
+// Inside what ranks share out, but whole on each of them: its gradient there is of their heads or
+// columns alone.
+bool is_inside_part(const plan::ParamSpec& param) {
+  for (const char* name :
+       {".q_norm.weight", ".k_norm.weight", ".q_down.weight", ".q_down_norm.weight",
+        ".kv_down.weight", ".kv_down_norm.weight", ".shared.gate.weight"}) {
+    if (param.name.ends_with(name)) return true;
+  }
+  return false;
+}
+
+// Behind the sum: computed from all tokens by every rank.
+bool is_behind_sum(const plan::ParamSpec& param) {
+  return param.name.ends_with(".out.bias");
+}
+
+const plan::ParamSplit* tensor_split(const plan::ParamSpec& param) {
+  for (const plan::ParamSplit& split : param.splits) {
+    if (split.axis == plan::Axis::tensor) return &split;
+  }
+  return nullptr;
+}
+
+// Rows that several ranks hold, each with the gradient of its own heads.
+void sum_copies(Param& param, comm::Communicator& ranks) {
+  Backend& backend = param.grad.backend();
+  const Tensor whole =
+      Tensor::zeros(backend, param.spec.shape, param.grad.dtype(), MemoryKind::workspace);
+  const auto copy = [&](bool back) {
+    const std::int64_t bytes = dtype_bytes(whole.dtype());
+    auto* all = whole.data<std::byte>();
+    auto* own = param.grad.data<std::byte>();
+    param.slice.for_each([&](std::int64_t global, std::int64_t local, std::int64_t count, bool) {
+      std::byte* const from = back ? all + global * bytes : own + local * bytes;
+      std::byte* const to = back ? own + local * bytes : all + global * bytes;
+      std::memcpy(to, from, static_cast<std::size_t>(count * bytes));
+    });
+  };
+  copy(false);
+  Tensor summed = whole;
+  ranks.all_reduce(summed, comm::Reduce::sum);
+  copy(true);
+}
+
+}  // namespace
+
+void sum_shared_gradients(ParamStore& store) {
+  const TensorGroup group(store);
+  if (group.ranks() == nullptr) return;
+  for (Param& param : store.params()) {
+    if (!param.grad.present() || param.spec.is_expert()) continue;
+    if (const plan::ParamSplit* split = tensor_split(param.spec)) {
+      const bool has_copies =
+          std::any_of(split->parts.begin(), split->parts.end(),
+                      [&](std::int64_t extent) { return extent / split->unit < group.size(); });
+      if (has_copies) sum_copies(param, *group.ranks());
+    } else if (is_inside_part(param.spec) ||
+               (group.splits_tokens() && !is_behind_sum(param.spec))) {
+      group.ranks()->all_reduce(param.grad, comm::Reduce::sum);
+    }
+  }
+}
+
+TensorParallel::TensorParallel(const ParamStore& store, Module& part, std::string input)
+    : group_(store),
+      part_(&part),
+      input_(std::move(input)),
+      part_input_(part_input(store, input_)) {}
+
+std::string TensorParallel::part_input(const ParamStore& store, const std::string& input) {
+  return TensorGroup(store).splits_tokens() ? input + ".all" : input;
+}
+
+Tensor TensorParallel::forward(const Tensor& x, Pass& pass) {
+  return group_.sum(part_->forward(group_.gather(x), pass));
+}
+
+Tensor TensorParallel::backward_input(const Tensor& dy, Pass& pass) {
+  return group_.sum(part_->backward_input(group_.gather(dy), pass));
+}
+
+void TensorParallel::backward_weight(Pass& pass) {
+  if (!group_.splits_tokens()) return part_->backward_weight(pass);
+  pass.stash.put_gradient(part_input_, group_.gather(pass.stash.get(input_)));
+  part_->backward_weight(pass);
+  pass.stash.release(part_input_);
+}
+
+}  // namespace tera::nn
