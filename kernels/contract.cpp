@@ -136,8 +136,10 @@ RowDims check_norm(const Checker& check,
 
 RowDims check_norm_forward(NormType type,
                            const View& x,
+                           const View& branch,
                            const View& w,
                            const View& b,
+                           const View& sum,
                            const View& y,
                            const View& rstd,
                            const View& mean) {
@@ -146,6 +148,12 @@ RowDims check_norm_forward(NormType type,
   check.dense("w", w, x.dtype, {dims.cols});
   check.optional("b", b, x.dtype, {dims.cols});
   check.dense("y", y, x.dtype, {dims.rows, dims.cols});
+  check.optional("branch", branch, x.dtype, {dims.rows, dims.cols});
+  check.optional("sum", sum, x.dtype, {dims.rows, dims.cols});
+  check.that(branch.present() == sum.present(), [&] {
+    return "branch is " + describe(branch) + " and sum " + describe(sum) +
+           ", expected both or none";
+  });
   check.that(type == NormType::layer || !b.present(),
              [&] { return std::string("rms norm has no b"); });
   return dims;
@@ -157,12 +165,14 @@ RowDims check_norm_backward_input(NormType type,
                                   const View& w,
                                   const View& rstd,
                                   const View& mean,
+                                  const View& d_stream,
                                   const View& dx) {
   const Checker check("norm_backward_input");
   const RowDims dims = check_norm(check, type, x, rstd, mean, true);
   check.dense("dy", dy, x.dtype, {dims.rows, dims.cols});
   check.dense("w", w, x.dtype, {dims.cols});
   check.dense("dx", dx, x.dtype, {dims.rows, dims.cols});
+  check.optional("d_stream", d_stream, x.dtype, {dims.rows, dims.cols});
   return dims;
 }
 

@@ -51,8 +51,10 @@ RowDims check_embedding(const char* op,
                         DType row_dtype);
 RowDims check_norm_forward(NormType type,
                            const View& x,
+                           const View& branch,
                            const View& w,
                            const View& b,
+                           const View& sum,
                            const View& y,
                            const View& rstd,
                            const View& mean);
@@ -62,6 +64,7 @@ RowDims check_norm_backward_input(NormType type,
                                   const View& w,
                                   const View& rstd,
                                   const View& mean,
+                                  const View& d_stream,
                                   const View& dx);
 RowDims check_norm_backward_weight(NormType type,
                                    const View& dy,

@@ -16,6 +16,7 @@
 #include <functional>
 #include <type_traits>
 
+#include "kernels/op_options.h"
 #include "kernels/view.h"
 
 namespace tera::kernels {
@@ -41,83 +42,9 @@ struct Context {
   Executor* executor = nullptr;
 };
 
-enum class NormType : std::uint8_t { rms, layer };
-// gelu is the tanh approximation, gelu_exact has the error function, relu_squared is relu(x)^2;
-// swiglu and geglu gate a second half of x with silu or gelu of the first.
-enum class Activation : std::uint8_t { swiglu, gelu, relu, gelu_exact, relu_squared, geglu };
-constexpr bool is_gated(Activation type) {
-  return type == Activation::swiglu || type == Activation::geglu;
-}
-enum class RouterType : std::uint8_t { softmax, sigmoid };
-
-struct MatmulOptions {
-  bool transpose_a = false;
-  bool transpose_b = false;
-  bool accumulate = false;  // c += instead of c =
-};
-
 struct SoftmaxRows {
   View highest;  // [T] a
   View total;    // [T] a, of exp(x - highest)
-};
-
-struct RotaryOptions {
-  double factor = 1.0;     // on the rotated dims (YaRN)
-  bool transpose = false;  // turn back: the gradient of a rotation
-};
-
-struct AttentionOptions {
-  std::int64_t query_offset = 0;  // position of query row 0 among the keys (decoding: keys cached)
-  double scale = 1.0;             // on q . k, normally 1 / sqrt(D)
-  double softcap = 0.0;  // scores s = scale q . k become softcap tanh(s / softcap); 0 leaves them
-};
-
-struct RouterOptions {
-  RouterType type = RouterType::softmax;
-  bool renormalize = false;
-  double scaling = 1.0;
-  std::int64_t num_groups = 1;  // of neighbouring experts, equally large
-  std::int64_t top_groups = 1;  // groups a token may choose from
-  std::int64_t group_best = 2;  // best selection scores of a group that make its score
-};
-
-struct DispatchOptions {
-  std::int64_t capacity = 0;  // slots an expert keeps at most; 0 = no limit
-  bool pad = false;           // expert e has the rows from e capacity on, some of them unused
-};
-
-struct AdamWOptions {
-  double learning_rate = 0;
-  double beta1 = 0.9;
-  double beta2 = 0.95;
-  double eps = 1e-8;
-  double weight_decay = 0;
-  double grad_scale = 1;  // clipping factor, applied to the gradient as it is read
-  std::int64_t step = 1;  // 1-based, for bias correction
-};
-
-struct LionOptions {
-  double learning_rate = 0;
-  double beta1 = 0.9;   // of the direction
-  double beta2 = 0.99;  // of the momentum that is kept
-  double weight_decay = 0;
-  double grad_scale = 1;
-};
-
-struct SgdOptions {
-  double learning_rate = 0;
-  double momentum = 0;  // needs m when not 0
-  bool nesterov = false;
-  double weight_decay = 0;  // decoupled: p -= learning_rate * weight_decay * p
-  double grad_scale = 1;
-};
-
-struct AdafactorOptions {
-  double learning_rate = 0;  // on the update as it is, unclipped
-  double decay = 0;          // share of the weight that is taken away: p -= decay * p
-  double row_mean = 1;       // of rows, over the whole matrix; 1 without rows
-  double eps = 0x1p-23;      // least root of an estimated second moment
-  double grad_scale = 1;
 };
 
 // Rows up to which each row of a product has the bits that it has alone, where a and b are
@@ -149,11 +76,22 @@ struct OpTable {
   void (*embedding_backward)(const Context&, View ids, View dy, View dtable);
 
   // ---- norms. Source: Zhang and Sennrich 2019 (rms), Ba et al. 2016 (layer)
-  // y = (x - mean) rstd w + b over the last dim; rms has mean 0 and no b. x, y [T,H] c, w, b [H] c
-  // (b or empty), rstd, mean [T] a (mean or empty).
-  void (*norm_forward)(
-      const Context&, NormType, View x, View w, View b, double eps, View y, View rstd, View mean);
-  // dx (+)= gradient at x.
+  // y = (s - mean) rstd w + b over the last dim; rms has mean 0 and no b. s is x, or with a branch
+  // of the residual stream sum = x + branch, as add gives it. x, y, branch, sum [T,H] c (branch and
+  // sum or both empty), w, b [H] c (b or empty), rstd, mean [T] a (mean or empty).
+  void (*norm_forward)(const Context&,
+                       NormType,
+                       View x,
+                       View branch,
+                       View w,
+                       View b,
+                       double eps,
+                       View sum,
+                       View y,
+                       View rstd,
+                       View mean);
+  // dx = gradient at x; with d_stream, the gradient that reaches x past the norm, dx + d_stream, as
+  // add gives it of the two in c. d_stream [T,H] c in memory of its own, or empty.
   void (*norm_backward_input)(const Context&,
                               NormType,
                               View dy,
@@ -161,8 +99,8 @@ struct OpTable {
                               View w,
                               View rstd,
                               View mean,
-                              View dx,
-                              bool accumulate);
+                              View d_stream,
+                              View dx);
   // dw += sum_t dy xhat, db += sum_t dy: dw, db [H] a (db or empty).
   void (*norm_backward_weight)(
       const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);

@@ -27,8 +27,16 @@ inline Tensor ones(Backend& backend, std::int64_t n) {
   return values;
 }
 
+inline double bytes_of(DType dtype, const Shape& shape) {
+  double bytes = static_cast<double>(dtype_bytes(dtype));
+  for (const std::int64_t extent : shape)
+    bytes *= static_cast<double>(extent);
+  return bytes;
+}
+
 Cases product_cases();  // matrix products and attention: operations count
 Cases stream_cases();   // what runs over [tokens, width]: bytes count
+Cases norm_cases();
 Cases routing_cases();  // router and dispatch
 Cases update_cases();   // optimizers and weights
 

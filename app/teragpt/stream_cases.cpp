@@ -10,52 +10,8 @@ namespace tera::app {
 namespace {
 
 using kernels::Activation;
-using kernels::NormType;
 
 constexpr std::int64_t kVocabulary = 50304;
-
-double bytes_of(DType dtype, const Shape& shape) {
-  double bytes = static_cast<double>(dtype_bytes(dtype));
-  for (const std::int64_t extent : shape)
-    bytes *= static_cast<double>(extent);
-  return bytes;
-}
-
-void add_norms(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
-  const double size = static_cast<double>(dtype_bytes(dtype) * tokens * width);
-  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), tokens, width);
-  const Shape rows = {tokens, width};
-  for (const NormType type : {NormType::rms, NormType::layer}) {
-    const std::string name = type == NormType::rms ? "rms_norm" : "layer_norm";
-    cases.push_back(
-        {name + "/forward/" + shape, dtype, OpWork{.bytes = 2 * size}, [=](Backend& b) -> Call {
-           const Tensor x = random(b, dtype, rows), y = zeros(b, dtype, rows);
-           const Tensor w = random(b, dtype, {width});
-           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
-           return
-               [=, &b] { b.ops().norm_forward(b.context(), type, x, w, {}, 1e-5, y, rstd, mean); };
-         }});
-    cases.push_back(
-        {name + "/input/" + shape, dtype, OpWork{.bytes = 3 * size}, [=](Backend& b) -> Call {
-           const Tensor x = random(b, dtype, rows), dy = random(b, dtype, rows);
-           const Tensor dx = zeros(b, dtype, rows), w = random(b, dtype, {width});
-           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
-           return [=, &b] {
-             b.ops().norm_backward_input(b.context(), type, dy, x, w, rstd, mean, dx, false);
-           };
-         }});
-    cases.push_back(
-        {name + "/weight/" + shape, dtype, OpWork{.bytes = 2 * size}, [=](Backend& b) -> Call {
-           const Tensor x = random(b, dtype, rows), dy = random(b, dtype, rows);
-           const Tensor rstd = ones(b, tokens), mean = ones(b, tokens);
-           const Tensor dw = zeros(b, DType::f32, {width});
-           const Tensor db = type == NormType::layer ? zeros(b, DType::f32, {width}) : Tensor();
-           return [=, &b] {
-             b.ops().norm_backward_weight(b.context(), type, dy, x, rstd, mean, dw, db);
-           };
-         }});
-  }
-}
 
 void add_activations(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t width) {
   const double size = static_cast<double>(dtype_bytes(dtype) * tokens * width);
@@ -244,7 +200,6 @@ Cases stream_cases() {
   Cases cases;
   for (const DType dtype : kComputeDtypes) {
     add_embedding(cases, dtype, kTokens, 768);
-    add_norms(cases, dtype, rows[0], rows[1]);
     add_heads(cases, dtype, kTokens, 12, 64);
     add_activations(cases, dtype, rows[0], rows[1]);
     add_biases(cases, dtype, rows);

@@ -187,7 +187,7 @@ void Attention::backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pa
                                      MemoryKind::workspace);
   ops.copy(backend.context(), rows, flat(d_norm));
   heads.norm->backward_input(norm_rows(d_norm, heads), norm_rows(raw, heads),
-                             head_statistics(heads, pass.stash), norm_rows(d_raw, heads));
+                             head_statistics(heads, pass.stash), {}, norm_rows(d_raw, heads));
   ops.copy(backend.context(), flat(d_raw), rows);
   pass.stash.put_gradient(name + "_d_norm", norm_rows(d_norm, heads));
 }

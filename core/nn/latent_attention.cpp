@@ -48,7 +48,7 @@ Tensor LatentProjection::backward_input(const Tensor& dy, Pass& pass) const {
   const Tensor& z = stash.get(name_);
   const Tensor d_norm = up_.backward_input(dy);
   Tensor dz = Tensor::empty(dy.backend(), {z.dim(0), z.dim(1)}, z.dtype(), MemoryKind::workspace);
-  norm_.backward_input(d_norm, z, statistics(stash), dz);
+  norm_.backward_input(d_norm, z, statistics(stash), {}, dz);
   stash.put_gradient(name_ + "_d_norm", d_norm);
   stash.put_gradient(name_ + "_d_up", dy);
   return dz;

@@ -151,7 +151,7 @@ Tensor LossHead::backward_input(const Tensor& d_norm_out, Pass& pass) {
   const Tensor& dy = pass.stash.get(place_.entries + ".dx");
   if (d_norm_out.present()) backend_->ops().add(backend_->context(), dy, d_norm_out, dy);
   Tensor dx = Tensor::empty(*backend_, {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
-  norm_.backward_input(dy, x, kept_statistics(pass.stash), dx);
+  norm_.backward_input(dy, x, kept_statistics(pass.stash), {}, dx);
   return dx;
 }
 

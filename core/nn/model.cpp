@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "core/base/check.h"
 #include "core/nn/elements.h"
@@ -100,10 +101,10 @@ Tensor Model::decode(std::span<const std::int32_t> tokens,
   Stash stash(backend);
   Pass pass{.batch = batch, .stash = stash};
   if (options.choices != nullptr) options.choices->assign(chunk_.layers().size(), {});
-  Tensor x = chunk_.embedding().forward(pass);
+  ResidualStream stream{chunk_.embedding().forward(pass), {}};
   for (std::size_t layer = 0; layer < chunk_.layers().size(); ++layer) {
-    x = chunk_.layers()[layer]->forward_cached(x, pass,
-                                               cache.layer(static_cast<int>(layer), range));
+    stream = chunk_.layers()[layer]->forward_cached(std::move(stream), pass,
+                                                    cache.layer(static_cast<int>(layer), range));
     const Router* router = chunk_.layers()[layer]->router();
     if (options.choices != nullptr && router != nullptr) {
       (*options.choices)[layer] = choices_of(router->indices(pass), router->gates(pass));
@@ -111,6 +112,7 @@ Tensor Model::decode(std::span<const std::int32_t> tokens,
     stash.clear();
   }
   cache.advance(range, each);
+  const Tensor x = joined(std::move(stream));
   return chunk_.head().logits(options.last_only ? last_of_each(x, range.count) : x);
 }
 

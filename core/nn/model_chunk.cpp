@@ -1,6 +1,7 @@
 #include "core/nn/model_chunk.h"
 
 #include <string>
+#include <utility>
 
 #include "core/base/check.h"
 
@@ -52,11 +53,12 @@ ModelChunk::Output ModelChunk::forward(const Tensor& x, Pass& pass, bool with_ba
              "the batch has no targets: no loss to compute");
   TERA_CHECK(pass.stash.entries().empty(), "forward on a stash that holds {} tensors",
              pass.stash.entries().size());
-  Output output{.hidden = parts_.has_embedding ? embedding_->forward(pass) : x};
+  ResidualStream stream{parts_.has_embedding ? embedding_->forward(pass) : x, {}};
   for (const auto& layer : layers_) {
-    output.hidden = layer->forward(output.hidden, pass);
+    stream = layer->forward(std::move(stream), pass);
     if (!with_backward) pass.stash.clear();
   }
+  Output output{.hidden = joined(std::move(stream))};
   if (head_ == nullptr) return output;
   output.loss_sum =
       head_->forward(output.hidden, {pass.batch.targets, pass.loss_scale}, pass, with_backward);

@@ -72,7 +72,7 @@ void PredictionLayer::forward(Pass& pass, bool with_backward) {
            concat.slice(1, width, 2 * width));
   const Tensor x = Tensor::empty(backend, {tokens, width}, embedded.dtype(), MemoryKind::workspace);
   proj_.forward(concat, x);
-  const Tensor y = layer_.forward(x, pass);
+  const Tensor y = joined(layer_.forward({x, {}}, pass));
   const double loss = head_.forward(
       y, {.targets = ahead.targets, .scale = weight_ * pass.loss_scale}, pass, with_backward);
   if (pass.prediction_stats == nullptr) return;

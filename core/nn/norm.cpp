@@ -9,18 +9,22 @@ Norm::Norm(ParamStore& store, const std::string& name, kernels::NormType type, d
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
 }
 
-void Norm::forward(const Tensor& x, const Tensor& y, const Statistics& statistics) const {
-  backend_->ops().norm_forward(backend_->context(), type_, x, weight_->value,
-                               bias_ != nullptr ? bias_->value.view() : kernels::View{}, eps_, y,
-                               statistics.rstd, statistics.mean);
+void Norm::forward(const ResidualStream& stream,
+                   const Tensor& sum,
+                   const Tensor& y,
+                   const Statistics& statistics) const {
+  backend_->ops().norm_forward(backend_->context(), type_, stream.x, stream.branch, weight_->value,
+                               bias_ != nullptr ? bias_->value.view() : kernels::View{}, eps_, sum,
+                               y, statistics.rstd, statistics.mean);
 }
 
 void Norm::backward_input(const Tensor& dy,
                           const Tensor& x,
                           const Statistics& statistics,
+                          const Tensor& d_stream,
                           const Tensor& dx) const {
   backend_->ops().norm_backward_input(backend_->context(), type_, dy, x, weight_->value,
-                                      statistics.rstd, statistics.mean, dx, false);
+                                      statistics.rstd, statistics.mean, d_stream, dx);
 }
 
 void Norm::backward_weight(const Tensor& dy, const Tensor& x, const Statistics& statistics) {
@@ -44,8 +48,9 @@ ResidualNorm::ResidualNorm(ParamStore& store,
       output_(output),
       norm_(store, name_, norm_type(config.norm), config.norm_eps) {}
 
-Tensor ResidualNorm::forward(const Tensor& x, Pass& pass) {
+Tensor ResidualNorm::forward(const ResidualStream& stream, const Tensor& sum, Pass& pass) {
   Stash& stash = pass.stash;
+  const Tensor& x = stream.x;
   const DType accumulate = kernels::accumulate_dtype(x.dtype());
   Norm::Statistics made;
   made.rstd = stash.put(name_ + "_rstd", {x.dim(0)}, accumulate);
@@ -53,14 +58,14 @@ Tensor ResidualNorm::forward(const Tensor& x, Pass& pass) {
   Tensor y = output_ == Output::kept ? pass.cheap(name_ + "_out", {x.dim(0), x.dim(1)}, x.dtype())
                                      : Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(),
                                                      MemoryKind::workspace);
-  norm_.forward(x, y, made);
+  norm_.forward(stream, sum, y, made);
   return y;
 }
 
-Tensor ResidualNorm::backward_input(const Tensor& dy, Pass& pass) {
+Tensor ResidualNorm::backward_input(const Tensor& dy, const Tensor& d_stream, Pass& pass) {
   Tensor dx =
       Tensor::empty(dy.backend(), {dy.dim(0), dy.dim(1)}, dy.dtype(), MemoryKind::workspace);
-  norm_.backward_input(dy, pass.stash.get(input_), statistics(pass.stash), dx);
+  norm_.backward_input(dy, pass.stash.get(input_), statistics(pass.stash), d_stream, dx);
   pass.stash.put_gradient(name_ + ".d_out", dy);
   return dx;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/nn/module.h"
+#include "core/nn/residual_stream.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -19,10 +20,19 @@ class Norm {
     Tensor rstd;
     Tensor mean;
   };
-  void forward(const Tensor& x, const Tensor& y, const Statistics& statistics) const;
+  void forward(const Tensor& x, const Tensor& y, const Statistics& statistics) const {
+    forward({x, {}}, {}, y, statistics);
+  }
+  // Of sum, which becomes stream.x + stream.branch; absent when the stream has no branch.
+  void forward(const ResidualStream& stream,
+               const Tensor& sum,
+               const Tensor& y,
+               const Statistics& statistics) const;
+  // d_stream [T, H] c, added to the gradient at x, or absent.
   void backward_input(const Tensor& dy,
                       const Tensor& x,
                       const Statistics& statistics,
+                      const Tensor& d_stream,
                       const Tensor& dx) const;
   void backward_weight(const Tensor& dy, const Tensor& x, const Statistics& statistics);
 
@@ -51,8 +61,16 @@ class ResidualNorm final : public Module {
                std::string input,
                Output output);
 
-  Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
-  Tensor backward_input(const Tensor& dy, Pass& pass) override;
+  Tensor forward(const Tensor& x, Pass& pass) override {  // [T, H] -> [T, H]
+    return forward({x, {}}, {}, pass);
+  }
+  // The stream's sum goes to `sum`, absent when the stream has no branch.
+  Tensor forward(const ResidualStream& stream, const Tensor& sum, Pass& pass);
+  Tensor backward_input(const Tensor& dy, Pass& pass) override {
+    return backward_input(dy, {}, pass);
+  }
+  // d_stream: the gradient that reaches x past the norm, added; or absent.
+  Tensor backward_input(const Tensor& dy, const Tensor& d_stream, Pass& pass);
   void backward_weight(Pass& pass) override;
   // Before the branch behind it reads its output in backward: makes it again if it was not kept.
   void restore_output(Pass& pass) const;

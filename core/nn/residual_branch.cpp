@@ -19,21 +19,37 @@ ResidualBranch::ResidualBranch(ParamStore& store,
   }
 }
 
-Tensor ResidualBranch::forward(const Tensor& x,
-                               Pass& pass,
-                               const std::function<Tensor(const Tensor&)>& body) {
+ResidualStream ResidualBranch::forward(ResidualStream stream,
+                                       Pass& pass,
+                                       const std::function<Tensor(const Tensor&)>& body) {
+  auto [x, h] = read(std::move(stream), pass);
   if (owns_input_) pass.stash.keep(input_, x);
-  const Tensor y = body(norm_ ? norm_->forward(x, pass) : x);
-  if (!post_norm_) return y;
+  const Tensor y = body(std::exchange(h, {}));  // alive while the body reads it
+  if (!post_norm_) return {x, y};
   const Tensor kept = pass.stash.put(branch_out_, {y.dim(0), y.dim(1)}, y.dtype());
   y.backend().ops().copy(y.backend().context(), y, kept);
-  return post_norm_->forward(kept, pass);
+  return {x, post_norm_->forward(kept, pass)};
 }
 
-Tensor ResidualBranch::backward_input(const Tensor& dy, Pass& pass, Module& body) {
-  const Tensor dx =
-      body.backward_input(post_norm_ ? post_norm_->backward_input(dy, pass) : dy, pass);
-  return norm_ ? norm_->backward_input(dx, pass) : dx;
+ResidualBranch::Read ResidualBranch::read(ResidualStream stream, Pass& pass) {
+  if (!norm_) {
+    const Tensor x = joined(std::move(stream));
+    return {x, x};
+  }
+  if (!stream.branch.present()) return {stream.x, norm_->forward(stream.x, pass)};
+  const Tensor sum = Tensor::empty(stream.x.backend(), {stream.x.dim(0), stream.x.dim(1)},
+                                   stream.x.dtype(), MemoryKind::workspace);
+  return {sum, norm_->forward(stream, sum, pass)};
+}
+
+Tensor ResidualBranch::backward_input(const Tensor& dy,
+                                      const Tensor& d_stream,
+                                      Pass& pass,
+                                      Module& body) {
+  Tensor dx = body.backward_input(post_norm_ ? post_norm_->backward_input(dy, pass) : dy, pass);
+  if (norm_) return norm_->backward_input(dx, d_stream, pass);
+  dx.backend().ops().add(dx.backend().context(), dx, d_stream, dx);
+  return dx;
 }
 
 void ResidualBranch::backward_weight(Pass& pass, Module& body) {

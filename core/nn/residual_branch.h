@@ -24,13 +24,22 @@ class ResidualBranch {
   // The stash entry the body reads.
   const std::string& body_input() const { return body_input_; }
 
-  Tensor forward(const Tensor& x,
-                 Pass& pass,
-                 const std::function<Tensor(const Tensor&)>& body);  // [T, H] -> [T, H]
-  Tensor backward_input(const Tensor& dy, Pass& pass, Module& body);
+  // The stream with this branch.
+  ResidualStream forward(ResidualStream stream,
+                         Pass& pass,
+                         const std::function<Tensor(const Tensor&)>& body);
+  // Gradient at the stream [T, H]: that through the branch, dy being the gradient at its output,
+  // and d_stream, which reaches the stream past it.
+  Tensor backward_input(const Tensor& dy, const Tensor& d_stream, Pass& pass, Module& body);
   void backward_weight(Pass& pass, Module& body);
 
  private:
+  struct Read {
+    Tensor x;  // the stream
+    Tensor h;  // what the body reads of it
+  };
+  Read read(ResidualStream stream, Pass& pass);
+
   std::string input_;
   std::string branch_out_;
   std::string body_input_;

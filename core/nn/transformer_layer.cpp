@@ -1,5 +1,7 @@
 #include "core/nn/transformer_layer.h"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "core/nn/attention.h"
@@ -20,13 +22,6 @@ std::unique_ptr<AttentionModule> make_attention(ParamStore& store,
   if (config.attention == spec::AttentionKind::latent)
     return std::make_unique<LatentAttention>(store, config, part(layer, "attention"), input);
   return std::make_unique<Attention>(store, config, part(layer, "attention"), input);
-}
-
-// x + y in a new tensor.
-Tensor sum_of(const Tensor& x, const Tensor& y) {
-  Tensor sum = Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
-  x.backend().ops().add(x.backend().context(), x, y, sum);
-  return sum;
 }
 
 }  // namespace
@@ -50,11 +45,10 @@ TransformerLayer::TransformerLayer(ParamStore& store, const spec::ModelConfig& c
   }
 }
 
-Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
-  if (pass.recompute != spec::RecomputeKind::full) return run(x, pass);
-  x.count_as(MemoryKind::activations);  // what stays
+ResidualStream TransformerLayer::forward(ResidualStream stream, Pass& pass) {
+  if (pass.recompute != spec::RecomputeKind::full) return run(std::move(stream), pass);
   const Stash::Passing passing(pass.stash);
-  Tensor y = run(x, pass);
+  ResidualStream y = run(std::move(stream), pass);
   forget(pass.stash);
   return y;
 }
@@ -62,6 +56,7 @@ Tensor TransformerLayer::forward(const Tensor& x, Pass& pass) {
 // What a second forward needs stays.
 void TransformerLayer::forget(Stash& stash) const {
   const std::string input = part(layer_, "attention.x");
+  stash.get(input).count_as(MemoryKind::activations);
   for (const char* branch : {"attention.", "ffn.", "moe."}) {
     stash.release_all(part(layer_, branch), [&](std::string_view entry) {
       return entry == input || (moe_ != nullptr && moe_->router().keeps(entry));
@@ -69,25 +64,24 @@ void TransformerLayer::forget(Stash& stash) const {
   }
 }
 
-Tensor TransformerLayer::run(const Tensor& x, Pass& pass) {
-  const Tensor attended = attention_branch_.forward(
-      x, pass, [&](const Tensor& h) { return attention_part_.forward(h, pass); });
-  return feed_forward(x, attended, pass);
+ResidualStream TransformerLayer::run(ResidualStream stream, Pass& pass) {
+  const auto attend = [&](const Tensor& h) { return attention_part_.forward(h, pass); };
+  return feed_forward(attention_branch_.forward(std::move(stream), pass, attend), pass);
 }
 
-Tensor TransformerLayer::forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache) {
-  const Tensor attended = attention_branch_.forward(
-      x, pass, [&](const Tensor& h) { return attention_->forward_cached(h, pass, cache); });
-  return feed_forward(x, attended, pass);
+ResidualStream TransformerLayer::forward_cached(ResidualStream stream,
+                                                Pass& pass,
+                                                const LayerCache& cache) {
+  const auto attend = [&](const Tensor& h) { return attention_->forward_cached(h, pass, cache); };
+  return feed_forward(attention_branch_.forward(std::move(stream), pass, attend), pass);
 }
 
-// The sum is kept by this layer's second branch, unless that reads x, and the result by the next
-// layer.
-Tensor TransformerLayer::feed_forward(const Tensor& x, const Tensor& attended, Pass& pass) {
-  const Tensor sum = sum_of(x, attended);
-  const Tensor y = ffn_branch_.forward(parallel_ ? x : sum, pass,
-                                       [&](const Tensor& h) { return ffn_->forward(h, pass); });
-  return sum_of(sum, y);
+ResidualStream TransformerLayer::feed_forward(ResidualStream attended, Pass& pass) {
+  const auto body = [&](const Tensor& h) { return ffn_->forward(h, pass); };
+  if (!parallel_) return ffn_branch_.forward(std::move(attended), pass, body);
+  ResidualStream x{attended.x, {}};
+  Tensor sum = joined(std::move(attended));
+  return {std::move(sum), ffn_branch_.forward(std::move(x), pass, body).branch};
 }
 
 Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
@@ -95,15 +89,10 @@ Tensor TransformerLayer::backward_input(const Tensor& dy, Pass& pass) {
     const Stash::Passing passing(pass.stash);
     Pass again = pass;
     again.router_stats = nullptr;  // counted by the first forward
-    run(pass.stash.take(part(layer_, "attention.x")), again);
+    run({pass.stash.take(part(layer_, "attention.x")), {}}, again);
   }
-  const kernels::OpTable& ops = dy.backend().ops();
-  const kernels::Context& context = dy.backend().context();
-  const Tensor d_sum = ffn_branch_.backward_input(dy, pass, *ffn_);
-  ops.add(context, d_sum, dy, d_sum);
-  Tensor dx = attention_branch_.backward_input(parallel_ ? dy : d_sum, pass, attention_part_);
-  ops.add(context, dx, d_sum, dx);
-  return dx;
+  const Tensor d_sum = ffn_branch_.backward_input(dy, dy, pass, *ffn_);
+  return attention_branch_.backward_input(parallel_ ? dy : d_sum, d_sum, pass, attention_part_);
 }
 
 void TransformerLayer::backward_weight(Pass& pass) {

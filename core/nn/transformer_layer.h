@@ -15,24 +15,24 @@ namespace tera::nn {
 
 // Keeps every entry layers.N.* of the stash table; with full recompute backward starts with a
 // second forward, for which attention.x and the router's entries stay. The residual stream it
-// returns belongs to the next module, which keeps it.
-class TransformerLayer final : public Module {
+// returns belongs to the next module, which adds it up and keeps it.
+class TransformerLayer {
  public:
   TransformerLayer(ParamStore& store, const spec::ModelConfig& config, int layer);
 
-  Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
-  Tensor backward_input(const Tensor& dy, Pass& pass) override;
-  void backward_weight(Pass& pass) override;
+  ResidualStream forward(ResidualStream stream, Pass& pass);
+  Tensor backward_input(const Tensor& dy, Pass& pass);  // both halves as of a Module
+  void backward_weight(Pass& pass);
   LayerCache make_cache(int sequences, int capacity) const {
     return attention_->make_cache(sequences, capacity);
   }
-  Tensor forward_cached(const Tensor& x, Pass& pass, const LayerCache& cache);
+  ResidualStream forward_cached(ResidualStream stream, Pass& pass, const LayerCache& cache);
 
   Router* router() { return moe_ == nullptr ? nullptr : &moe_->router(); }  // null: dense
 
  private:
-  Tensor run(const Tensor& x, Pass& pass);
-  Tensor feed_forward(const Tensor& x, const Tensor& attended, Pass& pass);
+  ResidualStream run(ResidualStream stream, Pass& pass);
+  ResidualStream feed_forward(ResidualStream attended, Pass& pass);
   void forget(Stash& stash) const;
 
   int layer_;

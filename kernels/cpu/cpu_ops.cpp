@@ -14,8 +14,8 @@ const OpTable& cpu_ops() {
     ops.grouped_matmul_weight = cpu::kWithHalf<cpu::grouped_matmul_weight>;
     ops.embedding_forward = cpu::kWithHalf<cpu::embedding_forward>;
     ops.embedding_backward = cpu::kWithHalf<cpu::embedding_backward>;
-    ops.norm_forward = cpu::kWithHalf<cpu::norm_forward>;
-    ops.norm_backward_input = cpu::kWithHalf<cpu::norm_backward_input>;
+    ops.norm_forward = cpu::norm_forward;
+    ops.norm_backward_input = cpu::norm_backward_input;
     ops.norm_backward_weight = cpu::kWithHalf<cpu::norm_backward_weight>;
     ops.rotary = cpu::kWithHalf<cpu::rotary>;
     ops.attention_forward = cpu::kWithHalf<cpu::attention_forward>;

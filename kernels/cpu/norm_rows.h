@@ -9,7 +9,10 @@ namespace tera::kernels::cpu {
 // T is the compute type. `centered` is true for layer norms; b, mean and db may be null.
 template <class T>
 struct NormRowsOf {
+  // Of sum = x + branch when there is a branch.
   void (*forward)(const T* x,
+                  const T* branch,
+                  T* sum,
                   const T* w,
                   const T* b,
                   bool centered,
@@ -24,9 +27,9 @@ struct NormRowsOf {
                 bool centered,
                 float rstd,
                 float mean,
+                const T* d_stream,  // may be null
                 std::int64_t n,
-                T* dx,
-                bool accumulate);
+                T* dx);
   // dw, db += the row's part.
   void (*weight)(
       const T* dy, const T* x, float rstd, float mean, std::int64_t n, float* dw, float* db);

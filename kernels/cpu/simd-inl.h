@@ -49,8 +49,22 @@ HWY_INLINE hn::Vec<U32> round_upper_half(VF v) {
 HWY_INLINE hn::Vec<U16> upper_halves(hn::Vec<U32> bits) {
   return hn::TruncateTo(U16(), hn::ShiftRight<16>(bits));
 }
+HWY_INLINE void store_upper_halves(hn::Vec<U32> bits, Bf16* to) {
+  hn::StoreU(upper_halves(bits), U16(), reinterpret_cast<std::uint16_t*>(to));
+}
+HWY_INLINE VF without_lower_half(hn::Vec<U32> bits) {
+  return hn::BitCast(F32(), hn::And(bits, hn::Set(U32(), 0xffff0000U)));
+}
 HWY_INLINE void store(VF v, Bf16* to) {
-  hn::StoreU(upper_halves(round_upper_half(v)), U16(), reinterpret_cast<std::uint16_t*>(to));
+  store_upper_halves(round_upper_half(v), to);
+}
+
+// The value that a store to such an element would leave there.
+HWY_INLINE VF rounded_as(const float* /*element*/, VF v) {
+  return v;
+}
+HWY_INLINE VF rounded_as(const Bf16* /*element*/, VF v) {
+  return without_lower_half(round_upper_half(v));
 }
 
 // exp(x) for x <= 0 (0 below -87.3, where f32 ends), relative error below 2e-7; NaN stays NaN.
@@ -123,6 +137,21 @@ HWY_INLINE void store_n(VF v, T* to, std::int64_t n) {
   store(v, part);
   for (std::int64_t i = 0; i < n; ++i)
     to[i] = part[i];
+}
+
+// Stores the first n elements and returns them as they are then there.
+HWY_INLINE VF put_n(VF v, float* to, std::int64_t n) {
+  store_n(v, to, n);
+  return v;
+}
+HWY_INLINE VF put_n(VF v, Bf16* to, std::int64_t n) {
+  const auto bits = round_upper_half(v);
+  if (n < kWidth) {
+    store_n(v, to, n);
+  } else {
+    store_upper_halves(bits, to);
+  }
+  return without_lower_half(bits);
 }
 
 // An f32 from its two halves, and back (bf16.h: join_f32, split_f32).

@@ -8,16 +8,22 @@
 
 namespace tera::kernels::ref {
 
-void norm_forward(const Context&,
+void norm_forward(const Context& context,
                   NormType type,
                   View x,
+                  View branch,
                   View w,
                   View b,
                   double eps,
+                  View sum,
                   View y,
                   View rstd,
                   View mean) {
-  const auto dims = contract::check_norm_forward(type, x, w, b, y, rstd, mean);
+  const auto dims = contract::check_norm_forward(type, x, branch, w, b, sum, y, rstd, mean);
+  if (branch.present()) {
+    add(context, x, branch, sum);
+    x = sum;
+  }
   const std::int64_t tokens = dims.rows;
   const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
@@ -44,16 +50,16 @@ void norm_forward(const Context&,
   });
 }
 
-void norm_backward_input(const Context&,
+void norm_backward_input(const Context& context,
                          NormType type,
                          View dy,
                          View x,
                          View w,
                          View rstd,
                          View mean,
-                         View dx,
-                         bool accumulate) {
-  const auto dims = contract::check_norm_backward_input(type, dy, x, w, rstd, mean, dx);
+                         View d_stream,
+                         View dx) {
+  const auto dims = contract::check_norm_backward_input(type, dy, x, w, rstd, mean, d_stream, dx);
   const std::int64_t tokens = dims.rows;
   const std::int64_t width = dims.cols;
   with_compute_type(x.dtype, [&]<class C, class A>() {
@@ -75,10 +81,11 @@ void norm_backward_input(const Context&,
       for (std::int64_t h = 0; h < width; ++h) {
         const double g = load(grad[h]) * load(w.as<const C>()[h]);
         const double hat = (load(from[h]) - average) * scale;
-        store(to[h], scale * (g - mean_g - hat * mean_gx) + (accumulate ? load(to[h]) : 0.0));
+        store(to[h], scale * (g - mean_g - hat * mean_gx));
       }
     }
   });
+  if (d_stream.present()) add(context, dx, d_stream, dx);
 }
 
 void norm_backward_weight(

@@ -3,7 +3,6 @@
 #include <cstddef>
 #include <limits>
 #include <random>
-#include <stdexcept>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -11,6 +10,7 @@
 #include "kernels/ops.h"
 #include "tests/kernels/support/buffer.h"
 #include "tests/kernels/support/executors.h"
+#include "tests/kernels/support/message.h"
 
 namespace tera::kernels::test {
 namespace {
@@ -25,16 +25,6 @@ Buffer i32(std::vector<std::int64_t> shape, const std::vector<double>& values) {
   Buffer buffer(DType::i32, std::move(shape));
   buffer.assign(values);
   return buffer;
-}
-
-template <class Call>
-std::string message_of(Call&& call) {
-  try {
-    call();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 class BothTables : public testing::TestWithParam<const OpTable*> {

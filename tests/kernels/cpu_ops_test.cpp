@@ -54,13 +54,17 @@ double row_rms(const Buffer& buffer, std::int64_t row) {
 
 // How far the elements of an output may be from the expected ones, the sum of
 // - its own rounding on both sides: spacing of its dtype |expected|;
+// - the rounding of values on the way to it: spacing of the compute dtype * OpCase::rounded_terms;
 // - the rounding of the math: spacing of the accumulation dtype * growth * scale, where errors of a
 //   sum of n terms grow like sqrt(n) and scale is the largest output or term;
 // - where factors of a product are rounded to bf16 on the way (OpCase::rounds_inside): each term of
 //   the sum moves by up to u = 2^-8 of itself, evenly spread, so that the sum of independent terms
 //   moves by u / sqrt(3) of the root of the sum of their squares, for terms of both signs the root
 //   mean square of the elements of its row. 3 u is five of these deviations.
-std::vector<double> bounds(const OpCase& one, const Buffer& expected) {
+std::vector<double> bounds(const OpCase& one,
+                           const std::vector<Buffer>& arguments,
+                           std::size_t output) {
+  const Buffer& expected = arguments[output];
   std::vector<double> all(static_cast<std::size_t>(expected.size()));
   const double rounding = spacing(expected.dtype());
   if (rounding == 0) return all;  // integers
@@ -77,12 +81,20 @@ std::vector<double> bounds(const OpCase& one, const Buffer& expected) {
     all[static_cast<std::size_t>(i)] = rounding * std::abs(expected.get(i)) +
                                        spacing(accumulate_dtype(one.compute)) * growth * scale +
                                        moved;
+    if (one.rounded_terms) {
+      all[static_cast<std::size_t>(i)] +=
+          spacing(one.compute) * one.rounded_terms(arguments, output, i);
+    }
   }
   return all;
 }
 
-std::string compare(const OpCase& one, const Buffer& got, const Buffer& expected) {
-  const std::vector<double> bound_of = bounds(one, expected);
+std::string compare(const OpCase& one,
+                    const Buffer& got,
+                    const std::vector<Buffer>& arguments,
+                    std::size_t output) {
+  const Buffer& expected = arguments[output];
+  const std::vector<double> bound_of = bounds(one, arguments, output);
   double worst = 0;
   std::int64_t at = -1;
   for (std::int64_t i = 0; i < expected.size(); ++i) {
@@ -109,8 +121,9 @@ struct Zeros {
   std::int64_t elements = 0;  // that are not 0
   std::int64_t passing = 0;
 
-  void count(const OpCase& one, const Buffer& expected) {
-    const std::vector<double> bound_of = bounds(one, expected);
+  void count(const OpCase& one, const std::vector<Buffer>& arguments, std::size_t output) {
+    const Buffer& expected = arguments[output];
+    const std::vector<double> bound_of = bounds(one, arguments, output);
     for (std::int64_t i = 0; i < expected.size(); ++i) {
       const double size = std::abs(expected.get(i));
       elements += size != 0;
@@ -127,10 +140,10 @@ TEST_P(CpuOps, AgreesWithTheReference) {
     const std::vector<Buffer> expected = run(one, ref_ops(), 1);
     const std::vector<Buffer> got = run(one, cpu_ops(), 2);
     for (const std::size_t output : one.outputs) {
-      const std::string difference = compare(one, got[output], expected[output]);
+      const std::string difference = compare(one, got[output], expected, output);
       EXPECT_TRUE(difference.empty())
           << one.op << " " << one.name << ", argument " << output << ": " << difference;
-      zeros[fmt::format("{}, argument {}", one.op, output)].count(one, expected[output]);
+      zeros[fmt::format("{}, argument {}", one.op, output)].count(one, expected, output);
     }
   }
   for (const auto& [output, count] : zeros) {
@@ -148,7 +161,7 @@ TEST_P(CpuTargets, AgreeWithTheReference) {
     for (std::size_t i = 0; i < cases.size(); ++i) {
       const std::vector<Buffer> got = run(cases[i], cpu_ops(), 1);
       for (const std::size_t output : cases[i].outputs) {
-        const std::string difference = compare(cases[i], got[output], expected[i][output]);
+        const std::string difference = compare(cases[i], got[output], expected[i], output);
         EXPECT_TRUE(difference.empty()) << target << ", " << cases[i].op << " " << cases[i].name
                                         << ", argument " << output << ": " << difference;
       }

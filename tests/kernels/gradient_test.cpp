@@ -66,18 +66,41 @@ TEST_P(NormGradient, InputWeightAndBias) {
   Buffer mean = layer ? zeros({4}) : Buffer();
   const auto loss = [&] {
     Buffer y = zeros({4, 6});
-    ops.norm_forward(kContext, GetParam(), x, w, b, 1e-3, y, rstd, mean);
+    ops.norm_forward(kContext, GetParam(), x, {}, w, b, 1e-3, {}, y, rstd, mean);
     return dot(y, dy);
   };
   loss();
   Buffer dx = zeros({4, 6});
   Buffer dw = zeros({6});
   Buffer db = layer ? zeros({6}) : Buffer();
-  ops.norm_backward_input(kContext, GetParam(), dy, x, w, rstd, mean, dx, false);
+  ops.norm_backward_input(kContext, GetParam(), dy, x, w, rstd, mean, {}, dx);
   ops.norm_backward_weight(kContext, GetParam(), dy, x, rstd, mean, dw, db);
   expect_gradient(x, dx, loss);
   expect_gradient(w, dw, loss);
   if (layer) expect_gradient(b, db, loss);
+}
+
+// Of both summands, which are one in the stream that goes on beside the norm.
+TEST_P(NormGradient, OfASumAndTheStreamBeside) {
+  const bool layer = GetParam() == NormType::layer;
+  Buffer x = normal({4, 6}, 1);
+  Buffer branch = normal({4, 6}, 5);
+  const Buffer w = normal({6}, 2);
+  const Buffer dy = normal({4, 6}, 4);
+  const Buffer d_stream = normal({4, 6}, 6);
+  Buffer sum = zeros({4, 6});
+  Buffer rstd = zeros({4});
+  Buffer mean = layer ? zeros({4}) : Buffer();
+  const auto loss = [&] {
+    Buffer y = zeros({4, 6});
+    ops.norm_forward(kContext, GetParam(), x, branch, w, {}, 1e-3, sum, y, rstd, mean);
+    return dot(y, dy) + dot(sum, d_stream);
+  };
+  loss();
+  Buffer dx = zeros({4, 6});
+  ops.norm_backward_input(kContext, GetParam(), dy, sum, w, rstd, mean, d_stream, dx);
+  expect_gradient(x, dx, loss);
+  expect_gradient(branch, dx, loss);
 }
 
 INSTANTIATE_TEST_SUITE_P(,

@@ -23,6 +23,10 @@ struct OpCase {
   double reduction = 1;        // longest sum inside
   bool rounds_inside = false;  // factors of products may be rounded to bf16 before them
   double term = 0;             // size of the terms of a sum that may cancel
+  // Where values are rounded to the compute dtype on the way to element i of an output: the sum of
+  // their sizes, times what each counts in it. Of the arguments after the call.
+  std::function<double(const std::vector<Buffer>& arguments, std::size_t output, std::int64_t i)>
+      rounded_terms = {};
 };
 
 std::vector<OpCase> product_cases(DType compute);

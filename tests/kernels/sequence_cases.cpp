@@ -47,17 +47,21 @@ void add_norm(std::vector<OpCase>& cases, DType compute, NormRow row) {
                                        row.optional ? " optional" : "");
   const NormType type = row.type;
   const double length = static_cast<double>(row.width);
-  CaseBuilder f("norm_forward", name, compute);
-  f.in(f.normal_c({row.tokens, row.width}, 3)).in(f.normal_c({row.width}));
-  f.in(layer && row.optional ? f.normal_c({row.width}) : Buffer());
-  f.out(f.blank_c({row.tokens, row.width})).out(f.blank_a({row.tokens}));
-  f.out(row.optional ? f.blank_a({row.tokens}) : Buffer());
-  cases.push_back(
-      f.finish(length, [type](const OpTable& ops, const Context& context, const Views& v) {
-        ops.norm_forward(context, type, v[0], v[1], v[2], 1e-5, v[3], v[4], v[5]);
-      }));
-  for (const bool accumulate : {false, true}) {
-    CaseBuilder b("norm_backward_input", name + (accumulate ? " accumulate" : ""), compute);
+  for (const bool branch : {false, true}) {
+    CaseBuilder f("norm_forward", name + (branch ? " of a sum" : ""), compute);
+    f.in(f.normal_c({row.tokens, row.width}, 3)).in(f.normal_c({row.width}));
+    f.in(layer && row.optional ? f.normal_c({row.width}) : Buffer());
+    f.out(f.blank_c({row.tokens, row.width})).out(f.blank_a({row.tokens}));
+    f.out(row.optional ? f.blank_a({row.tokens}) : Buffer());
+    f.in(branch ? f.normal_c({row.tokens, row.width}, 2) : Buffer());
+    f.out(branch ? f.blank_c({row.tokens, row.width}) : Buffer());
+    cases.push_back(
+        f.finish(length, [type](const OpTable& ops, const Context& context, const Views& v) {
+          ops.norm_forward(context, type, v[0], v[6], v[1], v[2], 1e-5, v[7], v[3], v[4], v[5]);
+        }));
+  }
+  for (const bool stream : {false, true}) {
+    CaseBuilder b("norm_backward_input", name + (stream ? " and stream" : ""), compute);
     Buffer rstd = b.normal_a({row.tokens}, 0.1);
     for (std::int64_t t = 0; t < row.tokens; ++t)
       rstd.set(t, 0.5 + rstd.get(t) * rstd.get(t));
@@ -66,11 +70,17 @@ void add_norm(std::vector<OpCase>& cases, DType compute, NormRow row) {
         .in(b.normal_c({row.width}));
     b.in(std::move(rstd))
         .in(layer ? b.normal_a({row.tokens}, 0.2) : Buffer())
-        .out(b.normal_c({row.tokens, row.width}));
-    cases.push_back(b.finish(
-        length, [type, accumulate](const OpTable& ops, const Context& context, const Views& v) {
-          ops.norm_backward_input(context, type, v[0], v[1], v[2], v[3], v[4], v[5], accumulate);
+        .in(stream ? b.normal_c({row.tokens, row.width}) : Buffer())
+        .out(b.blank_c({row.tokens, row.width}));
+    cases.push_back(
+        b.finish(length, [type](const OpTable& ops, const Context& context, const Views& v) {
+          ops.norm_backward_input(context, type, v[0], v[1], v[2], v[3], v[4], v[5], v[6]);
         }));
+    if (!stream) continue;
+    cases.back().rounded_terms = [](const std::vector<Buffer>& v, std::size_t output,
+                                    std::int64_t i) {
+      return std::abs(v[output].get(i) - v[5].get(i));  // the gradient before d_stream is added
+    };
   }
   CaseBuilder w("norm_backward_weight", name, compute);
   w.in(w.normal_c({row.tokens, row.width}))

@@ -95,11 +95,30 @@ TEST(ModuleGradient, Mlp) {
   }
 }
 
+// A layer whose stream comes in two halves and leaves in one.
+class WholeLayer final : public Module {
+ public:
+  WholeLayer(ParamStore& store, const spec::ModelConfig& config) : layer_(store, config, 1) {}
+  Tensor forward(const Tensor& x, Pass& pass) override {
+    const Tensor half =
+        Tensor::empty(x.backend(), {x.dim(0), x.dim(1)}, x.dtype(), MemoryKind::workspace);
+    x.backend().ops().scale(x.backend().context(), x, 0.5, half);
+    return joined(layer_.forward({half, half}, pass));
+  }
+  Tensor backward_input(const Tensor& dy, Pass& pass) override {
+    return layer_.backward_input(dy, pass);
+  }
+  void backward_weight(Pass& pass) override { layer_.backward_weight(pass); }
+
+ private:
+  TransformerLayer layer_;
+};
+
 TEST(ModuleGradient, TransformerLayer) {
   for (const NamedConfig& named : all_configs()) {
     SCOPED_TRACE(named.name);
     TinyModel tiny(named.config);
-    TransformerLayer layer(tiny.params, named.config, 1);
+    WholeLayer layer(tiny.params, named.config);
     check_module(tiny, layer, nullptr, "layers.1.");
   }
 }
