@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "core/nn/module.h"
+#include "core/nn/token_share.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -31,13 +32,17 @@ class LoadBalance {
 
   bool active() const { return coefficient_ > 0; }
   // d loss / d p_te: element (b, e) of `weights` [blocks, E] a for every token t of block b.
-  // indices [T, K]. The running counts are those of `stats`; without any the step starts here.
+  // indices [T, K], of the whole micro-batch. The running counts are those of `stats`; without any
+  // the step starts here.
   void fill_weights(const Tensor& indices,
                     const Pass& pass,
                     RouterStats* stats,
                     const Tensor& weights) const;
   std::int64_t num_blocks(const Batch& batch) const;
-  // The loss of this micro-batch: sum over its tokens of weights x shares. scores [T, E].
+  // The weights [B, E] of a rank's tokens, which are B blocks of equal length.
+  Tensor of_share(const Tensor& weights, const TokenShare& share, const Pass& pass) const;
+  // Of this micro-batch, or of a share of it with its weights: sum over its tokens of weights x
+  // shares. scores [T, E].
   double loss(const Tensor& scores, const Tensor& weights) const;
 
  private:

@@ -95,6 +95,9 @@ class Module {
   virtual Tensor forward(const Tensor& x, Pass& pass) = 0;
   virtual Tensor backward_input(const Tensor& dy, Pass& pass) = 0;
   virtual void backward_weight(Pass& pass) = 0;
+  // Whether backward_input reads the input that backward_weight reads, which may have to be
+  // computed again.
+  virtual bool reads_input_early(const Pass& /*pass*/) const { return false; }
 };
 
 }  // namespace tera::nn

@@ -35,6 +35,7 @@ struct Param {
 struct Parallelism {
   comm::MeshGroups* groups = nullptr;  // null: this rank alone
   bool sequence_parallel = false;      // each tensor rank keeps its tokens of the residual stream
+  double expert_load = 1;  // rows that buffers of experts hold, over those of an even load
 };
 
 struct ParamStoreOptions {

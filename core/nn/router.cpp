@@ -13,6 +13,11 @@
 namespace tera::nn {
 namespace {
 
+// Of the whole micro-batch.
+double num_tokens(const Pass& pass) {
+  return static_cast<double>(pass.batch.batch_size) * pass.batch.seq_length;
+}
+
 // Of the stash.
 constexpr std::array kEntries = {".logits", ".scores",  ".logsumexp", ".indices",
                                  ".gates",  ".balance", ".noise"};
@@ -37,6 +42,7 @@ Router::Router(ParamStore& store, const spec::ModelConfig& config, int layer, st
       top_k_(config.router_slots()),
       options_(options_of(config)),
       balance_(config),
+      share_(store),
       z_loss_coeff_(config.z_loss_coeff),
       bias_update_rate_(config.expert_bias_update_rate),
       jitter_(config.router_jitter),
@@ -71,33 +77,38 @@ void Router::forward(const Tensor& x, Pass& pass, RouterStats* stats) const {
   if (balance_.active()) {
     const Tensor balance = stash.put_lasting(
         prefix_ + ".balance", {balance_.num_blocks(pass.batch), num_experts_}, accumulate);
-    balance_.fill_weights(chosen, pass, stats, balance);
+    balance_.fill_weights(share_.gather(chosen), pass, stats, balance);
   }
   if (stats != nullptr) record(pass, *stats);
 }
 
 void Router::record(const Pass& pass, RouterStats& stats) const {
   const Tensor& scores = pass.stash.get(prefix_ + ".scores");
-  if (balance_.active())
-    stats.balance_loss += balance_.loss(scores, pass.stash.get(prefix_ + ".balance"));
+  if (balance_.active()) stats.balance_loss += balance_.loss(scores, balance(pass));
   if (z_loss_coeff_ == 0) return;
   double squares = 0;
   with_elements(pass.stash.get(prefix_ + ".logsumexp"), [&](const auto* lse) {
     for (std::int64_t t = 0; t < scores.dim(0); ++t)
       squares += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
   });
-  stats.z_loss += pass.batch_share * z_loss_coeff_ * squares / static_cast<double>(scores.dim(0));
+  stats.z_loss += pass.batch_share * z_loss_coeff_ * squares / num_tokens(pass);
+}
+
+// Weights of the balance loss for this rank's tokens; absent when it is off.
+Tensor Router::balance(const Pass& pass) const {
+  const Tensor weights = kept(".balance", pass);
+  return weights.present() ? balance_.of_share(weights, share_, pass) : weights;
 }
 
 void Router::backward_input(const Tensor& d_gates, const Tensor& dx, Pass& pass) const {
   const kernels::OpTable& ops = backend_->ops();
   const kernels::Context& context = backend_->context();
   const Tensor& scores = pass.stash.get(prefix_ + ".scores");
-  const double z_coeff = pass.batch_share * z_loss_coeff_ / static_cast<double>(scores.dim(0));
+  const double z_coeff = pass.batch_share * z_loss_coeff_ / num_tokens(pass);
   const Tensor d_logits =
       pass.stash.put_gradient(prefix_ + ".d_logits", {scores.dim(0), num_experts_}, scores.dtype());
   ops.router_backward(context, kept(".logits", pass), scores, indices(pass), gates(pass),
-                      kept(".logsumexp", pass), d_gates, kept(".balance", pass), z_coeff, options_,
+                      kept(".logsumexp", pass), d_gates, balance(pass), z_coeff, options_,
                       d_logits);
   const Tensor noise = kept(".noise", pass);
   if (!noise.present()) {
@@ -165,7 +176,8 @@ void Router::put_noise(const Tensor& x, Pass& pass) const {
   const Philox random(pass.training->seed, RngPurpose::router_jitter,
                       static_cast<std::uint64_t>(layer_));
   const auto step = static_cast<std::uint64_t>(pass.training->step);
-  const std::int64_t first_token = pass.training->first_sequence * pass.batch.seq_length;
+  const std::int64_t first_token =
+      pass.training->first_sequence * pass.batch.seq_length + share_.first(x.dim(0));
   // Four numbers to a counter; each token starts a new one.
   const std::int64_t counters = (width + 3) / 4;
   with_elements(noise, [&](auto* to) {

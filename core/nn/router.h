@@ -14,6 +14,7 @@
 
 #include "core/nn/load_balance.h"
 #include "core/nn/module.h"
+#include "core/nn/token_share.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -27,8 +28,8 @@ class Router {
   // balanced by bias, <prefix>.router.bias [E].
   Router(ParamStore& store, const spec::ModelConfig& config, int layer, std::string prefix);
 
-  // x [T, H]. Adds the auxiliary losses to `stats` (may be null). A second forward with the same
-  // stash changes nothing.
+  // x [T, H], T tokens of this rank (token_share.h). Adds their part of the auxiliary losses to
+  // `stats` (may be null). A second forward with the same stash changes nothing.
   void forward(const Tensor& x, Pass& pass, RouterStats* stats) const;
 
   // dx += gradient at the input, from d_gates [T, K] and the auxiliary losses.
@@ -46,6 +47,7 @@ class Router {
 
  private:
   Tensor input(const Tensor& x, const Pass& pass) const;
+  Tensor balance(const Pass& pass) const;
   void put_noise(const Tensor& x, Pass& pass) const;
   void record(const Pass& pass, RouterStats& stats) const;
   Tensor kept(const char* name, const Pass& pass) const;  // absent when it is not kept
@@ -57,6 +59,7 @@ class Router {
   std::int64_t top_k_;
   kernels::RouterOptions options_;
   LoadBalance balance_;
+  TokenShare share_;
   double z_loss_coeff_;
   double bias_update_rate_;
   double jitter_;

@@ -1,33 +1,73 @@
 #include "core/nn/token_dispatcher.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 namespace tera::nn {
 
-TokenDispatcher::TokenDispatcher(const spec::ModelConfig& config, std::string prefix)
-    : prefix_(std::move(prefix)), config_(config) {}
+TokenDispatcher::TokenDispatcher(const ParamStore& store,
+                                 const spec::ModelConfig& config,
+                                 std::string prefix)
+    : prefix_(std::move(prefix)), config_(config), share_(store) {}
 
-void TokenDispatcher::dispatch(const Tensor& x,
-                               const Tensor& indices,
+void TokenDispatcher::dispatch(const Tensor& indices,
                                const Tensor& gates,
                                Pass& pass,
                                RouterStats* stats) const {
-  Backend& backend = x.backend();
+  Backend& backend = indices.backend();
   const kernels::OpTable& ops = backend.ops();
-  const bool limited = pass.training || config_.router_choice == spec::RouterChoice::expert;
-  const std::int64_t capacity = limited ? config_.expert_capacity(x.dim(0)) : 0;
   const Tensor offsets =
       pass.stash.put(prefix_ + ".offsets", {config_.num_experts + 1}, DType::i64);
   const Tensor to_rows =
       pass.stash.put(prefix_ + ".rows", {indices.dim(0), indices.dim(1)}, DType::i32);
+  const Tensor all_indices = share_.gather(indices);
   const bool by_gate = config_.capacity_policy == spec::CapacityPolicy::probability;
-  ops.moe_dispatch(backend.context(), indices, by_gate ? gates.view() : kernels::View{},
-                   {.capacity = capacity, .pad = pads(pass)}, offsets, to_rows);
-  const std::int64_t buffer = limited ? config_.routed_rows(x.dim(0)) : indices.num_elements();
-  pass.stash.put(prefix_ + ".permuted", {buffer, x.dim(1)}, x.dtype());
-  move(x, permuted(pass), pass);
+  const Tensor priority = by_gate ? share_.gather(gates) : Tensor{};
+  const kernels::DispatchOptions options{
+      .capacity = limits(pass) ? config_.expert_capacity(all_indices.dim(0)) : 0,
+      .pad = pads(pass)};
+  if (share_.is_all()) {
+    ops.moe_dispatch(backend.context(), indices, priority, options, offsets, to_rows);
+  } else {
+    const Tensor all_offsets =
+        Tensor::empty(backend, {offsets.dim(0)}, DType::i64, MemoryKind::workspace);
+    const Tensor all_rows = Tensor::empty(backend, {all_indices.dim(0), all_indices.dim(1)},
+                                          DType::i32, MemoryKind::workspace);
+    ops.moe_dispatch(backend.context(), all_indices, priority, options, all_offsets, all_rows);
+    dispatch_share(all_indices, all_offsets, all_rows, offsets, to_rows);
+  }
   if (stats != nullptr) record(indices, pass, *stats);
+}
+
+// This rank's tokens have neighbouring rows within each expert: behind those of earlier tokens.
+void TokenDispatcher::dispatch_share(const Tensor& all_indices,
+                                     const Tensor& all_offsets,
+                                     const Tensor& all_rows,
+                                     const Tensor& offsets,
+                                     const Tensor& rows) const {
+  const std::int64_t begin = share_.first(rows.dim(0)) * rows.dim(1);
+  const std::int64_t end = begin + rows.num_elements();
+  const auto* expert = all_indices.data<const std::int32_t>();
+  const auto* all_row = all_rows.data<const std::int32_t>();
+  std::vector<std::int64_t> first(all_offsets.data<const std::int64_t>(),
+                                  all_offsets.data<const std::int64_t>() + config_.num_experts);
+  std::vector<std::int64_t> count(first.size());
+  for (std::int64_t slot = 0; slot < end; ++slot) {
+    if (all_row[slot] < 0) continue;
+    ++(slot < begin ? first : count)[static_cast<std::size_t>(expert[slot])];
+  }
+  auto* offset = offsets.data<std::int64_t>();
+  offset[0] = 0;
+  std::partial_sum(count.begin(), count.end(), offset + 1);
+  auto* row = rows.data<std::int32_t>();
+  for (std::int64_t slot = begin; slot < end; ++slot) {
+    const std::int32_t e = expert[slot];
+    *row++ = all_row[slot] < 0 ? -1
+                               : static_cast<std::int32_t>(offset[e] + all_row[slot] -
+                                                           first[static_cast<std::size_t>(e)]);
+  }
 }
 
 void TokenDispatcher::record(const Tensor& indices, const Pass& pass, RouterStats& stats) const {
@@ -51,7 +91,16 @@ void TokenDispatcher::record(const Tensor& indices, const Pass& pass, RouterStat
   }
 }
 
-// Every row of a token becomes the token's; those of no token are zero.
+Tensor TokenDispatcher::permuted(const Tensor& x, const Pass& pass) const {
+  const Tensor to = workspace(x.dim(1), x, pass);
+  move(x, to, pass);
+  return to;
+}
+
+void TokenDispatcher::permute(const Tensor& x, const Tensor& buffer, const Pass& pass) const {
+  move(x, buffer.slice(0, 0, num_rows(pass)), pass);
+}
+
 void TokenDispatcher::move(const Tensor& x, const Tensor& to, const Pass& pass) const {
   Backend& backend = x.backend();
   if (pads(pass)) backend.ops().zero(backend.context(), to);
@@ -60,9 +109,7 @@ void TokenDispatcher::move(const Tensor& x, const Tensor& to, const Pass& pass) 
 
 Tensor TokenDispatcher::dispatch_gates(const Tensor& gates, const Pass& pass) const {
   Backend& backend = gates.backend();
-  Tensor row_gates =
-      Tensor::empty(backend, {buffer_rows(pass)}, gates.dtype(), MemoryKind::workspace)
-          .slice(0, 0, num_rows(pass));
+  const Tensor row_gates = workspace(1, gates, pass).reshape({num_rows(pass)});
   if (pads(pass)) backend.ops().zero(backend.context(), row_gates);
   backend.ops().moe_scatter_gates(backend.context(), gates, rows(pass), row_gates);
   return row_gates;
@@ -75,15 +122,6 @@ void TokenDispatcher::combine(const Tensor& y,
   y.backend().ops().moe_unpermute(y.backend().context(), y, rows(pass), x, accumulate);
 }
 
-Tensor TokenDispatcher::combine_backward(const Tensor& dy, const Pass& pass) const {
-  Backend& backend = dy.backend();
-  Tensor d_rows =
-      Tensor::empty(backend, {buffer_rows(pass), dy.dim(1)}, dy.dtype(), MemoryKind::workspace)
-          .slice(0, 0, num_rows(pass));
-  move(dy, d_rows, pass);
-  return d_rows;
-}
-
 Tensor TokenDispatcher::gates_backward(const Tensor& d_row_gates, const Pass& pass) const {
   const Tensor& to_rows = rows(pass);
   Backend& backend = d_row_gates.backend();
@@ -93,12 +131,18 @@ Tensor TokenDispatcher::gates_backward(const Tensor& d_row_gates, const Pass& pa
   return d_gates;
 }
 
-Tensor TokenDispatcher::permuted(const Pass& pass) const {
-  return pass.stash.get(prefix_ + ".permuted").slice(0, 0, num_rows(pass));
+Tensor TokenDispatcher::workspace(std::int64_t width, const Tensor& like, const Pass& pass) const {
+  return Tensor::empty(like.backend(), {buffer_rows(pass), width}, like.dtype(),
+                       MemoryKind::workspace)
+      .slice(0, 0, num_rows(pass));
 }
 
 std::int64_t TokenDispatcher::buffer_rows(const Pass& pass) const {
-  return pass.stash.get(prefix_ + ".permuted").dim(0);
+  const std::int64_t choices = rows(pass).num_elements();
+  if (!limits(pass)) return choices;
+  const std::int64_t all =
+      config_.routed_rows(std::int64_t{pass.batch.batch_size} * pass.batch.seq_length);
+  return share_.is_all() ? all : std::min(all, choices);
 }
 
 std::int64_t TokenDispatcher::num_rows(const Pass& pass) const {
@@ -106,7 +150,7 @@ std::int64_t TokenDispatcher::num_rows(const Pass& pass) const {
 }
 
 void TokenDispatcher::release(Pass& pass) const {
-  for (const char* kept : {".offsets", ".rows", ".permuted"})
+  for (const char* kept : {".offsets", ".rows"})
     pass.stash.release(prefix_ + kept);
 }
 

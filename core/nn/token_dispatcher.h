@@ -12,50 +12,61 @@
 //   padded       R = E C: expert e has the rows from e C on, zero where no token is (capacity_pad).
 //   expert choice: every token names all experts, in training and evaluation each serves its C
 //                largest gates; R = E C.
+// Tensor ranks each move the rows of their own tokens, R at most T K of them; who is served is
+// decided over all tokens of the micro-batch alike, and nothing is padded.
 // Sources: Fedus et al. 2021, section 2.2 (capacity); Zhou et al. 2022 (expert choice).
 #pragma once
 #include <string>
 
 #include "core/nn/module.h"
+#include "core/nn/token_share.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
 
-// Keeps <prefix>.offsets [E + 1] i64, <prefix>.rows [T, K] i32 (-1: not served) and
-// <prefix>.permuted [R, H] c. Experts compute the first offsets[E] = N rows; what members take and
-// give as [N, ...] lies at the beginning of buffers of R rows.
+// Keeps <prefix>.offsets [E + 1] i64 and <prefix>.rows [T, K] i32 (-1: not served). The first
+// offsets[E] = N rows are in use; what members take and give as [N, ...] lies at the beginning of
+// buffers of R rows.
 class TokenDispatcher {
  public:
-  TokenDispatcher(const spec::ModelConfig& config, std::string prefix);
+  TokenDispatcher(const ParamStore& store, const spec::ModelConfig& config, std::string prefix);
 
-  // Decides who is served, moves x [T, H], and adds the counts to `stats` (may be null).
-  void dispatch(const Tensor& x,
-                const Tensor& indices,
-                const Tensor& gates,
-                Pass& pass,
-                RouterStats* stats) const;
-  Tensor dispatch_gates(const Tensor& gates, const Pass& pass) const;  // [T, K] -> [N]
+  // Decides who is served, and adds the counts to `stats` (may be null). indices, gates [T, K].
+  void dispatch(const Tensor& indices, const Tensor& gates, Pass& pass, RouterStats* stats) const;
+  // Every row of a token becomes the token's, those of no token are zero: x [T, H] -> [N, H].
+  Tensor permuted(const Tensor& x, const Pass& pass) const;
+  void permute(const Tensor& x, const Tensor& buffer, const Pass& pass) const;  // buffer [R, H]
+  Tensor dispatch_gates(const Tensor& gates, const Pass& pass) const;           // [T, K] -> [N]
   // x[t] (+)= sum of the rows of token t, k in order; y [N, H], x [T, H].
   void combine(const Tensor& y, const Tensor& x, bool accumulate, const Pass& pass) const;
-
-  // Backward of combine: every row of a token receives the token's gradient. dy [T, H] -> [N, H].
-  Tensor combine_backward(const Tensor& dy, const Pass& pass) const;
   Tensor gates_backward(const Tensor& d_row_gates, const Pass& pass) const;  // [N] -> [T, K]
 
   const Tensor& offsets(const Pass& pass) const { return pass.stash.get(prefix_ + ".offsets"); }
-  Tensor permuted(const Pass& pass) const;           // [N, H]
+  std::int64_t num_rows(const Pass& pass) const;     // N
   std::int64_t buffer_rows(const Pass& pass) const;  // R
+  // [N, width] in the dtype of `like`.
+  Tensor workspace(std::int64_t width, const Tensor& like, const Pass& pass) const;
   void release(Pass& pass) const;
 
  private:
   const Tensor& rows(const Pass& pass) const { return pass.stash.get(prefix_ + ".rows"); }
-  std::int64_t num_rows(const Pass& pass) const;  // N
-  bool pads(const Pass& pass) const { return config_.capacity_pad && pass.training; }
+  bool limits(const Pass& pass) const {
+    return pass.training || config_.router_choice == spec::RouterChoice::expert;
+  }
+  bool pads(const Pass& pass) const {
+    return config_.capacity_pad && pass.training && share_.is_all();
+  }
   void move(const Tensor& x, const Tensor& to, const Pass& pass) const;  // [T, H] -> [N, H]
+  void dispatch_share(const Tensor& all_indices,
+                      const Tensor& all_offsets,
+                      const Tensor& all_rows,
+                      const Tensor& offsets,
+                      const Tensor& rows) const;
   void record(const Tensor& indices, const Pass& pass, RouterStats& stats) const;
 
   std::string prefix_;
   spec::ModelConfig config_;
+  TokenShare share_;
 };
 
 }  // namespace tera::nn

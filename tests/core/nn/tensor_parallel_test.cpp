@@ -53,15 +53,6 @@ struct Trained {
   std::int64_t num_predictions = 0;
 };
 
-std::vector<double> part_of(const std::vector<double>& whole, const plan::ParamSlice& slice) {
-  std::vector<double> part(static_cast<std::size_t>(slice.num_elements()), 0.0);
-  slice.for_each([&](std::int64_t global, std::int64_t local, std::int64_t count, bool) {
-    for (std::int64_t i = 0; i < count; ++i)
-      part[static_cast<std::size_t>(local + i)] = whole[static_cast<std::size_t>(global + i)];
-  });
-  return part;
-}
-
 TEST_P(TensorParallelModel, ComputesWhatOneRankDoes) {
   const auto& [named, split] = GetParam();
   const spec::ModelConfig config = named.config;

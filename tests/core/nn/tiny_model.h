@@ -328,6 +328,17 @@ inline std::vector<double> values_of(const Tensor& tensor) {
   return values;
 }
 
+// The elements that a rank holds of a tensor.
+inline std::vector<double> part_of(const std::vector<double>& whole,
+                                   const plan::ParamSlice& slice) {
+  std::vector<double> part(static_cast<std::size_t>(slice.num_elements()), 0.0);
+  slice.for_each([&](std::int64_t global, std::int64_t local, std::int64_t count, bool) {
+    for (std::int64_t i = 0; i < count; ++i)
+      part[static_cast<std::size_t>(local + i)] = whole[static_cast<std::size_t>(global + i)];
+  });
+  return part;
+}
+
 // A model with its backend and weights: init_params, then norms, biases and expert biases moved off
 // their symmetric start, equal in every dtype up to rounding.
 struct TinyModel {
