@@ -4,6 +4,7 @@
 #include "app/teragpt/checkpoint_model.h"
 #include "app/teragpt/run_view.h"
 #include "core/checkpoint/saved_spec.h"
+#include "core/comm/mesh_groups.h"
 #include "core/infer/load_model.h"
 #include "core/nn/upcycle.h"
 #include "core/plan/param_table.h"
@@ -80,8 +81,11 @@ Result<Upcycled> upcycle(const UpcycleArguments& args, const spec::RunSpec& spec
 
   const auto [root, id] = place_of(args);
   TERA_TRY(run::RunDirectory dir, run::RunDirectory::create(posix_vfs(), root, spec, id));
+  const std::unique_ptr<comm::Communicator> world = comm::make_self_communicator();
+  comm::MeshGroups groups(*plan::RankMesh::make({}), *world);
+  train::TensorParts parts(groups, params, optimizer);
   Result<std::filesystem::path> saved =
-      train::save_state(posix_vfs(), dir.checkpoints_dir(), spec, {}, params, optimizer);
+      train::save_state(posix_vfs(), dir.checkpoints_dir(), spec, {}, parts);
   if (!saved) {
     static_cast<void>(posix_vfs().remove_all(dir.path()));  // the first error is the one to report
     return tl::unexpected<Error>(std::move(saved).error());

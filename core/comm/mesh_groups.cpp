@@ -13,6 +13,14 @@ std::vector<MeshGroup> mesh_groups(const plan::RankMesh& mesh, int rank) {
   for (int axis = 0; axis < plan::kNumAxes; ++axis)
     groups.push_back({kNames[axis], mesh.group(rank, static_cast<plan::Axis>(axis))});
   groups.push_back({"replica", mesh.group(rank, plan::Axis::context, plan::Axis::data)});
+  const plan::RankGroup stages = mesh.group(rank, plan::Axis::pipeline);
+  const int stage = mesh.coordinate(rank, plan::Axis::pipeline);
+  const bool at_end = stages.size > 1 && (stage == 0 || stage == stages.size - 1);
+  groups.push_back(
+      {"embedding", at_end ? plan::RankGroup{.first = stages[0],
+                                             .stride = stages[stages.size - 1] - stages[0],
+                                             .size = 2}
+                           : plan::RankGroup{.first = rank}});
   return groups;
 }
 

@@ -15,7 +15,8 @@ struct MeshGroup {
   plan::RankGroup ranks;  // of the world
 };
 // Of one rank, in the order in which every rank makes them: the axes as plan::Axis lists them,
-// "tensor" to "expert_data", then "replica" (context and data together). Arithmetic alone.
+// "tensor" to "expert_data", then "replica" (context and data together) and "embedding" (the ends
+// of the pipeline; alone between them). Arithmetic alone.
 std::vector<MeshGroup> mesh_groups(const plan::RankMesh& mesh, int rank);
 
 class MeshGroups {
@@ -28,8 +29,10 @@ class MeshGroups {
   // Ranks that hold the same parameters: dense ones over context and data, experts over
   // expert_data.
   Communicator& replicas(bool experts) {
-    return experts ? (*this)[plan::Axis::expert_data] : *groups_.back();
+    return experts ? (*this)[plan::Axis::expert_data] : *groups_[plan::kNumAxes];
   }
+  // First and last stage, where both may hold the embedding matrix.
+  Communicator& embedding() { return *groups_.back(); }
 
   const plan::RankMesh& mesh() const { return mesh_; }
   int rank() const { return world_->rank(); }

@@ -1,5 +1,7 @@
 #include "core/comm/operation_queue.h"
 
+#include <memory>
+
 namespace tera::comm {
 
 OperationQueue::~OperationQueue() {
@@ -12,7 +14,13 @@ OperationQueue::~OperationQueue() {
 }
 
 std::future<void> OperationQueue::push(std::function<void()> task) {
-  std::packaged_task<void()> packaged(std::move(task));
+  // Who waits for the future may count on what the task held, tensors, to be free.
+  const auto held = std::make_shared<std::function<void()>>(std::move(task));
+  std::packaged_task<void()> packaged([held] {
+    const std::function<void()> run = std::move(*held);
+    *held = nullptr;
+    run();
+  });
   std::future<void> done = packaged.get_future();
   {
     const std::scoped_lock lock(mutex_);

@@ -21,7 +21,7 @@ Tensor Embedding::forward(const Pass& pass) const {
 
 // Ids of this rank's words as rows of its part of the matrix; -1 for those of others.
 Tensor Embedding::own_ids(const Tensor& ids) const {
-  const std::int64_t words = tokens_->value.dim(0);
+  const std::int64_t words = tokens_->slice.shape[0];
   if (group_.size() == 1) return ids;
   const Tensor own = Tensor::empty(*backend_, {ids.dim(0)}, DType::i32, MemoryKind::workspace);
   const std::int64_t first = group_.rank() * words;

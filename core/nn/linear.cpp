@@ -9,7 +9,7 @@ Linear::Linear(ParamStore& store, const std::string& name)
       weight_(&store.get(name + ".weight")),
       adapters_(store, name + ".weight") {
   if (store.has(name + ".bias")) bias_ = &store.get(name + ".bias");
-  const bool sums_columns = weight_->value.dim(1) != weight_->spec.shape[1];
+  const bool sums_columns = in_features() != weight_->spec.shape[1];
   adds_bias_ = bias_ != nullptr && (!sums_columns || TensorGroup(store).rank() == 0);
 }
 

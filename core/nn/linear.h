@@ -28,8 +28,8 @@ class Linear {
                            const kernels::View& dx) const;
 
   const Tensor& weight() const { return weight_->value; }  // [N, K]
-  std::int64_t out_features() const { return weight_->value.dim(0); }
-  std::int64_t in_features() const { return weight_->value.dim(1); }
+  std::int64_t out_features() const { return weight_->slice.shape[0]; }
+  std::int64_t in_features() const { return weight_->slice.shape[1]; }
 
  private:
   Backend* backend_;

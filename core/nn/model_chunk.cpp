@@ -53,19 +53,25 @@ ModelChunk::Output ModelChunk::forward(const Tensor& x, Pass& pass, bool with_ba
              "the batch has no targets: no loss to compute");
   TERA_CHECK(pass.stash.entries().empty(), "forward on a stash that holds {} tensors",
              pass.stash.entries().size());
-  ResidualStream stream{parts_.has_embedding ? embedding_->forward(pass) : x, {}};
-  for (const auto& layer : layers_) {
-    stream = layer->forward(std::move(stream), pass);
+  ResidualStream stream{
+      parts_.has_embedding
+          ? pass.forward_part(plan::kEmbeddingPart, [&] { return embedding_->forward(pass); })
+          : x,
+      {}};
+  for (int part = parts_.layers.first; part < parts_.layers.last; ++part) {
+    stream = pass.forward_part(part, [&] { return layer(part).forward(std::move(stream), pass); });
     if (!with_backward) pass.stash.clear();
   }
   Output output{.hidden = joined(std::move(stream))};
   if (head_ == nullptr) return output;
-  output.loss_sum =
-      head_->forward(output.hidden, {pass.batch.targets, pass.loss_scale}, pass, with_backward);
+  output.loss_sum = pass.forward_part(plan::kHeadPart, [&] {
+    return head_->forward(output.hidden, {pass.batch.targets, pass.loss_scale}, pass,
+                          with_backward);
+  });
   output.hidden = {};
   if (with_backward || pass.prediction_stats != nullptr) {
-    for (const auto& prediction : predictions_)
-      prediction->forward(pass, with_backward);
+    for (int part = config_.num_layers; part < config_.num_all_layers(); ++part)
+      pass.forward_part(part, [&] { prediction(part).forward(pass, with_backward); });
   }
   if (!with_backward) pass.stash.clear();
   return output;
@@ -88,27 +94,37 @@ Tensor ModelChunk::run_backward(const Tensor& dy, Pass& pass, Half half) {
              dy.present() ? "ends with the loss, got a gradient too"
                           : "has no gradient to begin backward with");
   Tensor dx = dy;
-  const auto run = [&](auto& part, const Tensor& gradient) {
-    Tensor result = part.backward_input(gradient, pass);
-    if (half == Half::both) part.backward_weight(pass);
-    return result;
+  const auto run = [&](int part, auto& module, const Tensor& gradient) {
+    if (half == Half::input) return module.backward_input(gradient, pass);
+    return pass.backward_part(part, [&] {
+      Tensor result = module.backward_input(gradient, pass);
+      module.backward_weight(pass);
+      return result;
+    });
   };
-  for (auto at = predictions_.rbegin(); at != predictions_.rend(); ++at)
-    dx = run(**at, dx);
-  if (head_ != nullptr) dx = run(*head_, dx);
-  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer)
-    dx = run(**layer, dx);
+  if (head_ != nullptr) {
+    for (int part = config_.num_all_layers() - 1; part >= config_.num_layers; --part)
+      dx = run(part, prediction(part), dx);
+    dx = run(plan::kHeadPart, *head_, dx);
+  }
+  for (int part = parts_.layers.last - 1; part >= parts_.layers.first; --part)
+    dx = run(part, layer(part), dx);
   if (!parts_.has_embedding) return dx;
-  embedding_->backward_weight(dx, pass);
+  pass.backward_part(plan::kEmbeddingPart, [&] { embedding_->backward_weight(dx, pass); });
   return {};
 }
 
 void ModelChunk::backward_weight(Pass& pass) {
-  for (auto at = predictions_.rbegin(); at != predictions_.rend(); ++at)
-    (*at)->backward_weight(pass);
-  if (head_ != nullptr) head_->backward_weight(pass);
-  for (auto layer = layers_.rbegin(); layer != layers_.rend(); ++layer)
-    (*layer)->backward_weight(pass);
+  const auto run = [&pass](int part, auto& module) {
+    pass.backward_part(part, [&] { module.backward_weight(pass); });
+  };
+  if (head_ != nullptr) {
+    for (int part = config_.num_all_layers() - 1; part >= config_.num_layers; --part)
+      run(part, prediction(part));
+    run(plan::kHeadPart, *head_);
+  }
+  for (int part = parts_.layers.last - 1; part >= parts_.layers.first; --part)
+    run(part, layer(part));
   check_empty(pass);
 }
 

@@ -48,6 +48,12 @@ class ModelChunk {
  private:
   enum class Half : std::uint8_t { input, both };
   Tensor run_backward(const Tensor& dy, Pass& pass, Half half);
+  TransformerLayer& layer(int index) {
+    return *layers_[static_cast<std::size_t>(index - parts_.layers.first)];
+  }
+  PredictionLayer& prediction(int layer) {
+    return *predictions_[static_cast<std::size_t>(layer - config_.num_layers)];
+  }
 
   const spec::ModelConfig config_;
   const plan::StageChunk parts_;

@@ -10,11 +10,13 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/base/check.h"
 #include "core/comm/communicator.h"
 #include "core/nn/param_store.h"
+#include "core/nn/part_watcher.h"
 #include "core/nn/stash.h"
 #include "core/spec/parallel_layout.h"
 #include "core/tensor/tensor.h"
@@ -67,6 +69,7 @@ struct Pass {  // what one micro-batch carries through the modules
   PredictionStats* prediction_stats = nullptr;       // null: evaluation leaves these layers out
   // Absent: evaluation, which has no noise and drops nothing.
   std::optional<TrainingPlace> training = {};
+  PartWatcher* watcher = nullptr;  // told before and after each part of the model
   // What backward computes again instead of finding it in the stash.
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
 
@@ -80,12 +83,38 @@ struct Pass {  // what one micro-batch carries through the modules
                          : Tensor::empty(stash.backend(), shape, dtype, MemoryKind::workspace);
   }
 
+  // Runs `compute`, the forward or the backward of a part of the model.
+  template <class Compute>
+  auto forward_part(int part, const Compute& compute) const {
+    return watched(part, &PartWatcher::before_forward, &PartWatcher::after_forward, compute);
+  }
+  template <class Compute>
+  auto backward_part(int part, const Compute& compute) const {
+    return watched(part, &PartWatcher::before_backward, &PartWatcher::after_backward, compute);
+  }
+
   // The statistics of a layer; null when nobody wants them.
   RouterStats* stats_of(int layer) const {
     if (router_stats == nullptr) return nullptr;
     TERA_CHECK(layer >= 0 && layer < std::ssize(*router_stats),
                "router statistics for {} layers, layer is {}", router_stats->size(), layer);
     return &(*router_stats)[static_cast<std::size_t>(layer)];
+  }
+
+ private:
+  using Notice = void (PartWatcher::*)(int part);
+  template <class Compute>
+  auto watched(int part, Notice before, Notice after, const Compute& compute) const {
+    if (watcher == nullptr) return compute();
+    (watcher->*before)(part);
+    if constexpr (std::is_void_v<decltype(compute())>) {
+      compute();
+      (watcher->*after)(part);
+    } else {
+      auto result = compute();
+      (watcher->*after)(part);
+      return result;
+    }
   }
 };
 

@@ -12,7 +12,7 @@
 #include "core/plan/layer_cost.h"
 #include "core/plan/memory_fit.h"
 #include "core/plan/optimizer_state.h"
-#include "core/plan/param_slice.h"
+#include "core/plan/param_buckets.h"
 #include "core/plan/placement.h"
 #include "core/plan/schedule_check.h"
 #include "core/plan/schedule_file.h"
@@ -124,20 +124,28 @@ Result<Estimate> estimate(const RunSpec& spec, const FittedTimes& fitted) {
 }
 
 EngineBytes engine_bytes(const RunSpec& spec, int pipeline_rank) {
-  const std::vector<StageChunk> chunks = stage_chunks(spec, pipeline_rank);
   const RankMesh mesh = *RankMesh::make(spec.layout);
-  const int rank =
-      mesh.group(0, Axis::pipeline)[pipeline_rank];  // others of the stage hold as much
-  EngineBytes bytes;
-  for (const LocalParam& held : local_table(spec, mesh, rank)) {
-    const ParamSpec param = held.local();
-    const std::int64_t elements = param.num_elements();
-    const DType dtype = weight_dtype(param, spec.training.precision);
-    bytes.weights += elements * dtype_bytes(dtype);
-    if (!param.trainable) continue;
-    bytes.gradients += elements * dtype_bytes(DType::f32);
-    bytes.optimizer += optimizer_state_bytes(param, spec.training);
+  return engine_bytes(spec, mesh, mesh.group(0, Axis::pipeline)[pipeline_rank]);
+}
+
+EngineBytes engine_bytes(const RunSpec& spec, const RankMesh& mesh, int rank) {
+  const int pipeline_rank = mesh.coordinate(rank, Axis::pipeline);
+  const std::vector<StageChunk> chunks = stage_chunks(spec, pipeline_rank);
+  const LocalTable table = local_table(spec, mesh, rank);
+  const std::vector<ParamBucket> buckets = sharded_buckets(spec, mesh, rank, table);
+  const BucketPeaks peaks = bucket_peaks(spec, table, buckets);
+  EngineBytes bytes{.weights = peaks.weights, .gradients = peaks.gradients};
+  std::vector<ParamSpec> owned;
+  for (const LocalParam& held : table)
+    owned.push_back(held.local());
+  for (const ParamBucket& bucket : buckets) {
+    for (const ParamBucket::Entry& entry : bucket.entries) {
+      const auto [begin, end] = bucket.owned(entry);
+      owned[entry.param].shape = {end - begin};
+    }
   }
+  for (const ParamSpec& param : owned)
+    bytes.optimizer += optimizer_state_bytes(param, spec.training);
   const auto sum = [](const std::vector<StashEntry>& entries) {
     std::int64_t total = 0;
     for (const StashEntry& entry : entries)

@@ -71,6 +71,8 @@ struct EngineBytes {
   std::int64_t optimizer = 0;    // moments and master weights
   std::int64_t activations = 0;  // peak of the stash
 };
+EngineBytes engine_bytes(const spec::RunSpec& spec, const RankMesh& mesh, int rank);
+// Of the first rank of a stage.
 EngineBytes engine_bytes(const spec::RunSpec& spec, int pipeline_rank = 0);
 
 }  // namespace tera::plan

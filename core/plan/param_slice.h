@@ -1,6 +1,7 @@
 // Which part of each tensor a rank holds: what a rank's store, its optimizer and its checkpoints
 // are made of. ZeRO is not in it (param_buckets.h).
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -37,6 +38,25 @@ struct ParamSlice {
       for (std::int64_t i = 0; i < run.repeats; ++i)
         visit(run.global + i * run.global_step, run.local + i * run.local_step, run.count,
               run.first);
+    }
+  }
+  // visit() as above for what of them is in [begin, end) of the part.
+  template <class Visit>
+  void for_each_in(std::int64_t begin, std::int64_t end, const Visit& visit) const {
+    for (const SliceRun& run : runs) {
+      const auto repeat_of = [&run](std::int64_t local) {
+        return run.repeats == 1 ? 0
+                                : std::clamp<std::int64_t>((local - run.local) / run.local_step, 0,
+                                                           run.repeats - 1);
+      };
+      if (end <= run.local) continue;
+      for (std::int64_t i = repeat_of(begin); i <= repeat_of(end - 1); ++i) {
+        const std::int64_t local = run.local + i * run.local_step;
+        const std::int64_t from = std::max(begin, local);
+        const std::int64_t count = std::min(end, local + run.count) - from;
+        if (count > 0)
+          visit(run.global + i * run.global_step + from - local, from, count, run.first);
+      }
     }
   }
   // [begin, end) of the part that count here: ascending, apart from each other.

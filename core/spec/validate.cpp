@@ -151,6 +151,30 @@ std::vector<Diagnostic> validate(const RunSpec& spec) {
   return found;
 }
 
+namespace {
+
+void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
+  const int stage = spec.layout.zero_stage;
+  const OptimizerKind optimizer = spec.training.optimizer;
+  if (stage == 0) return;
+  if (optimizer == OptimizerKind::muon || optimizer == OptimizerKind::adafactor) {
+    findings.error("layout.zero_stage",
+                   fmt::format("{} shares tensors out in shards of equal size, but "
+                               "training.optimizer {} updates whole matrices",
+                               stage, enum_name(optimizer)),
+                   "use 0, or adamw, lion or sgd");
+  }
+  if (stage > 1 && spec.layout.pipeline_parallel_size > 1) {
+    findings.error("layout.zero_stage",
+                   fmt::format("{} with pipeline_parallel_size {} can be planned, but this engine "
+                               "gathers weights and sums gradients of one pass at a time",
+                               stage, spec.layout.pipeline_parallel_size),
+                   "use 0 or 1 to train here");
+  }
+}
+
+}  // namespace
+
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   Findings findings;
   const auto only = [&findings](const char* field, int value, int supported) {
@@ -167,7 +191,7 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   only("layout.pipeline_parallel_size", layout.pipeline_parallel_size, 1);
   only("layout.expert_parallel_size", layout.expert_parallel_size, 1);
   only("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size, 1);
-  only("layout.zero_stage", layout.zero_stage, 0);
+  check_zero_for_engine(spec, findings);
   Offload::visit_fields(layout.offload, [&findings](const Field& field, const OffloadTier& tier) {
     if (tier == OffloadTier::none) return;
     findings.error(

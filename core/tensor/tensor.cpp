@@ -65,8 +65,7 @@ std::vector<std::int64_t> Tensor::shape() const {
   return {view_.shape.begin(), view_.shape.begin() + view_.rank};
 }
 
-Tensor Tensor::reshape(std::initializer_list<std::int64_t> shape) const {
-  const std::span<const std::int64_t> wanted(shape.begin(), shape.size());
+Tensor Tensor::reshape(std::span<const std::int64_t> wanted) const {
   TERA_CHECK(view_.contiguous(), "reshape of a tensor of shape {} with gaps to {}",
              shape_text(this->shape()), shape_text(wanted));
   Tensor result = *this;

@@ -48,7 +48,10 @@ class Tensor {
   operator const kernels::View&() const { return view_; }  // NOLINT(google-explicit-constructor)
 
   // Same memory, other shape; the tensor must be contiguous and the element counts equal.
-  Tensor reshape(std::initializer_list<std::int64_t> shape) const;
+  Tensor reshape(std::span<const std::int64_t> shape) const;
+  Tensor reshape(std::initializer_list<std::int64_t> shape) const {
+    return reshape(std::span(shape.begin(), shape.size()));
+  }
   // Elements [begin, end) of one dim; keeps the strides.
   Tensor slice(int dim, std::int64_t begin, std::int64_t end) const;
 

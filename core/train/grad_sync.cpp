@@ -1,58 +1,220 @@
 #include "core/train/grad_sync.h"
 
+#include <algorithm>
 #include <cmath>
 
-#include "core/base/check.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/placement.h"
 
 namespace tera::train {
 
-void sum_gradients(nn::ParamStore& params, comm::Communicator& data_parallel) {
-  if (data_parallel.size() == 1) return;
-  for (nn::Param& param : params.params()) {
-    if (param.grad.present()) data_parallel.all_reduce(param.grad, comm::Reduce::sum);
+nn::ParamStore make_param_store(Backend& backend,
+                                const spec::RunSpec& spec,
+                                const plan::RankMesh& mesh,
+                                int rank) {
+  plan::LocalTable table = plan::local_table(spec, mesh, rank);
+  std::vector<plan::ParamBucket> buckets = plan::sharded_buckets(spec, mesh, rank, table);
+  return {backend,
+          std::move(table),
+          {.compute = plan::compute_dtype(spec.training.precision),
+           .buckets = std::move(buckets),
+           .keeps_weights = spec.layout.zero_stage < 3}};
+}
+
+GradSync::GradSync(nn::ParamStore& params, comm::MeshGroups& groups, const spec::RunSpec& spec)
+    : params_(params),
+      groups_(groups),
+      zero_stage_(spec.layout.zero_stage),
+      shares_embedding_(plan::shares_embedding(spec.model)),
+      copies_embedding_(plan::copies_embedding(
+          spec.model, plan::stage_chunks(spec, spec.layout.pipeline_parallel_size - 1))) {
+  for (const nn::ParamBucket& bucket : params.buckets())
+    buckets_.push_back(bucket.plan);
+  list_counted(spec);
+}
+
+// Each replica counts its shard, whatever the stage of ZeRO: the same sums, the same norm.
+void GradSync::list_counted(const spec::RunSpec& spec) {
+  const plan::LocalTable table = plan::local_table(spec, groups_.mesh(), groups_.rank());
+  order_ = plan::parts_in_order(table);
+  std::vector<std::pair<std::int64_t, std::int64_t>> shares;
+  for (const plan::LocalParam& held : table)
+    shares.emplace_back(0, held.slice.num_elements());
+  for (const plan::ParamBucket& bucket :
+       plan::replicated_buckets(spec, groups_.mesh(), groups_.rank(), table)) {
+    for (const plan::ParamBucket::Entry& entry : bucket.entries)
+      shares[entry.param] = bucket.owned(entry);
+  }
+  const plan::ParamTable whole = plan::make_param_table(spec);
+  num_rows_ = std::ssize(whole);
+  std::int64_t row = 0;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const nn::Param& param = params_.params()[i];
+    while (whole[static_cast<std::size_t>(row)].name != param.spec.name)
+      ++row;
+    if (!param.trained) continue;
+    for (const auto& [first, last] : param.slice.first_ranges()) {
+      const std::int64_t begin = std::max(first, shares[i].first);
+      const std::int64_t end = std::min(last, shares[i].second);
+      if (begin < end) counted_.push_back({&param, row, begin, end});
+    }
   }
 }
 
-void sum_embedding_copies(nn::ParamStore& params,
-                          const spec::RunSpec& spec,
-                          comm::Communicator& pipeline) {
-  const int first = 0;
-  const int last = pipeline.size() - 1;
-  if (!plan::copies_embedding(spec.model, plan::stage_chunks(spec, last))) return;
-  if (pipeline.rank() != first && pipeline.rank() != last) return;
-  nn::Param& param = params.get("embedding.tokens");
-  if (!param.trained) return;
-  const int other = pipeline.rank() == first ? last : first;
-  const Tensor& grad = param.gradient();
-  Tensor received =
-      Tensor::empty(grad.backend(), grad.shape(), grad.dtype(), MemoryKind::workspace);
-  pipeline.send(grad, other);
-  pipeline.recv(received, other);
-  grad.backend().ops().add(grad.backend().context(), grad, received, grad);  // a + b = b + a
+void GradSync::begin_step(std::int64_t num_micro_batches) {
+  num_micro_batches_ = num_micro_batches;
+  backwards_.clear();
+  summed_.clear();
 }
 
-double gradient_norm(const nn::ParamStore& params,
-                     const spec::RunSpec& spec,
-                     comm::Communicator& pipeline) {
-  Backend& backend = params.backend();
-  const plan::ParamTable table = plan::make_param_table(spec);
-  Tensor squares = Tensor::zeros(backend, {std::ssize(table)}, DType::f64, MemoryKind::workspace);
-  auto param = params.params().begin();
-  for (std::size_t i = 0; i < table.size() && param != params.params().end(); ++i) {
-    if (param->spec.name != table[i].name) continue;
-    const bool counts = !param->slice.first_ranges().empty();  // a copy does not
-    if (param->grad.present() && counts)
-      squares.data<double>()[i] = backend.ops().sum_of_squares(backend.context(), param->grad);
-    ++param;
+// The part `step` places from it in the order of forward; itself at an end.
+int GradSync::neighbour(int part, int step) const {
+  const auto at = std::find(order_.begin(), order_.end(), part) - order_.begin();
+  return order_[static_cast<std::size_t>(
+      std::clamp<std::ptrdiff_t>(at + step, 0, std::ssize(order_) - 1))];
+}
+
+// Backward of the embedding reads no weight.
+std::set<nn::ParamBucket*> GradSync::read_by(int part, bool backward) {
+  std::set<nn::ParamBucket*> found;
+  if (backward && part == plan::kEmbeddingPart) return found;
+  for (const std::size_t i : plan::read_by(part, order_, buckets_, shares_embedding_))
+    found.insert(&params_.buckets()[i]);
+  return found;
+}
+
+void GradSync::enter(int part, int next, bool backward) {
+  if (params_.keeps_weights()) return;
+  const auto start = [&](const std::set<nn::ParamBucket*>& buckets) {
+    for (nn::ParamBucket& bucket : params_.buckets()) {  // in the order of every rank
+      if (buckets.count(&bucket) == 0 || gathers_.count(&bucket) > 0) continue;
+      params_.hold_weights(bucket);
+      gathers_.emplace(
+          &bucket, groups_.replicas(bucket.plan.experts)
+                       .start(comm::Operation::all_gather(bucket.weight_shard, bucket.weights)));
+    }
+  };
+  const std::set<nn::ParamBucket*> needed = read_by(part, backward);
+  start(needed);
+  if (next != part) start(read_by(next, backward));
+  for (nn::ParamBucket* bucket : needed) {
+    std::optional<comm::Work>& work = gathers_.at(bucket);
+    if (work) work->wait();
+    work.reset();
   }
-  TERA_CHECK(param == params.params().end(), "{} is not in the model's table", param->spec.name);
-  pipeline.all_reduce(squares, comm::Reduce::sum);
+}
+
+void GradSync::leave(int next, bool backward) {
+  if (!params_.keeps_weights()) keep_gathered(read_by(next, backward));
+}
+
+void GradSync::keep_gathered(const std::set<nn::ParamBucket*>& needed) {
+  for (auto at = gathers_.begin(); at != gathers_.end();) {
+    if (needed.count(at->first) > 0) {
+      ++at;
+      continue;
+    }
+    if (at->second) at->second->wait();
+    params_.drop_weights(*at->first);
+    at = gathers_.erase(at);
+  }
+}
+
+void GradSync::before_forward(int part) {
+  if (part == order_.front()) keep_gathered({});  // weights may have changed since the last pass
+  enter(part, neighbour(part, 1), false);
+}
+
+void GradSync::after_forward(int part) {
+  leave(neighbour(part, 1), false);
+}
+
+void GradSync::before_backward(int part) {
+  enter(part, neighbour(part, -1), true);
+}
+
+void GradSync::after_backward(int part) {
+  if (++backwards_[part] == num_micro_batches_) sum_part(part);
+  leave(neighbour(part, -1), true);
+}
+
+void GradSync::sum_part(int part) {
+  if (!summed_.insert(part).second) return;
+  if (zero_stage_ >= 2) wait();
+  for (nn::Param& param : params_.params()) {
+    if (!param.trained || plan::part_of(param.spec) != part) continue;
+    param.gradient();
+    if (param.bucket != nullptr) continue;
+    comm::Communicator& replicas = groups_.replicas(param.spec.is_expert());
+    if (replicas.size() == 1) continue;
+    works_.push_back(replicas.start(comm::Operation::all_reduce(param.grad, comm::Reduce::sum)));
+  }
+  for (nn::ParamBucket& bucket : params_.buckets()) {
+    if (bucket.plan.trained && bucket.plan.part == part) sum_bucket(bucket);
+  }
+}
+
+// In place where the whole gradients stay until the update; else the shard alone outlives the sum.
+void GradSync::sum_bucket(nn::ParamBucket& bucket) {
+  const std::int64_t begin = bucket.plan.shard_begin();
+  bucket.gradient_shard =
+      zero_stage_ == 1 ? bucket.gradients.slice(0, begin, begin + bucket.plan.shard_elements())
+                       : Tensor::empty(params_.backend(), {bucket.plan.shard_elements()},
+                                       bucket.gradients.dtype(), MemoryKind::gradients);
+  works_.push_back(groups_.replicas(bucket.plan.experts)
+                       .start(comm::Operation::reduce_scatter(
+                           bucket.gradients, bucket.gradient_shard, comm::Reduce::sum)));
+  if (zero_stage_ >= 2) reducing_.push_back(&bucket);
+}
+
+void GradSync::wait() {
+  for (comm::Work& work : works_)
+    work.wait();
+  works_.clear();
+  for (nn::ParamBucket* bucket : reducing_)
+    params_.drop_gradients(*bucket);
+  reducing_.clear();
+}
+
+void GradSync::finish() {
+  for (auto part = order_.rbegin(); part != order_.rend(); ++part)
+    sum_part(*part);
+  wait();
+  if (copies_embedding_) sum_embedding_copies();
+}
+
+// Each end of the pipeline has the gradient of its own use of the matrix, and the same shard of it.
+void GradSync::sum_embedding_copies() {
+  if (!params_.has("embedding.tokens")) return;
+  const nn::Param& tokens = params_.get("embedding.tokens");
+  if (!tokens.trained || tokens.num_owned() == 0) return;
+  Tensor sum = tokens.owned_gradient();
+  groups_.embedding().all_reduce(sum, comm::Reduce::sum);
+}
+
+double GradSync::norm() {
+  Backend& backend = params_.backend();
+  Tensor squares = Tensor::zeros(backend, {num_rows_}, DType::f64, MemoryKind::workspace);
+  for (const Counted& at : counted_) {
+    const Tensor gradient = at.param->owned_gradient();
+    const std::int64_t from = at.param->owned_begin;
+    squares.data<double>()[at.row] += backend.ops().sum_of_squares(
+        backend.context(), gradient.slice(0, at.begin - from, at.end - from));
+  }
+  groups_.world().all_reduce(squares, comm::Reduce::sum);
   double sum = 0;
-  for (std::int64_t i = 0; i < squares.num_elements(); ++i)
+  for (std::int64_t i = 0; i < num_rows_; ++i)
     sum += squares.data<double>()[i];
   return std::sqrt(sum);
+}
+
+void GradSync::share_weights() {
+  if (!params_.keeps_weights()) return;
+  for (nn::ParamBucket& bucket : params_.buckets()) {
+    works_.push_back(groups_.replicas(bucket.plan.experts)
+                         .start(comm::Operation::all_gather(bucket.weight_shard, bucket.weights)));
+  }
+  wait();
 }
 
 double clip_factor(double norm, double max_norm) {

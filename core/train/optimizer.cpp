@@ -16,10 +16,10 @@ class EmaInPlace {
  public:
   explicit EmaInPlace(std::vector<TrainedTensor>& tensors) {
     for (TrainedTensor& tensor : tensors) {  // may throw: no weight has changed yet
-      const Tensor& value = tensor.param->value;
-      Tensor trained =
-          Tensor::empty(value.backend(), value.shape(), value.dtype(), MemoryKind::workspace);
-      replaced_.push_back({value, std::move(trained), tensor.state("ema")});
+      const Tensor value = tensor.value();
+      const std::int64_t n = value.num_elements();
+      Tensor trained = Tensor::empty(value.backend(), {n}, value.dtype(), MemoryKind::workspace);
+      replaced_.push_back({value, std::move(trained), as_row(tensor.state("ema"), 0, n)});
     }
     for (const Replaced& at : replaced_) {
       copy(at.value, at.trained);
@@ -47,7 +47,8 @@ class EmaInPlace {
 
 Optimizer::Optimizer(nn::ParamStore& params, const spec::RunSpec& spec) : spec_(spec) {
   for (nn::Param& param : params.params()) {
-    if (param.spec.trainable) tensors_.emplace_back(params.backend(), param, spec);
+    if (param.spec.trainable && param.num_owned() > 0)
+      tensors_.emplace_back(params.backend(), param, spec);
   }
 }
 

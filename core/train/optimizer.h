@@ -1,5 +1,5 @@
 // Optimizer: turns gradients into updated weights, each tensor by the rule and the group the spec
-// gives it. Sees only the tensors this rank owns.
+// gives it. Sees only what this rank owns of them.
 #pragma once
 #include <functional>
 #include <string>
@@ -30,7 +30,8 @@ class Optimizer {
   // values f32; those of a master become the weight, too, rounded.
   void set_state(const std::string& name, std::string_view role, const Tensor& values);
   // Calls body while the store holds the running mean of the weights (training.ema_decay > 0) in
-  // their place, also when body throws; needs a second copy of the weights for that time.
+  // place of those that this rank owns, also when body throws; needs a second copy of the weights
+  // for that time.
   void with_ema(const std::function<void()>& body);
   std::int64_t steps_done() const { return steps_done_; }
   void set_steps_done(std::int64_t steps) { steps_done_ = steps; }

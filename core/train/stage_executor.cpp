@@ -92,12 +92,12 @@ class StageExecutor::Run {
     return std::move(result_);
   }
 
-  Evaluation evaluate() {
+  Evaluation evaluate(nn::PartWatcher* watcher) {
     Evaluation sum;
     for (const PipelineAction& action : actions_) {
       const nn::Batch batch = upload(*executor_.backend_, host(action));
       nn::Stash stash(*executor_.backend_);
-      nn::Pass pass{.batch = batch, .stash = stash};
+      nn::Pass pass{.batch = batch, .stash = stash, .watcher = watcher};
       nn::ModelChunk& chunk = this->chunk(action);
       const nn::ModelChunk::Output output = chunk.forward(receive(action), pass, false);
       if (const auto message = plan::given_by(shape_, stage_, action))
@@ -177,6 +177,7 @@ class StageExecutor::Run {
                                           .step = step.number,
                                           .first_sequence = work.first_sequence,
                                           .replicas = step.replicas},
+            .watcher = step.watcher,
             .recompute = step.recompute};
   }
 
@@ -216,8 +217,9 @@ StageResult StageExecutor::run(const plan::PipelineSchedule& schedule,
   return Run(*this, schedule, micro_batches).train(step);
 }
 
-StageExecutor::Evaluation StageExecutor::evaluate(const std::vector<data::HostBatch>& batches) {
-  return Run(*this, forwards_only(shape_, std::ssize(batches)), batches).evaluate();
+StageExecutor::Evaluation StageExecutor::evaluate(const std::vector<data::HostBatch>& batches,
+                                                  nn::PartWatcher* watcher) {
+  return Run(*this, forwards_only(shape_, std::ssize(batches)), batches).evaluate(watcher);
 }
 
 void StageExecutor::update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts) {

@@ -38,6 +38,7 @@ class StageExecutor {
     std::uint64_t seed = 0;
     std::int64_t number = 0;                 // optimizer steps before
     comm::Communicator* replicas = nullptr;  // data-parallel ranks; null: this one alone
+    nn::PartWatcher* watcher = nullptr;
     spec::RecomputeKind recompute = spec::RecomputeKind::none;
   };
   // Runs all actions of this stage in order; gradients are added to the store. Every stage has the
@@ -51,7 +52,8 @@ class StageExecutor {
     double loss_sum = 0;
     std::int64_t num_targets = 0;
   };
-  Evaluation evaluate(const std::vector<data::HostBatch>& batches);
+  Evaluation evaluate(const std::vector<data::HostBatch>& batches,
+                      nn::PartWatcher* watcher = nullptr);
 
   // Once per optimizer step, of the layers here: ModelChunk::update_expert_bias.
   void update_expert_bias(const std::vector<std::vector<std::int64_t>>& counts);

@@ -55,10 +55,9 @@ struct SyntheticTrainer::Parts {
       : spec(run_spec),
         self(comm::make_self_communicator()),
         groups(*plan::RankMesh::make(spec.layout), ranks != nullptr ? *ranks : *self),
-        params(backend,
-               plan::local_table(spec, groups.mesh(), groups.rank()),
-               {.compute = plan::compute_dtype(spec.training.precision)}),
+        params(make_param_store(backend, spec, groups.mesh(), groups.rank())),
         executor(spec, params, groups[plan::Axis::pipeline]),
+        sync(params, groups, spec),
         schedule(loaded_schedule(spec)),
         batches(random_batches(spec, groups.coordinate(plan::Axis::data))) {
     nn::init_params(params, spec.model, spec.seed);
@@ -70,6 +69,7 @@ struct SyntheticTrainer::Parts {
   comm::MeshGroups groups;
   nn::ParamStore params;
   StageExecutor executor;
+  GradSync sync;
   plan::PipelineSchedule schedule;
   std::vector<data::HostBatch> batches;
   std::unique_ptr<Optimizer> optimizer;
@@ -85,23 +85,21 @@ SyntheticTrainer::~SyntheticTrainer() = default;
 
 double SyntheticTrainer::step() {
   Parts& p = *parts_;
-  comm::Communicator& pipeline = p.groups[plan::Axis::pipeline];
-  comm::Communicator& replicas = p.groups.replicas(false);
   const std::int64_t targets = p.spec.tokens_per_step();
+  p.sync.begin_step(p.spec.num_micro_batches());
   p.result = p.executor.run(
       p.schedule, p.batches,
       {.global_targets = targets,
        .global_micro_batches = p.spec.num_micro_batches() * p.spec.layout.data_parallel_size,
        .seed = p.spec.seed,
        .number = p.optimizer->steps_done(),
-       .replicas = &replicas,
+       .replicas = &p.groups.replicas(false),
+       .watcher = &p.sync,
        .recompute = p.spec.layout.recompute});
-  p.params.settle_grads();
-  sum_embedding_copies(p.params, p.spec, pipeline);
-  sum_gradients(p.params, replicas);
-  const double norm = gradient_norm(p.params, p.spec, pipeline);
+  p.sync.finish();
   p.optimizer->step(learning_rate_at(p.spec.training, p.optimizer->steps_done()),
-                    clip_factor(norm, p.spec.training.grad_clip));
+                    clip_factor(p.sync.norm(), p.spec.training.grad_clip));
+  p.sync.share_weights();
   p.params.zero_grads();
   sum_over_ranks(p.result, false, p.groups.world(), p.params.backend());
   return p.result.loss_sum / static_cast<double>(targets);

@@ -1,6 +1,8 @@
 #include "core/train/train_state.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
@@ -9,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/checkpoint/saved_spec.h"
 #include "core/checkpoint/weights.h"
+#include "core/plan/adapter_table.h"
 #include "core/plan/optimizer_state.h"
 #include "core/spec/yaml.h"
 
@@ -16,20 +19,6 @@ namespace tera::train {
 namespace {
 
 using nlohmann::json;
-
-checkpoint::TensorInfo info_of(const nn::Param& param) {
-  return {.name = param.spec.name,
-          .role = "weight",
-          .dtype = param.value.dtype(),
-          .shape = param.value.shape()};
-}
-
-checkpoint::TensorInfo info_of(const Optimizer::StateName& state) {
-  return {.name = state.name,
-          .role = std::string(state.role),
-          .dtype = DType::f32,
-          .shape = state.shape};
-}
 
 using Stored = std::map<std::string, checkpoint::TensorInfo>;
 
@@ -45,9 +34,15 @@ checkpoint::BaseReference reference_to(const checkpoint::Reader& reader) {
           .content_hash = reader.content_hash()};
 }
 
+Tensor whole_of(const WholeTensor& tensor, const TensorParts& parts) {
+  return Tensor::empty(parts.backend(), tensor.info.shape, tensor.info.dtype,
+                       MemoryKind::workspace);
+}
+
 // Every parameter but adapters. `what` begins the error when the sets of tensors differ.
 Result<void> read_weights(const checkpoint::Reader& reader,
-                          nn::ParamStore& params,
+                          const spec::RunSpec& spec,
+                          TensorParts& parts,
                           std::string_view what) {
   const Stored stored = stored_in(reader);
   const auto refuse = [&](std::string message) {
@@ -55,14 +50,26 @@ Result<void> read_weights(const checkpoint::Reader& reader,
                 fmt::format("{} {} {}", what, reader.path().string(), message),
                 "use the model section of the checkpoint's own spec");
   };
+  const plan::ParamTable table = plan::make_param_table(spec);
+  std::set<std::string> names;
+  for (const plan::ParamSpec& param : table)
+    names.insert(param.name);
   for (const auto& [name, info] : stored) {
-    if (!params.has(name)) return refuse(fmt::format("has {}, which the model lacks", name));
+    if (names.count(name) == 0) return refuse(fmt::format("has {}, which the model lacks", name));
   }
-  for (nn::Param& param : params.params()) {
-    if (param.spec.adapts) continue;
-    const auto at = stored.find(param.spec.name);
-    if (at == stored.end()) return refuse(fmt::format("has no {}", param.spec.name));
-    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, param.value));
+  for (const plan::ParamSpec& param : table) {
+    if (param.adapts) continue;
+    const auto at = stored.find(param.name);
+    if (at == stored.end()) return refuse(fmt::format("has no {}", param.name));
+    if (!parts.holds(param.name)) continue;
+    const WholeTensor tensor{param,
+                             {.name = param.name,
+                              .role = "weight",
+                              .dtype = plan::weight_dtype(param, spec.training.precision),
+                              .shape = param.shape}};
+    const Tensor whole = whole_of(tensor, parts);
+    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, whole));
+    parts.keep(tensor, whole);
   }
   return {};
 }
@@ -73,20 +80,20 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          const std::filesystem::path& checkpoints_dir,
                                          const spec::RunSpec& spec,
                                          const TrainState& state,
-                                         nn::ParamStore& params,
-                                         Optimizer& optimizer) {
-  std::vector<checkpoint::TensorInfo> tensors;
-  for (const nn::Param& param : params.params()) {
-    if (spec.lora.enabled() && !param.spec.adapts) continue;  // frozen: kept where it came from
-    if (!plan::has_master(param.spec, spec.training)) tensors.push_back(info_of(param));
+                                         TensorParts& parts) {
+  const std::vector<WholeTensor> all = whole_tensors(spec);
+  if (!parts.is_leader()) {
+    parts.answer(all);
+    return std::filesystem::path();
   }
-  for (const Optimizer::StateName& name : optimizer.state_names())
-    tensors.push_back(info_of(name));
+  std::vector<checkpoint::TensorInfo> tensors;
+  for (const WholeTensor& tensor : all)
+    tensors.push_back(tensor.info);
   Tensor current;  // what the loader returned last
   const auto load = [&](const checkpoint::TensorInfo& info) -> Result<std::span<const std::byte>> {
     current = {};
-    current =
-        info.role == "weight" ? params.get(info.name).value : optimizer.state(info.name, info.role);
+    const auto at = std::find(tensors.begin(), tensors.end(), info) - tensors.begin();
+    current = parts.gather(all, static_cast<std::size_t>(at));
     return std::span(current.data<const std::byte>(),
                      static_cast<std::size_t>(current.num_bytes()));
   };
@@ -95,7 +102,7 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
       {"data_plan", state.data_plan},
       {"loss_scale",
        {{"good_steps", state.loss_scale.good_steps}, {"scale", state.loss_scale.scale}}},
-      {"optimizer_steps", optimizer.steps_done()},
+      {"optimizer_steps", parts.optimizer().steps_done()},
       {"outliers",
        {{"grad_norms", state.outliers.grad_norms},
         {"losses", state.outliers.losses},
@@ -107,14 +114,15 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
   if (spec.lora.enabled()) {
     document["base"] = {{"content_hash", state.base.content_hash}, {"path", state.base.path}};
   }
-  return checkpoint::save(vfs, checkpoints_dir, {.step = state.step, .json = document.dump()},
-                          tensors, load);
+  Result<std::filesystem::path> saved = checkpoint::save(
+      vfs, checkpoints_dir, {.step = state.step, .json = document.dump()}, tensors, load);
+  parts.done();
+  return saved;
 }
 
 Result<TrainState> load_state(const checkpoint::Reader& reader,
                               const spec::RunSpec& spec,
-                              nn::ParamStore& params,
-                              Optimizer& optimizer) {
+                              TensorParts& parts) {
   TERA_TRY(const spec::RunSpec saved, checkpoint::saved_spec(reader));
   if (saved.model != spec.model || saved.training.precision != spec.training.precision ||
       saved.training.optimizer != spec.training.optimizer || saved.lora != spec.lora) {
@@ -147,43 +155,37 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
   }
   if (spec.lora.enabled()) {
     TERA_TRY(const checkpoint::Reader base, checkpoint::open_base(reader));
-    TERA_TRY_VOID(read_weights(base, params, "the checkpoint of the frozen weights,"));
+    TERA_TRY_VOID(read_weights(base, spec, parts, "the checkpoint of the frozen weights,"));
     state.base = reference_to(base);
   }
-  for (nn::Param& param : params.params()) {
-    if (spec.lora.enabled() && !param.spec.adapts) continue;
-    if (plan::has_master(param.spec, spec.training)) continue;
-    TERA_TRY_VOID(reader.read(info_of(param), param.value.view().data));
+  for (const WholeTensor& tensor : whole_tensors(spec)) {
+    if (!parts.holds(tensor.info.name)) continue;
+    const Tensor whole = whole_of(tensor, parts);
+    TERA_TRY_VOID(reader.read(tensor.info, whole.view().data));
+    parts.keep(tensor, whole);
   }
-  for (const Optimizer::StateName& name : optimizer.state_names()) {
-    const Tensor values =
-        Tensor::empty(params.backend(), name.shape, DType::f32, MemoryKind::workspace);
-    TERA_TRY_VOID(reader.read(info_of(name), values.view().data));
-    optimizer.set_state(name.name, name.role, values);
-  }
-  optimizer.set_steps_done(optimizer_steps);
+  parts.optimizer().set_steps_done(optimizer_steps);
   return state;
 }
 
 Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
                                                        const std::filesystem::path& path,
-                                                       nn::ParamStore& params,
-                                                       Optimizer& optimizer) {
+                                                       const spec::RunSpec& spec,
+                                                       TensorParts& parts) {
   std::vector<std::string> skipped;
   TERA_TRY(const checkpoint::Reader reader, checkpoint::open_weights(vfs, path, skipped));
   for (const std::string& reason : skipped)
     spdlog::warn("passed over a checkpoint: {}", reason);
   TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
-  TERA_TRY_VOID(read_weights(reader, params, "training.init_from:"));
+  TERA_TRY_VOID(read_weights(reader, spec, parts, "training.init_from:"));
   const Stored stored = stored_in(reader);
   // Copies in f32 keep what rounding took from the weights.
-  for (const Optimizer::StateName& name : optimizer.state_names()) {
-    if ((name.role != "master" && name.role != "ema") || params.get(name.name).spec.adapts)
-      continue;
-    const Tensor values =
-        Tensor::empty(params.backend(), name.shape, DType::f32, MemoryKind::workspace);
-    TERA_TRY_VOID(checkpoint::read_weight(reader, stored.at(name.name), values));
-    optimizer.set_state(name.name, name.role, values);
+  for (const WholeTensor& tensor : whole_tensors(spec)) {
+    const bool copies = tensor.info.role == "master" || tensor.info.role == "ema";
+    if (!copies || tensor.param.adapts || !parts.holds(tensor.info.name)) continue;
+    const Tensor whole = whole_of(tensor, parts);
+    TERA_TRY_VOID(checkpoint::read_weight(reader, stored.at(tensor.info.name), whole));
+    parts.keep(tensor, whole);
   }
   return reference_to(reader);
 }

@@ -6,11 +6,10 @@
 
 #include "core/base/vfs.h"
 #include "core/checkpoint/weights.h"
-#include "core/nn/param_store.h"
 #include "core/spec/run_spec.h"
 #include "core/train/loss_scaler.h"
-#include "core/train/optimizer.h"
 #include "core/train/outlier_guard.h"
+#include "core/train/whole_tensors.h"
 
 namespace tera::train {
 
@@ -25,27 +24,27 @@ struct TrainState {       // besides tensors
 };
 
 // Writes weights (the f32 master where there is one), moments and state; of a run that trains
-// adapters those alone, and which weights they are of.
+// adapters those alone, and which weights they are of. Collective over the ranks of the parts: rank
+// 0 writes what all of them hold and returns where; others return an empty path.
 Result<std::filesystem::path> save_state(Vfs& vfs,
                                          const std::filesystem::path& checkpoints_dir,
                                          const spec::RunSpec& spec,
                                          const TrainState& state,
-                                         nn::ParamStore& params,
-                                         Optimizer& optimizer);
+                                         TensorParts& parts);
 
-// Fills params and optimizer, with adapters the frozen weights from where they were; refuses a
-// checkpoint of another model or precision by name.
+// Fills the parts of this rank, with adapters the frozen weights from where they were; refuses a
+// checkpoint of another model or precision by name. Where replicas share weights out, each has
+// those it owns.
 Result<TrainState> load_state(const checkpoint::Reader& reader,
                               const spec::RunSpec& spec,
-                              nn::ParamStore& params,
-                              Optimizer& optimizer);
+                              TensorParts& parts);
 
 // Fills every parameter but adapters, and the optimizer's copies of it, from the checkpoint at
 // `path` (or the newest in a directory of them), converted to the store's types; returns which
 // checkpoint that was. Another set of tensors is an error that names one.
 Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
                                                        const std::filesystem::path& path,
-                                                       nn::ParamStore& params,
-                                                       Optimizer& optimizer);
+                                                       const spec::RunSpec& spec,
+                                                       TensorParts& parts);
 
 }  // namespace tera::train

@@ -9,14 +9,18 @@
 namespace tera::train {
 
 TrainedTensor::TrainedTensor(Backend& backend, nn::Param& trained, const spec::RunSpec& spec)
-    : param(&trained), rounding(spec.seed, RngPurpose::rounding, name_hash(trained.spec.name)) {
-  for (const plan::StateTensor& planned : plan::optimizer_state(trained.spec, spec.training)) {
+    : param(&trained),
+      held(plan::LocalParam{trained.spec, trained.slice}.local()),
+      rounding(spec.seed, RngPurpose::rounding, name_hash(trained.spec.name)) {
+  if (trained.bucket != nullptr) held.shape = {trained.num_owned()};
+  for (const plan::StateTensor& planned : plan::optimizer_state(held, spec.training)) {
     states.push_back({planned.role,
                       Tensor::zeros(backend, planned.shape, planned.dtype, MemoryKind::optimizer)});
     // The lower half of a bf16 weight as it is is zero.
     const bool copies = planned.role == "master" || planned.role == "ema";
     if (copies && planned.dtype == DType::f32)
-      backend.ops().copy(backend.context(), trained.value, states.back().tensor);
+      backend.ops().copy(backend.context(), value(),
+                         as_row(states.back().tensor, 0, value().num_elements()));
   }
 }
 
@@ -25,8 +29,8 @@ Tensor TrainedTensor::whole(const State& state) const {
   Backend& backend = state.tensor.backend();
   const std::int64_t n = state.tensor.num_elements();
   Tensor made = Tensor::empty(backend, state.tensor.shape(), DType::f32, MemoryKind::workspace);
-  backend.ops().join_halves(backend.context(), as_row(param->value, 0, n),
-                            as_row(state.tensor, 0, n), as_row(made, 0, n));
+  backend.ops().join_halves(backend.context(), value(), as_row(state.tensor, 0, n),
+                            as_row(made, 0, n));
   return made;
 }
 
@@ -34,12 +38,13 @@ void TrainedTensor::assign(State& state, const Tensor& values) {
   Backend& backend = state.tensor.backend();
   const std::int64_t n = values.num_elements();
   if (state.tensor.dtype() == DType::u16) {
-    backend.ops().split_halves(backend.context(), as_row(values, 0, n), as_row(param->value, 0, n),
+    backend.ops().split_halves(backend.context(), as_row(values, 0, n), value(),
                                as_row(state.tensor, 0, n));
     return;
   }
-  backend.ops().copy(backend.context(), values, state.tensor);
-  if (state.role == "master") backend.ops().copy(backend.context(), values, param->value);
+  const Tensor flat = as_row(values, 0, n);
+  backend.ops().copy(backend.context(), flat, as_row(state.tensor, 0, n));
+  if (state.role == "master") backend.ops().copy(backend.context(), flat, value());
 }
 
 Tensor* TrainedTensor::find(std::string_view role) {
@@ -80,7 +85,7 @@ Tensor as_matrix(const Tensor& tensor, const MatrixPart& part) {
 
 namespace {
 
-// Noise of elements [begin, begin + n) of a tensor: eight 16-bit numbers from each counter.
+// Noise of elements [begin, begin + n) of a whole tensor: eight 16-bit numbers from each counter.
 void fill_noise(const Philox& rounding,
                 std::int64_t step,
                 std::int64_t begin,
@@ -108,14 +113,15 @@ void fill_noise(const Philox& rounding,
 void for_pieces(TrainedTensor& tensor,
                 const MatrixPart& part,
                 const std::function<void(std::int64_t begin, const Tensor& values)>& use) {
-  Backend& backend = tensor.param->value.backend();
+  const Tensor value = tensor.value();
+  Backend& backend = value.backend();
   const Tensor* master = tensor.find("master");
   const std::int64_t end = part.begin + part.rows * part.cols;
   const std::int64_t piece = plan::update_piece(part.rows, part.cols);
   const Tensor wide = Tensor::empty(backend, {piece}, DType::f32, MemoryKind::workspace);
   for (std::int64_t at = part.begin; at < end; at += piece) {
     const std::int64_t count = std::min(piece, end - at);
-    const Tensor weight = as_row(tensor.param->value, at, count);
+    const Tensor weight = as_row(value, at, count);
     const Tensor values = wide.slice(0, 0, count);
     if (master != nullptr) {
       backend.ops().join_halves(backend.context(), weight, as_row(*master, at, count), values);
@@ -134,13 +140,19 @@ void round_into(TrainedTensor& tensor,
                 const Tensor& values) {
   Backend& backend = values.backend();
   const std::int64_t count = values.num_elements();
-  const Tensor weight = as_row(tensor.param->value, begin, count);
+  const Tensor weight = as_row(tensor.value(), begin, count);
   if (const Tensor* master = tensor.find("master")) {
     return backend.ops().split_halves(backend.context(), values, weight,
                                       as_row(*master, begin, count));
   }
   const Tensor noise = Tensor::empty(backend, {count}, DType::u16, MemoryKind::workspace);
-  fill_noise(tensor.rounding, step, begin, noise);
+  const std::int64_t first = tensor.param->owned_begin + begin;
+  tensor.param->slice.for_each_in(
+      first, first + count,
+      [&](std::int64_t global, std::int64_t local, std::int64_t run, bool /*first*/) {
+        fill_noise(tensor.rounding, step, global,
+                   noise.slice(0, local - first, local - first + run));
+      });
   backend.ops().stochastic_round(backend.context(), values, noise, weight);
 }
 
@@ -150,7 +162,8 @@ void update_weight(TrainedTensor& tensor,
                    const MatrixPart& part,
                    std::int64_t step,
                    const std::function<void(const UpdatedView&)>& update) {
-  if (tensor.param->value.dtype() == DType::bf16) {
+  const Tensor value = tensor.value();
+  if (value.dtype() == DType::bf16) {
     return for_pieces(tensor, part, [&](std::int64_t begin, const Tensor& values) {
       update({.weight = values, .begin = begin, .count = values.num_elements()});
       round_into(tensor, begin, step, values);
@@ -158,7 +171,7 @@ void update_weight(TrainedTensor& tensor,
   }
   const Tensor* master = tensor.find("master");
   const std::int64_t count = part.rows * part.cols;
-  const Tensor weight = as_row(tensor.param->value, part.begin, count);
+  const Tensor weight = as_row(value, part.begin, count);
   const Tensor updated = master != nullptr ? as_row(*master, part.begin, count) : weight;
   update({.weight = updated, .begin = part.begin, .count = count});
   if (master != nullptr) weight.backend().ops().copy(weight.backend().context(), updated, weight);
@@ -176,8 +189,9 @@ void update_ema(TrainedTensor& tensor, double decay) {
                                            as_row(*ema, begin, values.num_elements()));
                       });
   }
-  backend.ops().lerp(backend.context(), master != nullptr ? *master : tensor.param->value,
-                     1 - decay, *ema);
+  const std::int64_t n = ema->num_elements();
+  backend.ops().lerp(backend.context(), master != nullptr ? as_row(*master, 0, n) : tensor.value(),
+                     1 - decay, as_row(*ema, 0, n));
 }
 
 }  // namespace tera::train

@@ -13,8 +13,8 @@
 namespace tera::train {
 
 struct TrainedTensor {
-  // State as plan::optimizer_state lists it, zero but master and ema, which are the weight as it
-  // is.
+  // State as plan::optimizer_state lists it, of the elements that this rank owns; zero but master
+  // and ema, which are the weight as it is.
   TrainedTensor(Backend& backend, nn::Param& param, const spec::RunSpec& spec);
 
   struct State {
@@ -22,10 +22,13 @@ struct TrainedTensor {
     Tensor tensor;  // f32; u16 where plan::optimizer_state says so
   };
   nn::Param* param;
+  plan::ParamSpec held;  // what this rank has of it, as if it were a tensor of its own
   std::vector<State> states;
   Philox rounding;  // of this tensor, for a weight that is rounded by chance
 
-  Tensor* find(std::string_view role);  // null when there is none
+  Tensor value() const { return param->owned_value(); }    // [n], what the states are of
+  Tensor grad() const { return param->owned_gradient(); }  // [n]
+  Tensor* find(std::string_view role);                     // null when there is none
   Tensor& state(std::string_view role);
   // A state in f32: itself, or a master made whole in a new tensor.
   Tensor whole(const State& state) const;
@@ -33,7 +36,7 @@ struct TrainedTensor {
   void assign(State& state, const Tensor& values);
 };
 
-// Elements [begin, begin + rows x cols) of a tensor: one of the matrices it is made of.
+// Elements [begin, begin + rows x cols) of what is owned: one of the matrices it is made of.
 struct MatrixPart {
   std::int64_t begin, rows, cols;
 };

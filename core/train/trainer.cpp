@@ -43,10 +43,9 @@ class RankTrainer {
         backend_(backend),
         options_(options),
         groups_(mesh, world),
-        params_(backend,
-                plan::local_table(spec, mesh, world.rank()),
-                {.compute = plan::compute_dtype(spec.training.precision)}),
+        params_(make_param_store(backend, spec, mesh, world.rank())),
         executor_(spec, params_, groups_[plan::Axis::pipeline]),
+        sync_(params_, groups_, spec),
         judge_(spec.training) {}
 
   Result<TrainEnd> run() {
@@ -77,12 +76,14 @@ class RankTrainer {
     TERA_TRY(schedule_, plan::load_schedule(spec_));
     nn::init_params(params_, spec_.model, spec_.seed);
     optimizer_ = std::make_unique<Optimizer>(params_, spec_);
+    parts_.emplace(groups_, params_, *optimizer_);
     if (options_.resume) {
       TERA_TRY_VOID(resume());
     } else if (!spec_.training.init_from.empty()) {
       TERA_TRY(state_.base,
-               load_initial_weights(dir_.vfs(), spec_.training.init_from, params_, *optimizer_));
+               load_initial_weights(dir_.vfs(), spec_.training.init_from, spec_, *parts_));
     }
+    sync_.share_weights();
     TERA_TRY(loader_, data::BatchLoader::open(spec_, groups_.coordinate(plan::Axis::data),
                                               state_.step, state_.data_chain));
     if (!state_.data_plan.empty() && state_.data_plan != loader_->plan_hash()) {
@@ -115,7 +116,7 @@ class RankTrainer {
       for (const std::string& reason : skipped)
         spdlog::warn("passed over a checkpoint: {}", reason);
     }
-    TERA_TRY(state_, load_state(reader, spec_, params_, *optimizer_));
+    TERA_TRY(state_, load_state(reader, spec_, *parts_));
     judge_.restore(state_);
     return {};
   }
@@ -140,6 +141,7 @@ class RankTrainer {
         std::int64_t{num_micro_batches} * spec_.layout.data_parallel_size;
     const std::int64_t step_tokens =
         global_micro_batches * spec_.layout.micro_batch_size * spec_.training.seq_length;
+    sync_.begin_step(num_micro_batches);
     StageResult result = executor_.run(schedule_of(num_micro_batches), batches.micro_batches,
                                        {.global_targets = batches.global_targets,
                                         .global_micro_batches = global_micro_batches,
@@ -147,12 +149,11 @@ class RankTrainer {
                                         .seed = spec_.seed,
                                         .number = state_.step,
                                         .replicas = &groups_.replicas(false),
+                                        .watcher = &sync_,
                                         .recompute = spec_.layout.recompute});
-    params_.settle_grads();
 
     const double sync_begin = monotonic_s();
-    sum_embedding_copies(params_, spec_, groups_[plan::Axis::pipeline]);
-    sum_gradients(params_, groups_.replicas(false));
+    sync_.finish();
     const bool wants_to_stop =
         options_.stop_requested != nullptr && options_.stop_requested->load() > 0;
     stop_agreed_ = sum_over_ranks(result, wants_to_stop, world_, backend_);
@@ -160,12 +161,12 @@ class RankTrainer {
 
     const double update_begin = monotonic_s();
     const double loss = result.loss_sum / static_cast<double>(batches.global_targets);
-    const double norm =
-        gradient_norm(params_, spec_, groups_[plan::Axis::pipeline]) / judge_.loss_scale();
+    const double norm = sync_.norm() / judge_.loss_scale();
     const double rate = learning_rate_at(spec_.training, state_.step);
     TERA_TRY(const Judgement judgement, judge_.judge(state_.step + 1, loss, norm));
     if (!judgement.skipped) {
       optimizer_->step(rate, clip_factor(norm, spec_.training.grad_clip) / judgement.loss_scale);
+      sync_.share_weights();
       if (moves_expert_bias()) executor_.update_expert_bias(expert_counts(result));
     }
     params_.zero_grads();
@@ -220,8 +221,11 @@ class RankTrainer {
     if (const std::optional<double> loss = held_out_loss()) {
       record.values.emplace_back("eval_loss", *loss);
       if (spec_.training.ema_decay > 0) {
-        optimizer_->with_ema(
-            [&] { record.values.emplace_back("eval_loss_ema", held_out_loss().value()); });
+        optimizer_->with_ema([&] {
+          sync_.share_weights();
+          record.values.emplace_back("eval_loss_ema", held_out_loss().value());
+        });
+        sync_.share_weights();
       }
       record.values.emplace_back("eval_s", monotonic_s() - begin);
     }
@@ -229,7 +233,7 @@ class RankTrainer {
 
   // Mean token loss on the held-out sequences, each rank its share; none without targets.
   std::optional<double> held_out_loss() {
-    const StageExecutor::Evaluation sum = executor_.evaluate(held_out_);
+    const StageExecutor::Evaluation sum = executor_.evaluate(held_out_, &sync_);
     Tensor packed = Tensor::empty(backend_, {2}, DType::f64, MemoryKind::workspace);
     packed.data<double>()[0] = sum.loss_sum;
     packed.data<double>()[1] = static_cast<double>(sum.num_targets);
@@ -240,12 +244,11 @@ class RankTrainer {
 
   Result<void> save() {
     const double begin = monotonic_s();
-    world_.barrier();
-    if (!leader()) return {};
-    TERA_TRY_VOID(reporter_->sync());
+    if (leader()) TERA_TRY_VOID(reporter_->sync());
     judge_.save(state_);
     TERA_TRY(const std::filesystem::path path,
-             save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, params_, *optimizer_));
+             save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, *parts_));
+    if (!leader()) return {};
     TERA_TRY_VOID(
         checkpoint::prune(dir_.vfs(), dir_.checkpoints_dir(), spec_.training.keep_checkpoints));
     const double checkpoint_s = monotonic_s() - begin;
@@ -263,8 +266,10 @@ class RankTrainer {
   comm::MeshGroups groups_;
   nn::ParamStore params_;
   StageExecutor executor_;
+  GradSync sync_;
   StepJudge judge_;
   std::unique_ptr<Optimizer> optimizer_;
+  std::optional<TensorParts> parts_;
   std::unique_ptr<data::BatchLoader> loader_;
   std::vector<data::HostBatch> held_out_;
   TrainState state_;

@@ -26,9 +26,9 @@ struct TrainOptions {
   std::function<void(const run::MetricRecord&)> on_record = {};  // rank 0, after each step
 };
 
-// Trains the spec as one rank of `world` (data parallel) on `backend`, writing into the run
-// directory (rank 0 writes metrics, events and checkpoints). Errors are for people: data, disk,
-// checkpoint, NaN.
+// Trains the spec as one rank of `world`, which has as many as the layout, on `backend`, writing
+// into the run directory (rank 0 writes metrics, events and checkpoints). Errors are for people:
+// data, disk, checkpoint, NaN.
 Result<TrainEnd> train(const run::RunDirectory& dir,
                        const spec::RunSpec& spec,
                        comm::Communicator& world,

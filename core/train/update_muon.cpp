@@ -51,14 +51,14 @@ void newton_schulz(Tensor& x, int iterations) {
 void update_muon(TrainedTensor& tensor,
                  const spec::TrainingConfig& config,
                  const UpdateStep& step) {
-  Backend& backend = tensor.param->value.backend();
+  Backend& backend = tensor.value().backend();
   const kernels::OpTable& ops = backend.ops();
   const kernels::Context& context = backend.context();
-  for (const MatrixPart& part : matrix_parts(tensor.param->spec, true)) {
+  for (const MatrixPart& part : matrix_parts(tensor.held, true)) {
     const Tensor momentum = as_matrix(tensor.state("momentum_buffer"), part);
     Tensor direction =
         Tensor::empty(backend, {part.rows, part.cols}, DType::f32, MemoryKind::workspace);
-    ops.scale(context, as_matrix(tensor.param->grad, part), step.grad_scale, direction);
+    ops.scale(context, as_matrix(tensor.grad(), part), step.grad_scale, direction);
     ops.lerp(context, direction, 1 - config.muon_momentum, momentum);
     if (config.muon_nesterov) {
       ops.lerp(context, momentum, config.muon_momentum, direction);

@@ -10,8 +10,8 @@ namespace {
 void update_all(TrainedTensor& tensor,
                 const UpdateStep& step,
                 const std::function<void(const UpdatedView&)>& update) {
-  update_weight(tensor, {.begin = 0, .rows = tensor.param->value.num_elements(), .cols = 1},
-                step.number, update);
+  update_weight(tensor, {.begin = 0, .rows = tensor.param->num_owned(), .cols = 1}, step.number,
+                update);
 }
 
 }  // namespace
@@ -26,18 +26,17 @@ void update_adamw(TrainedTensor& tensor,
                                       .weight_decay = step.weight_decay,
                                       .grad_scale = step.grad_scale,
                                       .step = step.number};
-  const Backend& backend = tensor.param->value.backend();
+  Backend& backend = tensor.value().backend();
   const Tensor& m = tensor.state("exp_avg");
   const Tensor& v = tensor.state("exp_avg_sq");
   const Tensor* master = tensor.find("master");
   if (master != nullptr && master->dtype() == DType::u16) {
     const auto all = [](const Tensor& x) { return as_row(x, 0, x.num_elements()); };
-    return backend.ops().adamw_halves(backend.context(), all(tensor.param->value), all(*master),
-                                      all(tensor.param->grad), all(m), all(v), options);
+    return backend.ops().adamw_halves(backend.context(), tensor.value(), all(*master),
+                                      tensor.grad(), all(m), all(v), options);
   }
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().adamw(backend.context(), at.weight,
-                        as_row(tensor.param->grad, at.begin, at.count),
+    backend.ops().adamw(backend.context(), at.weight, as_row(tensor.grad(), at.begin, at.count),
                         as_row(m, at.begin, at.count), as_row(v, at.begin, at.count), options);
   });
 }
@@ -50,10 +49,10 @@ void update_lion(TrainedTensor& tensor,
                                      .beta2 = config.lion_beta2,
                                      .weight_decay = step.weight_decay,
                                      .grad_scale = step.grad_scale};
-  const Backend& backend = tensor.param->value.backend();
+  Backend& backend = tensor.value().backend();
   const Tensor& m = tensor.state("exp_avg");
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().lion(backend.context(), at.weight, as_row(tensor.param->grad, at.begin, at.count),
+    backend.ops().lion(backend.context(), at.weight, as_row(tensor.grad(), at.begin, at.count),
                        as_row(m, at.begin, at.count), options);
   });
 }
@@ -64,10 +63,10 @@ void update_sgd(TrainedTensor& tensor, const spec::TrainingConfig& config, const
                                     .nesterov = config.sgd_nesterov,
                                     .weight_decay = step.weight_decay,
                                     .grad_scale = step.grad_scale};
-  const Backend& backend = tensor.param->value.backend();
+  Backend& backend = tensor.value().backend();
   const Tensor* m = tensor.find("momentum_buffer");
   update_all(tensor, step, [&](const UpdatedView& at) {
-    backend.ops().sgd(backend.context(), at.weight, as_row(tensor.param->grad, at.begin, at.count),
+    backend.ops().sgd(backend.context(), at.weight, as_row(tensor.grad(), at.begin, at.count),
                       m != nullptr ? as_row(*m, at.begin, at.count) : Tensor(), options);
   });
 }
@@ -75,18 +74,18 @@ void update_sgd(TrainedTensor& tensor, const spec::TrainingConfig& config, const
 void update_adafactor(TrainedTensor& tensor,
                       const spec::TrainingConfig& config,
                       const UpdateStep& step) {
-  const Backend& backend = tensor.param->value.backend();
+  Backend& backend = tensor.value().backend();
   const kernels::OpTable& ops = backend.ops();
   const auto number = static_cast<double>(step.number);
   const Tensor* row_var = tensor.find("row_var");
   const Tensor& col_var = tensor.state(row_var != nullptr ? "col_var" : "variance");
   // Its size alone is read of the weight: bf16 will do where the master is in halves.
   const Tensor* master = tensor.find("master");
-  const Tensor& sized =
-      master != nullptr && master->dtype() == DType::f32 ? *master : tensor.param->value;
+  const Tensor sized =
+      master != nullptr && master->dtype() == DType::f32 ? *master : tensor.value();
   std::int64_t index = 0;
-  for (const MatrixPart& part : matrix_parts(tensor.param->spec, false)) {
-    const Tensor grad = as_matrix(tensor.param->grad, part);
+  for (const MatrixPart& part : matrix_parts(tensor.held, false)) {
+    const Tensor grad = as_matrix(tensor.grad(), part);
     const Tensor rows =
         row_var != nullptr ? as_row(*row_var, index * part.rows, part.rows) : Tensor();
     const Tensor cols = as_row(col_var, index * part.cols, part.cols);

@@ -47,6 +47,9 @@ TEST(MeshGroups, HoldTheRanksOfTheirAxisInOrder) {
       ASSERT_EQ(groups.replicas(false).size(), 4);
       ASSERT_EQ(groups.replicas(true).size(), 2);
       ASSERT_EQ(groups.replicas(true).group().axis, "expert_data");
+      const int stage = mesh.coordinate(world.rank(), Axis::pipeline);
+      ASSERT_EQ(groups.embedding().size(), 2);
+      ASSERT_EQ(groups.embedding().rank(), stage);
     });
   }
 }
@@ -93,7 +96,7 @@ TEST(MeshGroups, AnyRankOfTheLargestRunKnowsItsPlaceAtOnce) {
     EXPECT_LT(seconds, 10e-3);
     EXPECT_LT(bytes, 10U << 20);
     EXPECT_FALSE(table.empty());
-    EXPECT_EQ(groups.size(), 8U);
+    EXPECT_EQ(groups.size(), 9U);
     EXPECT_EQ(std::ssize(schedule.stages), spec.layout.pipeline_parallel_size);
   }
 }

@@ -84,6 +84,7 @@ TEST_F(PreflightTest, AMissingTokenizerIsNamed) {
 }
 
 TEST_F(PreflightTest, EveryProblemIsListedAtOnce) {
+  spec_.training.optimizer = spec::OptimizerKind::muon;
   spec_.layout.zero_stage = 1;
   spec_.layout.context_parallel_size = 2;
   spec_.data.datasets.front().path = (dir_ / "none").string();

@@ -512,7 +512,7 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   EXPECT_TRUE(validate_for_engine(latent).empty());
   for (const char* path : {"layout.tensor_parallel_size", "layout.context_parallel_size",
                            "layout.pipeline_parallel_size", "layout.expert_parallel_size",
-                           "layout.expert_tensor_parallel_size", "layout.zero_stage"}) {
+                           "layout.expert_tensor_parallel_size"}) {
     RunSpec other = spec;
     ASSERT_TRUE(set_field(other, path, "2"));
     ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;
@@ -538,9 +538,20 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
     EXPECT_EQ(validate_for_engine(other)[0].field, path);
     EXPECT_THAT(validate_for_engine(other)[0].message, HasSubstr("keeps all on the device"));
   }
+  for (const int stage : {1, 2, 3}) {
+    spec.layout.zero_stage = stage;
+    EXPECT_TRUE(validate_for_engine(spec).empty());
+  }
+  spec.training.optimizer = OptimizerKind::muon;
+  ASSERT_EQ(validate_for_engine(spec).size(), 1U);
+  EXPECT_THAT(validate_for_engine(spec)[0].message, HasSubstr("muon updates whole matrices"));
+  spec.training.optimizer = OptimizerKind::lion;
   spec.layout.zero_stage = 2;
+  spec.layout.pipeline_parallel_size = 2;
+  EXPECT_EQ(validate_for_engine(spec).back().field, "layout.zero_stage");
+  spec.layout.pipeline_parallel_size = 1;
   spec.data.datasets.clear();
-  EXPECT_EQ(validate_for_engine(spec).size(), 2U);
+  EXPECT_EQ(validate_for_engine(spec).size(), 1U);
 }
 
 TEST(Validate, AdapterRules) {

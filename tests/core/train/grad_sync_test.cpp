@@ -1,4 +1,4 @@
-// The sum of gradients over ranks, their norm and the clip.
+// Gradients summed over replicas in every stage of ZeRO, their norm and the clip.
 #include "core/train/grad_sync.h"
 
 #include <cmath>
@@ -11,21 +11,80 @@
 namespace tera::train {
 namespace {
 
-TEST(GradSync, NormIsTheRootOfAllSquares) {
-  ThreadPool pool(1);
-  const auto backend = make_cpu_backend(pool);
-  const auto self = comm::make_self_communicator();
+spec::RunSpec spec_of(int ranks, int zero_stage) {
   spec::RunSpec spec;
   spec.model = nn::test::moe_config();
-  nn::ParamStore params(*backend, plan::make_param_table(spec), {});
-  const auto norm = [&] { return gradient_norm(params, spec, *self); };
-  params.settle_grads();
-  EXPECT_EQ(norm(), 0.0);
-  params.params().front().grad.data<float>()[3] = 3.0F;
-  params.params().back().grad.data<float>()[0] = 4.0F;
-  EXPECT_DOUBLE_EQ(norm(), 5.0);
-  params.params().back().grad.data<float>()[1] = std::nanf("");
-  EXPECT_TRUE(std::isnan(norm()));
+  spec.layout.data_parallel_size = ranks;
+  spec.layout.zero_stage = zero_stage;
+  return spec;
+}
+
+// One rank's store and what it shares, in a world of ranks.
+struct Rank {
+  Rank(const spec::RunSpec& spec, comm::Communicator& world)
+      : groups(*plan::RankMesh::make(spec.layout), world),
+        params(make_param_store(*backend, spec, groups.mesh(), world.rank())),
+        sync(params, groups, spec) {
+    sync.begin_step(1);
+  }
+  ThreadPool pool{1};
+  std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  comm::MeshGroups groups;
+  nn::ParamStore params;
+  GradSync sync;
+};
+
+TEST(GradSync, NormIsTheRootOfAllSquares) {
+  const auto world = comm::make_self_communicator();
+  Rank rank(spec_of(1, 0), *world);
+  rank.sync.finish();
+  EXPECT_EQ(rank.sync.norm(), 0.0);
+  rank.params.params().front().grad.data<float>()[3] = 3.0F;
+  rank.params.params().back().grad.data<float>()[0] = 4.0F;
+  EXPECT_DOUBLE_EQ(rank.sync.norm(), 5.0);
+  rank.params.params().back().grad.data<float>()[1] = std::nanf("");
+  EXPECT_TRUE(std::isnan(rank.sync.norm()));
+}
+
+TEST(GradSync, ClipOnlyShortens) {
+  EXPECT_DOUBLE_EQ(clip_factor(5.0, 1.0), 0.2);
+  EXPECT_DOUBLE_EQ(clip_factor(0.5, 1.0), 1.0);
+  EXPECT_DOUBLE_EQ(clip_factor(5.0, 0.0), 1.0);
+}
+
+TEST(GradSync, SumsOverRanksWhatEachOfThemOwns) {
+  constexpr int kRanks = 3;
+  for (const int zero_stage : {0, 1, 2, 3}) {
+    SCOPED_TRACE(zero_stage);
+    test::spawn_ranks(kRanks, [&](comm::Communicator& world) {
+      Rank rank(spec_of(kRanks, zero_stage), world);
+      double squares = 0;
+      for (nn::Param& param : rank.params.params()) {
+        if (!param.trained) continue;
+        const Tensor& grad = param.gradient();
+        for (std::int64_t i = 0; i < grad.num_elements(); ++i) {
+          grad.data<float>()[i] = static_cast<float>((world.rank() + 1) * (i % 7));
+          squares += std::pow(6 * (i % 7), 2);  // (1 + 2 + 3) x
+        }
+      }
+      rank.sync.finish();
+      std::int64_t owned = 0;
+      for (const nn::Param& param : rank.params.params()) {
+        if (!param.trained) continue;
+        const Tensor sum = param.owned_gradient();
+        ASSERT_EQ(sum.num_elements(), param.num_owned());
+        owned += param.num_owned();
+        for (std::int64_t i = 0; i < param.num_owned(); ++i) {
+          ASSERT_EQ(sum.data<float>()[i], static_cast<float>(6 * ((param.owned_begin + i) % 7)))
+              << param.spec.name;
+        }
+        ASSERT_EQ(param.grad.present(), zero_stage < 2) << param.spec.name;
+      }
+      const std::int64_t all = plan::count_params(nn::test::moe_config()).total;
+      ASSERT_EQ(owned == all, zero_stage == 0);
+      ASSERT_DOUBLE_EQ(rank.sync.norm(), std::sqrt(squares));
+    });
+  }
 }
 
 // Every stage has the norm of the whole model, in which the copy of the embedding counts once.
@@ -35,45 +94,57 @@ TEST(GradSync, NormAndCopiesOverStages) {
   spec.model.tie_embeddings = true;
   spec.layout.pipeline_parallel_size = 2;
   test::spawn_ranks(2, [&](comm::Communicator& world) {
-    ThreadPool pool(1);
-    const auto backend = make_cpu_backend(pool);
-    const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
-    nn::ParamStore params(*backend, plan::local_table(spec, mesh, world.rank()), {});
-    params.settle_grads();
-    nn::Param& embedding = params.get("embedding.tokens");
-    embedding.grad.data<float>()[5] = world.rank() == 0 ? 1.0F : 2.0F;
-    sum_embedding_copies(params, spec, world);
-    EXPECT_EQ(embedding.grad.data<float>()[5], 3.0F);
+    Rank rank(spec, world);
+    nn::Param& embedding = rank.params.get("embedding.tokens");
+    embedding.gradient().data<float>()[5] = world.rank() == 0 ? 1.0F : 2.0F;
     const char* own = world.rank() == 0 ? "layers.0.ffn.out.weight" : "final_norm.weight";
-    params.get(own).grad.data<float>()[1] = 4.0F;
-    EXPECT_EQ(gradient_norm(params, spec, world), std::sqrt(9.0 + 16.0 + 16.0));
+    rank.params.get(own).gradient().data<float>()[1] = 4.0F;
+    rank.sync.finish();
+    EXPECT_EQ(embedding.grad.data<float>()[5], 3.0F);
+    EXPECT_EQ(rank.sync.norm(), std::sqrt(9.0 + 16.0 + 16.0));
   });
 }
 
-TEST(GradSync, ClipOnlyShortens) {
-  EXPECT_DOUBLE_EQ(clip_factor(5.0, 1.0), 0.2);
-  EXPECT_DOUBLE_EQ(clip_factor(0.5, 1.0), 1.0);
-  EXPECT_DOUBLE_EQ(clip_factor(5.0, 0.0), 1.0);
-}
-
-TEST(GradSync, SumsOverRanks) {
-  constexpr int kRanks = 3;
-  test::spawn_ranks(kRanks, [](comm::Communicator& world) {
-    ThreadPool pool(1);
-    const auto backend = make_cpu_backend(pool);
-    nn::ParamStore params(*backend, plan::make_param_table(nn::test::moe_config()), {});
-    params.settle_grads();
-    for (nn::Param& param : params.params()) {
-      for (std::int64_t i = 0; i < param.grad.num_elements(); ++i) {
-        param.grad.data<float>()[i] = static_cast<float>((world.rank() + 1) * (i % 7));
+// Parts come and go with the weights they compute with, one ahead and no more.
+TEST(GradSync, GathersWeightsOnePartAhead) {
+  test::spawn_ranks(2, [](comm::Communicator& world) {
+    const spec::RunSpec spec = spec_of(2, 3);
+    Rank rank(spec, world);
+    nn::init_params(rank.params, spec.model, 5);
+    nn::ParamStore whole(*rank.backend, plan::make_param_table(spec.model), {});
+    nn::init_params(whole, spec.model, 5);
+    const auto present = [&] {
+      std::vector<int> parts;
+      for (const nn::ParamBucket& bucket : rank.params.buckets()) {
+        if (bucket.weights.present() && (parts.empty() || parts.back() != bucket.plan.part))
+          parts.push_back(bucket.plan.part);
       }
-    }
-    sum_gradients(params, world);
-    for (const nn::Param& param : params.params()) {
-      for (std::int64_t i = 0; i < param.grad.num_elements(); ++i) {
-        ASSERT_EQ(param.grad.data<float>()[i], static_cast<float>(6 * (i % 7)));  // (1 + 2 + 3) x
+      return parts;
+    };
+    using Parts = std::vector<int>;
+    ASSERT_EQ(present(), Parts{});
+    rank.sync.before_forward(plan::kEmbeddingPart);
+    ASSERT_EQ(present(), (Parts{plan::kEmbeddingPart, 0}));
+    const auto expect_whole = [&](int part) {
+      for (const nn::Param& param : rank.params.params()) {
+        if (plan::part_of(param.spec) != part) continue;
+        const Tensor& all = whole.get(param.spec.name).value;
+        ASSERT_EQ(nn::test::values_of(param.value), nn::test::values_of(all)) << param.spec.name;
       }
-    }
+    };
+    expect_whole(plan::kEmbeddingPart);
+    rank.sync.after_forward(plan::kEmbeddingPart);
+    rank.sync.before_forward(0);
+    expect_whole(0);
+    ASSERT_EQ(present(), (Parts{0, 1}));
+    rank.sync.after_forward(0);
+    ASSERT_EQ(present(), Parts{1});
+    rank.sync.before_backward(1);
+    ASSERT_EQ(present(), (Parts{0, 1}));
+    rank.sync.after_backward(1);
+    rank.sync.before_backward(0);
+    rank.sync.after_backward(0);
+    ASSERT_EQ(present(), Parts{}) << "backward of the embedding reads no weight";
   });
 }
 

@@ -1,6 +1,8 @@
 // Plan equals reality: the bytes the planner predicts are the bytes a training step allocates.
+#include <array>
 #include <random>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/base/thread_pool.h"
@@ -11,6 +13,7 @@
 #include "core/tensor/cpu_backend.h"
 #include "core/train/synthetic.h"
 #include "tests/core/train/trained_precisions.h"
+#include "tests/support/spawn_ranks.h"
 
 namespace tera::train {
 namespace {
@@ -225,6 +228,52 @@ TEST(PlanEqualsEngine, RandomSmallSpecs) {
         << problems.front().field << ": " << problems.front().message;
     SCOPED_TRACE("spec " + std::to_string(drawn));
     expect_plan_equals_engine(spec);
+  }
+}
+
+// Of each rank, padding of the buckets, gathered weights and sums under way included.
+TEST(PlanEqualsEngine, RandomStagesOfZero) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto pick = [&](std::initializer_list<int> choices) {
+    return *(choices.begin() +
+             std::uniform_int_distribution<std::ptrdiff_t>(0, std::ssize(choices) - 1)(random));
+  };
+  for (int drawn = 0; drawn < 24; ++drawn) {
+    spec::RunSpec spec = random_spec(random);
+    if (pick({0, 1, 2}) == 0) add_adapters(spec, random);
+    spec.layout.data_parallel_size = pick({2, 3, 4});
+    spec.layout.zero_stage = pick({0, 1, 2, 3});
+    spec.training.global_batch_size *= spec.layout.data_parallel_size;
+    if (spec.layout.zero_stage > 0) {
+      using enum spec::OptimizerKind;
+      spec.training.optimizer =
+          std::array{adamw, lion, sgd}[static_cast<std::size_t>(pick({0, 1, 2}))];
+    }
+    ASSERT_FALSE(has_errors(spec::validate_for_engine(spec)));
+    const std::string text = fmt::format(
+        "spec {}: ZeRO {}, {} ranks, {} micro-batches of {}, {}, tied {}, {} layers for "
+        "prediction, "
+        "{} adapters",
+        drawn, spec.layout.zero_stage, spec.layout.data_parallel_size, spec.num_micro_batches(),
+        spec.layout.micro_batch_size, enum_name(spec.training.precision), spec.model.tie_embeddings,
+        spec.model.num_mtp_layers, spec.lora.target_modules.size());
+    const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
+    tera::test::spawn_ranks(mesh.world_size(), [&](comm::Communicator& world) {
+      const plan::EngineBytes planned = plan::engine_bytes(spec, mesh, world.rank());
+      ThreadPool pool(1);
+      const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+      SyntheticTrainer trainer(spec, *backend, &world);
+      trainer.step();
+      trainer.step();
+      const auto peak = [&](MemoryKind kind) { return backend->counter(kind).peak_bytes; };
+      EXPECT_EQ(peak(MemoryKind::weights), planned.weights) << text;
+      EXPECT_EQ(peak(MemoryKind::gradients), planned.gradients) << text;
+      EXPECT_EQ(peak(MemoryKind::optimizer), planned.optimizer) << text;
+      EXPECT_EQ(peak(MemoryKind::activations), planned.activations) << text;
+    });
+    if (testing::Test::HasFailure()) return;
   }
 }
 
