@@ -30,7 +30,7 @@ std::atomic<int> g_impatience{0};
 // SIGTERM: only a person who asks twice wants to lose what was not saved.
 void on_stop_signal(int number) {
   g_stop_requests.fetch_add(1);
-  if (number == SIGHUP || g_impatience.fetch_add(1) == 0) return;
+  if (number == SIGHUP || number == SIGUSR1 || g_impatience.fetch_add(1) == 0) return;
   remove_unfinished_files();
   _exit(128 + SIGINT);
 }
@@ -155,6 +155,7 @@ void catch_stop_signals() {
   action.sa_handler = on_stop_signal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGUSR1, &action, nullptr);  // of schedulers before they end a job, and of mpirun
   struct sigaction hangup = {};
   sigaction(SIGHUP, nullptr, &hangup);
   if (hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, nullptr);  // nohup means: go on

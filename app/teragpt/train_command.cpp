@@ -1,4 +1,4 @@
-// teragpt train: trains in this process, as one run directory.
+// teragpt train: trains as one run directory, in this process or as ranks of a job it starts.
 #include <cstdlib>
 #include <optional>
 
@@ -7,9 +7,13 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/mpi_job.h"
 #include "app/teragpt/own_run.h"
+#include "app/teragpt/rank_job.h"
 #include "app/teragpt/run_view.h"
+#include "core/base/counted.h"
 #include "core/base/log.h"
+#include "core/comm/mpi.h"
 #include "core/run/run_directory.h"
 #include "core/train/rank_main.h"
 
@@ -21,6 +25,9 @@ struct TrainArguments {
   std::string run;
   std::string runs_root;
   bool resume = false;
+  bool dry_run = false;
+  bool is_mpi_rank = false;
+  std::string ranks = "processes";  // or threads, of this process
   std::int64_t steps = 0;
   std::vector<std::string> overrides;
 };
@@ -60,6 +67,105 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
   print_if_read(cli.json ? json_line(record) : record_line(record, num_steps) + "\n");
 }
 
+train::TrainOptions options_of(const Cli& cli,
+                               const TrainArguments& args,
+                               std::int64_t num_steps,
+                               std::vector<double>& steps_s) {
+  return {.resume = args.resume,
+          .stop_at_step = args.steps,
+          .stop_requested = &stop_requests(),
+          .on_record = [&cli, &steps_s, num_steps](const run::MetricRecord& record) {
+            steps_s.push_back(record.value("step_s", 0));
+            print_record(cli, record, num_steps);
+          }};
+}
+
+void learn_from(const run::RunDirectory& dir,
+                const spec::RunSpec& spec,
+                const std::vector<double>& steps_s) {
+  if (const Result<void> noted = note_own_run(dir.id(), spec, steps_s); !noted)
+    spdlog::warn("plans do not learn from this run: {}", noted.error().message);
+}
+
+void tell_stopped(Cli& cli, const run::RunDirectory& dir) {
+  cli.exit_code = exit_stopped;
+  if (!cli.json)
+    print_if_read(fmt::format(
+        "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir.id()));
+}
+
+void train_here(Cli& cli,
+                const TrainArguments& args,
+                const run::RunDirectory& dir,
+                const spec::RunSpec& spec) {
+  std::vector<double> steps_s;
+  const Result<train::TrainEnd> end =
+      train::run_training(dir, options_of(cli, args, spec.training.num_steps, steps_s));
+  if (!end) return cli.fail(end.error());
+  learn_from(dir, spec, steps_s);
+  if (*end == train::TrainEnd::stopped) {
+    tell_stopped(cli, dir);
+  } else if (steps_s.empty() && !cli.json) {
+    print_if_read(
+        fmt::format("nothing left to train: all {} steps are done\n", spec.training.num_steps));
+  }
+}
+
+// One of the processes that train_as_job() started. What ended them is in the run's events; rank 0
+// says so, others in their logs.
+void train_rank(Cli& cli,
+                const TrainArguments& args,
+                const run::RunDirectory& dir,
+                const spec::RunSpec& spec) {
+  // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
+  constexpr double kTimeoutS = 600;
+  const auto world = comm::make_mpi_communicator(kTimeoutS);
+  if (!world) return cli.fail(world.error());
+  std::vector<double> steps_s;
+  const Result<train::TrainEnd> end =
+      train::run_training_rank(dir, **world, num_local_ranks((*world)->size()),
+                               options_of(cli, args, spec.training.num_steps, steps_s));
+  if (!end) {
+    spdlog::error("{}", end.error().message);
+    cli.exit_code = exit_no;
+  } else if ((*world)->rank() == 0) {
+    learn_from(dir, spec, steps_s);
+  }
+}
+
+Result<MpiJob> job_of(const Cli& cli,
+                      const TrainArguments& args,
+                      const run::RunDirectory& dir,
+                      const spec::RunSpec& spec) {
+  std::vector<std::string> arguments = {"train", "--run", dir.path().string(), "--rank-of-mpi-job"};
+  if (args.resume) arguments.emplace_back("--resume");
+  if (args.steps > 0) arguments.insert(arguments.end(), {"--steps", std::to_string(args.steps)});
+  if (cli.json) arguments.insert(arguments.begin(), "--json");
+  return local_mpi_job(static_cast<int>(spec.layout.world_size()), arguments);
+}
+
+void train_as_job(Cli& cli, MpiJob job, const run::RunDirectory& dir) {
+  const Result<int> attempt = dir.attempt_to_start();
+  if (!attempt) return cli.fail(attempt.error());
+  job.environment.emplace_back(run::kAttemptVariable, std::to_string(*attempt));
+  const std::filesystem::path log = dir.log_file(*attempt, 0);
+  for (const std::filesystem::path& folder : {log.parent_path(), dir.launch_dir(*attempt)}) {
+    if (const Result<void> made = make_dirs(dir.vfs(), folder); !made)
+      return cli.fail(made.error());
+  }
+  const Result<int> ended = run_rank_job(job, log);
+  if (!ended) return cli.fail(ended.error());
+  const Result<run::RunStatus> status = run::run_status(dir);
+  if (!status) return cli.fail(status.error());
+  if (status->state == run::RunState::stopped) return tell_stopped(cli, dir);
+  if (status->state == run::RunState::completed && *ended == 0) return;
+  cli.fail({ErrorCode::failed,
+            status->state == run::RunState::failed
+                ? status->detail
+                : fmt::format("the ranks ended with exit code {}: {}", *ended, status->detail),
+            fmt::format("what each rank did last is in {}", log.parent_path().string())});
+}
+
 void train(Cli& cli, const TrainArguments& args) {
   catch_stop_signals();  // before the run directory is made: it is never left half-written
   outlive_readers();
@@ -67,34 +173,50 @@ void train(Cli& cli, const TrainArguments& args) {
   if (!dir) return;
   const Result<spec::RunSpec> spec = dir->spec();
   if (!spec) return cli.fail(spec.error());
+  if (args.is_mpi_rank) return train_rank(cli, args, *dir, *spec);
   if (!cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
-  std::vector<double> steps_s;
-  train::TrainOptions options{.resume = args.resume,
-                              .stop_at_step = args.steps,
-                              .stop_requested = &stop_requests(),
-                              .on_record = [&](const run::MetricRecord& record) {
-                                steps_s.push_back(record.value("step_s", 0));
-                                print_record(cli, record, spec->training.num_steps);
-                              }};
-  const Result<train::TrainEnd> end = train::run_training(*dir, options);
-  if (!end) return cli.fail(end.error());
-  if (const Result<void> noted = note_own_run(dir->id(), *spec, steps_s); !noted)
-    spdlog::warn("plans do not learn from this run: {}", noted.error().message);
-  if (*end == train::TrainEnd::stopped) {
-    cli.exit_code = exit_stopped;
-    if (!cli.json)
-      print_if_read(fmt::format(
-          "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir->id()));
-  } else if (steps_s.empty() && !cli.json) {
-    print_if_read(
-        fmt::format("nothing left to train: all {} steps are done\n", spec->training.num_steps));
+  if (spec->layout.world_size() == 1 || args.ranks == "threads")
+    return train_here(cli, args, *dir, *spec);
+  Result<MpiJob> job = job_of(cli, args, *dir, *spec);
+  if (!job) {
+    spdlog::warn("ranks are threads of this process: {}", job.error().message);
+    return train_here(cli, args, *dir, *spec);
   }
+  train_as_job(cli, std::move(*job), *dir);
+}
+
+// What would be started, and why so.
+void plan_job(Cli& cli, const TrainArguments& args) {
+  spec::RunSpec spec;
+  if (!load_spec(cli, args.spec, args.overrides, spec)) return;
+  const std::filesystem::path root =
+      args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
+  const run::RunDirectory dir = run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
+  if (!report_checks(cli, launch::preflight(spec, dir))) return;
+  const std::int64_t ranks = spec.layout.world_size();
+  const bool in_process = ranks == 1 || args.ranks == "threads";
+  const Result<MpiJob> job = in_process ? Result<MpiJob>(MpiJob{}) : job_of(cli, args, dir, spec);
+  if (cli.json) {
+    return cli.print_json({{"schema", "teragpt.train_plan/1"},
+                           {"ranks", ranks},
+                           {"processes", job && !in_process ? ranks : 1},
+                           {"command", job && !in_process ? job->command() : ""},
+                           {"reasons", job ? job->reasons : std::vector{job.error().message}}});
+  }
+  if (in_process || !job) {
+    fmt::print("{} in this process\n", counted(ranks, "rank"));
+    if (!job) fmt::print("  {}\n", job.error().message);
+    return;
+  }
+  fmt::print("{}\n", job->command());
+  for (const std::string& reason : job->reasons)
+    fmt::print("  {}\n", reason);
 }
 
 }  // namespace
 
 void add_train_command(CLI::App& root, Cli& cli) {
-  auto* verb = root.add_subcommand("train", "Train a spec in this process, or go on with a run");
+  auto* verb = root.add_subcommand("train", "Train a spec on this computer, or go on with a run");
   auto args = std::make_shared<TrainArguments>();
   auto* spec = verb->add_option("SPEC", args->spec, "Spec file (YAML)");
   auto* run = verb->add_option("--run", args->run, "Run directory, or its id: train this run")
@@ -107,6 +229,14 @@ void add_train_command(CLI::App& root, Cli& cli) {
   verb->add_option("--runs-root", args->runs_root,
                    "Folder for new runs (default: $TERA_RUNS or the user's data folder)")
       ->type_name("DIR");
+  verb->add_option("--ranks", args->ranks,
+                   "Of a layout with several: processes that mpirun starts, or threads of this one")
+      ->check(CLI::IsMember({"processes", "threads"}))
+      ->capture_default_str();
+  verb->add_flag("--dry-run", args->dry_run,
+                 "Print the command that would start the ranks, and why")
+      ->needs(spec);
+  verb->add_flag("--rank-of-mpi-job", args->is_mpi_rank)->group("");
   add_set_option(*verb, args->overrides);
   verb->footer(
       "Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
@@ -120,6 +250,7 @@ void add_train_command(CLI::App& root, Cli& cli) {
                 "teragpt train --help shows examples"});
       return;
     }
+    if (args->dry_run) return plan_job(cli, *args);
     train(cli, *args);
   });
 }

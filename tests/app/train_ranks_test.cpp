@@ -1,0 +1,123 @@
+// `teragpt train` of a layout with several ranks: processes that it starts, one run directory, one
+// end for all of them.
+#include <chrono>
+#include <csignal>
+#include <thread>
+
+#include "core/base/clock.h"
+#include "core/checkpoint/checkpoint.h"
+#include "core/run/metric_stream.h"
+#include "tests/app/toy_run.h"
+
+namespace tera {
+namespace {
+
+namespace fs = std::filesystem;
+using test::ProgramResult;
+using test::run_teragpt;
+using test::RunningTeragpt;
+using enum test::RunningTeragpt::Output;
+
+class TrainRanks : public test::ToyRun {
+ protected:
+  std::vector<std::string> train(const std::vector<std::string>& more = {}) const {
+    std::vector<std::string> arguments = {
+        "train", spec_file(),           "--set", "layout.data_parallel_size=2",
+        "--set", "layout.zero_stage=1", "--set", "layout.micro_batch_size=1"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return arguments;
+  }
+  run::RunStatus newest_run() const {
+    const Result<run::RunList> list = run::list_runs(posix_vfs(), root_ / "runs");
+    if (!list || list->runs.empty()) throw std::runtime_error("expected a run");
+    return list->runs.front();
+  }
+  // Reads until a step has been printed.
+  static void read_a_step(RunningTeragpt& program) {
+    for (;;) {
+      const std::optional<std::string> line = program.read_line();
+      ASSERT_TRUE(line.has_value()) << "no step";
+      if (line->find("  loss ") != std::string::npos) return;
+    }
+  }
+  static std::string hash_of(const fs::path& run) {
+    std::vector<std::string> skipped;
+    const auto reader = checkpoint::open_latest_valid(posix_vfs(), run / "ckpt", skipped);
+    EXPECT_TRUE(reader.has_value());
+    std::string all;
+    for (const checkpoint::TensorInfo& info : reader->tensors()) {
+      std::string bytes(static_cast<std::size_t>(info.num_bytes()), '\0');
+      EXPECT_TRUE(reader->read(info, bytes.data()).has_value());
+      all += bytes;
+    }
+    return all;
+  }
+};
+
+TEST_F(TrainRanks, ProcessesTrainAsThreadsDoToTheBit) {
+  const ProgramResult processes = run_teragpt(train());
+  ASSERT_EQ(processes.exit_code, 0) << processes.err;
+  EXPECT_NE(processes.out.find("step     20/20"), std::string::npos) << processes.out;
+  const run::RunStatus first = newest_run();
+  EXPECT_EQ(first.state, run::RunState::completed);
+  for (const char* log : {"rank-00000.log", "rank-00001.log"})
+    EXPECT_TRUE(fs::exists(first.path / "logs" / "a001" / log)) << log;
+  const ProgramResult threads = run_teragpt(train({"--ranks", "threads"}));
+  ASSERT_EQ(threads.exit_code, 0) << threads.err;
+  ASSERT_NE(newest_run().path, first.path);
+  EXPECT_EQ(hash_of(newest_run().path), hash_of(first.path));
+}
+
+TEST_F(TrainRanks, ADryRunTellsTheCommandAndWhy) {
+  const ProgramResult plan = run_teragpt(train({"--dry-run"}));
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  EXPECT_NE(plan.out.find("mpirun --bind-to none"), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find("each rank has threads of its own"), std::string::npos) << plan.out;
+  EXPECT_FALSE(fs::exists(root_ / "runs")) << "nothing was made";
+  const nlohmann::json document = json_of(train({"--dry-run", "--ranks", "threads"}));
+  EXPECT_EQ(document.at("ranks"), 2);
+  EXPECT_EQ(document.at("processes"), 1);
+}
+
+TEST_F(TrainRanks, CtrlCLeavesACheckpoint) {
+  RunningTeragpt program(train({"--set", "training.num_steps=1000000"}), pipe);
+  read_a_step(program);
+  program.send(SIGINT);
+  while (program.read_line()) {
+  }
+  EXPECT_EQ(program.wait(), 75);
+  const run::RunStatus status = newest_run();
+  EXPECT_EQ(status.state, run::RunState::stopped) << status.detail;
+  const ProgramResult more = run_teragpt({"train", "--run", status.path.string(), "--resume",
+                                          "--steps", std::to_string(status.step + 2)});
+  EXPECT_EQ(more.exit_code, 75) << more.err;
+  EXPECT_EQ(newest_run().step, status.step + 2);
+}
+
+TEST_F(TrainRanks, AKilledRankEndsAllWithinSeconds) {
+  RunningTeragpt program(train({"--set", "training.num_steps=1000000"}), pipe);
+  read_a_step(program);
+  const run::RunStatus running = newest_run();
+  ASSERT_GT(running.pid, 0);  // of rank 0, which holds the lock
+  const double killed_s = monotonic_s();
+  kill(static_cast<pid_t>(running.pid), SIGKILL);
+  while (program.read_line()) {
+  }
+  EXPECT_EQ(program.wait(), 1);
+  EXPECT_LT(monotonic_s() - killed_s, 15);
+  EXPECT_EQ(newest_run().state, run::RunState::died);
+}
+
+TEST_F(TrainRanks, TheFirstErrorOfARankIsTheOneThatIsTold) {
+  const ProgramResult result =
+      run_teragpt(train({"--set", "training.learning_rate=90", "--set",
+                         "training.min_learning_rate=90", "--set", "training.warmup_steps=0",
+                         "--set", "training.weight_decay=10", "--set", "training.num_steps=60"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_NE(result.err.find("diverged at step"), std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("mpirun"), std::string::npos) << result.err;
+  EXPECT_EQ(newest_run().state, run::RunState::failed);
+}
+
+}  // namespace
+}  // namespace tera
