@@ -136,12 +136,13 @@ ExchangePlan ExpertParallel::plan(const Pass& pass) const {
       exchange_.block(), {begin, begin + counts.num_elements()}, num_experts_, buffer_rows(pass)};
 }
 
-// An even load is as many rows as this rank sends, from each rank that splits the same experts.
+// An even load is as many rows as a rank has, from each rank that splits the same experts.
 std::int64_t ExpertParallel::buffer_rows(const Pass& pass) const {
-  const std::int64_t sent = dispatcher_->buffer_rows(pass);
-  const auto even = static_cast<double>(sent * exchange_.block().tensor_ranks);
+  const auto even =
+      static_cast<double>(dispatcher_->even_rows(pass) * exchange_.block().tensor_ranks);
+  const std::int64_t most = dispatcher_->buffer_rows(pass) * exchange_.block().size();
   return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(load_ * even)), 1,
-                                  std::max<std::int64_t>(1, sent * exchange_.block().size()));
+                                  std::max<std::int64_t>(1, most));
 }
 
 void ExpertParallel::for_each_chunk(

@@ -90,20 +90,15 @@ void sum_copies(Param& param, comm::Communicator& ranks) {
 
 }  // namespace
 
-void sum_shared_gradients(ParamStore& store) {
-  const TensorGroup group(store);
-  if (group.ranks() == nullptr) return;
-  for (Param& param : store.params()) {
-    if (!param.grad.present() || param.spec.is_expert()) continue;
-    if (const plan::ParamSplit* split = tensor_split(param.spec)) {
-      const bool has_copies =
-          std::any_of(split->parts.begin(), split->parts.end(),
-                      [&](std::int64_t extent) { return extent / split->unit < group.size(); });
-      if (has_copies) sum_copies(param, *group.ranks());
-    } else if (is_inside_part(param.spec) ||
-               (group.splits_tokens() && !is_behind_sum(param.spec))) {
-      group.ranks()->all_reduce(param.grad, comm::Reduce::sum);
-    }
+void sum_shared_gradient(Param& param, const TensorGroup& group) {
+  if (group.ranks() == nullptr || param.spec.is_expert()) return;
+  if (const plan::ParamSplit* split = tensor_split(param.spec)) {
+    const bool has_copies =
+        std::any_of(split->parts.begin(), split->parts.end(),
+                    [&](std::int64_t extent) { return extent / split->unit < group.size(); });
+    if (has_copies) sum_copies(param, *group.ranks());
+  } else if (is_inside_part(param.spec) || (group.splits_tokens() && !is_behind_sum(param.spec))) {
+    group.ranks()->all_reduce(param.grad, comm::Reduce::sum);
   }
 }
 

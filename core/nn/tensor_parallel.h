@@ -33,9 +33,10 @@ class TensorGroup {
 // Heads on this rank of `count` in the model, and those of fewer than ranks that it shares.
 int own_heads(const ParamStore& store, int count);
 
-// Makes gradients of parameters that tensor ranks hold alike, but have computed from their own part
-// alone (heads, tokens), the sum of all. After backward, before anybody reads them. Collective.
-void sum_shared_gradients(ParamStore& store);
+// Makes the gradient of a parameter that tensor ranks hold alike, but have computed from their own
+// part alone (heads, tokens), the sum of all; others stay. After the last backward, before anybody
+// reads it. Collective.
+void sum_shared_gradient(Param& param, const TensorGroup& group);
 
 // A module of which each rank holds a part, as one that takes and gives rows of the residual
 // stream.

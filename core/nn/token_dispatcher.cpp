@@ -138,11 +138,18 @@ Tensor TokenDispatcher::workspace(std::int64_t width, const Tensor& like, const 
 }
 
 std::int64_t TokenDispatcher::buffer_rows(const Pass& pass) const {
-  const std::int64_t choices = rows(pass).num_elements();
-  if (!limits(pass)) return choices;
-  const std::int64_t all =
-      config_.routed_rows(std::int64_t{pass.batch.batch_size} * pass.batch.seq_length);
-  return share_.is_all() ? all : std::min(all, choices);
+  const std::int64_t all = all_rows(pass);
+  return share_.is_all() ? all : std::min(all, rows(pass).num_elements());
+}
+
+std::int64_t TokenDispatcher::even_rows(const Pass& pass) const {
+  return (all_rows(pass) + share_.num_ranks() - 1) / share_.num_ranks();
+}
+
+// Of all tokens of the micro-batch.
+std::int64_t TokenDispatcher::all_rows(const Pass& pass) const {
+  if (!limits(pass)) return rows(pass).num_elements() * share_.num_ranks();
+  return config_.routed_rows(std::int64_t{pass.batch.batch_size} * pass.batch.seq_length);
 }
 
 std::int64_t TokenDispatcher::num_rows(const Pass& pass) const {

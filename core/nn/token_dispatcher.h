@@ -44,6 +44,8 @@ class TokenDispatcher {
   const Tensor& offsets(const Pass& pass) const { return pass.stash.get(prefix_ + ".offsets"); }
   std::int64_t num_rows(const Pass& pass) const;     // N
   std::int64_t buffer_rows(const Pass& pass) const;  // R
+  // Rows of the micro-batch that fall to each of the ranks that share its tokens, rounded up.
+  std::int64_t even_rows(const Pass& pass) const;
   // [N, width] in the dtype of `like`.
   Tensor workspace(std::int64_t width, const Tensor& like, const Pass& pass) const;
   void release(Pass& pass) const;
@@ -53,6 +55,7 @@ class TokenDispatcher {
   bool limits(const Pass& pass) const {
     return pass.training || config_.router_choice == spec::RouterChoice::expert;
   }
+  std::int64_t all_rows(const Pass& pass) const;
   bool pads(const Pass& pass) const {
     return config_.capacity_pad && pass.training && share_.is_all();
   }

@@ -30,8 +30,11 @@ constexpr std::array<std::string_view, 11> kGradientsAtProducts = {
     "attention.d_qkv", "attention.d_query", "latent_d_up", "latent_d_down",
     "attention.d_y",   "ffn.d_inner",       "ffn.d_out",   "moe.d_inner",
     "moe.d_out",       "shared.d_inner",    "shared.d_out"};
-constexpr std::array<std::string_view, 6> kRowsOfExperts = {
-    "moe.permuted", "moe.inner", "moe.act", "moe.out", "moe.d_inner", "moe.d_out"};
+constexpr std::array<std::string_view, 7> kRowsOfExperts = {
+    "moe.permuted", "moe.row_gates", "moe.inner", "moe.act", "moe.out", "moe.d_inner", "moe.d_out"};
+
+// What TeraGPT keeps to send rows of experts again.
+constexpr std::array<std::string_view, 2> kOfExchange = {"moe.counts", "moe.row_gates"};
 
 // What other frameworks keep beside TeraGPT's entries.
 class MoreEntries {
@@ -142,6 +145,7 @@ std::vector<StashEntry> kept_table(const RunSpec& spec, int layer) {
   RunSpec keep_all = spec;
   keep_all.layout.recompute = RecomputeKind::none;
   std::vector<StashEntry> entries = make_stash_table(keep_all, layer, layer + 1, false);
+  std::erase_if(entries, [](const StashEntry& e) { return ends_with_any(e.name, kOfExchange); });
   MoreEntries more(spec, layer, entries);
   const bool moe = spec.model.is_moe_layer(layer);
   const bool drops_scores = spec.layout.recompute == RecomputeKind::selective;

@@ -137,7 +137,7 @@ double num_replicas(const ParamSpec& param, const RankMesh& mesh) {
 double stash_share(std::string_view name, const spec::RunSpec& spec) {
   const spec::ParallelLayout& layout = spec.layout;
   if (starts_with(name, "layers.")) name.remove_prefix(name.find('.', 7) + 1);
-  if (name == "moe.offsets" || name == "moe.balance") return 1;
+  if (name == "moe.offsets" || name == "moe.balance" || name == "moe.counts") return 1;
   const double context = 1.0 / layout.context_parallel_size;
   const double tensor = 1.0 / layout.tensor_parallel_size;
   const double residual = layout.sequence_parallel ? tensor : 1;
@@ -149,7 +149,7 @@ double stash_share(std::string_view name, const spec::RunSpec& spec) {
     return context * tensor;
   }
   // Tokens are gathered over the ranks that split an expert; its inner width is split instead.
-  if (name == "moe.permuted" || name == "moe.d_out" || name == "moe.out")
+  if (name == "moe.permuted" || name == "moe.row_gates" || name == "moe.d_out" || name == "moe.out")
     return context * residual * layout.expert_tensor_parallel_size;
   return context * residual;
 }

@@ -25,6 +25,8 @@ class StashBuilder {
         balance_blocks_(spec.model.aux_loss_scope == spec::AuxLossScope::micro_batch
                             ? 1
                             : spec.layout.micro_batch_size),
+        expert_ranks_(std::int64_t{spec.layout.expert_parallel_size} *
+                      spec.layout.expert_tensor_parallel_size),
         tokens_(std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length),
         hidden_(spec.model.hidden_size),
         in_rows_(spec.model.gated() ? 2 : 1) {}
@@ -232,6 +234,10 @@ class StashBuilder {
     inner("moe.inner", {rows, in_rows_ * width});
     if (keeps_activations()) add("moe.act", {rows, width}, compute_);
     add("moe.offsets", {count + 1}, DType::i64);
+    if (expert_ranks_ > 1) {
+      add("moe.counts", {expert_ranks_, count}, DType::i64);
+      add("moe.row_gates", {rows}, DType::f32);
+    }
     if (model_.num_shared_experts > 0) {
       const std::int64_t shared = model_.num_shared_experts * width;
       inner("moe.shared.inner", {tokens_, in_rows_ * shared});
@@ -260,9 +266,10 @@ class StashBuilder {
   spec::RecomputeKind recompute_;
   DType compute_;
   std::int64_t balance_blocks_;
-  std::int64_t tokens_;   // T
-  std::int64_t hidden_;   // H
-  std::int64_t in_rows_;  // 2: gate and up
+  std::int64_t expert_ranks_;  // that share out the experts of a layer
+  std::int64_t tokens_;        // T
+  std::int64_t hidden_;        // H
+  std::int64_t in_rows_;       // 2: gate and up
   std::string prefix_;
   std::vector<StashEntry> entries_;
 };

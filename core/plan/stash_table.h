@@ -38,6 +38,7 @@
 //          moe.permuted [R, H] c      rows sent to experts, by expert then token then k
 //          moe.inner [R, F or 2F] c, moe.act [R, F] c (times the gate)
 //          moe.offsets [E + 1] i64
+//          moe.counts [ranks, E] i64, moe.row_gates [R] f32   where ranks share experts out
 //          moe.shared.inner [T, S F or 2 S F] c, moe.shared.act [T, S F] c (shared experts only)
 //          moe.shared.gate [T, 1] f32 (shared_expert_gate only)
 //   head:  head.x [T, H] c            input of the final norm; head.norm_rstd (and _mean) [T] f32

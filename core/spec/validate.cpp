@@ -153,6 +153,42 @@ std::vector<Diagnostic> validate(const RunSpec& spec) {
 
 namespace {
 
+// Where ranks hold parts of a matrix.
+void check_split_matrices(const RunSpec& spec, const char* field, int size, Findings& findings) {
+  if (size == 1) return;
+  const OptimizerKind optimizer = spec.training.optimizer;
+  if (optimizer == OptimizerKind::muon || optimizer == OptimizerKind::adafactor) {
+    findings.error(field,
+                   fmt::format("{} splits matrices, but training.optimizer {} updates whole ones",
+                               size, enum_name(optimizer)),
+                   "use 1, or adamw, lion or sgd");
+  }
+}
+
+void check_split_model(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  if (layout.tensor_parallel_size > 1 && spec.model.qk_norm == QkNormKind::full) {
+    findings.error(
+        "layout.tensor_parallel_size",
+        fmt::format("{} can be planned, but this engine normalises queries and keys over "
+                    "all heads on one rank only",
+                    layout.tensor_parallel_size),
+        "use 1 to train here");
+  }
+  if (!spec.lora.enabled()) return;
+  for (const auto& [field, size] :
+       {std::pair("layout.tensor_parallel_size", layout.tensor_parallel_size),
+        std::pair("layout.expert_parallel_size", layout.expert_parallel_size),
+        std::pair("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size)}) {
+    if (size == 1) continue;
+    findings.error(field,
+                   fmt::format("{} can be planned, but this engine trains adapters beside whole "
+                               "weights only",
+                               size),
+                   "use 1 to train here");
+  }
+}
+
 void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
   const int stage = spec.layout.zero_stage;
   const OptimizerKind optimizer = spec.training.optimizer;
@@ -186,11 +222,12 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
     }
   };
   const ParallelLayout& layout = spec.layout;
-  only("layout.tensor_parallel_size", layout.tensor_parallel_size, 1);
   only("layout.context_parallel_size", layout.context_parallel_size, 1);
   only("layout.pipeline_parallel_size", layout.pipeline_parallel_size, 1);
-  only("layout.expert_parallel_size", layout.expert_parallel_size, 1);
-  only("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size, 1);
+  check_split_matrices(spec, "layout.tensor_parallel_size", layout.tensor_parallel_size, findings);
+  check_split_matrices(spec, "layout.expert_tensor_parallel_size",
+                       layout.expert_tensor_parallel_size, findings);
+  check_split_model(spec, findings);
   check_zero_for_engine(spec, findings);
   Offload::visit_fields(layout.offload, [&findings](const Field& field, const OffloadTier& tier) {
     if (tier == OffloadTier::none) return;

@@ -3,20 +3,26 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nn/tensor_parallel.h"
 #include "core/plan/adapter_table.h"
+#include "core/plan/expert_load.h"
 #include "core/plan/placement.h"
 
 namespace tera::train {
 
 nn::ParamStore make_param_store(Backend& backend,
                                 const spec::RunSpec& spec,
-                                const plan::RankMesh& mesh,
-                                int rank) {
-  plan::LocalTable table = plan::local_table(spec, mesh, rank);
-  std::vector<plan::ParamBucket> buckets = plan::sharded_buckets(spec, mesh, rank, table);
+                                comm::MeshGroups& groups) {
+  plan::LocalTable table = plan::local_table(spec, groups.mesh(), groups.rank());
+  std::vector<plan::ParamBucket> buckets =
+      plan::sharded_buckets(spec, groups.mesh(), groups.rank(), table);
   return {backend,
           std::move(table),
           {.compute = plan::compute_dtype(spec.training.precision),
+           .parallel = {.groups = &groups,
+                        .sequence_parallel = spec.layout.sequence_parallel,
+                        .expert_load =
+                            plan::busiest_expert_load(spec, spec.layout.expert_load_percentile)},
            .buckets = std::move(buckets),
            .keeps_weights = spec.layout.zero_stage < 3}};
 }
@@ -141,9 +147,11 @@ void GradSync::after_backward(int part) {
 void GradSync::sum_part(int part) {
   if (!summed_.insert(part).second) return;
   if (zero_stage_ >= 2) wait();
+  const nn::TensorGroup tensor_ranks(params_);
   for (nn::Param& param : params_.params()) {
     if (!param.trained || plan::part_of(param.spec) != part) continue;
     param.gradient();
+    nn::sum_shared_gradient(param, tensor_ranks);
     if (param.bucket != nullptr) continue;
     comm::Communicator& replicas = groups_.replicas(param.spec.is_expert());
     if (replicas.size() == 1) continue;

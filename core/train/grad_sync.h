@@ -14,11 +14,11 @@
 
 namespace tera::train {
 
-// The store of this rank under the layout: its slices, in buckets where ZeRO shares out.
+// The store of this rank under the layout: its slices, in buckets where ZeRO shares out. `groups`
+// are those of the layout, and must outlive the store.
 nn::ParamStore make_param_store(Backend& backend,
                                 const spec::RunSpec& spec,
-                                const plan::RankMesh& mesh,
-                                int rank);
+                                comm::MeshGroups& groups);
 
 class GradSync final : public nn::PartWatcher {
  public:

@@ -6,6 +6,7 @@
 
 #include "core/base/check.h"
 #include "core/base/clock.h"
+#include "core/nn/tensor_parallel.h"
 #include "core/train/stage_mail.h"
 
 namespace tera::train {
@@ -129,10 +130,11 @@ class StageExecutor::Run {
     if (!message) return {};
     const double begin_s = monotonic_s();
     const data::HostBatch& batch = host(action);
-    Tensor tensor = mail_.take(
-        *message, *executor_.backend_,
-        {std::int64_t{batch.batch_size} * batch.seq_length, executor_.config_.hidden_size},
-        executor_.dtype_);
+    Tensor tensor =
+        mail_.take(*message, *executor_.backend_,
+                   {std::int64_t{batch.batch_size} * batch.seq_length / executor_.token_ranks_,
+                    executor_.config_.hidden_size},
+                   executor_.dtype_);
     result_.wait_s += monotonic_s() - begin_s;
     return tensor;
   }
@@ -197,12 +199,23 @@ class StageExecutor::Run {
   StageResult result_;
 };
 
+namespace {
+
+// Ranks that each have a part of the tokens between layers.
+int token_ranks(const nn::ParamStore& params) {
+  const nn::TensorGroup group(params);
+  return group.splits_tokens() ? group.size() : 1;
+}
+
+}  // namespace
+
 StageExecutor::StageExecutor(const spec::RunSpec& spec,
                              nn::ParamStore& params,
                              comm::Communicator& pipeline)
     : config_(spec.model),
       backend_(&params.backend()),
       dtype_(params.compute_dtype()),
+      token_ranks_(token_ranks(params)),
       pipeline_(&pipeline),
       shape_(plan::pipeline_shape(spec)) {
   TERA_CHECK(shape_.num_stages == pipeline.size(), "{} stages on {} ranks", shape_.num_stages,

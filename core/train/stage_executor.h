@@ -62,7 +62,8 @@ class StageExecutor {
   class Run;
   spec::ModelConfig config_;
   Backend* backend_;
-  DType dtype_;  // of activations
+  DType dtype_;      // of activations
+  int token_ranks_;  // that share out the tokens between layers
   comm::Communicator* pipeline_;
   plan::PipelineShape shape_;
   std::vector<std::unique_ptr<nn::ModelChunk>> chunks_;

@@ -4,13 +4,19 @@
 
 namespace tera::train {
 
+bool counts_losses(const comm::MeshGroups& groups) {
+  return groups.coordinate(plan::Axis::tensor) == 0;
+}
+
 bool sum_over_ranks(StageResult& result,
                     bool wants_to_stop,
-                    comm::Communicator& world,
+                    comm::MeshGroups& groups,
                     Backend& backend) {
+  const double counts = counts_losses(groups) ? 1 : 0;
   std::vector<double> values = {
-      result.loss_sum, static_cast<double>(result.num_targets), result.prediction.loss_sum,
-      static_cast<double>(result.prediction.num_targets), wants_to_stop ? 1.0 : 0.0};
+      counts * result.loss_sum, counts * static_cast<double>(result.num_targets),
+      counts * result.prediction.loss_sum,
+      counts * static_cast<double>(result.prediction.num_targets), wants_to_stop ? 1.0 : 0.0};
   for (const nn::RouterStats& stats : result.router) {
     values.push_back(stats.balance_loss);
     values.push_back(stats.z_loss);
@@ -22,7 +28,7 @@ bool sum_over_ranks(StageResult& result,
   Tensor packed = Tensor::empty(backend, {static_cast<std::int64_t>(values.size())}, DType::f64,
                                 MemoryKind::workspace);
   std::copy(values.begin(), values.end(), packed.data<double>());
-  world.all_reduce(packed, comm::Reduce::sum);
+  groups.world().all_reduce(packed, comm::Reduce::sum);
   const double* at = packed.data<double>();
   result.loss_sum = *at++;
   result.num_targets = static_cast<std::int64_t>(*at++);

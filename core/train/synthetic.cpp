@@ -55,7 +55,7 @@ struct SyntheticTrainer::Parts {
       : spec(run_spec),
         self(comm::make_self_communicator()),
         groups(*plan::RankMesh::make(spec.layout), ranks != nullptr ? *ranks : *self),
-        params(make_param_store(backend, spec, groups.mesh(), groups.rank())),
+        params(make_param_store(backend, spec, groups)),
         executor(spec, params, groups[plan::Axis::pipeline]),
         sync(params, groups, spec),
         schedule(loaded_schedule(spec)),
@@ -101,7 +101,7 @@ double SyntheticTrainer::step() {
                     clip_factor(p.sync.norm(), p.spec.training.grad_clip));
   p.sync.share_weights();
   p.params.zero_grads();
-  sum_over_ranks(p.result, false, p.groups.world(), p.params.backend());
+  sum_over_ranks(p.result, false, p.groups, p.params.backend());
   return p.result.loss_sum / static_cast<double>(targets);
 }
 

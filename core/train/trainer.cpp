@@ -43,7 +43,7 @@ class RankTrainer {
         backend_(backend),
         options_(options),
         groups_(mesh, world),
-        params_(make_param_store(backend, spec, mesh, world.rank())),
+        params_(make_param_store(backend, spec, groups_)),
         executor_(spec, params_, groups_[plan::Axis::pipeline]),
         sync_(params_, groups_, spec),
         judge_(spec.training) {}
@@ -156,7 +156,7 @@ class RankTrainer {
     sync_.finish();
     const bool wants_to_stop =
         options_.stop_requested != nullptr && options_.stop_requested->load() > 0;
-    stop_agreed_ = sum_over_ranks(result, wants_to_stop, world_, backend_);
+    stop_agreed_ = sum_over_ranks(result, wants_to_stop, groups_, backend_);
     const double grad_sync_s = monotonic_s() - sync_begin;
 
     const double update_begin = monotonic_s();
@@ -235,8 +235,9 @@ class RankTrainer {
   std::optional<double> held_out_loss() {
     const StageExecutor::Evaluation sum = executor_.evaluate(held_out_, &sync_);
     Tensor packed = Tensor::empty(backend_, {2}, DType::f64, MemoryKind::workspace);
-    packed.data<double>()[0] = sum.loss_sum;
-    packed.data<double>()[1] = static_cast<double>(sum.num_targets);
+    const double counts = counts_losses(groups_) ? 1 : 0;
+    packed.data<double>()[0] = counts * sum.loss_sum;
+    packed.data<double>()[1] = counts * static_cast<double>(sum.num_targets);
     world_.all_reduce(packed, comm::Reduce::sum);
     if (packed.data<double>()[1] <= 0) return std::nullopt;
     return packed.data<double>()[0] / packed.data<double>()[1];

@@ -65,7 +65,10 @@ struct Trainee {
       EXPECT_TRUE(stash.entries().empty()) << stash.entries().begin()->first;
     }
     params.settle_grads();
-    sum_shared_gradients(params);
+    const TensorGroup tensor_ranks(params);
+    for (Param& param : params.params()) {
+      if (param.trained) sum_shared_gradient(param, tensor_ranks);
+    }
     for (const RouterStats& layer : stats) {
       losses.balance += layer.balance_loss;
       losses.z += layer.z_loss;

@@ -47,7 +47,10 @@ struct Trained {
     num_predictions = prediction.num_targets;
     model.backward(pass);
     params.settle_grads();
-    sum_shared_gradients(params);
+    const TensorGroup tensor_ranks(params);
+    for (Param& param : params.params()) {
+      if (param.trained) sum_shared_gradient(param, tensor_ranks);
+    }
   }
   double loss = 0;
   std::int64_t num_predictions = 0;

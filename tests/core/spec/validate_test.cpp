@@ -510,14 +510,34 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   RunSpec latent = spec;
   latent.model = model_preset("deepseek-v3")->model;
   EXPECT_TRUE(validate_for_engine(latent).empty());
-  for (const char* path : {"layout.tensor_parallel_size", "layout.context_parallel_size",
-                           "layout.pipeline_parallel_size", "layout.expert_parallel_size",
-                           "layout.expert_tensor_parallel_size"}) {
+  for (const char* path : {"layout.context_parallel_size", "layout.pipeline_parallel_size"}) {
     RunSpec other = spec;
     ASSERT_TRUE(set_field(other, path, "2"));
     ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;
     EXPECT_EQ(validate_for_engine(other)[0].field, path);
   }
+  const auto expect_refused = [](RunSpec other, const char* path, const char* why) {
+    ASSERT_TRUE(set_field(other, path, "2"));
+    ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;
+    EXPECT_EQ(validate_for_engine(other)[0].field, path);
+    EXPECT_THAT(validate_for_engine(other)[0].message, HasSubstr(why));
+  };
+  expect_refused(spec, "layout.tensor_parallel_size", "over all heads");
+  spec.model.qk_norm = QkNormKind::per_head;
+  for (const char* path : {"layout.tensor_parallel_size", "layout.expert_parallel_size",
+                           "layout.expert_tensor_parallel_size"}) {
+    RunSpec other = spec;
+    ASSERT_TRUE(set_field(other, path, "2"));
+    EXPECT_TRUE(validate_for_engine(other).empty()) << path;
+    RunSpec adapted = spec;
+    adapted.lora.rank = 4;
+    adapted.lora.target_modules = {"all-linear"};
+    expect_refused(adapted, path, "adapters");
+  }
+  RunSpec whole = spec;
+  whole.training.optimizer = OptimizerKind::muon;
+  expect_refused(whole, "layout.tensor_parallel_size", "muon");
+  expect_refused(whole, "layout.expert_tensor_parallel_size", "muon");
   for (const auto& [path, value] : {std::pair("training.precision", "fp8_block"),
                                     std::pair("training.gradient_precision", "bf16"),
                                     std::pair("training.moment_precision", "int8"),

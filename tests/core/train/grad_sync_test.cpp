@@ -23,7 +23,7 @@ spec::RunSpec spec_of(int ranks, int zero_stage) {
 struct Rank {
   Rank(const spec::RunSpec& spec, comm::Communicator& world)
       : groups(*plan::RankMesh::make(spec.layout), world),
-        params(make_param_store(*backend, spec, groups.mesh(), world.rank())),
+        params(make_param_store(*backend, spec, groups)),
         sync(params, groups, spec) {
     sync.begin_step(1);
   }

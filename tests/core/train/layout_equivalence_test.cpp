@@ -19,6 +19,11 @@ struct Variant {
   void (*change)(Changed&);
 };
 
+void split_heads(spec::ParallelLayout& layout) {
+  layout.tensor_parallel_size = 2;
+  layout.sequence_parallel = true;
+}
+
 // Of four sequences in a micro-batch, eight in a batch: each may have one, two or four replicas.
 const std::vector<Variant<spec::ParallelLayout>>& layouts() {
   using spec::ParallelLayout;
@@ -29,6 +34,26 @@ const std::vector<Variant<spec::ParallelLayout>>& layouts() {
       {"dp2 zero3", [](ParallelLayout& l) { l.data_parallel_size = 2, l.zero_stage = 3; }},
       {"dp4", [](ParallelLayout& l) { l.data_parallel_size = 4; }},
       {"dp4 zero3", [](ParallelLayout& l) { l.data_parallel_size = 4, l.zero_stage = 3; }},
+      {"tp2", [](ParallelLayout& l) { split_heads(l); }},
+      {"tp2 dp2", [](ParallelLayout& l) { split_heads(l), l.data_parallel_size = 2; }},
+      {"tp2 dp2 zero3",
+       [](ParallelLayout& l) { split_heads(l), l.data_parallel_size = 2, l.zero_stage = 3; }},
+      {"ep2", [](ParallelLayout& l) { l.data_parallel_size = l.expert_parallel_size = 2; }},
+      {"ep2 zero2",
+       [](ParallelLayout& l) {
+         l.data_parallel_size = 4, l.expert_parallel_size = 2, l.zero_stage = 2;
+       }},
+      {"etp2", [](ParallelLayout& l) { l.data_parallel_size = l.expert_tensor_parallel_size = 2; }},
+      {"tp2 ep2", [](ParallelLayout& l) { split_heads(l), l.expert_parallel_size = 2; }},
+      {"tp2 ep4 zero1",
+       [](ParallelLayout& l) {
+         split_heads(l), l.data_parallel_size = 2, l.expert_parallel_size = 4, l.zero_stage = 1;
+       }},
+      {"tp2 ep2 etp2",
+       [](ParallelLayout& l) {
+         split_heads(l), l.data_parallel_size = 2;
+         l.expert_parallel_size = l.expert_tensor_parallel_size = 2;
+       }},
   };
   return kLayouts;
 }
@@ -112,6 +137,8 @@ TEST_F(LayoutEquivalence, EveryLayoutTrainsLikeOneRank) {
       SCOPED_TRACE(testing::Message() << model.name << ", " << layout.name);
       spec::RunSpec other = spec;
       layout.change(other.layout);
+      if (other.model.num_experts == 0)
+        other.layout.expert_parallel_size = other.layout.expert_tensor_parallel_size = 1;
       const run::RunDirectory dir = create(other);
       run(dir);
       const auto got = records(dir);

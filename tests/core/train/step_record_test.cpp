@@ -28,11 +28,14 @@ StageResult result_of_rank(int rank) {
 }
 
 TEST(StepRecord, RanksAgreeOnSumsAndOnStopping) {
-  test::spawn_ranks(2, [](comm::Communicator& world) {
+  spec::ParallelLayout layout;
+  layout.data_parallel_size = 2;
+  test::spawn_ranks(2, [&](comm::Communicator& world) {
+    comm::MeshGroups groups(*plan::RankMesh::make(layout), world);
     ThreadPool pool(1);
     const auto backend = make_cpu_backend(pool);
     StageResult result = result_of_rank(world.rank());
-    EXPECT_TRUE(sum_over_ranks(result, world.rank() == 1, world, *backend));
+    EXPECT_TRUE(sum_over_ranks(result, world.rank() == 1, groups, *backend));
     EXPECT_DOUBLE_EQ(result.loss_sum, 4.5);
     EXPECT_EQ(result.num_targets, 21);
     EXPECT_DOUBLE_EQ(result.prediction.loss_sum, 4.0);
@@ -42,8 +45,26 @@ TEST(StepRecord, RanksAgreeOnSumsAndOnStopping) {
     EXPECT_EQ(result.router[1].offered, 16);
     EXPECT_DOUBLE_EQ(result.router[1].balance_loss, 0.5);
     EXPECT_DOUBLE_EQ(result.router[1].z_loss, 1.0);
-    EXPECT_FALSE(sum_over_ranks(result, false, world, *backend));
+    EXPECT_FALSE(sum_over_ranks(result, false, groups, *backend));
     EXPECT_EQ(expert_counts(result), (std::vector<std::vector<std::int64_t>>{{}, {4, 8, 14}}));
+  });
+}
+
+// They have the same tokens, and each has routed its own.
+TEST(StepRecord, LossesOfTensorRanksCountOnce) {
+  spec::ParallelLayout layout;
+  layout.tensor_parallel_size = 2;
+  test::spawn_ranks(2, [&](comm::Communicator& world) {
+    comm::MeshGroups groups(*plan::RankMesh::make(layout), world);
+    ThreadPool pool(1);
+    const auto backend = make_cpu_backend(pool);
+    StageResult result = result_of_rank(world.rank());
+    EXPECT_TRUE(sum_over_ranks(result, world.rank() == 1, groups, *backend));
+    EXPECT_DOUBLE_EQ(result.loss_sum, 1.5);
+    EXPECT_EQ(result.num_targets, 10);
+    EXPECT_EQ(result.prediction.num_targets, 4);
+    EXPECT_EQ(result.router[1].expert_tokens, (std::vector<std::int64_t>{2, 4, 7}));
+    EXPECT_DOUBLE_EQ(result.router[1].balance_loss, 0.5);
   });
 }
 
