@@ -63,9 +63,22 @@ Check check_data(const spec::RunSpec& spec) {
 
 // What the ranks keep in memory, all of them on this machine.
 double needed_memory_bytes(const spec::RunSpec& spec) {
-  const plan::EngineBytes rank = plan::engine_bytes(spec);
-  return static_cast<double>(rank.weights + rank.gradients + rank.optimizer + rank.activations) *
-         static_cast<double>(spec.layout.world_size());
+  const int stages = spec.layout.pipeline_parallel_size;
+  double needs = 0;
+  for (int stage = 0; stage < stages; ++stage) {
+    const plan::EngineBytes rank = plan::engine_bytes(spec, stage);
+    needs +=
+        static_cast<double>(rank.weights + rank.gradients + rank.optimizer + rank.activations) *
+        static_cast<double>(spec.layout.world_size() / stages);
+  }
+  return needs;
+}
+
+// Whole tensors, whatever the layout.
+double checkpoint_bytes(spec::RunSpec spec) {
+  spec.layout = {};
+  const plan::EngineBytes bytes = plan::engine_bytes(spec);
+  return static_cast<double>(bytes.weights + bytes.optimizer);
 }
 
 Check check_memory(const spec::RunSpec& spec) {
@@ -124,9 +137,7 @@ Check check_disk(const spec::RunSpec& spec, const run::RunDirectory& dir) {
   }
   const Result<std::uint64_t> free = dir.vfs().free_bytes(place);
   if (!free) return warning("disk", free.error().message, free.error().hint);
-  const plan::EngineBytes bytes = plan::engine_bytes(spec);
-  const double all =
-      static_cast<double>(bytes.weights + bytes.optimizer) * (spec.training.keep_checkpoints + 1);
+  const double all = checkpoint_bytes(spec) * (spec.training.keep_checkpoints + 1);
   const double needs = std::max(0.0, all - bytes_below(dir.checkpoints_dir()));
   const std::string detail =
       fmt::format("checkpoints need {} on disk, {} are free in {}", format_bytes(needs),

@@ -223,7 +223,6 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   };
   const ParallelLayout& layout = spec.layout;
   only("layout.context_parallel_size", layout.context_parallel_size, 1);
-  only("layout.pipeline_parallel_size", layout.pipeline_parallel_size, 1);
   check_split_matrices(spec, "layout.tensor_parallel_size", layout.tensor_parallel_size, findings);
   check_split_matrices(spec, "layout.expert_tensor_parallel_size",
                        layout.expert_tensor_parallel_size, findings);

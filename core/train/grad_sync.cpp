@@ -33,7 +33,8 @@ GradSync::GradSync(nn::ParamStore& params, comm::MeshGroups& groups, const spec:
       zero_stage_(spec.layout.zero_stage),
       shares_embedding_(plan::shares_embedding(spec.model)),
       copies_embedding_(plan::copies_embedding(
-          spec.model, plan::stage_chunks(spec, spec.layout.pipeline_parallel_size - 1))) {
+          spec.model, plan::stage_chunks(spec, spec.layout.pipeline_parallel_size - 1))),
+      num_layers_(spec.model.num_layers) {
   for (const nn::ParamBucket& bucket : params.buckets())
     buckets_.push_back(bucket.plan);
   list_counted(spec);
@@ -140,8 +141,20 @@ void GradSync::before_backward(int part) {
 }
 
 void GradSync::after_backward(int part) {
-  if (++backwards_[part] == num_micro_batches_) sum_part(part);
+  ++backwards_[part];
+  for (const int done : {part, plan::kEmbeddingPart}) {
+    if (is_complete(done)) sum_part(done);
+  }
   leave(neighbour(part, -1), true);
+}
+
+// Where backward runs in halves, prediction adds to the embedding after the embedding's own.
+bool GradSync::is_complete(int part) {
+  const auto is_done = [this](int of) { return backwards_[of] == num_micro_batches_; };
+  if (part != plan::kEmbeddingPart) return is_done(part);
+  return is_done(part) && std::all_of(order_.begin(), order_.end(), [&](int other) {
+           return other < num_layers_ || is_done(other);
+         });
 }
 
 void GradSync::sum_part(int part) {

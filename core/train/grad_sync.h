@@ -52,6 +52,7 @@ class GradSync final : public nn::PartWatcher {
   void leave(int next, bool backward);
   void keep_gathered(const std::set<nn::ParamBucket*>& needed);
   int neighbour(int part, int step) const;
+  bool is_complete(int part);
   void sum_part(int part);
   void sum_bucket(nn::ParamBucket& bucket);
   void sum_embedding_copies();
@@ -62,6 +63,7 @@ class GradSync final : public nn::PartWatcher {
   const int zero_stage_;
   const bool shares_embedding_;
   const bool copies_embedding_;  // the last stage holds the matrix, too
+  const int num_layers_;         // behind them parts predict, and read the matrix
   std::vector<plan::ParamBucket> buckets_;
   std::vector<int> order_;  // parts here, as forward runs them
   std::vector<Counted> counted_;

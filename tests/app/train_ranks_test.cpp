@@ -40,6 +40,22 @@ class TrainRanks : public test::ToyRun {
       if (line->find("  loss ") != std::string::npos) return;
     }
   }
+  void expect_processes_train_as_threads(std::vector<std::string> more, int num_ranks) const {
+    const ProgramResult processes = run_teragpt(train(more));
+    ASSERT_EQ(processes.exit_code, 0) << processes.err;
+    EXPECT_NE(processes.out.find("step     20/20"), std::string::npos) << processes.out;
+    const run::RunStatus first = newest_run();
+    EXPECT_EQ(first.state, run::RunState::completed);
+    for (int rank = 0; rank < num_ranks; ++rank) {
+      const std::string log = "rank-0000" + std::to_string(rank) + ".log";
+      EXPECT_TRUE(fs::exists(first.path / "logs" / "a001" / log)) << log;
+    }
+    more.insert(more.end(), {"--ranks", "threads"});
+    const ProgramResult threads = run_teragpt(train(more));
+    ASSERT_EQ(threads.exit_code, 0) << threads.err;
+    ASSERT_NE(newest_run().path, first.path);
+    EXPECT_EQ(hash_of(newest_run().path), hash_of(first.path));
+  }
   static std::string hash_of(const fs::path& run) {
     std::vector<std::string> skipped;
     const auto reader = checkpoint::open_latest_valid(posix_vfs(), run / "ckpt", skipped);
@@ -55,17 +71,13 @@ class TrainRanks : public test::ToyRun {
 };
 
 TEST_F(TrainRanks, ProcessesTrainAsThreadsDoToTheBit) {
-  const ProgramResult processes = run_teragpt(train());
-  ASSERT_EQ(processes.exit_code, 0) << processes.err;
-  EXPECT_NE(processes.out.find("step     20/20"), std::string::npos) << processes.out;
-  const run::RunStatus first = newest_run();
-  EXPECT_EQ(first.state, run::RunState::completed);
-  for (const char* log : {"rank-00000.log", "rank-00001.log"})
-    EXPECT_TRUE(fs::exists(first.path / "logs" / "a001" / log)) << log;
-  const ProgramResult threads = run_teragpt(train({"--ranks", "threads"}));
-  ASSERT_EQ(threads.exit_code, 0) << threads.err;
-  ASSERT_NE(newest_run().path, first.path);
-  EXPECT_EQ(hash_of(newest_run().path), hash_of(first.path));
+  const std::vector<std::string> stages = {"--set", "model.num_layers=2",
+                                           "--set", "layout.pipeline_parallel_size=2",
+                                           "--set", "layout.schedule=zb-v",
+                                           "--set", "layout.virtual_stages=2",
+                                           "--set", "layout.ends_count_as_layers=true"};
+  expect_processes_train_as_threads({}, 2);
+  expect_processes_train_as_threads(stages, 4);
 }
 
 TEST_F(TrainRanks, ADryRunTellsTheCommandAndWhy) {

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "core/base/units.h"
 #include "core/launch/launcher.h"
+#include "core/plan/estimate.h"
 #include "core/run/run_state.h"
 #include "core/spec/presets.h"
 #include "core/spec/yaml.h"
@@ -121,21 +123,30 @@ TEST_F(PreflightTest, MemoryAndDiskAreCountedAgainstThisMachine) {
   EXPECT_EQ(found, "memory;disk;");
 }
 
-// Two ranks are two threads of this machine: together they need twice as much.
+// Ranks share the memory of this machine; a checkpoint holds each tensor once.
 TEST_F(PreflightTest, EveryRankIsCounted) {
-  const auto memory = [this] {
+  const auto detail = [this](const std::string& name, const std::string& until) {
     for (const Check& check : look()) {
-      if (check.name == "memory") return check.detail.substr(0, check.detail.find(" of memory"));
+      if (check.name == name) return check.detail.substr(0, check.detail.find(until));
     }
     return std::string();
   };
+  const auto bytes = [this](int stage) {
+    const plan::EngineBytes rank = plan::engine_bytes(spec_, stage);
+    return static_cast<double>(rank.weights + rank.gradients + rank.optimizer + rank.activations);
+  };
   spec_.training.global_batch_size = 2;
   spec_.layout.micro_batch_size = 1;
-  const std::string one = memory();
+  const auto needs = [](double all) { return "training needs " + format_bytes(all); };
+  EXPECT_EQ(detail("memory", " of memory"), needs(bytes(0)));
+  const std::string disk = detail("disk", " on disk");
   spec_.layout.data_parallel_size = 2;
-  const std::string two = memory();
-  EXPECT_NE(one, two);
-  EXPECT_EQ(one.rfind("training needs ", 0), 0U) << one;
+  spec_.layout.zero_stage = 1;
+  EXPECT_EQ(detail("memory", " of memory"), needs(2 * bytes(0)));
+  EXPECT_EQ(detail("disk", " on disk"), disk);
+  spec_.layout.pipeline_parallel_size = 2;
+  EXPECT_EQ(detail("memory", " of memory"), needs(2 * bytes(0) + 2 * bytes(1)));
+  EXPECT_EQ(detail("disk", " on disk"), disk);
 }
 
 TEST_F(PreflightTest, APlanThatIsTooLargeForItsDeviceIsAWarning) {

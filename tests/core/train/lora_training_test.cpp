@@ -129,6 +129,11 @@ TEST_F(LoraTraining, ResumeIsBitExact) {
     EXPECT_EQ(run(parts, {.resume = true}), TrainEnd::completed);
     EXPECT_EQ(final_tensors(parts), final_tensors(whole));
     EXPECT_EQ(records(parts).at(12).value("loss", -1), records(whole).at(12).value("loss", -2));
+    spec.layout.pipeline_parallel_size = 2;
+    const run::RunDirectory stages = create(spec);
+    EXPECT_EQ(run(stages, {.stop_at_step = 5}), TrainEnd::stopped);
+    EXPECT_EQ(run(stages, {.resume = true}), TrainEnd::completed);
+    EXPECT_EQ(final_tensors(stages), final_tensors(whole));
   }
 }
 
