@@ -11,6 +11,7 @@
 #include "core/data/data_plan.h"
 #include "core/launch/launch_script.h"
 #include "core/plan/estimate.h"
+#include "core/plan/schedule_file.h"
 #include "core/run/run_state.h"
 #include "core/run/telemetry.h"
 #include "core/spec/validate.h"
@@ -182,6 +183,10 @@ std::vector<Check> preflight(const spec::RunSpec& spec, const run::RunDirectory&
   add_errors(spec::validate(spec), checks);
   if (!checks.empty()) return checks;  // sizes of such a spec mean nothing
   add_errors(spec::validate_for_engine(spec), checks);
+  if (checks.empty()) {
+    const Result<plan::PipelineSchedule> schedule = plan::load_schedule(spec);
+    if (!schedule) checks.push_back(failed("spec", schedule.error()));
+  }
   const bool trainable = checks.empty();
   if (trainable) checks.push_back(ok("spec", "valid, and this build can train it"));
   if (!spec.data.datasets.empty()) checks.push_back(check_data(spec));

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/base/check.h"
 #include "core/base/units.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/attention_cost.h"
@@ -159,8 +160,10 @@ EngineBytes engine_bytes(const RunSpec& spec, const RankMesh& mesh, int rank) {
     each.push_back({static_cast<double>(sum(make_stash_table(spec, first, last, head))),
                     static_cast<double>(sum(make_waiting_table(spec, first, last, head)))});
   }
+  const Result<PipelineSchedule> schedule = load_schedule(spec);
+  TERA_CHECK(schedule.has_value(), "{}", schedule.error().message);
   const std::vector<ChunkStash> peak =
-      peak_stash(make_schedule(spec).stages[static_cast<std::size_t>(pipeline_rank)], each);
+      peak_stash(schedule->stages[static_cast<std::size_t>(pipeline_rank)], each);
   for (std::size_t i = 0; i < each.size(); ++i) {
     bytes.activations += peak[i].whole * static_cast<std::int64_t>(each[i].whole) +
                          peak[i].waiting * static_cast<std::int64_t>(each[i].waiting);

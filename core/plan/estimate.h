@@ -64,7 +64,8 @@ double train_flops_per_token(const spec::ModelConfig& model, int seq_length);
 // The same for a run: with adapters 4 per frozen parameter and 6 per trained one.
 double train_flops_per_token(const spec::RunSpec& spec);
 
-// Exact bytes the engine allocates on one rank, by kind; equals its counters (tested).
+// Exact bytes the engine allocates on one rank, by kind; equals its counters (tested). The schedule
+// of the spec must load.
 struct EngineBytes {
   std::int64_t weights = 0;  // in storage dtype, master copies excluded
   std::int64_t gradients = 0;

@@ -30,6 +30,7 @@ constexpr std::array kCatalog = {
     MetricInfo{"data_s", "s", "Time the step waited for its batch."},
     MetricInfo{"forward_s", "s", "Time in forward passes."},
     MetricInfo{"backward_s", "s", "Time in backward passes."},
+    MetricInfo{"wait_s", "s", "Time rank 0 waited for other stages of the pipeline."},
     MetricInfo{"grad_sync_s", "s", "Time in the reduction of gradients over replicas."},
     MetricInfo{"traffic", "B", "What rank 0 sent to other ranks in the step."},
     MetricInfo{"optimizer_s", "s", "Time in gradient norm, clipping and update."},

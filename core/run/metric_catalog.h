@@ -15,8 +15,8 @@ struct MetricInfo {
 };
 
 // loss, eval_loss, mtp_loss, balance_loss, z_loss, grad_norm, learning_rate, tokens, tokens_per_s,
-// model_flops_per_s, step_s, data_s, forward_s, backward_s, grad_sync_s, traffic, optimizer_s,
-// checkpoint_s, eval_s, cpu_utilization, process_memory, host_memory_used, host_power,
+// model_flops_per_s, step_s, data_s, forward_s, backward_s, wait_s, grad_sync_s, traffic,
+// optimizer_s, checkpoint_s, eval_s, cpu_utilization, process_memory, host_memory_used, host_power,
 // expert_load (vector: tokens per expert in this step), expert_imbalance (max / mean over the worst
 // layer), dropped_share. data_chain is text and lives in its own record member.
 std::span<const MetricInfo> metric_catalog();

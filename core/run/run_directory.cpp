@@ -92,6 +92,7 @@ std::string run_spec_text(const spec::RunSpec& spec) {
     make_absolute(dataset.path);
   make_absolute(resolved.data.tokenizer);
   make_absolute(resolved.training.init_from);
+  make_absolute(resolved.layout.schedule_file);
   return spec::to_yaml(resolved);
 }
 

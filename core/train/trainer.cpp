@@ -195,6 +195,8 @@ class RankTrainer {
                           {"grad_sync_s", grad_sync_s},
                           {"traffic", world_.traffic().wire_bytes() - sent_before},
                           {"optimizer_s", optimizer_s}});
+    if (spec_.layout.pipeline_parallel_size > 1)
+      record.values.emplace_back("wait_s", result.wait_s);
     if (spec_.training.has_batch_ramp()) {
       record.values.emplace_back("batch_size",
                                  static_cast<double>(step_tokens) / spec_.training.seq_length);

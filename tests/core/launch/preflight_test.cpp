@@ -85,6 +85,16 @@ TEST_F(PreflightTest, AMissingTokenizerIsNamed) {
       << failures()[0].detail;
 }
 
+TEST_F(PreflightTest, AScheduleThatCannotBePlayedIsNamed) {
+  spec_.layout.schedule_file = (dir_ / "mine.txt").string();
+  ASSERT_EQ(failures().size(), 1U);
+  EXPECT_NE(failures()[0].detail.find("mine.txt"), std::string::npos) << failures()[0].detail;
+  std::ofstream(dir_ / "mine.txt") << "B0 F0\n";
+  ASSERT_EQ(failures().size(), 1U);
+  EXPECT_EQ(failures()[0].name, "spec");
+  EXPECT_NE(failures()[0].detail.find("mine.txt"), std::string::npos) << failures()[0].detail;
+}
+
 TEST_F(PreflightTest, EveryProblemIsListedAtOnce) {
   spec_.training.optimizer = spec::OptimizerKind::muon;
   spec_.layout.zero_stage = 1;

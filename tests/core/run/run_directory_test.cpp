@@ -31,6 +31,7 @@ class RunDirectoryTest : public test::TempDirTest {
     spec.name = "toy";
     spec.data.datasets.emplace_back();
     spec.data.datasets.front().path = "data/../corpus/toy";
+    spec.layout.schedule_file = "mine.txt";
     return spec;
   }
   RunDirectory create() const {
@@ -50,6 +51,7 @@ TEST_F(RunDirectoryTest, CreatesAPrivateDirectoryThatReadsBack) {
   ASSERT_TRUE(spec) << spec.error().message;
   spec::RunSpec expected = make_spec();
   expected.data.datasets.front().path = (fs::current_path() / "corpus/toy").string();
+  expected.layout.schedule_file = (fs::current_path() / "mine.txt").string();
   EXPECT_EQ(*spec, expected) << "paths are absolute, everything else is as given";
 
   const auto text = read_text(posix_vfs(), dir.run_file(), 1 << 20);

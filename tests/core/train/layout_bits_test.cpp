@@ -78,6 +78,8 @@ TEST_F(LayoutBits, StagesOfAPipelineGiveTheSameBits) {
                {"loss", "grad_norm", "eval_loss", "eval_loss_ema", "expert_imbalance"})
             EXPECT_EQ(got.at(step).value(name, -1), record.value(name, -1)) << name << " " << step;
           EXPECT_EQ(got.at(step).expert_load, record.expert_load) << step;
+          EXPECT_FALSE(record.has("wait_s"));
+          EXPECT_GT(got.at(step).value("wait_s", 0), 0) << step;
         }
         EXPECT_EQ(final_tensors(dir), tensors);
       }

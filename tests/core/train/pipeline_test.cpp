@@ -78,6 +78,11 @@ TEST(Pipeline, RunsAnOrderThatAPersonWrote) {
       ran += (ran.empty() ? "" : " ") + plan::action_name(played.action, 1);
     EXPECT_NE(text.find(ran), std::string::npos) << ran;
   }
+  for (int stage = 0; stage < 2; ++stage) {
+    const auto& memory = outcome.memory[static_cast<std::size_t>(stage)];
+    EXPECT_EQ(memory.at(MemoryKind::activations).peak_bytes,
+              plan::engine_bytes(spec, stage).activations);
+  }
   // The head adds micro-batch 1 to its gradient before 0: a + b is b + a, and 2 follows.
   spec.layout.schedule_file.clear();
   expect_equal_bits(outcome, train_stages(on_one_rank(spec), 5));
