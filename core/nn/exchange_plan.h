@@ -8,7 +8,7 @@
 //
 // A rank computes its rows in chunks of at most `buffer_rows`: with an even load one, with the
 // heaviest as many more. All ranks run as many chunks as the busiest, so no collective depends on
-// the own load alone: imbalance costs time, never memory.
+// the own load alone: imbalance costs time, and the buffers of one more chunk.
 #pragma once
 #include <cstdint>
 #include <vector>

@@ -124,7 +124,8 @@ Tensor ExpertExchange::packed(const Tensor& rows, const ExchangeChunk& chunk) co
   return packed;
 }
 
-// What arrived through this rank, summed over the ranks that split the experts; rounded once.
+// What arrived through this rank, summed over the ranks that split the experts, each of which has
+// rounded its part.
 Tensor ExpertExchange::sum_parts(const Tensor& parts, const ExchangeChunk& chunk) const {
   if (tensor_->size() == 1) return parts;
   const std::int64_t count = chunk.of_tensor[static_cast<std::size_t>(tensor_->rank())];

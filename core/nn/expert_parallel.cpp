@@ -152,7 +152,10 @@ void ExpertParallel::for_each_chunk(
   for (int i = 1; i < plan.num_chunks(); ++i) {
     Stash stash(pass.stash.backend());
     const Stash::Passing passing(stash);
-    Pass part{.batch = pass.batch, .stash = stash, .training = pass.training};
+    Pass part{.batch = pass.batch,
+              .stash = stash,
+              .training = pass.training,
+              .recompute = pass.recompute};
     body(plan.chunk(i), part, false);
   }
 }

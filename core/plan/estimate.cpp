@@ -1,6 +1,7 @@
 #include "core/plan/estimate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,8 @@
 #include "core/base/units.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/attention_cost.h"
+#include "core/plan/expert_load.h"
+#include "core/plan/kept_table.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/memory_fit.h"
 #include "core/plan/optimizer_state.h"
@@ -147,18 +150,19 @@ EngineBytes engine_bytes(const RunSpec& spec, const RankMesh& mesh, int rank) {
   }
   for (const ParamSpec& param : owned)
     bytes.optimizer += optimizer_state_bytes(param, spec.training);
-  const auto sum = [](const std::vector<StashEntry>& entries) {
-    std::int64_t total = 0;
+  const double load = busiest_expert_load(spec, spec.layout.expert_load_percentile);
+  const auto sum = [&](const std::vector<StashEntry>& entries) {
+    double total = 0;
     for (const StashEntry& entry : entries)
-      total += entry.num_bytes();
-    return total;
+      total += kept_bytes(entry, spec, load);
+    return std::ceil(total);
   };
   std::vector<StashBytes> each;
   for (const StageChunk& chunk : chunks) {
     const auto [first, last] = chunk.layers;
     const bool head = chunk.has_head;
-    each.push_back({static_cast<double>(sum(make_stash_table(spec, first, last, head))),
-                    static_cast<double>(sum(make_waiting_table(spec, first, last, head)))});
+    each.push_back({sum(make_stash_table(spec, first, last, head)),
+                    sum(make_waiting_table(spec, first, last, head))});
   }
   const Result<PipelineSchedule> schedule = load_schedule(spec);
   TERA_CHECK(schedule.has_value(), "{}", schedule.error().message);

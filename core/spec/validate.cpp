@@ -206,6 +206,12 @@ void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
                                "gathers weights and sums gradients of one pass at a time",
                                stage, spec.layout.pipeline_parallel_size),
                    "use 0 or 1 to train here");
+  } else if (stage > 1 && !spec.layout.schedule_file.empty()) {
+    findings.error("layout.zero_stage",
+                   fmt::format("{} with a layout.schedule_file can be planned, but this engine "
+                               "gathers weights and sums gradients in its own order",
+                               stage),
+                   "use 0 or 1 to train here, or no schedule_file");
   }
 }
 

@@ -563,6 +563,10 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
     spec.layout.zero_stage = stage;
     EXPECT_TRUE(validate_for_engine(spec).empty());
   }
+  RunSpec ordered = spec;  // ZeRO 3
+  ordered.layout.schedule_file = "order.txt";
+  ASSERT_EQ(validate_for_engine(ordered).size(), 1U);
+  EXPECT_THAT(validate_for_engine(ordered)[0].message, HasSubstr("its own order"));
   spec.training.optimizer = OptimizerKind::muon;
   ASSERT_EQ(validate_for_engine(spec).size(), 1U);
   EXPECT_THAT(validate_for_engine(spec)[0].message, HasSubstr("muon updates whole matrices"));
