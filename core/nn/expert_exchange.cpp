@@ -1,7 +1,6 @@
 #include "core/nn/expert_exchange.h"
 
 #include <algorithm>
-#include <numeric>
 #include <vector>
 
 #include "core/comm/mesh_groups.h"
@@ -71,20 +70,17 @@ Tensor ExpertExchange::gather_counts(const Tensor& offsets) const {
 
 void ExpertExchange::send(const Tensor& rows, const ExchangeChunk& chunk, const Tensor& to) const {
   const Tensor arrived = workspace(rows, chunk.num_rows());
+  std::vector<Tensor> through;  // each tensor rank
   std::int64_t first = 0;
-  for (int rank = 0; rank < tensor_->size(); ++rank) {
-    const std::int64_t count = chunk.of_tensor[static_cast<std::size_t>(rank)];
-    Tensor part = arrived.slice(0, first, first + count);
-    if (rank == tensor_->rank())
-      experts_->all_to_all(packed(rows, chunk), send_counts(chunk), part, chunk.received);
+  for (const std::int64_t count : chunk.of_tensor) {
+    through.push_back(arrived.slice(0, first, first + count));
     first += count;
   }
-  first = 0;
+  experts_->all_to_all(packed(rows, chunk), send_counts(chunk),
+                       through[static_cast<std::size_t>(tensor_->rank())], chunk.received);
   for (int rank = 0; rank < tensor_->size(); ++rank) {
-    const std::int64_t count = chunk.of_tensor[static_cast<std::size_t>(rank)];
-    Tensor part = arrived.slice(0, first, first + count);
-    if (tensor_->size() > 1 && count > 0) tensor_->broadcast(part, rank);
-    first += count;
+    Tensor& part = through[static_cast<std::size_t>(rank)];
+    if (tensor_->size() > 1 && part.dim(0) > 0) tensor_->broadcast(part, rank);
   }
   if (chunk.num_rows() == 0) return;
   Backend& backend = rows.backend();

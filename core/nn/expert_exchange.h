@@ -2,8 +2,6 @@
 // between expert ranks once (all-to-all); the tensor ranks that split an expert pass them on to
 // each other, and add up what each has of the result, in rank order.
 #pragma once
-#include <memory>
-
 #include "core/nn/exchange_plan.h"
 #include "core/nn/module.h"
 

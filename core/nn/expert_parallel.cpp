@@ -60,6 +60,7 @@ Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
                                                       Pass& pass) {
   if (!exchange_.active()) return experts_.backward_input(dy, own_rows(gates, pass), pass);
   const Tensor row_gates = dispatcher_->dispatch_gates(gates, pass);
+  const Tensor rows = x.present() ? dispatcher_->permuted(x, pass) : Tensor{};
   Experts::InputGradient gradient{
       dispatcher_->workspace(dy.dim(1), dy, pass),
       dispatcher_->workspace(1, row_gates, pass).reshape({row_gates.num_elements()})};
@@ -68,7 +69,7 @@ Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
     if (first) {
       received = kept_rows(chunk, part);
     } else {
-      received = receive(dispatcher_->permuted(x, pass), row_gates, chunk, part);
+      received = receive(rows, row_gates, chunk, part);
       experts_.forward(received, part);
     }
     const Experts::InputGradient of_chunk =
