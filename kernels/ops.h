@@ -107,9 +107,36 @@ struct OpTable {
 
   // ---- positions. Source: Su et al. 2021; pairs are (i, i + P) as in Llama checkpoints
   // The first 2 P dims of each head, turned by positions [T] i32 x frequencies [P] f64 (radians per
-  // position) and times the factor; the dims behind them are copied. x, y [T,A,D] c rows strided;
-  // may be the same memory.
+  // position; P may be 0) and times the factor; the dims behind them are copied. x, y [T,A,D] c
+  // rows strided; may be the same memory.
   void (*rotary)(const Context&, View x, View positions, View frequencies, RotaryOptions, View y);
+
+  // Norm and rotary of queries or keys in one pass: raw = x, then over each head (w [D], rstd
+  // [T,A]) or over the heads of a token (w [A D], rstd [T]) y as norm_forward of rms gives it,
+  // turned as rotary does. x [T,A,D] c rows strided, raw, y [T,A,D] c, positions and frequencies as
+  // of rotary.
+  void (*qk_norm_forward)(const Context&,
+                          View x,
+                          View w,
+                          double eps,
+                          View positions,
+                          View frequencies,
+                          RotaryOptions,
+                          View raw,
+                          View y,
+                          View rstd);
+  // From dy [T,A,D] c rows strided: d_norm [T,A,D] c, turned back, is the gradient at the norm's
+  // output, dx [T,A,D] c rows strided that at x; it may be dy. The options are those of forward.
+  void (*qk_norm_backward_input)(const Context&,
+                                 View dy,
+                                 View raw,
+                                 View w,
+                                 View rstd,
+                                 View positions,
+                                 View frequencies,
+                                 RotaryOptions,
+                                 View d_norm,
+                                 View dx);
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
   // q [B,Sq,A,D] c, k [B,Sk,G,D] c, v [B,Sk,G,Dv] c, out [B,Sq,A,Dv] c (strides free but the last);

@@ -37,6 +37,7 @@ inline double bytes_of(DType dtype, const Shape& shape) {
 Cases product_cases();  // matrix products and attention: operations count
 Cases stream_cases();   // what runs over [tokens, width]: bytes count
 Cases norm_cases();
+Cases head_cases();     // queries and keys
 Cases routing_cases();  // router and dispatch
 Cases update_cases();   // optimizers and weights
 

@@ -8,7 +8,8 @@ namespace tera::app {
 
 std::vector<OpCase> op_cases() {
   std::vector<OpCase> cases;
-  for (const auto family : {product_cases, stream_cases, norm_cases, routing_cases, update_cases}) {
+  for (const auto family :
+       {product_cases, stream_cases, norm_cases, head_cases, routing_cases, update_cases}) {
     for (OpCase& one : family())
       cases.push_back(std::move(one));
   }

@@ -1,7 +1,5 @@
 // Ops that run over [tokens, width] once: what they read and write counts. Shapes of gpt2-124m,
-// 4 x 256 tokens: hidden 768, 3072 in the feed-forward part, 12 heads of 64.
-#include <cmath>
-
+// 4 x 256 tokens: hidden 768, 3072 in the feed-forward part.
 #include <fmt/format.h>
 
 #include "app/teragpt/case_builders.h"
@@ -65,39 +63,6 @@ void add_embedding(Cases& cases, DType dtype, std::int64_t tokens, std::int64_t 
                      return [=, &b] {
                        b.ops().embedding_backward(b.context(), tokens_of, dy, dtable);
                      };
-                   }});
-}
-
-// Rotary positions of all dims of every head, and the sum over heads that a key shared by all of
-// them has as its gradient (latent attention).
-void add_heads(
-    Cases& cases, DType dtype, std::int64_t tokens, std::int64_t heads, std::int64_t width) {
-  const Shape all = {tokens, heads, width};
-  const double size = bytes_of(dtype, all);
-  const std::string shape = fmt::format("{}/{}x{}x{}", dtype_name(dtype), tokens, heads, width);
-  for (const bool backward : {false, true}) {
-    cases.push_back(
-        {(backward ? "rotary/backward/" : "rotary/forward/") + shape, dtype,
-         OpWork{.bytes = 2 * size + bytes_of(DType::i32, {tokens})}, [=](Backend& b) -> Call {
-           const Tensor x = random(b, dtype, all), y = zeros(b, dtype, all);
-           const Tensor positions = zeros(b, DType::i32, {tokens});
-           for (std::int64_t t = 0; t < tokens; ++t)
-             positions.data<std::int32_t>()[t] = static_cast<std::int32_t>(t);
-           const Tensor frequencies = zeros(b, DType::f64, {width / 2});
-           for (std::int64_t i = 0; i < width / 2; ++i) {
-             frequencies.data<double>()[i] =
-                 std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(width));
-           }
-           return [=, &b] {
-             b.ops().rotary(b.context(), x, positions, frequencies, {.transpose = backward}, y);
-           };
-         }});
-  }
-  cases.push_back({"sum_heads/" + shape, dtype,
-                   OpWork{.bytes = size + bytes_of(dtype, {tokens, width})},
-                   [=](Backend& b) -> Call {
-                     const Tensor x = random(b, dtype, all), y = zeros(b, dtype, {tokens, width});
-                     return [=, &b] { b.ops().sum_heads(b.context(), x, y); };
                    }});
 }
 
@@ -200,7 +165,6 @@ Cases stream_cases() {
   Cases cases;
   for (const DType dtype : kComputeDtypes) {
     add_embedding(cases, dtype, kTokens, 768);
-    add_heads(cases, dtype, kTokens, 12, 64);
     add_activations(cases, dtype, rows[0], rows[1]);
     add_biases(cases, dtype, rows);
     add_elementwise(cases, dtype, rows);

@@ -18,7 +18,7 @@ Attention::Attention(ParamStore& store,
       value_heads_(own_heads(store, config.num_key_value_heads)),
       options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
       window_(config.sliding_window),
-      norm_per_head_(config.qk_norm == spec::QkNormKind::per_head),
+      rotary_(store.backend(), config),
       qkv_(store, prefix_ + ".qkv"),
       out_(store, prefix_ + ".out"),
       queries_{.name = ".q",
@@ -26,14 +26,12 @@ Attention::Attention(ParamStore& store,
                .first = 0,
                .norm = {}},
       keys_{.name = ".k", .count = value_heads_, .first = queries_.count * head_dim_, .norm = {}} {
-  if (config.position == spec::PositionKind::rotary) rotary_.emplace(store.backend(), config);
   if (config.qk_norm == spec::QkNormKind::none) return;
-  TERA_CHECK(norm_per_head_ || TensorGroup(store).size() == 1,
+  const bool per_head = config.qk_norm == spec::QkNormKind::per_head;
+  TERA_CHECK(per_head || TensorGroup(store).size() == 1,
              "a norm over all heads with {} tensor-parallel ranks", TensorGroup(store).size());
-  for (Heads* heads : {&queries_, &keys_}) {
-    heads->norm.emplace(store, prefix_ + heads->name + "_norm", kernels::NormType::rms,
-                        config.norm_eps);
-  }
+  for (Heads* heads : {&queries_, &keys_})
+    heads->norm.emplace(store, prefix_ + heads->name, per_head, config.norm_eps);
 }
 
 Tensor Attention::forward(const Tensor& x, Pass& pass) {
@@ -119,17 +117,11 @@ void Attention::backward_weight(Pass& pass) {
   Stash& stash = pass.stash;
   out_.backward_weight(stash.take(prefix_ + ".d_y"), flat(stash.get(prefix_ + ".out")));
   for (Heads* heads : {&queries_, &keys_}) {
-    if (!heads->norm) continue;
-    const std::string name = prefix_ + heads->name;
-    heads->norm->backward_weight(stash.take(name + "_d_norm"),
-                                 norm_rows(stash.get(name + "_raw"), *heads),
-                                 head_statistics(*heads, stash));
+    if (heads->norm) heads->norm->backward_weight(stash);
   }
   qkv_.backward_weight(stash.take(prefix_ + ".d_qkv"), stash.get(input_));
-  for (const char* kept :
-       {".q", ".k", ".v", ".out", ".lse", ".q_raw", ".k_raw", ".q_rstd", ".k_rstd"}) {
+  for (const char* kept : {".q", ".k", ".v", ".out", ".lse"})
     stash.release(prefix_ + kept);
-  }
 }
 
 // Puts q, k, v (normalised and rotated) into the stash, contiguous.
@@ -143,63 +135,26 @@ void Attention::project(const Tensor& x, Pass& pass) const {
 }
 
 void Attention::project_heads(const Tensor& qkv, const Heads& heads, Pass& pass) const {
-  Backend& backend = qkv.backend();
-  const kernels::OpTable& ops = backend.ops();
-  const kernels::Context& context = backend.context();
-  const std::string name = prefix_ + heads.name;
-  const std::int64_t tokens = qkv.dim(0);
-  const Tensor rows = qkv.slice(1, heads.first, heads.first + heads.count * head_dim_);
-  const Tensor made = pass.stash.put(name, {tokens, heads.count, head_dim_}, qkv.dtype());
+  const Tensor made =
+      pass.stash.put(prefix_ + heads.name, {qkv.dim(0), heads.count, head_dim_}, qkv.dtype());
+  const kernels::View rows =
+      as_heads(qkv.slice(1, heads.first, heads.first + heads.count * head_dim_), head_dim_);
   if (heads.norm) {
-    const Tensor raw = pass.stash.put(name + "_raw", {tokens, heads.count, head_dim_}, qkv.dtype());
-    const DType accumulate = kernels::accumulate_dtype(qkv.dtype());
-    if (norm_per_head_) {
-      pass.stash.put(name + "_rstd", {tokens, heads.count}, accumulate);
-    } else {
-      pass.stash.put(name + "_rstd", {tokens}, accumulate);
-    }
-    ops.copy(context, rows, flat(raw));
-    heads.norm->forward(norm_rows(raw, heads), norm_rows(made, heads),
-                        head_statistics(heads, pass.stash));
-    if (rotary_) rotary_->forward(made, pass.batch.positions, made);
-  } else if (rotary_) {
-    rotary_->forward(as_heads(rows, head_dim_), pass.batch.positions, made);
+    heads.norm->forward(rows, rotary_, pass.batch.positions, made, pass.stash);
   } else {
-    ops.copy(context, rows, flat(made));
+    rotary_.forward(rows, pass.batch.positions, made);
   }
 }
 
 // Turns the gradient at the attended queries (keys) inside d_qkv into that at the qkv product.
 void Attention::backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pass) const {
-  Backend& backend = d_qkv.backend();
-  const kernels::OpTable& ops = backend.ops();
-  const Tensor rows = d_qkv.slice(1, heads.first, heads.first + heads.count * head_dim_);
-  if (rotary_) {
-    const kernels::View view = as_heads(rows, head_dim_);
-    rotary_->backward(view, pass.batch.positions, view);
+  const kernels::View rows =
+      as_heads(d_qkv.slice(1, heads.first, heads.first + heads.count * head_dim_), head_dim_);
+  if (heads.norm) {
+    heads.norm->backward_input(rows, rotary_, pass.batch.positions, rows, pass.stash);
+  } else {
+    rotary_.backward(rows, pass.batch.positions, rows);
   }
-  if (!heads.norm) return;
-  const std::string name = prefix_ + heads.name;
-  const Tensor raw = pass.stash.get(name + "_raw");
-  const Tensor d_norm = Tensor::empty(backend, {raw.dim(0), raw.dim(1), raw.dim(2)}, raw.dtype(),
-                                      MemoryKind::workspace);
-  const Tensor d_raw = Tensor::empty(backend, {raw.dim(0), raw.dim(1), raw.dim(2)}, raw.dtype(),
-                                     MemoryKind::workspace);
-  ops.copy(backend.context(), rows, flat(d_norm));
-  heads.norm->backward_input(norm_rows(d_norm, heads), norm_rows(raw, heads),
-                             head_statistics(heads, pass.stash), {}, norm_rows(d_raw, heads));
-  ops.copy(backend.context(), flat(d_raw), rows);
-  pass.stash.put_gradient(name + "_d_norm", norm_rows(d_norm, heads));
-}
-
-Norm::Statistics Attention::head_statistics(const Heads& heads, const Stash& stash) const {
-  const Tensor& rstd = stash.get(prefix_ + heads.name + "_rstd");
-  return {rstd.reshape({rstd.num_elements()}), {}};
-}
-
-// [T, n, D] as the rows that one norm runs over: [T n, D] per head, else [T, n D].
-Tensor Attention::norm_rows(const Tensor& x, const Heads& heads) const {
-  return norm_per_head_ ? x.reshape({x.dim(0) * heads.count, head_dim_}) : flat(x);
 }
 
 }  // namespace tera::nn

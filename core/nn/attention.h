@@ -6,8 +6,8 @@
 #include <string>
 
 #include "core/nn/attention_module.h"
+#include "core/nn/head_norm.h"
 #include "core/nn/linear.h"
-#include "core/nn/norm.h"
 #include "core/nn/rotary.h"
 #include "core/spec/model_config.h"
 
@@ -35,13 +35,11 @@ class Attention final : public AttentionModule {
     const char* name;    // ".q" or ".k"
     std::int64_t count;  // A or G
     std::int64_t first;  // column in the qkv product
-    std::optional<Norm> norm;
+    std::optional<HeadNorm> norm;
   };
   void project(const Tensor& x, Pass& pass) const;
   void project_heads(const Tensor& qkv, const Heads& heads, Pass& pass) const;
   void backward_heads(const Tensor& d_qkv, const Heads& heads, Pass& pass) const;
-  Norm::Statistics head_statistics(const Heads& heads, const Stash& stash) const;
-  Tensor norm_rows(const Tensor& x, const Heads& heads) const;
 
   std::string prefix_;
   std::string input_;
@@ -49,8 +47,7 @@ class Attention final : public AttentionModule {
   std::int64_t value_heads_;
   kernels::AttentionOptions options_;
   int window_;
-  bool norm_per_head_;
-  std::optional<Rotary> rotary_;
+  Rotary rotary_;
   Linear qkv_;
   Linear out_;
   Heads queries_;

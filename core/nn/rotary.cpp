@@ -34,7 +34,7 @@ double yarn_ramp(const spec::ModelConfig& c, double i) {
 }  // namespace
 
 std::vector<double> rope_frequencies(const spec::ModelConfig& config) {
-  const int dims = config.rotary_dims();
+  const int dims = config.position == spec::PositionKind::rotary ? config.rotary_dims() : 0;
   std::vector<double> frequencies;
   for (int i = 0; i < dims / 2; ++i) {
     const double frequency = std::pow(config.rope_theta, -2.0 * i / dims);
@@ -76,7 +76,7 @@ Rotary::Rotary(Backend& backend, const spec::ModelConfig& config)
 void Rotary::forward(const kernels::View& x,
                      const Tensor& positions,
                      const kernels::View& y) const {
-  backend_->ops().rotary(backend_->context(), x, positions, frequencies_, {.factor = factor_}, y);
+  backend_->ops().rotary(backend_->context(), x, positions, frequencies_, options(), y);
 }
 
 void Rotary::backward(const kernels::View& dy,

@@ -8,9 +8,9 @@
 
 namespace tera::nn {
 
-// Radians per position of each pair of rotated dims, [rotary_dims / 2].
-// Sources: Su et al. 2021 (none); Chen et al. 2023 (linear); Llama Team 2024 (llama3); Peng et al.
-// 2023, YaRN, section 3.2 (yarn).
+// Radians per position of each pair of rotated dims, [rotary_dims / 2]; none with learned
+// positions. Sources: Su et al. 2021 (none); Chen et al. 2023 (linear); Llama Team 2024 (llama3);
+// Peng et al. 2023, YaRN, section 3.2 (yarn).
 std::vector<double> rope_frequencies(const spec::ModelConfig& config);
 
 // Factor on the rotated dims: 1 but for yarn (Peng et al. 2023, section 3.4).
@@ -25,6 +25,9 @@ class Rotary {
   void forward(const kernels::View& x, const Tensor& positions, const kernels::View& y) const;
   // dx from dy, as forward.
   void backward(const kernels::View& dy, const Tensor& positions, const kernels::View& dx) const;
+
+  const Tensor& frequencies() const { return frequencies_; }
+  kernels::RotaryOptions options() const { return {.factor = factor_}; }
 
  private:
   Backend* backend_;

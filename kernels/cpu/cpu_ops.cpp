@@ -18,6 +18,8 @@ const OpTable& cpu_ops() {
     ops.norm_backward_input = cpu::norm_backward_input;
     ops.norm_backward_weight = cpu::kWithHalf<cpu::norm_backward_weight>;
     ops.rotary = cpu::kWithHalf<cpu::rotary>;
+    ops.qk_norm_forward = cpu::qk_norm_forward;
+    ops.qk_norm_backward_input = cpu::qk_norm_backward_input;
     ops.attention_forward = cpu::kWithHalf<cpu::attention_forward>;
     ops.attention_backward = cpu::kWithHalf<cpu::attention_backward>;
     ops.sum_heads = cpu::kWithHalf<cpu::sum_heads>;

@@ -192,7 +192,7 @@ HWY_EXPORT(norm_rows);
 // body(rows) with the rows of f32 or bf16.
 template <class Body>
 void with_rows(DType dtype, Body&& body) {
-  const NormRows& rows = HWY_DYNAMIC_DISPATCH(norm_rows)();
+  const NormRows& rows = norm_rows_here();
   if (dtype == DType::f32) return body(rows.f32);
   body(rows.bf16);
 }
@@ -209,6 +209,10 @@ float mean_at(const View& mean, NormType type, std::int64_t t) {
 }
 
 }  // namespace
+
+const NormRows& norm_rows_here() {
+  return HWY_DYNAMIC_DISPATCH(norm_rows)();
+}
 
 void norm_forward(const Context& context,
                   NormType type,

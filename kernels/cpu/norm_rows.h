@@ -40,4 +40,7 @@ struct NormRows {
   NormRowsOf<Bf16> bf16;
 };
 
+// Those of this processor.
+const NormRows& norm_rows_here();
+
 }  // namespace tera::kernels::cpu

@@ -11,6 +11,7 @@
 #include "kernels/contract.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/rotary_angles.h"
 #include "kernels/cpu/simd-inl.h"
 #include "kernels/ref/ref.h"
 
@@ -32,13 +33,9 @@ void rotate(const T* x, const float* cosine, const float* sine, std::int64_t hal
 
 }  // namespace
 
-void rotate_f32(
-    const float* x, const float* cosine, const float* sine, std::int64_t half, float* y) {
-  rotate(x, cosine, sine, half, y);
-}
-void rotate_bf16(
-    const Bf16* x, const float* cosine, const float* sine, std::int64_t half, Bf16* y) {
-  rotate(x, cosine, sine, half, y);
+const TurnHeads& turn_heads() {
+  static constexpr TurnHeads kTurns = {rotate<float>, rotate<Bf16>};
+  return kTurns;
 }
 
 // cosine, sine [half] of the angle that is the sum of two others, times a factor each.
@@ -76,13 +73,64 @@ HWY_AFTER_NAMESPACE();
 namespace tera::kernels::cpu {
 namespace {
 
-HWY_EXPORT(rotate_f32);
-HWY_EXPORT(rotate_bf16);
+HWY_EXPORT(turn_heads);
 HWY_EXPORT(add_angles);
 
 constexpr std::int64_t kLow = 64;
 
 }  // namespace
+
+const TurnHeads& turn_heads_here() {
+  return HWY_DYNAMIC_DISPATCH(turn_heads)();
+}
+
+RotaryAngles::RotaryAngles(const Context& context,
+                           View positions,
+                           View frequencies,
+                           RotaryOptions options)
+    : context_(context),
+      positions_(positions.as<const std::int32_t>()),
+      pairs_(frequencies.num_elements()),
+      factor_(static_cast<float>(options.factor)),
+      transpose_(options.transpose) {
+  const auto* frequency = frequencies.as<const double>();
+  const std::int64_t tokens = positions.num_elements();
+  const std::int64_t half = pairs_;
+  const std::int64_t width = 2 * half;
+  std::int64_t highest = 0;
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    lowest_ = std::min<std::int64_t>(lowest_, positions_[t] >> 6);
+    highest = std::max<std::int64_t>(highest, positions_[t] >> 6);
+  }
+  // Rows of cosines and sines: of the low parts, then of the high ones; far and few positions would
+  // make the second table longer than the tokens are many, so those get their own row each.
+  by_token_ = highest - lowest_ + 1 > tokens;
+  const std::int64_t high_rows = by_token_ ? tokens : highest - lowest_ + 1;
+  table_ = reinterpret_cast<double*>(context.executor->scratch(
+      -1, 0, static_cast<std::size_t>((kLow + high_rows) * width) * sizeof(double)));
+  for_ranges(context, kLow + high_rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
+    for (std::int64_t r = begin; r < end; ++r) {
+      const std::int64_t high = r - kLow;
+      const auto at = static_cast<double>(
+          r < kLow ? r : kLow * (by_token_ ? positions_[high] >> 6 : lowest_ + high));
+      for (std::int64_t i = 0; i < half; ++i) {
+        table_[r * width + i] = std::cos(at * frequency[i]);
+        table_[r * width + half + i] = std::sin(at * frequency[i]);
+      }
+    }
+  });
+}
+
+const float* RotaryAngles::of(std::int64_t token, int worker) const {
+  const std::int64_t width = 2 * pairs_;
+  auto* cosine = reinterpret_cast<float*>(
+      context_.executor->scratch(worker, 1, static_cast<std::size_t>(width) * sizeof(float)));
+  const std::int64_t high = by_token_ ? token : (positions_[token] >> 6) - lowest_;
+  HWY_DYNAMIC_DISPATCH(add_angles)
+  (table_ + (kLow + high) * width, table_ + (positions_[token] & 63) * width, pairs_, factor_,
+   transpose_ ? -factor_ : factor_, cosine, cosine + pairs_);
+  return cosine;
+}
 
 void rotary(const Context& context,
             View x,
@@ -92,56 +140,24 @@ void rotary(const Context& context,
             View y) {
   const contract::RotaryDims dims = contract::check_rotary(x, positions, frequencies, y);
   if (x.dtype == DType::f64) return ref::rotary(context, x, positions, frequencies, options, y);
-  const auto* position = positions.as<const std::int32_t>();
-  const auto* frequency = frequencies.as<const double>();
-  const std::int64_t half = dims.pairs;
-  const std::int64_t width = 2 * half;
-  std::int64_t lowest = 0;
-  std::int64_t highest = 0;
-  for (std::int64_t t = 0; t < dims.tokens; ++t) {
-    lowest = std::min<std::int64_t>(lowest, position[t] >> 6);
-    highest = std::max<std::int64_t>(highest, position[t] >> 6);
-  }
-  // Rows of cosines and sines: of the low parts, then of the high ones; far and few positions would
-  // make the second table longer than the tokens are many, so those get their own row each.
-  const bool by_token = highest - lowest + 1 > dims.tokens;
-  const std::int64_t high_rows = by_token ? dims.tokens : highest - lowest + 1;
-  auto* table = reinterpret_cast<double*>(context.executor->scratch(
-      -1, 0, static_cast<std::size_t>((kLow + high_rows) * width) * sizeof(double)));
-  for_ranges(context, kLow + high_rows, 8, [&](std::int64_t begin, std::int64_t end, int) {
-    for (std::int64_t r = begin; r < end; ++r) {
-      const std::int64_t high = r - kLow;
-      const auto at = static_cast<double>(
-          r < kLow ? r : kLow * (by_token ? position[high] >> 6 : lowest + high));
-      for (std::int64_t i = 0; i < half; ++i) {
-        table[r * width + i] = std::cos(at * frequency[i]);
-        table[r * width + half + i] = std::sin(at * frequency[i]);
-      }
-    }
-  });
-  const auto factor = static_cast<float>(options.factor);
-  const auto rotate = [&]<class T>(auto row) {
+  const RotaryAngles angles(context, positions, frequencies, options);
+  const auto rotate = [&]<class T>(TurnHead<T> turn) {
     for_ranges(context, dims.tokens, row_grain(dims.heads * dims.head_dim),
                [&](std::int64_t begin, std::int64_t end, int worker) {
-                 auto* cosine = reinterpret_cast<float*>(context.executor->scratch(
-                     worker, 1, static_cast<std::size_t>(width) * sizeof(float)));
-                 float* sine = cosine + half;
                  for (std::int64_t t = begin; t < end; ++t) {
-                   const std::int64_t high = by_token ? t : (position[t] >> 6) - lowest;
-                   HWY_DYNAMIC_DISPATCH(add_angles)
-                   (table + (kLow + high) * width, table + (position[t] & 63) * width, half, factor,
-                    options.transpose ? -factor : factor, cosine, sine);
+                   const float* cosine = angles.of(t, worker);
                    for (std::int64_t a = 0; a < dims.heads; ++a) {
                      const T* from = x.as<const T>() + t * x.strides[0] + a * x.strides[1];
                      T* to = y.as<T>() + t * y.strides[0] + a * y.strides[1];
-                     row(from, cosine, sine, half, to);
-                     if (to != from) std::copy(from + width, from + dims.head_dim, to + width);
+                     turn(from, cosine, cosine + dims.pairs, dims.pairs, to);
+                     if (to != from)
+                       std::copy(from + 2 * dims.pairs, from + dims.head_dim, to + 2 * dims.pairs);
                    }
                  }
                });
   };
-  if (x.dtype == DType::f32) return rotate.operator()<float>(HWY_DYNAMIC_DISPATCH(rotate_f32));
-  rotate.operator()<Bf16>(HWY_DYNAMIC_DISPATCH(rotate_bf16));
+  if (x.dtype == DType::f32) return rotate(turn_heads_here().f32);
+  rotate(turn_heads_here().bf16);
 }
 
 }  // namespace tera::kernels::cpu

@@ -15,6 +15,8 @@ const OpTable& ref_ops() {
       .norm_backward_input = ref::norm_backward_input,
       .norm_backward_weight = ref::norm_backward_weight,
       .rotary = ref::rotary,
+      .qk_norm_forward = ref::qk_norm_forward,
+      .qk_norm_backward_input = ref::qk_norm_backward_input,
       .attention_forward = ref::attention_forward,
       .attention_backward = ref::attention_backward,
       .sum_heads = ref::sum_heads,

@@ -124,6 +124,42 @@ TEST(Gradient, RotaryTurnsBackAndPassesTheOtherDims) {
   });
 }
 
+TEST(Gradient, NormAndRotaryOfHeads) {
+  for (const std::int64_t width : {7, 14}) {  // of each head, of both
+    Buffer x = normal({3, 2, 7}, 1);
+    Buffer w = normal({width}, 3);
+    const Buffer positions = integers({3}, {0, 5, 1000});
+    const Buffer frequencies = normal({2}, 5);
+    const Buffer dy = normal({3, 2, 7}, 2);
+    const RotaryOptions options{.factor = 1.3};
+    const std::int64_t norms = 42 / width;
+    Buffer raw = zeros({3, 2, 7});
+    Buffer rstd = zeros({norms});
+    const auto loss = [&] {
+      Buffer y = zeros({3, 2, 7});
+      ops.qk_norm_forward(kContext, x, w, 1e-3, positions, frequencies, options, raw, y, rstd);
+      return dot(y, dy);
+    };
+    loss();
+    Buffer d_norm = zeros({norms, width});
+    Buffer dx = zeros({3, 2, 7});
+    View d_heads = d_norm;
+    d_heads.rank = 3;
+    d_heads.shape = {3, 2, 7, 1};
+    d_heads.strides = {14, 7, 1, 0};
+    ops.qk_norm_backward_input(kContext, dy, raw, w, rstd, positions, frequencies, options, d_heads,
+                               dx);
+    View rows = raw;
+    rows.rank = 2;
+    rows.shape = {norms, width, 1, 1};
+    rows.strides = {width, 1, 0, 0};
+    Buffer dw = zeros({width});
+    ops.norm_backward_weight(kContext, NormType::rms, d_norm, rows, rstd, {}, dw, {});
+    expect_gradient(x, dx, loss);
+    expect_gradient(w, dw, loss);
+  }
+}
+
 struct AttentionCase {
   const char* name;
   std::int64_t batch, heads, groups, value_dim;

@@ -137,6 +137,63 @@ void add_rotary(std::vector<OpCase>& cases, DType compute, const RotaryRow& row)
   }));
 }
 
+struct QkNormRow {
+  std::int64_t tokens, heads, width, pairs;
+  bool per_head;
+  std::int64_t gap = 0;
+};
+
+void add_qk_norm(std::vector<OpCase>& cases, DType compute, const QkNormRow& row) {
+  const std::string name =
+      fmt::format("{}x{}x{} pairs {}{} gap {}", row.tokens, row.heads, row.width, row.pairs,
+                  row.per_head ? " per head" : "", row.gap);
+  const std::vector<std::int64_t> shape = {row.tokens, row.heads, row.width};
+  const std::int64_t norm = row.per_head ? row.width : row.heads * row.width;
+  const std::int64_t norms = row.per_head ? row.tokens * row.heads : row.tokens;
+  const RotaryOptions options{.factor = 1.25};
+  CaseBuilder f("qk_norm_forward", name, compute);
+  f.in(f.normal_c(shape, 3, row.gap)).in(f.normal_c({norm})).in(f.integers({row.tokens}, 0, 2000));
+  f.in(frequencies(row.pairs, 10000)).out(f.blank_c(shape)).out(f.blank_c(shape));
+  f.out(f.blank_a({norms}));
+  cases.push_back(f.finish(static_cast<double>(norm),
+                           [options](const OpTable& ops, const Context& context, const Views& v) {
+                             ops.qk_norm_forward(context, v[0], v[1], 1e-5, v[2], v[3], options,
+                                                 v[4], v[5], v[6]);
+                           }));
+  // What is turned is rounded before: |c a| + |s b| of a pair is at most its length.
+  cases.back().rounded_terms = [row](const std::vector<Buffer>& v, std::size_t output,
+                                     std::int64_t i) {
+    const std::int64_t d = i % row.width;
+    if (output != 5 || d >= 2 * row.pairs) return 0.0;
+    return std::hypot(v[5].get(i), v[5].get(d < row.pairs ? i + row.pairs : i - row.pairs));
+  };
+  CaseBuilder b("qk_norm_backward_input", name, compute);
+  Buffer rstd = b.normal_a({norms}, 0.1);
+  for (std::int64_t i = 0; i < norms; ++i)
+    rstd.set(i, 0.5 + rstd.get(i) * rstd.get(i));
+  b.in(b.normal_c(shape, 1, row.gap)).in(b.normal_c(shape)).in(b.normal_c({norm}));
+  b.in(std::move(rstd)).in(b.integers({row.tokens}, 0, 2000)).in(frequencies(row.pairs, 10000));
+  b.out(b.blank_c(shape)).out(b.blank_c(shape, row.gap));
+  cases.push_back(b.finish(static_cast<double>(norm),
+                           [options](const OpTable& ops, const Context& context, const Views& v) {
+                             ops.qk_norm_backward_input(context, v[0], v[1], v[2], v[3], v[4], v[5],
+                                                        options, v[6], v[7]);
+                           }));
+  // d_norm is rounded before the norm's gradient rstd (g - x^ mean(g x^)) is made of it, g = d_norm
+  // w and x^ = raw rstd.
+  cases.back().rounded_terms = [norm](const std::vector<Buffer>& v, std::size_t output,
+                                      std::int64_t i) {
+    if (output != 7) return 0.0;
+    const double scale = v[3].get(i / norm);
+    const auto g = [&](std::int64_t j) { return std::abs(v[6].get(j) * v[2].get(j % norm)); };
+    const auto hat = [&](std::int64_t j) { return std::abs(v[1].get(j) * scale); };
+    double products = 0;
+    for (std::int64_t j = i / norm * norm; j < (i / norm + 1) * norm; ++j)
+      products += g(j) * hat(j);
+    return scale * (g(i) + hat(i) * products / static_cast<double>(norm));
+  };
+}
+
 struct AttentionRow {
   std::int64_t batch, queries, keys, heads, key_heads, width, offset;
   std::int64_t document;  // first_key steps at multiples of this, 0 for one document
@@ -242,8 +299,12 @@ std::vector<OpCase> sequence_cases(DType compute) {
   for (const RotaryRow& row :
        {RotaryRow{1, 1, 2, 1}, RotaryRow{37, 3, 64, 32}, RotaryRow{5, 2, 26, 13},
         RotaryRow{37, 3, 64, 8}, RotaryRow{200, 2, 27, 5, 90}, RotaryRow{9, 2, 32, 16, 50, 1.25},
-        RotaryRow{70, 1, 80, 10, 131072, 0.7}})
+        RotaryRow{70, 1, 80, 10, 131072, 0.7}, RotaryRow{5, 2, 16, 0}})
     add_rotary(cases, compute, row);
+  for (const QkNormRow& row : {QkNormRow{1, 1, 2, 1, true}, QkNormRow{37, 3, 64, 32, true, 6},
+                               QkNormRow{37, 3, 64, 32, false}, QkNormRow{30, 5, 27, 5, true},
+                               QkNormRow{30, 5, 27, 5, false}, QkNormRow{9, 2, 16, 0, true}})
+    add_qk_norm(cases, compute, row);
   for (const AttentionRow& row :
        {AttentionRow{1, 1, 1, 1, 1, 8, 0, 0}, AttentionRow{2, 70, 70, 2, 2, 64, 0, 0},
         AttentionRow{2, 65, 65, 4, 2, 32, 0, 20}, AttentionRow{1, 200, 200, 3, 1, 16, 0, 70},

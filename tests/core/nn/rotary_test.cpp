@@ -35,6 +35,10 @@ TEST(RopeFrequencies, OfLlama31KeepShortWavesAndStretchLongOnes) {
                                               {63, 3.068925877869333e-07}});
 }
 
+TEST(RopeFrequencies, AreNoneWithLearnedPositions) {
+  EXPECT_TRUE(rope_frequencies(preset("gpt2-124m")).empty());
+}
+
 TEST(RopeFrequencies, OfDeepSeekV3RampBetweenThem) {
   const spec::ModelConfig config = preset("deepseek-v3");
   expect_frequencies(config, {{0, 1.0},
