@@ -25,9 +25,10 @@ struct RotaryOptions {
 };
 
 struct AttentionOptions {
-  std::int64_t query_offset = 0;  // position of query row 0 among the keys (decoding: keys cached)
+  std::int64_t query_offset = 0;  // position of query row 0 among the keys, or behind all of them
   double scale = 1.0;             // on q . k, normally 1 / sqrt(D)
   double softcap = 0.0;  // scores s = scale q . k become softcap tanh(s / softcap); 0 leaves them
+  bool accumulate = false;  // to what was computed over other keys
 };
 
 struct RouterOptions {

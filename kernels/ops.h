@@ -139,12 +139,15 @@ struct OpTable {
                                  View dx);
 
   // ---- attention, causal, never stores S x S. Source: Dao et al. 2022 (tiling, logsumexp kept)
-  // q [B,Sq,A,D] c, k [B,Sk,G,D] c, v [B,Sk,G,Dv] c, out [B,Sq,A,Dv] c (strides free but the last);
-  // first_key [B,Sq] i32: query i of a sequence sees keys first_key[i] .. query_offset + i, and
-  // what it does not see never reaches it, NaN included. lse [B,Sq,A] a.
+  // q [B,Sq,A,D] c, k [B,Sk,G,D] c, v [B,Sk,G,Dv] c, out [B,Sq,A,Dv] c or a (strides free but the
+  // last); first_key [B,Sq] i32: query i of a sequence sees keys first_key[i] .. query_offset + i,
+  // as far as there are any, and what it does not see never reaches it, NaN included. lse [B,Sq,A]
+  // a, rows strided. With accumulate out, then a, and lse are of other keys and become those of
+  // both.
   void (*attention_forward)(
       const Context&, View q, View k, View v, View first_key, AttentionOptions, View out, View lse);
-  // Writes dq, dk, dv. delta = sum_d dout out is computed inside. Sq == Sk, query_offset == 0.
+  // Writes dq, dk, dv, all c or all a, or adds to them, a, with accumulate. out c and lse are those
+  // over all keys, of which k and v may be some. delta = sum_d dout out is computed inside.
   void (*attention_backward)(const Context&,
                              View dout,
                              View q,

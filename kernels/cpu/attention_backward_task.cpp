@@ -34,7 +34,18 @@ void Task::run() {
 
 void Task::write_keys(const float* sums, std::int64_t width, const Head& to) const {
   for (std::int64_t j = job_.key_begin; j < job_.key_end; ++j)
-    store_row(sums + (j - job_.key_begin) * width, to.dtype, to.row(j), width);
+    write_row(sums + (j - job_.key_begin) * width, to, j, width);
+}
+
+void Task::write_row(const float* from,
+                     const Head& to,
+                     std::int64_t position,
+                     std::int64_t width) const {
+  if (call_.options.accumulate) {
+    plan_.tiles.add_f32(1.0F, from, reinterpret_cast<float*>(to.row(position)), width);
+  } else {
+    store_row(from, to.dtype, to.row(position), width);
+  }
 }
 
 void Task::run_tile(std::int64_t head, std::int64_t query, std::int64_t count) {
@@ -44,7 +55,8 @@ void Task::run_tile(std::int64_t head, std::int64_t query, std::int64_t count) {
   std::int64_t end = job_.key_begin;
   for (std::int64_t c = 0; c < panels_; ++c) {
     QueryMask& mask = masks_[static_cast<std::size_t>(c)];
-    mask.set(call_.first_key, job_.b, query + c * nr, std::min(nr, count - c * nr), 0);
+    mask.set(call_.first_key, job_.b, query + c * nr, std::min(nr, count - c * nr),
+             call_.options.query_offset, call_.dims.keys);
     if (mask.begin == mask.end) continue;
     begin = std::min(begin, mask.begin);
     end = std::max(end, mask.end);
@@ -220,8 +232,7 @@ void Task::write_queries(std::int64_t head, std::int64_t query, std::int64_t cou
         {0, plan_.head_dim, 0, n}, plan_.head_dim, 0,
         reinterpret_cast<std::uint32_t*>(buffers_.out_rows));
     for (std::int64_t i = 0; i < n; ++i)
-      store_row(buffers_.out_rows + i * plan_.head_dim, dq.dtype, dq.row(query + c * nr + i),
-                plan_.head_dim);
+      write_row(buffers_.out_rows + i * plan_.head_dim, dq, query + c * nr + i, plan_.head_dim);
   }
 }
 

@@ -118,6 +118,11 @@ class Task {
     std::int64_t width;
   };
   void write_keys(const float* sums, std::int64_t width, const Head& to) const;
+  // Stores or adds one row of a gradient.
+  void write_row(const float* from,
+                 const Head& to,
+                 std::int64_t position,
+                 std::int64_t width) const;
   // All keys of the job with queries [query, query + count) of one head.
   void run_tile(std::int64_t head, std::int64_t query, std::int64_t count);
   void load_queries(std::int64_t head, std::int64_t query, std::int64_t count);

@@ -29,6 +29,26 @@ struct Call {
   std::int64_t group() const { return dims.heads / dims.key_heads; }
 };
 
+constexpr float kNothing = -std::numeric_limits<float>::infinity();  // lse over no keys
+
+// A result and one of before, over other keys: the lse of both, and what each has in their sum.
+struct Merged {
+  float lse;
+  float own;
+  float before;
+
+  Merged(float own_lse, float lse_before) {
+    const float highest = std::max(own_lse, lse_before);
+    own = own_lse == kNothing ? 0.0F : std::exp(own_lse - highest);
+    before = lse_before == kNothing ? 0.0F : std::exp(lse_before - highest);
+    const float total = own + before;
+    lse = total == 0 ? kNothing : highest + std::log(total);
+    if (total == 0) return;
+    own /= total;
+    before /= total;
+  }
+};
+
 // Scratch of one task.
 struct Buffers {
   std::uint32_t* keys;     // row panels over D
@@ -135,20 +155,35 @@ class QueryTile {
     const std::int64_t nr = plan_.kernel.nr;
     auto* lse =
         call_.lse.as<float>() + b * call_.lse.strides[0] + query * call_.lse.strides[1] + head;
+    float* const before = buffers_.highest;  // what the results of before have in those of both
     for (std::int64_t c = 0; c < nr; ++c) {
       const float total = buffers_.total[c];
       buffers_.factor[c] = total > 0 ? 1.0F / total : total == 0 ? 0.0F : total;  // NaN stays
-      if (c < count)
-        lse[c * call_.lse.strides[1]] = total == 0 ? -std::numeric_limits<float>::infinity()
-                                                   : buffers_.highest[c] + std::log(total);
+      if (c >= count) continue;
+      float& at = lse[c * call_.lse.strides[1]];
+      const float own = total == 0 ? kNothing : buffers_.highest[c] + std::log(total);
+      if (call_.options.accumulate) {
+        const Merged merged(own, at);
+        buffers_.factor[c] *= merged.own;
+        before[c] = merged.before;
+        at = merged.lse;
+      } else {
+        at = own;
+      }
     }
     const std::int64_t width = values_.head_dim;
     plan_.tiles.scale_rows(buffers_.sum, width, buffers_.factor);
     f32_gemm_kernel().pack({buffers_.sum, DType::f32, nr, width, true}, {0, width, 0, count}, width,
                            0, reinterpret_cast<std::uint32_t*>(buffers_.rows));
     const Head out(call_.out, b, head);
-    for (std::int64_t c = 0; c < count; ++c)
-      store_row(buffers_.rows + c * width, out.dtype, out.row(query + c), width);
+    for (std::int64_t c = 0; c < count; ++c) {
+      float* const row = buffers_.rows + c * width;
+      if (call_.options.accumulate) {
+        plan_.tiles.add_f32(before[c], reinterpret_cast<const float*>(out.row(query + c)), row,
+                            width);
+      }
+      store_row(row, out.dtype, out.row(query + c), width);
+    }
   }
 
   const Call& call_;
@@ -171,7 +206,7 @@ void run_queries(Executor& executor,
   const AttentionPlan& plan = plans.keys;
   const std::int64_t nr = plan.kernel.nr;
   QueryMask all(end - begin);
-  all.set(call.first_key, b, begin, end - begin, call.options.query_offset);
+  all.set(call.first_key, b, begin, end - begin, call.options.query_offset, call.dims.keys);
   const std::int64_t packed_begin = all.begin / plan.key_block * plan.key_block;
   Carver measure(nullptr);
   const Buffers measured(measure, plans, all.end - packed_begin);
@@ -188,7 +223,7 @@ void run_queries(Executor& executor,
   QueryMask mask(nr);
   for (std::int64_t query = begin; query < end; query += nr) {
     const std::int64_t count = std::min(nr, end - query);
-    mask.set(call.first_key, b, query, count, call.options.query_offset);
+    mask.set(call.first_key, b, query, count, call.options.query_offset, call.dims.keys);
     for (std::int64_t a = g * call.group(); a < (g + 1) * call.group(); ++a)
       QueryTile(call, plans, buffers, mask, packed_begin).run(b, a, query, count);
   }
@@ -206,7 +241,7 @@ void run_row(Executor& executor,
   const std::int64_t width = call.dims.head_dim;
   const std::int64_t value_width = call.dims.value_dim;
   const ScoreScale scale = score_scale(call.options);
-  const std::int64_t last = call.options.query_offset + query;
+  const std::int64_t last = std::min(call.options.query_offset + query, call.dims.keys - 1);
   const std::int64_t first =
       std::max(0, call.first_key.as<const std::int32_t>()[b * call.first_key.strides[0] + query]);
   const std::int64_t keys = std::max<std::int64_t>(0, last + 1 - first);
@@ -230,19 +265,24 @@ void run_row(Executor& executor,
     highest = std::max(highest, scores[j]);
   }
   const float total = tiles.softmax_row(scores, keys, highest);
+  float& lse = call.lse.as<float>()[b * call.lse.strides[0] + query * call.lse.strides[1] + head];
+  const float own_lse = keys == 0 ? kNothing : highest + std::log(total);
+  const Merged merged(own_lse, call.options.accumulate ? lse : kNothing);
   std::fill_n(sum, value_width, 0.0F);
   for (std::int64_t j = 0; j < keys; ++j) {
     const auto* value = reinterpret_cast<const C*>(v.row(first + j));
     if constexpr (std::is_same_v<C, float>) {
-      tiles.add_f32(scores[j] / total, value, sum, value_width);
+      tiles.add_f32(merged.own * (scores[j] / total), value, sum, value_width);
     } else {
-      tiles.add_bf16(scores[j] / total, value, sum, value_width);
+      tiles.add_bf16(merged.own * (scores[j] / total), value, sum, value_width);
     }
   }
   const Head out(call.out, b, head);
+  if (call.options.accumulate) {
+    tiles.add_f32(merged.before, reinterpret_cast<const float*>(out.row(query)), sum, value_width);
+  }
   store_row(sum, out.dtype, out.row(query), value_width);
-  call.lse.as<float>()[b * call.lse.strides[0] + query * call.lse.strides[1] + head] =
-      keys == 0 ? highest : highest + std::log(total);
+  lse = merged.lse;
 }
 
 }  // namespace

@@ -168,12 +168,13 @@ struct QueryMask {
   explicit QueryMask(std::int64_t columns)
       : first(static_cast<std::size_t>(columns)), last(first.size()) {}
 
-  // Queries [query, query + count) of sequence b.
+  // Queries [query, query + count) of sequence b, query 0 being at `offset` of `keys` keys.
   void set(const View& first_key,
            std::int64_t b,
            std::int64_t query,
            std::int64_t count,
-           std::int64_t offset) {
+           std::int64_t offset,
+           std::int64_t keys) {
     begin = std::numeric_limits<std::int64_t>::max();
     end = 0;
     full_begin = 0;
@@ -184,7 +185,7 @@ struct QueryMask {
       const auto i = static_cast<std::size_t>(c);
       const bool exists = c < count;
       first[i] = exists ? std::max(0, lowest[c]) : 0;
-      last[i] = exists ? static_cast<std::int32_t>(offset + query + c) : -1;
+      last[i] = exists ? static_cast<std::int32_t>(std::min(offset + query + c, keys - 1)) : -1;
       full_begin = std::max<std::int64_t>(full_begin, first[i]);
       full_end = std::min<std::int64_t>(full_end, last[i] + 1);
       if (first[i] > last[i]) continue;

@@ -135,16 +135,34 @@ TEST_P(BothTables, ComputeGeluWithTheErrorFunctionInTheTails) {
     EXPECT_NEAR(y.get(i), expected[i], 1e-6 * std::abs(expected[i])) << i;
 }
 
-TEST_P(BothTables, RefuseQueriesBeyondTheKeys) {
+TEST_P(BothTables, RefuseQueriesBeforeTheKeys) {
   const Buffer q(DType::f32, {1, 3, 2, 4});
   const Buffer k(DType::f32, {1, 4, 1, 4});
   Buffer out(DType::f32, {1, 3, 2, 4});
   Buffer lse(DType::f32, {1, 3, 2});
   EXPECT_EQ(message_of([&] {
-              ops_.attention_forward(context_, q, k, k, i32({1, 3}, {0, 0, 0}), {.query_offset = 2},
-                                     out, lse);
+              ops_.attention_forward(context_, q, k, k, i32({1, 3}, {0, 0, 0}),
+                                     {.query_offset = -2}, out, lse);
             }),
-            "attention_forward: 3 queries at offset 2 end after the last of 4 keys");
+            "attention_forward: queries are at offset -2, expected 0 or more");
+}
+
+TEST_P(BothTables, AccumulateInTheirOwnDtype) {
+  const Buffer q(DType::bf16, {1, 3, 2, 4});
+  const Buffer k(DType::bf16, {1, 3, 1, 4});
+  Buffer out(DType::bf16, {1, 3, 2, 4});
+  Buffer lse(DType::f32, {1, 3, 2});
+  const AttentionOptions options{.accumulate = true};
+  EXPECT_EQ(message_of([&] {
+              ops_.attention_forward(context_, q, k, k, i32({1, 3}, {0, 0, 0}), options, out, lse);
+            }),
+            "attention_forward: out is bf16 [1, 3, 2, 4], expected f32");
+  Buffer dk(DType::f32, {1, 3, 1, 4});
+  EXPECT_EQ(message_of([&] {
+              ops_.attention_backward(context_, q, q, k, k, i32({1, 3}, {0, 0, 0}), out, lse,
+                                      options, out, dk, dk);
+            }),
+            "attention_backward: dq is bf16 [1, 3, 2, 4], expected f32");
 }
 
 TEST_P(BothTables, RefuseHeadsWithoutDims) {

@@ -212,6 +212,68 @@ INSTANTIATE_TEST_SUITE_P(,
                                                        .options = {.scale = 0.7, .softcap = 1.5}}),
                          [](const auto& row) { return std::string(row.param.name); });
 
+// Keys [first, last) of [B, S, G, D].
+View some_keys(const Buffer& keys, std::int64_t first, std::int64_t last) {
+  View view = keys;
+  view.data = view.as<double>() + first * view.strides[1];
+  view.shape[1] = last - first;
+  return view;
+}
+
+// Over keys 0 .. 2 and then over the others, as if these came from elsewhere.
+TEST(AttentionParts, AddUpToAllKeys) {
+  constexpr std::int64_t kLength = 8;
+  constexpr std::int64_t kCut = 3;
+  const Buffer q = normal({1, kLength, 4, 6}, 1);
+  const Buffer k = normal({1, kLength, 2, 6}, 2);
+  const Buffer v = normal({1, kLength, 2, 5}, 3);
+  const Buffer dout = normal({1, kLength, 4, 5}, 4);
+  const std::vector<double> first = {0, 0, 0, 0, 0, 2, 2, 4};
+  const Buffer first_key = integers({1, kLength}, first);
+  const AttentionOptions options{.scale = 0.4, .softcap = 3};
+  Buffer out = zeros({1, kLength, 4, 5});
+  Buffer lse = zeros({1, kLength, 4});
+  ops.attention_forward(kContext, q, k, v, first_key, options, out, lse);
+  Buffer dq = zeros({1, kLength, 4, 6});
+  Buffer dk = zeros({1, kLength, 2, 6});
+  Buffer dv = zeros({1, kLength, 2, 5});
+  ops.attention_backward(kContext, dout, q, k, v, first_key, out, lse, options, dq, dk, dv);
+
+  Buffer sum = zeros({1, kLength, 4, 5});
+  Buffer sum_lse = zeros({1, kLength, 4});
+  Buffer sum_dq = zeros({1, kLength, 4, 6});
+  Buffer sum_dk = zeros({1, kLength, 2, 6});
+  Buffer sum_dv = zeros({1, kLength, 2, 5});
+  AttentionOptions more = options;
+  const auto behind = [&](const Buffer& rows) { return some_keys(rows, kCut, kLength); };
+  std::vector<double> first_behind;
+  for (std::int64_t i = kCut; i < kLength; ++i)
+    first_behind.push_back(first[static_cast<std::size_t>(i)] - kCut);
+  const Buffer first_key_behind = integers({1, kLength - kCut}, first_behind);
+  const auto before = [&](const Buffer& rows) { return some_keys(rows, 0, kCut); };
+  ops.attention_forward(kContext, q, before(k), before(v), first_key, options, sum, sum_lse);
+  View lse_behind = sum_lse;
+  lse_behind.data = lse_behind.as<double>() + kCut * 4;
+  lse_behind.shape[1] = kLength - kCut;
+  more.accumulate = true;
+  ops.attention_forward(kContext, behind(q), behind(k), behind(v), first_key_behind, more,
+                        behind(sum), lse_behind);
+  ops.attention_backward(kContext, dout, q, before(k), before(v), first_key, sum, sum_lse, more,
+                         sum_dq, before(sum_dk), before(sum_dv));
+  ops.attention_backward(kContext, behind(dout), behind(q), behind(k), behind(v), first_key_behind,
+                         behind(sum), lse_behind, more, behind(sum_dq), behind(sum_dk),
+                         behind(sum_dv));
+  const auto expect_near = [](const Buffer& got, const Buffer& expected) {
+    for (std::int64_t i = 0; i < expected.size(); ++i)
+      EXPECT_NEAR(got.get(i), expected.get(i), 1e-13) << i;
+  };
+  expect_near(sum, out);
+  expect_near(sum_lse, lse);
+  expect_near(sum_dq, dq);
+  expect_near(sum_dk, dk);
+  expect_near(sum_dv, dv);
+}
+
 class ActivationGradient : public testing::TestWithParam<Activation> {};
 
 TEST_P(ActivationGradient, InputAndRowScale) {

@@ -201,6 +201,7 @@ struct AttentionRow {
   std::int64_t window = 0;       // keys a query sees at most, 0 for all
   std::int64_t value_width = 0;  // 0 is width
   double softcap = 0;
+  bool accumulate = false;
 
   std::int64_t values() const { return value_width > 0 ? value_width : width; }
 };
@@ -220,49 +221,54 @@ Buffer first_keys(const AttentionRow& row) {
 }
 
 void add_attention(std::vector<OpCase>& cases, DType compute, const AttentionRow& row) {
-  const std::string name = fmt::format(
-      "{}x{}/{} heads {}/{} d {}/{} offset {} document {} gap {}{}{}", row.batch, row.queries,
-      row.keys, row.heads, row.key_heads, row.width, row.values(), row.offset, row.document,
-      row.gap, row.window > 0 ? fmt::format(" window {}", row.window) : "",
-      row.softcap > 0 ? fmt::format(" cap {}", row.softcap) : "");
-  const AttentionOptions options{
-      .query_offset = row.offset, .scale = 0.125, .softcap = row.softcap};
+  const std::string name =
+      fmt::format("{}x{}/{} heads {}/{} d {}/{} offset {} document {} gap {}{}{}", row.batch,
+                  row.queries, row.keys, row.heads, row.key_heads, row.width, row.values(),
+                  row.offset, row.document, row.gap,
+                  row.window > 0 ? fmt::format(" window {}", row.window) : "",
+                  row.softcap > 0 ? fmt::format(" cap {}", row.softcap) : "") +
+      (row.accumulate ? " accumulate" : "");
+  const AttentionOptions alone{.query_offset = row.offset, .scale = 0.125, .softcap = row.softcap};
+  AttentionOptions options = alone;
+  options.accumulate = row.accumulate;
   CaseBuilder f("attention_forward", name, compute);
   Buffer q = f.normal_c({row.batch, row.queries, row.heads, row.width}, 2, row.gap);
   Buffer k = f.normal_c({row.batch, row.keys, row.key_heads, row.width}, 2, row.gap);
   Buffer v = f.normal_c({row.batch, row.keys, row.key_heads, row.values()}, 1, row.gap);
   Buffer out = f.blank_c({row.batch, row.queries, row.heads, row.values()}, row.gap);
   Buffer lse = f.blank_a({row.batch, row.queries, row.heads});
-  const bool training = row.queries == row.keys && row.offset == 0;
-  if (training) {
-    CaseBuilder b("attention_backward", name, compute);
-    Buffer dout = b.normal_c({row.batch, row.queries, row.heads, row.values()}, 1, row.gap);
-    ref_ops().attention_forward({}, q, k, v, first_keys(row), options, out, lse);
-    b.in(std::move(dout))
-        .in(q.clone())
-        .in(k.clone())
-        .in(v.clone())
-        .in(first_keys(row))
-        .in(out.clone())
-        .in(lse.clone());
-    b.out(b.blank_c({row.batch, row.queries, row.heads, row.width}, row.gap));
-    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.width}, row.gap));
-    b.out(b.blank_c({row.batch, row.keys, row.key_heads, row.values()}, row.gap));
-    cases.push_back(b.finish(
-        static_cast<double>(row.keys + row.width),
-        [options](const OpTable& ops, const Context& context, const Views& a) {
-          ops.attention_backward(context, a[0], a[1], a[2], a[3], a[4], a[5], a[6], options, a[7],
-                                 a[8], a[9]);
-        },
-        true));
-    cases.back().term = std::sqrt(static_cast<double>(row.width));
-  }
-  f.in(std::move(q))
-      .in(std::move(k))
-      .in(std::move(v))
+  CaseBuilder b("attention_backward", name, compute);
+  Buffer dout = b.normal_c({row.batch, row.queries, row.heads, row.values()}, 1, row.gap);
+  ref_ops().attention_forward({}, q, k, v, first_keys(row), alone, out, lse);
+  b.in(std::move(dout))
+      .in(q.clone())
+      .in(k.clone())
+      .in(v.clone())
       .in(first_keys(row))
-      .out(std::move(out))
-      .out(std::move(lse));
+      .in(out.clone())
+      .in(lse.clone());
+  const auto gradient = [&](std::int64_t length, std::int64_t heads, std::int64_t width) {
+    const std::vector<std::int64_t> shape = {row.batch, length, heads, width};
+    b.out(row.accumulate ? b.normal_a(shape) : b.blank_c(shape, row.gap));
+  };
+  gradient(row.queries, row.heads, row.width);
+  gradient(row.keys, row.key_heads, row.width);
+  gradient(row.keys, row.key_heads, row.values());
+  cases.push_back(b.finish(
+      static_cast<double>(row.keys + row.width),
+      [options](const OpTable& ops, const Context& context, const Views& a) {
+        ops.attention_backward(context, a[0], a[1], a[2], a[3], a[4], a[5], a[6], options, a[7],
+                               a[8], a[9]);
+      },
+      true));
+  cases.back().term = std::sqrt(static_cast<double>(row.width));
+  f.in(std::move(q)).in(std::move(k)).in(std::move(v)).in(first_keys(row));
+  if (row.accumulate) {
+    f.out(f.normal_a({row.batch, row.queries, row.heads, row.values()}))
+        .out(f.normal_a({row.batch, row.queries, row.heads}, 3));
+  } else {
+    f.out(std::move(out)).out(std::move(lse));
+  }
   cases.push_back(f.finish(
       static_cast<double>(row.keys + row.width),
       [options](const OpTable& ops, const Context& context, const Views& a) {
@@ -323,6 +329,17 @@ std::vector<OpCase> sequence_cases(DType compute) {
                                   AttentionRow{1, 3, 90, 4, 1, 72, 87, 0, 0, 0, 64, 2},
                                   AttentionRow{2, 40, 200, 2, 1, 72, 160, 64, 0, 0, 64, 30}})
     add_attention(cases, compute, row);
+  // Queries behind the keys, of which some see all and some none.
+  for (const bool accumulate : {false, true}) {
+    for (const AttentionRow& row :
+         {AttentionRow{2, 70, 60, 4, 2, 32, 60, 0}, AttentionRow{1, 150, 130, 2, 1, 16, 150, 100},
+          AttentionRow{2, 140, 200, 2, 1, 48, 120, 90, 0, 60, 32},
+          AttentionRow{1, 3, 90, 4, 2, 64, 89, 0, 0, 90, 48, 2}}) {
+      AttentionRow added = row;
+      added.accumulate = accumulate;
+      add_attention(cases, compute, added);
+    }
+  }
   add_sum_heads(cases, compute);
   return cases;
 }
