@@ -1,5 +1,7 @@
 #include "core/comm/operation_checks.h"
 
+#include <algorithm>
+#include <array>
 #include <numeric>
 
 #include "core/base/check.h"
@@ -14,10 +16,10 @@ void check_contiguous(std::string_view what, const Tensor& x) {
 }
 
 void check_reducible(std::string_view what, const Tensor& x) {
-  const DType dtype = x.dtype();
-  TERA_CHECK(
-      dtype == DType::f32 || dtype == DType::f64 || dtype == DType::i64 || dtype == DType::bf16,
-      "{}: cannot reduce {}, expected f32, f64, i64 or bf16", what, dtype_name(dtype));
+  constexpr std::array kReducible = {DType::f32, DType::f64, DType::i64, DType::bf16, DType::f16};
+  TERA_CHECK(std::find(kReducible.begin(), kReducible.end(), x.dtype()) != kReducible.end(),
+             "{}: cannot reduce {}, expected f32, f64, i64, bf16 or f16", what,
+             dtype_name(x.dtype()));
 }
 
 // `whole` holds `size` shards like `shard` along dim 0.

@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 
 namespace tera::comm {
 namespace {
@@ -71,6 +72,7 @@ void reduce(DType dtype,
   if (dtype == DType::f64) return reduce_by<double, double>(op, from, to, n);
   if (dtype == DType::i64) return reduce_by<std::int64_t, std::int64_t>(op, from, to, n);
   if (dtype == DType::bf16) return reduce_by<kernels::Bf16, float>(op, from, to, n);
+  if (dtype == DType::f16) return reduce_by<kernels::F16, float>(op, from, to, n);
   reduce_by<float, float>(op, from, to, n);
 }
 

@@ -47,6 +47,7 @@ void all_reduce(Communicator& world) {
   all_reduce_as<double>(world);
   all_reduce_as<std::int64_t>(world);
   all_reduce_as<kernels::Bf16>(world);
+  all_reduce_as<kernels::F16>(world);
 }
 
 void sums_in_rank_order(Communicator& world) {
@@ -73,14 +74,20 @@ void sums_in_rank_order(Communicator& world) {
   expect_elements<float>(shard, [&](std::int64_t i) { return expected(97L * world.rank() + i); });
 }
 
-void bf16_is_summed_in_f32(Communicator& world) {
+// `large` + 1 is `large` in the type: rounded once, the ones of many ranks count.
+template <class Half>
+void is_summed_in_f32(Communicator& world, float large) {
   RankTensors rank;
-  // 256 + 1 is 256 in bf16: rounded once, the ones of many ranks count.
-  const float sum = 256.0F + static_cast<float>(world.size() - 1);
-  Tensor x = rank.filled<kernels::Bf16>(
-      {33}, [&](std::int64_t) { return world.rank() == 0 ? 256.0F : 1.0F; });
+  const float sum = large + static_cast<float>(world.size() - 1);
+  Tensor x =
+      rank.filled<Half>({33}, [&](std::int64_t) { return world.rank() == 0 ? large : 1.0F; });
   world.all_reduce(x, Reduce::sum);
-  expect_elements<kernels::Bf16>(x, [&](std::int64_t) { return sum; });
+  expect_elements<Half>(x, [&](std::int64_t) { return sum; });
+}
+
+void halves_are_summed_in_f32(Communicator& world) {
+  is_summed_in_f32<kernels::Bf16>(world, 256);
+  is_summed_in_f32<kernels::F16>(world, 2048);
 }
 
 template <class T>
@@ -360,7 +367,7 @@ void refuse_what_they_cannot_serve(Communicator& world) {
 constexpr std::array kCases = {
     ContractCase{"AllReduce", all_reduce},
     ContractCase{"SumsInRankOrder", sums_in_rank_order},
-    ContractCase{"Bf16IsSummedInF32", bf16_is_summed_in_f32},
+    ContractCase{"HalvesAreSummedInF32", halves_are_summed_in_f32},
     ContractCase{"ReduceScatter", reduce_scatter},
     ContractCase{"AllGather", all_gather},
     ContractCase{"AllToAll", all_to_all},

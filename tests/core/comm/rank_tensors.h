@@ -11,6 +11,7 @@
 #include "core/tensor/cpu_backend.h"
 #include "core/tensor/tensor.h"
 #include "kernels/bf16.h"
+#include "kernels/f16.h"
 
 namespace tera::comm::test {
 
@@ -40,18 +41,26 @@ template <>
 struct DTypeOf<kernels::Bf16> {
   static constexpr DType value = DType::bf16;
 };
+template <>
+struct DTypeOf<kernels::F16> {
+  static constexpr DType value = DType::f16;
+};
+
+// Whether the type computes as float.
+template <class T>
+constexpr bool is_half = std::is_same_v<T, kernels::Bf16> || std::is_same_v<T, kernels::F16>;
 
 // A number as an element, and back.
 template <class T>
 T element(double value) {
-  if constexpr (std::is_same_v<T, kernels::Bf16>)
+  if constexpr (is_half<T>)
     return T(static_cast<float>(value));
   else
     return static_cast<T>(value);
 }
 template <class T>
 double number_of(T element) {
-  if constexpr (std::is_same_v<T, kernels::Bf16>)
+  if constexpr (is_half<T>)
     return static_cast<double>(static_cast<float>(element));
   else
     return static_cast<double>(element);
