@@ -266,6 +266,13 @@ Result<Reader> Reader::open(Vfs& vfs, const fs::path& step_dir) {
 }
 
 Result<void> Reader::read(const TensorInfo& wanted, void* dst) const {
+  const ElementRun all{.count = wanted.num_bytes() / dtype_bytes(wanted.dtype)};
+  return read(wanted, std::span(&all, 1), dst);
+}
+
+Result<void> Reader::read(const TensorInfo& wanted,
+                          std::span<const ElementRun> runs,
+                          void* dst) const {
   const auto at = std::find_if(tensors_.begin(), tensors_.end(), [&](const TensorInfo& info) {
     return info.name == wanted.name && info.role == wanted.role;
   });
@@ -284,11 +291,8 @@ Result<void> Reader::read(const TensorInfo& wanted, void* dst) const {
   const auto tensor = static_cast<std::size_t>(at - tensors_.begin());
   for (const std::int64_t index : manifest_->boxes_of[tensor]) {
     const Box& box = manifest_->boxes[static_cast<std::size_t>(index)];
-    if (box.num_bytes == 0) continue;
-    BoxWriter writer(box, *at, static_cast<std::byte*>(dst));
-    TERA_TRY_VOID(read_checked(*vfs_, dir_, *manifest_, box.file, box.file_offset,
-                               box.file_offset + box.num_bytes,
-                               [&](std::span<const std::byte> piece) { writer.append(piece); }));
+    TERA_TRY_VOID(read_pieces(*vfs_, dir_, *manifest_, box, pieces_of(box, *at, runs),
+                              static_cast<std::byte*>(dst)));
   }
   return {};
 }

@@ -59,6 +59,13 @@ Result<std::filesystem::path> save(Vfs& vfs,
                                    const TensorLoader& load,
                                    const SaveOptions& options = {});
 
+// Elements of a tensor in row-major order, and where they go.
+struct ElementRun {
+  std::int64_t from = 0;  // in the tensor
+  std::int64_t to = 0;    // in the destination
+  std::int64_t count = 0;
+};
+
 struct Manifest;
 
 class Reader {
@@ -70,6 +77,9 @@ class Reader {
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
   // Fills num_bytes at dst; name, role, dtype and shape must match (error says which differs).
   Result<void> read(const TensorInfo& wanted, void* dst) const;
+  // The same of some elements: runs that ascend in the tensor without overlap. Of the files it
+  // reads the blocks alone that hold them.
+  Result<void> read(const TensorInfo& wanted, std::span<const ElementRun> runs, void* dst) const;
   // Reads and checks every byte of every file; the error names file, block, tensor and offset.
   Result<void> verify() const;
   std::uint64_t num_bytes() const { return num_bytes_; }  // of all files

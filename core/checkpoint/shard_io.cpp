@@ -234,46 +234,80 @@ Result<void> read_checked(Vfs& vfs,
   return {};
 }
 
-BoxWriter::BoxWriter(const Box& box, const TensorInfo& info, std::byte* tensor)
-    : box_(&box),
-      info_(&info),
-      tensor_(tensor),
-      run_dim_(info.shape.size()),
-      run_bytes_(static_cast<std::uint64_t>(dtype_bytes(info.dtype))),
-      index_(box.offset) {
-  // The trailing dims that the box spans whole, and one more, are contiguous in both.
-  while (run_dim_ > 0) {
-    --run_dim_;
-    run_bytes_ *= static_cast<std::uint64_t>(box.size[run_dim_]);
-    if (box.size[run_dim_] != info.shape[run_dim_]) break;
+std::vector<BoxPiece> pieces_of(const Box& box,
+                                const TensorInfo& info,
+                                std::span<const ElementRun> runs) {
+  // The trailing dims that the box spans whole, and one more, are side by side in both.
+  std::size_t outer = info.shape.size();  // dims before it are stepped through
+  std::int64_t together = 1;
+  while (outer > 0) {
+    --outer;
+    together *= box.size[outer];
+    if (box.size[outer] != info.shape[outer]) break;
   }
-  next_run();
-}
-
-void BoxWriter::append(std::span<const std::byte> piece) {
-  while (!piece.empty()) {
-    if (run_done_ == run_bytes_) {
-      for (std::size_t dim = run_dim_; dim-- > 0;) {
-        if (++index_[dim] < box_->offset[dim] + box_->size[dim]) break;
-        index_[dim] = box_->offset[dim];
+  std::vector<BoxPiece> pieces;
+  const auto width = static_cast<std::uint64_t>(dtype_bytes(info.dtype));
+  const auto bytes = [width](std::int64_t elements) {
+    return static_cast<std::uint64_t>(elements) * width;
+  };
+  const auto stored = static_cast<std::int64_t>(box.num_bytes / width);
+  std::vector<std::int64_t> index = box.offset;
+  for (std::int64_t done = 0; done < stored; done += together) {
+    std::int64_t first = 0;  // element of the tensor
+    for (std::size_t dim = 0; dim < index.size(); ++dim)
+      first = first * info.shape[dim] + index[dim];
+    auto run = std::upper_bound(
+        runs.begin(), runs.end(), first,
+        [](std::int64_t at, const ElementRun& of) { return at < of.from + of.count; });
+    for (; run != runs.end() && run->from < first + together; ++run) {
+      const std::int64_t from = std::max(first, run->from);
+      const std::int64_t last = std::min(first + together, run->from + run->count);
+      if (from < last) {
+        pieces.push_back({bytes(done + from - first), bytes(done + last - first),
+                          bytes(run->to + from - run->from)});
       }
-      next_run();
     }
-    const std::uint64_t size = std::min<std::uint64_t>(piece.size(), run_bytes_ - run_done_);
-    std::memcpy(tensor_ + run_begin_ + run_done_, piece.data(), size);
-    run_done_ += size;
-    piece = piece.subspan(size);
+    for (std::size_t dim = outer; dim-- > 0;) {
+      if (++index[dim] < box.offset[dim] + box.size[dim]) break;
+      index[dim] = box.offset[dim];
+    }
   }
+  return pieces;
 }
 
-void BoxWriter::next_run() {
-  std::uint64_t element = 0;
-  for (std::size_t dim = 0; dim < index_.size(); ++dim) {
-    element = element * static_cast<std::uint64_t>(info_->shape[dim]) +
-              static_cast<std::uint64_t>(index_[dim]);
+Result<void> read_pieces(Vfs& vfs,
+                         const std::filesystem::path& dir,
+                         const Manifest& manifest,
+                         const Box& box,
+                         std::span<const BoxPiece> pieces,
+                         std::byte* destination) {
+  const auto block_of = [&box](std::uint64_t byte) {
+    return (box.file_offset + byte) / kBlockBytes;
+  };
+  while (!pieces.empty()) {
+    std::size_t count = 1;  // in neighbouring blocks
+    while (count < pieces.size() &&
+           block_of(pieces[count].begin) <= block_of(pieces[count - 1].end - 1) + 1)
+      ++count;
+    auto piece = pieces.begin();
+    const auto end = piece + static_cast<std::ptrdiff_t>(count);
+    std::uint64_t at = piece->begin;
+    TERA_TRY_VOID(read_checked(vfs, dir, manifest, box.file, box.file_offset + at,
+                               box.file_offset + (end - 1)->end,
+                               [&](std::span<const std::byte> bytes) {
+                                 const std::uint64_t stop = at + bytes.size();
+                                 for (; piece != end && piece->begin < stop; ++piece) {
+                                   const std::uint64_t from = std::max(at, piece->begin);
+                                   const std::uint64_t last = std::min(stop, piece->end);
+                                   std::memcpy(destination + piece->to + (from - piece->begin),
+                                               bytes.data() + (from - at), last - from);
+                                   if (piece->end > stop) break;
+                                 }
+                                 at = stop;
+                               }));
+    pieces = pieces.subspan(count);
   }
-  run_begin_ = element * static_cast<std::uint64_t>(dtype_bytes(info_->dtype));
-  run_done_ = 0;
+  return {};
 }
 
 }  // namespace tera::checkpoint

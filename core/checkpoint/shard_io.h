@@ -44,24 +44,24 @@ Result<void> read_checked(Vfs& vfs,
                           std::uint64_t end,
                           const std::function<void(std::span<const std::byte>)>& take);
 
-// Puts the bytes of a box, which come in stored order and in pieces of any size, to their places in
-// a tensor of this shape.
-class BoxWriter {
- public:
-  BoxWriter(const Box& box, const TensorInfo& info, std::byte* tensor);
-  void append(std::span<const std::byte> piece);
-
- private:
-  void next_run();
-
-  const Box* box_;
-  const TensorInfo* info_;
-  std::byte* tensor_;
-  std::size_t run_dim_;              // dims before it are stepped through, the rest is one run
-  std::uint64_t run_bytes_;          // contiguous in the box and in the tensor
-  std::vector<std::int64_t> index_;  // of the first element of the current run
-  std::uint64_t run_begin_ = 0;      // byte of the tensor where the current run starts
-  std::uint64_t run_done_ = 0;
+// Bytes [begin, end) of a box, and the byte of the destination they go to.
+struct BoxPiece {
+  std::uint64_t begin = 0;
+  std::uint64_t end = 0;
+  std::uint64_t to = 0;
+  bool operator==(const BoxPiece&) const = default;
 };
+// What the box holds of the runs, which ascend in the tensor without overlap; ascending in the box.
+std::vector<BoxPiece> pieces_of(const Box& box,
+                                const TensorInfo& info,
+                                std::span<const ElementRun> runs);
+
+// Reads the pieces of a box, and of its file no block that holds none of them.
+Result<void> read_pieces(Vfs& vfs,
+                         const std::filesystem::path& dir,
+                         const Manifest& manifest,
+                         const Box& box,
+                         std::span<const BoxPiece> pieces,
+                         std::byte* destination);
 
 }  // namespace tera::checkpoint

@@ -88,17 +88,25 @@ Result<std::vector<TensorInfo>> stored_weights(const Reader& reader, WeightSet s
 }
 
 Result<void> read_weight(const Reader& reader, const TensorInfo& stored, const Tensor& value) {
-  if (stored.shape != value.shape()) {
-    return fail(
-        ErrorCode::invalid_input,
-        fmt::format("checkpoint {}: {} is [{}], the model has [{}]", reader.path().string(),
-                    stored.name, fmt::join(stored.shape, ", "), fmt::join(value.shape(), ", ")));
+  const ElementRun all{.count = value.num_elements()};
+  return read_weight(reader, stored, value.shape(), std::span(&all, 1), value);
+}
+
+Result<void> read_weight(const Reader& reader,
+                         const TensorInfo& stored,
+                         const std::vector<std::int64_t>& shape,
+                         std::span<const ElementRun> runs,
+                         const Tensor& part) {
+  if (stored.shape != shape) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("checkpoint {}: {} is [{}], the model has [{}]", reader.path().string(),
+                            stored.name, fmt::join(stored.shape, ", "), fmt::join(shape, ", ")));
   }
-  if (stored.dtype == value.dtype()) return reader.read(stored, value.view().data);
+  if (stored.dtype == part.dtype()) return reader.read(stored, runs, part.view().data);
   const Tensor raw =
-      Tensor::empty(value.backend(), value.shape(), stored.dtype, MemoryKind::workspace);
-  TERA_TRY_VOID(reader.read(stored, raw.view().data));
-  value.backend().ops().copy(value.backend().context(), raw, value);
+      Tensor::zeros(part.backend(), part.shape(), stored.dtype, MemoryKind::workspace);
+  TERA_TRY_VOID(reader.read(stored, runs, raw.view().data));
+  part.backend().ops().copy(part.backend().context(), raw, part);
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -44,5 +45,11 @@ Result<std::vector<TensorInfo>> stored_weights(const Reader& reader, WeightSet s
 
 // Fills `value` with a stored weight, converted to its element type. The shapes must agree.
 Result<void> read_weight(const Reader& reader, const TensorInfo& stored, const Tensor& value);
+// The same of some elements of a tensor of this shape (Reader::read); others are zero or stay.
+Result<void> read_weight(const Reader& reader,
+                         const TensorInfo& stored,
+                         const std::vector<std::int64_t>& shape,
+                         std::span<const ElementRun> runs,
+                         const Tensor& part);
 
 }  // namespace tera::checkpoint

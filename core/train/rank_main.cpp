@@ -27,34 +27,28 @@ namespace {
 // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
 constexpr double kRankTimeoutS = 600;
 
-// One rank from nothing to the end; every exception becomes an error and aborts the group.
+// One rank from nothing to the end; every exception becomes an error. The group must be told.
 Result<TrainEnd> run_rank(const run::RunDirectory& dir,
                           const spec::RunSpec& spec,
                           comm::Communicator& world,
                           int num_threads,
                           const TrainOptions& options) {
-  const auto guarded = [&]() -> Result<TrainEnd> {
-    try {
-      ThreadPool pool(num_threads);
-      const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-      return train(dir, spec, world, *backend, options);
-    } catch (const CommunicationError& error) {
-      spdlog::error("rank {}: its last operations with others, newest first\n{}", world.rank(),
-                    world.flight_recorder().text());
-      return fail(ErrorCode::failed,
-                  fmt::format("rank {} lost its peers: {}", world.rank(), error.what()));
-    } catch (const std::bad_alloc&) {
-      return fail(
-          ErrorCode::failed, fmt::format("rank {} ran out of memory", world.rank()),
-          "plan the spec: `teragpt plan` shows what it needs; lower layout.micro_batch_size");
-    } catch (const std::exception& error) {
-      return fail(ErrorCode::failed, fmt::format("rank {}: {}", world.rank(), error.what()),
-                  "this is a bug: please report it with the run's spec.yaml and log");
-    }
-  };
-  Result<TrainEnd> end = guarded();
-  if (!end) world.abort(end.error().message);
-  return end;
+  try {
+    ThreadPool pool(num_threads);
+    const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+    return train(dir, spec, world, *backend, options);
+  } catch (const CommunicationError& error) {
+    spdlog::error("rank {}: its last operations with others, newest first\n{}", world.rank(),
+                  world.flight_recorder().text());
+    return fail(ErrorCode::failed,
+                fmt::format("rank {} lost its peers: {}", world.rank(), error.what()));
+  } catch (const std::bad_alloc&) {
+    return fail(ErrorCode::failed, fmt::format("rank {} ran out of memory", world.rank()),
+                "plan the spec: `teragpt plan` shows what it needs; lower layout.micro_batch_size");
+  } catch (const std::exception& error) {
+    return fail(ErrorCode::failed, fmt::format("rank {}: {}", world.rank(), error.what()),
+                "this is a bug: please report it with the run's spec.yaml and log");
+  }
 }
 
 int threads_per_rank(const spec::RunSpec& spec, int num_local_ranks) {
@@ -82,8 +76,12 @@ Result<TrainEnd> run_ranks(const run::RunDirectory& dir,
       threads.emplace_back([&, rank] {
         const auto i = static_cast<std::size_t>(rank);
         ends[i] = run_rank(dir, spec, *worlds[i], num_threads, options);
-        const std::scoped_lock lock(order);
-        if (!*ends[i] && !first_error) first_error = ends[i]->error();
+        if (*ends[i]) return;
+        {
+          const std::scoped_lock lock(order);
+          if (!first_error) first_error = ends[i]->error();
+        }
+        worlds[i]->abort(ends[i]->error().message);
       });
     }
   }

@@ -1,8 +1,12 @@
 #include "core/train/train_state.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -34,11 +38,6 @@ checkpoint::BaseReference reference_to(const checkpoint::Reader& reader) {
           .content_hash = reader.content_hash()};
 }
 
-Tensor whole_of(const WholeTensor& tensor, const TensorParts& parts) {
-  return Tensor::empty(parts.backend(), tensor.info.shape, tensor.info.dtype,
-                       MemoryKind::workspace);
-}
-
 // Every parameter but adapters. `what` begins the error when the sets of tensors differ.
 Result<void> read_weights(const checkpoint::Reader& reader,
                           const spec::RunSpec& spec,
@@ -61,15 +60,12 @@ Result<void> read_weights(const checkpoint::Reader& reader,
     if (param.adapts) continue;
     const auto at = stored.find(param.name);
     if (at == stored.end()) return refuse(fmt::format("has no {}", param.name));
-    if (!parts.holds(param.name)) continue;
     const WholeTensor tensor{param,
                              {.name = param.name,
                               .role = "weight",
                               .dtype = plan::weight_dtype(param, spec.training.precision),
                               .shape = param.shape}};
-    const Tensor whole = whole_of(tensor, parts);
-    TERA_TRY_VOID(checkpoint::read_weight(reader, at->second, whole));
-    parts.keep(tensor, whole);
+    TERA_TRY_VOID(parts.read(tensor, reader, at->second));
   }
   return {};
 }
@@ -120,6 +116,34 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
   return saved;
 }
 
+Result<checkpoint::Reader> open_chosen(Vfs& vfs,
+                                       TensorParts& parts,
+                                       const CheckpointChoice& choose) {
+  comm::Communicator& world = parts.world();
+  const auto share = [&](std::int64_t size, DType dtype) {
+    return Tensor::empty(parts.backend(), {size}, dtype, MemoryKind::workspace);
+  };
+  Tensor length = share(1, DType::i64);
+  std::optional<checkpoint::Reader> chosen;
+  std::string text;
+  if (parts.is_leader()) {
+    std::vector<std::string> skipped;
+    TERA_TRY(chosen, choose(skipped));
+    for (const std::string& reason : skipped)
+      spdlog::warn("passed over a checkpoint: {}", reason);
+    text = chosen->path().string();
+    *length.data<std::int64_t>() = std::ssize(text);
+  }
+  world.broadcast(length, 0);
+  text.resize(static_cast<std::size_t>(*length.data<std::int64_t>()));
+  Tensor path = share(std::ssize(text), DType::u8);
+  std::memcpy(path.data<std::byte>(), text.data(), text.size());
+  world.broadcast(path, 0);
+  if (chosen) return std::move(*chosen);
+  std::memcpy(text.data(), path.data<std::byte>(), text.size());
+  return checkpoint::Reader::open(vfs, text);
+}
+
 Result<TrainState> load_state(const checkpoint::Reader& reader,
                               const spec::RunSpec& spec,
                               TensorParts& parts) {
@@ -158,12 +182,8 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
     TERA_TRY_VOID(read_weights(base, spec, parts, "the checkpoint of the frozen weights,"));
     state.base = reference_to(base);
   }
-  for (const WholeTensor& tensor : whole_tensors(spec)) {
-    if (!parts.holds(tensor.info.name)) continue;
-    const Tensor whole = whole_of(tensor, parts);
-    TERA_TRY_VOID(reader.read(tensor.info, whole.view().data));
-    parts.keep(tensor, whole);
-  }
+  for (const WholeTensor& tensor : whole_tensors(spec))
+    TERA_TRY_VOID(parts.read(tensor, reader, tensor.info));
   parts.optimizer().set_steps_done(optimizer_steps);
   return state;
 }
@@ -172,20 +192,18 @@ Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
                                                        const std::filesystem::path& path,
                                                        const spec::RunSpec& spec,
                                                        TensorParts& parts) {
-  std::vector<std::string> skipped;
-  TERA_TRY(const checkpoint::Reader reader, checkpoint::open_weights(vfs, path, skipped));
-  for (const std::string& reason : skipped)
-    spdlog::warn("passed over a checkpoint: {}", reason);
+  TERA_TRY(const checkpoint::Reader reader,
+           open_chosen(vfs, parts, [&](std::vector<std::string>& skipped) {
+             return checkpoint::open_weights(vfs, path, skipped);
+           }));
   TERA_TRY_VOID(checkpoint::refuse_adapters(reader));
   TERA_TRY_VOID(read_weights(reader, spec, parts, "training.init_from:"));
   const Stored stored = stored_in(reader);
   // Copies in f32 keep what rounding took from the weights.
   for (const WholeTensor& tensor : whole_tensors(spec)) {
     const bool copies = tensor.info.role == "master" || tensor.info.role == "ema";
-    if (!copies || tensor.param.adapts || !parts.holds(tensor.info.name)) continue;
-    const Tensor whole = whole_of(tensor, parts);
-    TERA_TRY_VOID(checkpoint::read_weight(reader, stored.at(tensor.info.name), whole));
-    parts.keep(tensor, whole);
+    if (!copies || tensor.param.adapts) continue;
+    TERA_TRY_VOID(parts.read(tensor, reader, stored.at(tensor.info.name)));
   }
   return reference_to(reader);
 }

@@ -2,7 +2,9 @@
 #pragma once
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "core/base/vfs.h"
 #include "core/checkpoint/weights.h"
@@ -32,6 +34,14 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
                                          const TrainState& state,
                                          TensorParts& parts);
 
+// The checkpoint that rank 0 chooses, on every rank: choosing may read all of it, which one rank
+// does for all. Why it passed over others goes to the log. Collective over the ranks of the parts.
+using CheckpointChoice =
+    std::function<Result<checkpoint::Reader>(std::vector<std::string>& skipped)>;
+Result<checkpoint::Reader> open_chosen(Vfs& vfs,
+                                       TensorParts& parts,
+                                       const CheckpointChoice& choose);
+
 // Fills the parts of this rank, with adapters the frozen weights from where they were; refuses a
 // checkpoint of another model or precision by name. Where replicas share weights out, each has
 // those it owns.
@@ -41,7 +51,8 @@ Result<TrainState> load_state(const checkpoint::Reader& reader,
 
 // Fills every parameter but adapters, and the optimizer's copies of it, from the checkpoint at
 // `path` (or the newest in a directory of them), converted to the store's types; returns which
-// checkpoint that was. Another set of tensors is an error that names one.
+// checkpoint that was. Another set of tensors is an error that names one. Collective, like
+// open_chosen.
 Result<checkpoint::BaseReference> load_initial_weights(Vfs& vfs,
                                                        const std::filesystem::path& path,
                                                        const spec::RunSpec& spec,

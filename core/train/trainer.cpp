@@ -109,13 +109,10 @@ class RankTrainer {
   }
 
   Result<void> resume() {
-    std::vector<std::string> skipped;
     TERA_TRY(const checkpoint::Reader reader,
-             checkpoint::open_latest_valid(dir_.vfs(), dir_.checkpoints_dir(), skipped));
-    if (leader()) {
-      for (const std::string& reason : skipped)
-        spdlog::warn("passed over a checkpoint: {}", reason);
-    }
+             open_chosen(dir_.vfs(), *parts_, [&](std::vector<std::string>& skipped) {
+               return checkpoint::open_latest_valid(dir_.vfs(), dir_.checkpoints_dir(), skipped);
+             }));
     TERA_TRY(state_, load_state(reader, spec_, *parts_));
     judge_.restore(state_);
     return {};

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/base/check.h"
+#include "core/checkpoint/weights.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/optimizer_state.h"
 
@@ -179,24 +180,30 @@ void TensorParts::answer(const std::vector<WholeTensor>& all) {
   }
 }
 
-void TensorParts::keep(const WholeTensor& tensor, const Tensor& whole) {
-  if (!params_.has(tensor.info.name)) return;
+Result<void> TensorParts::read(const WholeTensor& tensor,
+                               const checkpoint::Reader& reader,
+                               const checkpoint::TensorInfo& stored) {
+  if (!params_.has(tensor.info.name)) return {};
   const nn::Param& param = params_.get(tensor.info.name);
   const bool weight = tensor.info.role == kWeight;
-  if (!weight && param.num_owned() == 0) return;
+  if (!weight && param.num_owned() == 0) return {};
   const nn::Param::Kept kept = param.kept();
   const plan::ParamSlice slice = plan::slice_of(spec_of(tensor), groups_.mesh(), groups_.rank());
   const bool elements = tensor.info.shape == tensor.param.shape;
   const std::int64_t begin = weight ? kept.begin : param.owned_begin;
   const std::int64_t end = weight ? kept.end : elements ? param.owned_end : slice.num_elements();
+  std::vector<checkpoint::ElementRun> runs;
+  slice.for_each_in(begin, end,
+                    [&](std::int64_t global, std::int64_t local, std::int64_t n, bool /*first*/) {
+                      runs.push_back({.from = global, .to = local - begin, .count = n});
+                    });
+  std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) { return a.from < b.from; });
   const Tensor part =
       weight ? kept.values
              : Tensor::zeros(params_.backend(), {end - begin}, DType::f32, MemoryKind::workspace);
-  slice.for_each_in(begin, end,
-                    [&](std::int64_t global, std::int64_t local, std::int64_t n, bool /*first*/) {
-                      copy_elements(whole, global, part, local - begin, n);
-                    });
+  TERA_TRY_VOID(checkpoint::read_weight(reader, stored, tensor.info.shape, runs, part));
   if (!weight) optimizer_.set_state(tensor.info.name, tensor.info.role, part);
+  return {};
 }
 
 }  // namespace tera::train

@@ -29,7 +29,7 @@ class TensorParts {
       : groups_(groups), params_(params), optimizer_(optimizer) {}
 
   bool is_leader() const { return groups_.rank() == 0; }
-  bool holds(const std::string& name) const { return params_.has(name); }
+  comm::Communicator& world() { return groups_.world(); }
   Optimizer& optimizer() { return optimizer_; }
   Backend& backend() const { return params_.backend(); }
 
@@ -39,8 +39,11 @@ class TensorParts {
   void done();
   void answer(const std::vector<WholeTensor>& all);
 
-  // Puts into this rank's part what it keeps of a whole tensor: f32 of a state, else as stored.
-  void keep(const WholeTensor& tensor, const Tensor& whole);
+  // Fills what this rank keeps of a tensor from what is stored of it, converted, and reads no more
+  // of the checkpoint than that; nothing where it holds none of it.
+  Result<void> read(const WholeTensor& tensor,
+                    const checkpoint::Reader& reader,
+                    const checkpoint::TensorInfo& stored);
 
  private:
   // Elements of this rank, in a row, and which those are of its part.

@@ -1,4 +1,3 @@
-#include "core/base/hash.h"
 #include "core/checkpoint/shard_io.h"
 
 #include <cstring>
@@ -8,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/base/fault_vfs.h"
+#include "core/base/hash.h"
 #include "core/checkpoint/file_hasher.h"
 #include "tests/core/checkpoint/sample_state.h"
 
@@ -101,26 +102,91 @@ TEST_F(ShardIo, BoxesOfAnyShapeFindTheirPlace) {
       box.size.push_back(1 + below(extent - static_cast<int>(box.offset.back())));
     }
     std::vector<std::uint16_t> stored;
-    std::vector<std::uint16_t> expected(tensor.size(), 0);
+    std::vector<bool> held(tensor.size());
     for (std::int64_t i = 0; i < box.size[0]; ++i) {
       for (std::int64_t j = 0; j < box.size[1]; ++j) {
         for (std::int64_t k = 0; k < box.size[2]; ++k) {
           const std::array at = {i + box.offset[0], j + box.offset[1], k + box.offset[2]};
           stored.push_back(element(at[0], at[1], at[2]));
-          expected[static_cast<std::size_t>((at[0] * 5 + at[1]) * 6 + at[2])] = stored.back();
+          held[static_cast<std::size_t>((at[0] * 5 + at[1]) * 6 + at[2])] = true;
         }
       }
     }
-    std::vector<std::uint16_t> filled(tensor.size(), 0);
-    BoxWriter writer(box, info, reinterpret_cast<std::byte*>(filled.data()));
-    std::span<const std::byte> rest = std::as_bytes(std::span(stored));
-    while (!rest.empty()) {  // pieces that split elements, too
-      const std::size_t size = std::min<std::size_t>(rest.size(), 1 + random() % 9);
-      writer.append(rest.first(size));
-      rest = rest.subspan(size);
+    box.num_bytes = stored.size() * sizeof(std::uint16_t);
+    // Runs of the tensor, apart from each other or not, packed from the last to the first.
+    std::vector<ElementRun> runs;
+    for (std::int64_t at = below(9); at < 120;) {
+      runs.push_back({.from = at, .count = std::min<std::int64_t>(1 + below(30), 120 - at)});
+      at += runs.back().count + below(12);
     }
+    std::int64_t packed = 0;
+    for (auto run = runs.rbegin(); run != runs.rend(); ++run)
+      packed = (run->to = packed) + run->count;
+    std::vector<std::uint16_t> filled(static_cast<std::size_t>(packed));
+    std::vector<std::uint16_t> expected(filled.size());
+    for (const ElementRun& run : runs) {
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        const auto at = static_cast<std::size_t>(run.from + i);
+        if (held[at]) expected[static_cast<std::size_t>(run.to + i)] = tensor[at];
+      }
+    }
+    std::uint64_t end = 0;
+    for (const BoxPiece& piece : pieces_of(box, info, runs)) {
+      ASSERT_LE(end, piece.begin);
+      ASSERT_LT(piece.begin, piece.end);
+      end = piece.end;
+      std::memcpy(reinterpret_cast<std::byte*>(filled.data()) + piece.to,
+                  reinterpret_cast<const std::byte*>(stored.data()) + piece.begin,
+                  piece.end - piece.begin);
+    }
+    ASSERT_LE(end, box.num_bytes);
     ASSERT_EQ(filled, expected);
   }
+}
+
+// Of a tensor of 12 blocks, cut into two boxes, and one behind it.
+TEST_F(ShardIo, RunsReadTheirBlocksAlone) {
+  constexpr std::int64_t kRow = kBlockBytes / 8;  // elements
+  std::vector<float> values(24 * kRow);
+  std::iota(values.begin(), values.end(), 0.0F);
+  const TensorInfo info{"w", "weight", DType::f32, {24, kRow}};
+  const TensorSource source{.info = info, .data = values.data()};
+  const Result<fs::path> saved = save(posix_vfs(), dir_, {.step = 1, .json = "{}"},
+                                      std::span(&source, 1), {.max_shard_bytes = 16 * 4 * kRow});
+  ASSERT_TRUE(saved) << saved.error().message;
+  FaultVfs vfs;
+  const Result<Reader> reader = Reader::open(vfs, *saved);
+  ASSERT_TRUE(reader) << reader.error().message;
+  const auto bytes_read = [&vfs] {
+    std::uint64_t bytes = 0;
+    for (const FaultVfs::Operation& operation : vfs.operations())
+      bytes += operation.kind == FaultVfs::Kind::read ? operation.num_bytes : 0;
+    return bytes;
+  };
+  const auto blocks_read = [&](const std::vector<ElementRun>& runs) {
+    const std::uint64_t before = bytes_read();
+    std::vector<float> got(values.size());
+    EXPECT_TRUE(reader->read(info, runs, got.data()).has_value());
+    std::vector<float> expected(values.size());
+    for (const ElementRun& run : runs)
+      std::copy_n(values.begin() + run.from, run.count, expected.begin() + run.to);
+    EXPECT_EQ(got, expected);
+    return static_cast<double>(bytes_read() - before) / kBlockBytes;
+  };
+  // A box begins 4 KiB behind a block, so two rows are in two blocks; the last block is short.
+  EXPECT_EQ(blocks_read({{.from = 0, .to = 5, .count = 1}}), 1);
+  EXPECT_EQ(blocks_read({{.from = 2 * kRow, .to = 0, .count = 2 * kRow}}), 2);
+  EXPECT_EQ(blocks_read({{.from = 4 * kRow, .to = kRow, .count = 1},
+                         {.from = 10 * kRow, .to = 0, .count = 1}}),
+            2);
+  const double whole = blocks_read({{.from = 0, .to = 0, .count = 24 * kRow}});
+  EXPECT_GT(whole, 12);
+  EXPECT_LT(whole, 14);
+  std::vector<ElementRun> columns;  // half of every row: all blocks, each once
+  for (std::int64_t row = 0; row < 24; ++row)
+    columns.push_back({.from = row * kRow, .to = row * kRow / 2, .count = kRow / 2});
+  EXPECT_LE(blocks_read(columns), whole);
+  EXPECT_EQ(blocks_read({}), 0);
 }
 
 TEST_F(ShardIo, HashesDoNotDependOnThePieces) {
