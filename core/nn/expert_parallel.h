@@ -4,7 +4,10 @@
 //
 // The first chunk of rows is kept for backward like the rows of one rank; rows beyond it, of loads
 // above Parallelism::expert_load, travel and are computed once more in backward, one chunk at a
-// time.
+// time. Nothing of such a chunk outlives it, so that the gradients of its weights are added in the
+// input half of backward: where schedules run the halves apart, before those of earlier
+// micro-batches, and the sums have other bits. With full recomputation its rows are computed a
+// third time, since what follows in the layer may read them.
 #pragma once
 #include <functional>
 #include <string>

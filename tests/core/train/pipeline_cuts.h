@@ -1,12 +1,13 @@
-// Layouts with two stages, of every schedule.
+// Layouts with several stages, of every schedule.
 #pragma once
 #include "tests/core/plan/schedules.h"
 
 namespace tera::train::test {
 
-// Three layers, uneven on two stages; where a stage has two chunks the ends count as layers, too.
-inline void cut(spec::ParallelLayout& layout, spec::ScheduleKind schedule) {
-  layout.pipeline_parallel_size = 2;
+// Where a stage has two chunks the ends count as layers, too, so that three layers are enough for
+// two stages.
+inline void cut(spec::ParallelLayout& layout, spec::ScheduleKind schedule, int stages = 2) {
+  layout.pipeline_parallel_size = stages;
   layout.schedule = schedule;
   layout.virtual_stages = plan::default_chunks(schedule);
   layout.ends_count_as_layers = layout.virtual_stages > 1;

@@ -1,6 +1,8 @@
 // What ranks tell each other about a step, and the record made of it.
 #include "core/train/step_record.h"
 
+#include <functional>
+
 #include <gtest/gtest.h>
 
 #include "core/base/thread_pool.h"
@@ -27,25 +29,33 @@ StageResult result_of_rank(int rank) {
   return result;
 }
 
-TEST(StepRecord, RanksAgreeOnSumsAndOnStopping) {
-  spec::ParallelLayout layout;
-  layout.data_parallel_size = 2;
+// On both ranks of the layout: what they have summed, of which the second wanted to stop.
+void expect_summed(const spec::ParallelLayout& layout,
+                   const std::function<void(StageResult&, comm::MeshGroups&, Backend&)>& expect) {
   test::spawn_ranks(2, [&](comm::Communicator& world) {
     comm::MeshGroups groups(*plan::RankMesh::make(layout), world);
     ThreadPool pool(1);
     const auto backend = make_cpu_backend(pool);
     StageResult result = result_of_rank(world.rank());
     EXPECT_TRUE(sum_over_ranks(result, world.rank() == 1, groups, *backend));
-    EXPECT_DOUBLE_EQ(result.loss_sum, 4.5);
-    EXPECT_EQ(result.num_targets, 21);
-    EXPECT_DOUBLE_EQ(result.prediction.loss_sum, 4.0);
-    EXPECT_EQ(result.prediction.num_targets, 8);
     EXPECT_EQ(result.router[1].expert_tokens, (std::vector<std::int64_t>{2, 4, 7}));
     EXPECT_EQ(result.router[1].dropped, 1);
     EXPECT_EQ(result.router[1].offered, 16);
     EXPECT_DOUBLE_EQ(result.router[1].balance_loss, 0.5);
     EXPECT_DOUBLE_EQ(result.router[1].z_loss, 1.0);
-    EXPECT_FALSE(sum_over_ranks(result, false, groups, *backend));
+    expect(result, groups, *backend);
+  });
+}
+
+TEST(StepRecord, RanksAgreeOnSumsAndOnStopping) {
+  spec::ParallelLayout layout;
+  layout.data_parallel_size = 2;
+  expect_summed(layout, [](StageResult& result, comm::MeshGroups& groups, Backend& backend) {
+    EXPECT_DOUBLE_EQ(result.loss_sum, 4.5);
+    EXPECT_EQ(result.num_targets, 21);
+    EXPECT_DOUBLE_EQ(result.prediction.loss_sum, 4.0);
+    EXPECT_EQ(result.prediction.num_targets, 8);
+    EXPECT_FALSE(sum_over_ranks(result, false, groups, backend));
     EXPECT_EQ(expert_counts(result), (std::vector<std::vector<std::int64_t>>{{}, {4, 8, 14}}));
   });
 }
@@ -54,17 +64,10 @@ TEST(StepRecord, RanksAgreeOnSumsAndOnStopping) {
 TEST(StepRecord, LossesOfTensorRanksCountOnce) {
   spec::ParallelLayout layout;
   layout.tensor_parallel_size = 2;
-  test::spawn_ranks(2, [&](comm::Communicator& world) {
-    comm::MeshGroups groups(*plan::RankMesh::make(layout), world);
-    ThreadPool pool(1);
-    const auto backend = make_cpu_backend(pool);
-    StageResult result = result_of_rank(world.rank());
-    EXPECT_TRUE(sum_over_ranks(result, world.rank() == 1, groups, *backend));
+  expect_summed(layout, [](StageResult& result, comm::MeshGroups&, Backend&) {
     EXPECT_DOUBLE_EQ(result.loss_sum, 1.5);
     EXPECT_EQ(result.num_targets, 10);
     EXPECT_EQ(result.prediction.num_targets, 4);
-    EXPECT_EQ(result.router[1].expert_tokens, (std::vector<std::int64_t>{2, 4, 7}));
-    EXPECT_DOUBLE_EQ(result.router[1].balance_loss, 0.5);
   });
 }
 

@@ -1,7 +1,10 @@
 // Whole runs of a small model on a toy dataset, and what they left behind.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
+#include <initializer_list>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -12,6 +15,7 @@
 
 #include "core/checkpoint/checkpoint.h"
 #include "core/run/metric_stream.h"
+#include "core/spec/yaml.h"
 #include "core/train/rank_main.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
@@ -62,15 +66,39 @@ class TrainerTest : public testing::Test {
     return *dir;
   }
 
-  static std::map<std::int64_t, run::MetricRecord> records(const run::RunDirectory& dir) {
+  // What another layout, or more steps, goes on with.
+  static void rewrite(const run::RunDirectory& dir, const spec::RunSpec& spec) {
+    std::ofstream(dir.path() / "spec.yaml") << spec::to_yaml(spec);
+  }
+
+  using Records = std::map<std::int64_t, run::MetricRecord>;  // [step]
+
+  static Records records(const run::RunDirectory& dir) {
     run::MetricReader reader(dir.path() / "metrics");
-    std::map<std::int64_t, run::MetricRecord> found;
+    Records found;
     const auto update = reader.poll();
     EXPECT_TRUE(update.has_value());
     EXPECT_TRUE(update->problems.empty());
     for (const run::MetricRecord& record : update->records)
       found[record.step] = record;
     return found;
+  }
+
+  // Of a metric that the record must have.
+  static double value_of(const run::MetricRecord& record, const char* name) {
+    EXPECT_TRUE(record.has(name)) << "step " << record.step << " has no " << name;
+    return record.value(name, std::nan(""));
+  }
+
+  // The same bits, present in both or in neither.
+  static void expect_equal_values(const run::MetricRecord& got,
+                                  const run::MetricRecord& expected,
+                                  std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      EXPECT_EQ(got.has(name), expected.has(name)) << name << " of step " << expected.step;
+      EXPECT_EQ(got.value(name, -1), expected.value(name, -1))
+          << name << " of step " << expected.step;
+    }
   }
 
   // Every stored byte of a checkpoint, by role and name.
