@@ -1,6 +1,7 @@
 // What the parts of validation share: a collector of diagnostics and a hint maker.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,8 +35,12 @@ class Findings {
   std::vector<Diagnostic> found_;
 };
 
-// The divisors of `whole` next below and above `size`, as a hint: "use 4 or 8".
-std::string nearest_divisors(std::int64_t whole, std::int64_t size);
+// The divisors of `whole` next below and above `size` that are legal, as a hint: "use 4 or 8". At
+// least 1 is.
+std::string nearest_divisors(
+    std::int64_t whole,
+    std::int64_t size,
+    const std::function<bool(std::int64_t)>& is_legal = [](std::int64_t) { return true; });
 
 // The parts, each for values inside the ranges of their fields.
 void check_model(const RunSpec& spec, Findings& findings);
@@ -43,6 +48,7 @@ void check_experts(const ModelConfig& model, Findings& findings);
 void check_training(const RunSpec& spec, Findings& findings);
 void check_lora(const RunSpec& spec, Findings& findings);
 void check_layout(const RunSpec& spec, Findings& findings);
+void check_placement(const RunSpec& spec, Findings& findings);  // of the layout on the cluster
 void check_cluster(const RunSpec& spec, Findings& findings);
 
 }  // namespace tera::spec

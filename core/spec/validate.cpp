@@ -116,17 +116,21 @@ void check_data(const RunSpec& spec, Findings& findings) {
 
 }  // namespace
 
-std::string nearest_divisors(std::int64_t whole, std::int64_t size) {
+std::string nearest_divisors(std::int64_t whole,
+                             std::int64_t size,
+                             const std::function<bool(std::int64_t)>& is_legal) {
   std::int64_t below = 1;
-  std::int64_t above = whole;
+  std::int64_t above = 0;
   for (std::int64_t i = 1; i <= whole / i; ++i) {
     if (whole % i != 0) continue;
     for (const std::int64_t divisor : {i, whole / i}) {
+      if (!is_legal(divisor)) continue;
       if (divisor <= size) below = std::max(below, divisor);
-      if (divisor >= size) above = std::min(above, divisor);
+      if (divisor >= size && (above == 0 || divisor < above)) above = divisor;
     }
   }
-  return below == above ? fmt::format("use {}", below) : fmt::format("use {} or {}", below, above);
+  return above == 0 || below == above ? fmt::format("use {}", below)
+                                      : fmt::format("use {} or {}", below, above);
 }
 
 std::vector<Diagnostic> validate(const RunSpec& spec) {
@@ -149,124 +153,6 @@ std::vector<Diagnostic> validate(const RunSpec& spec) {
   const std::vector<Diagnostic> rest = findings.take();
   found.insert(found.end(), rest.begin(), rest.end());
   return found;
-}
-
-namespace {
-
-// Where ranks hold parts of a matrix.
-void check_split_matrices(const RunSpec& spec, const char* field, int size, Findings& findings) {
-  if (size == 1) return;
-  const OptimizerKind optimizer = spec.training.optimizer;
-  if (optimizer == OptimizerKind::muon || optimizer == OptimizerKind::adafactor) {
-    findings.error(field,
-                   fmt::format("{} splits matrices, but training.optimizer {} updates whole ones",
-                               size, enum_name(optimizer)),
-                   "use 1, or adamw, lion or sgd");
-  }
-}
-
-void check_split_model(const RunSpec& spec, Findings& findings) {
-  const ParallelLayout& layout = spec.layout;
-  if (layout.tensor_parallel_size > 1 && spec.model.qk_norm == QkNormKind::full) {
-    findings.error(
-        "layout.tensor_parallel_size",
-        fmt::format("{} can be planned, but this engine normalises queries and keys over "
-                    "all heads on one rank only",
-                    layout.tensor_parallel_size),
-        "use 1 to train here");
-  }
-  if (!spec.lora.enabled()) return;
-  for (const auto& [field, size] :
-       {std::pair("layout.tensor_parallel_size", layout.tensor_parallel_size),
-        std::pair("layout.expert_parallel_size", layout.expert_parallel_size),
-        std::pair("layout.expert_tensor_parallel_size", layout.expert_tensor_parallel_size)}) {
-    if (size == 1) continue;
-    findings.error(field,
-                   fmt::format("{} can be planned, but this engine trains adapters beside whole "
-                               "weights only",
-                               size),
-                   "use 1 to train here");
-  }
-}
-
-void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
-  const int stage = spec.layout.zero_stage;
-  const OptimizerKind optimizer = spec.training.optimizer;
-  if (stage == 0) return;
-  if (optimizer == OptimizerKind::muon || optimizer == OptimizerKind::adafactor) {
-    findings.error("layout.zero_stage",
-                   fmt::format("{} shares tensors out in shards of equal size, but "
-                               "training.optimizer {} updates whole matrices",
-                               stage, enum_name(optimizer)),
-                   "use 0, or adamw, lion or sgd");
-  }
-  if (stage > 1 && spec.layout.pipeline_parallel_size > 1) {
-    findings.error("layout.zero_stage",
-                   fmt::format("{} with pipeline_parallel_size {} can be planned, but this engine "
-                               "gathers weights and sums gradients of one pass at a time",
-                               stage, spec.layout.pipeline_parallel_size),
-                   "use 0 or 1 to train here");
-  } else if (stage > 1 && !spec.layout.schedule_file.empty()) {
-    findings.error("layout.zero_stage",
-                   fmt::format("{} with a layout.schedule_file can be planned, but this engine "
-                               "gathers weights and sums gradients in its own order",
-                               stage),
-                   "use 0 or 1 to train here, or no schedule_file");
-  }
-}
-
-}  // namespace
-
-std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
-  Findings findings;
-  const auto only = [&findings](const char* field, int value, int supported) {
-    if (value != supported) {
-      findings.error(
-          field,
-          fmt::format("{} can be planned, but this engine trains with {} only", value, supported),
-          fmt::format("use {} to train here", supported));
-    }
-  };
-  const ParallelLayout& layout = spec.layout;
-  only("layout.context_parallel_size", layout.context_parallel_size, 1);
-  check_split_matrices(spec, "layout.tensor_parallel_size", layout.tensor_parallel_size, findings);
-  check_split_matrices(spec, "layout.expert_tensor_parallel_size",
-                       layout.expert_tensor_parallel_size, findings);
-  check_split_model(spec, findings);
-  check_zero_for_engine(spec, findings);
-  Offload::visit_fields(layout.offload, [&findings](const Field& field, const OffloadTier& tier) {
-    if (tier == OffloadTier::none) return;
-    findings.error(
-        fmt::format("layout.offload.{}", field.name),
-        fmt::format("{} can be planned, but this engine keeps all on the device", enum_name(tier)),
-        "use none to train here");
-  });
-  const TrainingConfig& training = spec.training;
-  const auto lacks = [&findings](const char* field, std::string_view value, const char* use) {
-    findings.error(field,
-                   fmt::format("{} can be planned, but this engine does not train so", value),
-                   fmt::format("use {} to train here", use));
-  };
-  if (has_narrow_products(training.precision))
-    lacks("training.precision", enum_name(training.precision), "bf16");
-  if (training.gradient_precision != GradientPrecision::fp32)
-    lacks("training.gradient_precision", enum_name(training.gradient_precision), "fp32");
-  if (training.moment_precision != MomentPrecision::fp32)
-    lacks("training.moment_precision", enum_name(training.moment_precision), "fp32");
-  if (spec.software.framework != Framework::teragpt)
-    lacks("software.framework", enum_name(spec.software.framework), "teragpt");
-  if (!spec.cluster.device.is_cpu && !spec.cluster.preset.empty()) {
-    findings.error(
-        "cluster.device.is_cpu",
-        fmt::format("a cluster of {} can be planned, but this engine computes on processors",
-                    spec.cluster.device.name),
-        "use `cluster: {preset: this-machine}` to train here");
-  }
-  if (spec.data.datasets.empty()) {
-    findings.error("data.datasets", "empty, expected token files to train on",
-                   "prepare them with `teragpt data prepare`");
-  }
-  return findings.take();
 }
 
 std::pair<int, int> position_of(const ParsedSpec& parsed, std::string path) {

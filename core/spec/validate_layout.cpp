@@ -1,29 +1,45 @@
-// Rules of the layout and of the cluster it runs on.
+// Rules of the layout.
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 
-#include "core/base/counted.h"
-#include "core/base/units.h"
 #include "core/spec/findings.h"
-#include "core/spec/scalars.h"
 #include "core/spec/validate.h"
 
 namespace tera::spec {
 namespace {
 
-// value must be a multiple of the axis size.
-void must_divide(Findings& findings,
-                 const char* axis,
-                 std::int64_t size,
-                 const char* field,
-                 std::int64_t whole) {
-  if (size > 0 && whole % size != 0) {
-    findings.error(axis, fmt::format("{} does not divide {} = {}", size, field, whole),
-                   nearest_divisors(whole, size));
+// Something that an axis divides.
+struct Whole {
+  std::string field;
+  std::int64_t size;
+};
+
+std::int64_t common_divisor(const std::vector<Whole>& wholes) {
+  std::int64_t common = 0;
+  for (const Whole& whole : wholes)
+    common = std::gcd(common, whole.size);
+  return common;
+}
+
+// Finds what the size of an axis does not divide. The hint is what all of them allow.
+void must_divide(
+    Findings& findings,
+    const char* axis,
+    std::int64_t size,
+    const std::vector<Whole>& wholes,
+    const std::function<bool(std::int64_t)>& is_legal = [](std::int64_t) { return true; }) {
+  for (const Whole& whole : wholes) {
+    if (whole.size % size != 0) {
+      findings.error(axis, fmt::format("{} does not divide {} = {}", size, whole.field, whole.size),
+                     nearest_divisors(common_divisor(wholes), size, is_legal));
+    }
   }
 }
 
@@ -38,26 +54,37 @@ void check_tensor_axis(const RunSpec& spec, Findings& findings) {
     }
     return;
   }
-  must_divide(findings, kAxis, size, "model.num_attention_heads", m.num_attention_heads);
-  const int kv_heads = m.num_key_value_heads;
-  if (m.attention == AttentionKind::grouped_query && kv_heads % size != 0) {
-    if (size % kv_heads == 0) {
-      findings.warning(
-          kAxis,
-          fmt::format(
-              "{} is more than model.num_key_value_heads = {}: key and value heads are replicated",
-              size, kv_heads),
-          fmt::format("use at most {}", kv_heads));
-    } else {
-      must_divide(findings, kAxis, size, "model.num_key_value_heads", kv_heads);
-    }
-  }
-  if (m.num_moe_layers(m.num_layers) < m.num_layers) {
-    must_divide(findings, kAxis, size, "model.ffn_hidden_size", m.ffn_hidden_size);
-  }
+  const int kv_heads = m.attention == AttentionKind::grouped_query ? m.num_key_value_heads : 0;
+  const auto replicates = [kv_heads](std::int64_t ranks) {
+    return kv_heads > 0 && ranks > kv_heads && ranks % kv_heads == 0;
+  };
+  std::vector<Whole> wholes = {{"model.num_attention_heads", m.num_attention_heads}};
+  if (m.num_moe_layers(m.num_layers) < m.num_layers)
+    wholes.push_back({"model.ffn_hidden_size", m.ffn_hidden_size});
   if (m.num_experts > 0 && m.num_shared_experts > 0) {
-    must_divide(findings, kAxis, size, "model.moe_ffn_hidden_size x num_shared_experts",
-                std::int64_t{m.moe_ffn_hidden_size} * m.num_shared_experts);
+    wholes.push_back({"model.moe_ffn_hidden_size x num_shared_experts",
+                      std::int64_t{m.moe_ffn_hidden_size} * m.num_shared_experts});
+  }
+  if (layout.sequence_parallel) {
+    wholes.push_back({"seq_length / context_parallel_size",
+                      spec.training.seq_length / std::max(1, layout.context_parallel_size)});
+  }
+  if (replicates(size)) {
+    findings.warning(
+        kAxis,
+        fmt::format(
+            "{} is more than model.num_key_value_heads = {}: key and value heads are replicated",
+            size, kv_heads),
+        fmt::format("use at most {}", kv_heads));
+  }
+  const auto is_legal = [&](std::int64_t ranks) {
+    return kv_heads % ranks == 0 || replicates(ranks);
+  };
+  must_divide(findings, kAxis, size, wholes, is_legal);
+  if (!is_legal(size)) {
+    findings.error(kAxis,
+                   fmt::format("{} does not divide model.num_key_value_heads = {}", size, kv_heads),
+                   nearest_divisors(common_divisor(wholes), size, is_legal));
   }
   if (m.vocab_size % size != 0) {
     findings.warning(
@@ -74,11 +101,6 @@ void check_tensor_axis(const RunSpec& spec, Findings& findings) {
             size, size),
         "use true");
   }
-  if (layout.sequence_parallel &&
-      (spec.training.seq_length / std::max(1, layout.context_parallel_size)) % size != 0) {
-    must_divide(findings, kAxis, size, "seq_length / context_parallel_size",
-                spec.training.seq_length / std::max(1, layout.context_parallel_size));
-  }
 }
 
 void check_expert_axes(const RunSpec& spec, Findings& findings) {
@@ -86,29 +108,37 @@ void check_expert_axes(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
   const int experts = layout.expert_parallel_size;
   const int inner = layout.expert_tensor_parallel_size;
+  constexpr const char* kExperts = "layout.expert_parallel_size";
+  constexpr const char* kInner = "layout.expert_tensor_parallel_size";
   if (m.num_experts == 0) {
     if (experts > 1 || inner > 1) {
-      findings.error(
-          experts > 1 ? "layout.expert_parallel_size" : "layout.expert_tensor_parallel_size",
-          fmt::format("{}, but the model has no experts", experts > 1 ? experts : inner), "use 1");
+      findings.error(experts > 1 ? kExperts : kInner,
+                     fmt::format("{}, but the model has no experts", experts > 1 ? experts : inner),
+                     "use 1");
     }
     return;
   }
-  must_divide(findings, "layout.expert_parallel_size", experts, "model.num_experts", m.num_experts);
-  must_divide(findings, "layout.expert_tensor_parallel_size", inner, "model.moe_ffn_hidden_size",
-              m.moe_ffn_hidden_size);
   const std::int64_t stage = std::int64_t{layout.tensor_parallel_size} *
                              layout.context_parallel_size * layout.data_parallel_size;
+  const auto divides_stage = [stage](std::int64_t ranks) { return stage % ranks == 0; };
+  const auto legal_experts = [&](std::int64_t ranks) { return divides_stage(ranks * inner); };
+  const auto legal_inner = [&](std::int64_t ranks) { return divides_stage(ranks * experts); };
+  must_divide(findings, kExperts, experts, {{"model.num_experts", m.num_experts}}, legal_experts);
+  must_divide(findings, kInner, inner, {{"model.moe_ffn_hidden_size", m.moe_ffn_hidden_size}},
+              legal_inner);
   const std::int64_t folded = std::int64_t{experts} * inner;
-  if (stage % folded != 0) {
-    findings.error("layout.expert_parallel_size",
-                   fmt::format("expert_parallel_size x expert_tensor_parallel_size = {} does not "
-                               "divide the {} ranks of a "
-                               "pipeline stage (tensor x context x data)",
-                               folded, stage),
-                   inner == 1 ? nearest_divisors(stage, experts)
-                              : "use a smaller expert_tensor_parallel_size");
-  }
+  if (divides_stage(folded)) return;
+  const bool inner_alone = divides_stage(experts);  // the other size may stay
+  findings.error(
+      inner_alone ? kInner : kExperts,
+      fmt::format("expert_parallel_size x expert_tensor_parallel_size = {} x {} = {} does not "
+                  "divide the {} ranks of a pipeline stage (tensor x context x data)",
+                  experts, inner, folded, stage),
+      inner_alone ? nearest_divisors(m.moe_ffn_hidden_size, inner, legal_inner)
+      : divides_stage(inner)
+          ? nearest_divisors(m.num_experts, experts, legal_experts)
+          : fmt::format("{}, and expert_tensor_parallel_size 1",
+                        nearest_divisors(m.num_experts, experts, divides_stage)));
 }
 
 // What the published schedules ask of stages, chunks and micro-batches.
@@ -262,70 +292,6 @@ void check_rank_order(const RunSpec& spec, Findings& findings) {
   }
 }
 
-// What leaves the device needs a place to go to, and a way there that planning divides by.
-void check_offload(const RunSpec& spec, Findings& findings) {
-  const Offload& offload = spec.layout.offload;
-  const HostSpec& host = spec.cluster.host;
-  std::string_view any;   // the first field that asks for the host
-  std::string_view disk;  // the first that asks for its disks
-  Offload::visit_fields(offload, [&](const Field& field, const OffloadTier& tier) {
-    if (tier != OffloadTier::none && any.empty()) any = field.name;
-    if (tier == OffloadTier::nvme && disk.empty()) disk = field.name;
-  });
-  if (any.empty()) return;
-  if (spec.cluster.device.is_cpu) {
-    findings.error(fmt::format("layout.offload.{}", any),
-                   "the device is the host's processor: its memory is the host's",
-                   "use none, or plan for a cluster of accelerators");
-    return;
-  }
-  const auto known = [&findings](const char* field, double value, std::string_view who,
-                                 const char* example) {
-    if (value >= 1) return;
-    findings.error(fmt::format("cluster.host.{}", field),
-                   fmt::format("not known, but layout.offload.{} needs it", who),
-                   fmt::format("for example {}", example));
-  };
-  known("memory_bytes", host.memory_bytes, any, "2e12");
-  known("to_device_bytes_per_s", host.to_device_bytes_per_s, any, "63e9");
-  known("from_device_bytes_per_s", host.from_device_bytes_per_s, any, "63e9");
-  if (offload.optimizer != OffloadTier::none)
-    known("memory_bytes_per_s", host.memory_bytes_per_s, "optimizer", "600e9");
-  if (disk.empty()) return;
-  known("nvme_bytes", host.nvme_bytes, disk, "30e12");
-  known("nvme_read_bytes_per_s", host.nvme_read_bytes_per_s, disk, "54e9");
-  known("nvme_write_bytes_per_s", host.nvme_write_bytes_per_s, disk, "32e9");
-}
-
-void check_ranks(const RunSpec& spec, Findings& findings) {
-  const Cluster& cluster = spec.cluster;
-  const std::int64_t ranks = spec.layout.world_size();
-  const std::int64_t devices = cluster.num_devices();
-  const std::string product = fmt::format(
-      "tensor x context x data x pipeline = {} x {} x {} x {} = {} ranks",
-      spec.layout.tensor_parallel_size, spec.layout.context_parallel_size,
-      spec.layout.data_parallel_size, spec.layout.pipeline_parallel_size, format_integer(ranks));
-  if (ranks > devices && cluster.device.is_cpu) {
-    findings.note("layout.data_parallel_size",
-                  fmt::format("{} share {}", product, counted(devices, "processor")), "");
-  } else if (ranks > devices) {
-    findings.error(
-        "layout.data_parallel_size",
-        fmt::format("{}, but the cluster has {} ({} x {})", product, counted(devices, "device"),
-                    counted(cluster.num_nodes, "node"), cluster.devices_per_node),
-        fmt::format("use at least {} nodes, or smaller sizes",
-                    (ranks + cluster.devices_per_node - 1) / cluster.devices_per_node));
-  } else if (ranks < devices) {
-    findings.warning("layout.data_parallel_size",
-                     fmt::format("{}, but the cluster has {}: {} stay idle", product,
-                                 counted(devices, "device"), format_integer(devices - ranks)),
-                     devices % ranks == 0
-                         ? fmt::format("use data_parallel_size {}",
-                                       spec.layout.data_parallel_size * (devices / ranks))
-                         : "raise data_parallel_size, or lower cluster.num_nodes");
-  }
-}
-
 }  // namespace
 
 void check_layout(const RunSpec& spec, Findings& findings) {
@@ -347,80 +313,13 @@ void check_layout(const RunSpec& spec, Findings& findings) {
   check_expert_axes(spec, findings);
   check_rank_order(spec, findings);
   check_sharding(spec, findings);
-  if (!is_described(spec.cluster)) return;
-  check_offload(spec, findings);
-  check_ranks(spec, findings);
+  check_placement(spec, findings);
 }
 
 bool megatron_alternates_stages(const RunSpec& spec) {
   return spec.layout.pipeline_parallel_size == 1 ||
          folded_ranks(spec) ==
              std::int64_t{spec.layout.tensor_parallel_size} * spec.layout.context_parallel_size;
-}
-
-bool is_described(const Cluster& cluster) {
-  const DeviceSpec& device = cluster.device;
-  return !device.name.empty() || device.memory_bytes > 0 || device.peak_flops_per_s_bf16 > 0 ||
-         device.peak_flops_per_s_f32 > 0;
-}
-
-void check_cluster(const RunSpec& spec, Findings& findings) {
-  const Cluster& cluster = spec.cluster;
-  if (!is_described(cluster)) {
-    findings.warning("cluster", "not described: memory and time cannot be planned",
-                     "add `cluster: {preset: this-machine}`");
-    return;
-  }
-  const DeviceSpec& device = cluster.device;
-  const bool bf16 = spec.half_products();
-  const auto positive = [&findings](const char* field, double value, const char* hint) {
-    if (value < 1) {
-      findings.error(
-          field,
-          fmt::format("got {}, expected at least 1: planning divides by it", scalar_text(value)),
-          hint);
-    }
-  };
-  positive("cluster.device.memory_bytes", device.memory_bytes, "for example 80e9");
-  positive("cluster.device.memory_bytes_per_s", device.memory_bytes_per_s, "for example 3.35e12");
-  positive(bf16 ? "cluster.device.peak_flops_per_s_bf16" : "cluster.device.peak_flops_per_s_f32",
-           bf16 ? device.peak_flops_per_s_bf16 : device.peak_flops_per_s_f32, "for example 989e12");
-  const Precision precision = spec.training.precision;
-  if (has_narrow_products(precision)) {
-    const bool four = precision == Precision::nvfp4;
-    const double narrow = four ? device.peak_flops_per_s_fp4 : device.peak_flops_per_s_fp8;
-    if (narrow < 1) {
-      findings.error(
-          four ? "cluster.device.peak_flops_per_s_fp4" : "cluster.device.peak_flops_per_s_fp8",
-          fmt::format("{}: {} has no such products", enum_name(precision),
-                      device.name.empty() ? "the device" : device.name),
-          "use training.precision bf16, or a cluster whose device has them");
-    }
-  }
-  if (bf16 && spec.training.optimizer == OptimizerKind::muon)  // orthogonalises in f32
-    positive("cluster.device.peak_flops_per_s_f32", device.peak_flops_per_s_f32,
-             "for example 67e12");
-  const double ranks = static_cast<double>(spec.layout.tensor_parallel_size) *
-                       spec.layout.context_parallel_size * spec.layout.data_parallel_size *
-                       spec.layout.pipeline_parallel_size;
-  const bool shares_node = ranks > 1 && (cluster.devices_per_node > 1 || device.is_cpu);
-  if (shares_node)
-    positive("cluster.intra_node.bytes_per_s", cluster.intra_node.bytes_per_s, "for example 450e9");
-  if (ranks > cluster.devices_per_node && cluster.num_nodes > 1) {
-    positive("cluster.inter_node.bytes_per_s", cluster.inter_node.bytes_per_s, "for example 50e9");
-  }
-  if (device.reserved_bytes >= device.memory_bytes && device.memory_bytes > 0) {
-    findings.error("cluster.device.reserved_bytes",
-                   fmt::format("{} leave nothing of {}", format_bytes(device.reserved_bytes),
-                               format_bytes(device.memory_bytes)),
-                   "for example 2.5e9");
-  }
-  if (device.idle_power_w > device.peak_power_w) {
-    findings.error("cluster.device.idle_power_w",
-                   fmt::format("{:.16g} W is more than peak_power_w = {:.16g} W",
-                               device.idle_power_w, device.peak_power_w),
-                   fmt::format("use at most {:.16g}", device.peak_power_w));
-  }
 }
 
 }  // namespace tera::spec

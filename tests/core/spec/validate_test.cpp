@@ -305,7 +305,7 @@ TEST(Validate, LayoutRules) {
           s.layout.context_parallel_size = 1;
         }},
        {"layout.expert_tensor_parallel_size", "7 does not divide model.moe_ffn_hidden_size",
-        "use 6 or 8", [](RunSpec& s) { s.layout.expert_tensor_parallel_size = 7; }},
+        "use 4 or 8", [](RunSpec& s) { s.layout.expert_tensor_parallel_size = 7; }},
        {"layout.pipeline_parallel_size", "64 is more than model.num_layers = 63", "at most 63",
         [](RunSpec& s) { s.layout.pipeline_parallel_size = 64; }},
        {"layout.virtual_stages", "2, but the schedule 1f1b has one model chunk", "use 1, or the",
