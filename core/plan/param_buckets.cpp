@@ -129,10 +129,27 @@ class GradientPlay {
       }
     }
   }
-  void sum(int part) {
+  // All that is there is the sum of what came before, beside which a micro-batch adds anew.
+  void set_aside() {
+    alone_.clear();
+    whole_.clear();
+    aside_ = true;
+  }
+  // A part has its last gradients, which take the place of what came before.
+  void complete(int part) {
     for (const ParamBucket* bucket : summing_)
       live_ -= bucket->num_elements;
     summing_.clear();
+    if (!aside_) return;
+    for (const std::size_t i : alone_) {
+      if (part_of(table_[i].spec) == part) live_ -= table_[i].slice.num_elements();
+    }
+    for (const ParamBucket* bucket : whole_) {
+      if (bucket->part == part) live_ -= bucket->num_elements;
+    }
+  }
+  // Shards of the sum over replicas; what is summed goes when the next part is complete.
+  void sum(int part) {
     for (const ParamBucket& bucket : buckets_) {
       if (bucket.part != part || !bucket.trained) continue;
       take(bucket.shard_elements());
@@ -153,6 +170,7 @@ class GradientPlay {
   std::set<std::size_t> alone_;
   std::set<const ParamBucket*> whole_;
   std::vector<const ParamBucket*> summing_;
+  bool aside_ = false;
   std::int64_t live_ = 0;  // elements
   std::int64_t peak_ = 0;
 };
@@ -163,8 +181,13 @@ std::int64_t gradient_peak(const spec::RunSpec& spec,
   GradientPlay play(table, buckets);
   const auto all = [](const ParamSpec&) { return true; };
   const bool sums_early = spec.layout.zero_stage >= 2;
-  if (!sums_early || spec.num_micro_batches() > 1) play.add(all);
-  if (!sums_early) return play.peak();
+  const bool several = spec.num_micro_batches() > 1;
+  if (!sums_early || several) play.add(all);
+  if (several && spec.training.reproducible_sums) {
+    play.set_aside();
+  } else if (!sums_early) {
+    return play.peak();
+  }
   const std::string_view head = spec.model.tie_embeddings ? "embedding.tokens" : "head.weight";
   play.add([&](const ParamSpec& param) {  // with the loss
     return param.name == head || (param.adapts && param.adapts->weight == head);
@@ -175,7 +198,8 @@ std::int64_t gradient_peak(const spec::RunSpec& spec,
     play.add([&](const ParamSpec& param) {
       return part_of(param) == *part || (predicts && param.name == "embedding.tokens");
     });
-    play.sum(*part);
+    play.complete(*part);
+    if (sums_early) play.sum(*part);
   }
   return play.peak();
 }

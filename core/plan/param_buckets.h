@@ -66,7 +66,8 @@ std::vector<std::size_t> read_by(int part,
 // Of a rank with layout.zero_stage 1 to 3: bytes that weights and gradients take at most at a time.
 // Weights that are shared out are gathered for a part and the next one; gradients of a part are
 // summed when its last backward is done and the whole ones dropped when the next part's are, in
-// stages 2 and 3. With several micro-batches all gradients are whole until the last one.
+// stages 2 and 3. With several micro-batches all gradients are whole until the last one; with
+// training.reproducible_sums those of one micro-batch and part are beside the sum of all before.
 struct BucketPeaks {
   std::int64_t weights = 0;
   std::int64_t gradients = 0;

@@ -114,6 +114,7 @@ struct TrainingConfig {
   Precision precision = Precision::fp32;
   GradientPrecision gradient_precision = GradientPrecision::fp32;
   MomentPrecision moment_precision = MomentPrecision::fp32;
+  bool reproducible_sums = false;
   double initial_loss_scale = 65536;  // fp16 only, and so are the next two
   std::int64_t loss_scale_growth_interval = 2000;
   double loss_scale_backoff = 0.5;
@@ -244,6 +245,11 @@ struct TrainingConfig {
                 .help = "What the optimizer's moments are kept in: fp32, bf16 or int8 in blocks.",
                 .source = "DeepSeek-AI 2024, section 3.3.3; Dettmers et al. 2022"},
           self.moment_precision);
+    visit(Field{.name = "reproducible_sums",
+                .help = "Add up gradients in the order of the global batch, whatever the number of "
+                        "replicas, so that it changes no bit of a run; costs a sum over replicas "
+                        "and a pass over the gradients for each micro-batch."},
+          self.reproducible_sums);
     visit_loss_scale(self, visit);
     visit(Field{.name = "eval_interval",
                 .unit = "steps",

@@ -72,6 +72,33 @@ void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
   }
 }
 
+// Gradients of a micro-batch are summed before the next one adds to them: those of the head come
+// with the loss, those of a shared embedding matrix from both ends of the model.
+void check_reproducible_sums(const RunSpec& spec, Findings& findings) {
+  if (!spec.training.reproducible_sums) return;
+  constexpr const char* kField = "training.reproducible_sums";
+  const ParallelLayout& layout = spec.layout;
+  const bool has_file = !layout.schedule_file.empty();
+  const bool alternates =
+      layout.schedule == ScheduleKind::one_f_one_b || layout.schedule == ScheduleKind::interleaved;
+  if (has_file || !alternates) {
+    findings.error(
+        kField,
+        fmt::format("true can be planned, but with {} this engine adds up gradients of "
+                    "several micro-batches at a time",
+                    has_file ? "a layout.schedule_file"
+                             : fmt::format("layout.schedule {}", enum_name(layout.schedule))),
+        "use 1f1b or interleaved and no schedule_file, or false, to train here");
+  } else if (layout.pipeline_parallel_size > 1 &&
+             (spec.model.tie_embeddings || spec.model.num_mtp_layers > 0)) {
+    findings.error(kField,
+                   fmt::format("true can be planned, but this engine adds up the gradients of an "
+                               "embedding matrix that {} stages share after the last micro-batch",
+                               layout.pipeline_parallel_size),
+                   "use pipeline_parallel_size 1, or false, to train here");
+  }
+}
+
 }  // namespace
 
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
@@ -91,6 +118,7 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
                        layout.expert_tensor_parallel_size, findings);
   check_split_model(spec, findings);
   check_zero_for_engine(spec, findings);
+  check_reproducible_sums(spec, findings);
   Offload::visit_fields(layout.offload, [&findings](const Field& field, const OffloadTier& tier) {
     if (tier == OffloadTier::none) return;
     findings.error(

@@ -1,10 +1,8 @@
 #include "core/train/grad_sync.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/nn/tensor_parallel.h"
-#include "core/plan/adapter_table.h"
 #include "core/plan/expert_load.h"
 #include "core/plan/placement.h"
 
@@ -27,51 +25,39 @@ nn::ParamStore make_param_store(Backend& backend,
            .keeps_weights = spec.layout.zero_stage < 3}};
 }
 
+namespace {
+
+// Of a micro-batch before replicas add theirs, so that their number does not change its place.
+void sum_over_tensor_ranks(nn::ParamStore& params, int part) {
+  const nn::TensorGroup tensor_ranks(params);
+  for (nn::Param& param : params.params()) {
+    if (param.trained && plan::part_of(param.spec) == part)
+      nn::sum_shared_gradient(param, tensor_ranks);
+  }
+}
+
+}  // namespace
+
 GradSync::GradSync(nn::ParamStore& params, comm::MeshGroups& groups, const spec::RunSpec& spec)
     : params_(params),
       groups_(groups),
       zero_stage_(spec.layout.zero_stage),
+      reproducible_(spec.training.reproducible_sums),
       shares_embedding_(plan::shares_embedding(spec.model)),
       copies_embedding_(plan::copies_embedding(
           spec.model, plan::stage_chunks(spec, spec.layout.pipeline_parallel_size - 1))),
-      num_layers_(spec.model.num_layers) {
+      num_layers_(spec.model.num_layers),
+      order_(plan::parts_in_order(plan::local_table(spec, groups.mesh(), groups.rank()))),
+      norm_(params, groups, spec) {
   for (const nn::ParamBucket& bucket : params.buckets())
     buckets_.push_back(bucket.plan);
-  list_counted(spec);
-}
-
-// Each replica counts its shard, whatever the stage of ZeRO: the same sums, the same norm.
-void GradSync::list_counted(const spec::RunSpec& spec) {
-  const plan::LocalTable table = plan::local_table(spec, groups_.mesh(), groups_.rank());
-  order_ = plan::parts_in_order(table);
-  std::vector<std::pair<std::int64_t, std::int64_t>> shares;
-  for (const plan::LocalParam& held : table)
-    shares.emplace_back(0, held.slice.num_elements());
-  for (const plan::ParamBucket& bucket :
-       plan::replicated_buckets(spec, groups_.mesh(), groups_.rank(), table)) {
-    for (const plan::ParamBucket::Entry& entry : bucket.entries)
-      shares[entry.param] = bucket.owned(entry);
-  }
-  const plan::ParamTable whole = plan::make_param_table(spec);
-  num_rows_ = std::ssize(whole);
-  std::int64_t row = 0;
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    const nn::Param& param = params_.params()[i];
-    while (whole[static_cast<std::size_t>(row)].name != param.spec.name)
-      ++row;
-    if (!param.trained) continue;
-    for (const auto& [first, last] : param.slice.first_ranges()) {
-      const std::int64_t begin = std::max(first, shares[i].first);
-      const std::int64_t end = std::min(last, shares[i].second);
-      if (begin < end) counted_.push_back({&param, row, begin, end});
-    }
-  }
 }
 
 void GradSync::begin_step(std::int64_t num_micro_batches) {
   num_micro_batches_ = num_micro_batches;
   backwards_.clear();
   summed_.clear();
+  micro_batches_summed_.clear();
 }
 
 // The part `step` places from it in the order of forward; itself at an end.
@@ -143,35 +129,94 @@ void GradSync::before_backward(int part) {
 void GradSync::after_backward(int part) {
   ++backwards_[part];
   for (const int done : {part, plan::kEmbeddingPart}) {
-    if (is_complete(done)) sum_part(done);
+    const std::int64_t complete = num_complete(done);
+    if (complete == num_micro_batches_) {
+      sum_part(done);
+    } else if (reproducible_ && complete > micro_batches_summed_[done]) {
+      sum_micro_batch(done);
+    }
   }
   leave(neighbour(part, -1), true);
 }
 
-// Where backward runs in halves, prediction adds to the embedding after the embedding's own.
-bool GradSync::is_complete(int part) {
-  const auto is_done = [this](int of) { return backwards_[of] == num_micro_batches_; };
-  if (part != plan::kEmbeddingPart) return is_done(part);
-  return is_done(part) && std::all_of(order_.begin(), order_.end(), [&](int other) {
-           return other < num_layers_ || is_done(other);
-         });
+// Micro-batches of which the part has all gradients. Where backward runs in halves, prediction adds
+// to the embedding after the embedding's own.
+std::int64_t GradSync::num_complete(int part) {
+  std::int64_t complete = backwards_[part];
+  if (part != plan::kEmbeddingPart) return complete;
+  for (const int other : order_) {
+    if (other >= num_layers_) complete = std::min(complete, backwards_[other]);
+  }
+  return complete;
+}
+
+// Zeros where nothing was added.
+std::vector<GradSync::Piece> GradSync::pieces_of(int part) {
+  std::vector<Piece> pieces;
+  for (nn::Param& param : params_.params()) {
+    if (!param.trained || plan::part_of(param.spec) != part) continue;
+    param.gradient();
+    if (param.bucket == nullptr) pieces.push_back({&param, nullptr});
+  }
+  for (nn::ParamBucket& bucket : params_.buckets()) {
+    if (bucket.plan.trained && bucket.plan.part == part) pieces.push_back({nullptr, &bucket});
+  }
+  return pieces;
+}
+
+comm::Communicator& GradSync::replicas_of(const Piece& piece) {
+  return groups_.replicas(piece.param != nullptr ? piece.param->spec.is_expert()
+                                                 : piece.bucket->plan.experts);
+}
+
+void GradSync::add_sums_before(const std::vector<Piece>& pieces) {
+  if (sums_before_.empty()) return;
+  wait();
+  Backend& backend = params_.backend();
+  for (const Piece& piece : pieces) {
+    const auto before = sums_before_.find(piece);
+    if (before == sums_before_.end()) continue;
+    const Tensor& gradient = piece.gradient();
+    if (replicas_of(piece).rank() == 0)
+      backend.ops().add(backend.context(), before->second, gradient, gradient);
+    sums_before_.erase(before);
+  }
+}
+
+// The gradients become what comes before those of the next micro-batch, which get other memory.
+void GradSync::sum_micro_batch(int part) {
+  ++micro_batches_summed_[part];
+  const std::vector<Piece> pieces = pieces_of(part);
+  sum_over_tensor_ranks(params_, part);
+  add_sums_before(pieces);
+  for (const Piece& piece : pieces) {
+    const Tensor sum = piece.gradient();
+    if (piece.param != nullptr) {
+      piece.param->grad = {};
+    } else {
+      params_.drop_gradients(*piece.bucket);
+    }
+    sums_before_.emplace(piece, sum);
+    if (replicas_of(piece).size() > 1) {
+      works_.push_back(
+          replicas_of(piece).start(comm::Operation::all_reduce(sum, comm::Reduce::sum)));
+    }
+  }
 }
 
 void GradSync::sum_part(int part) {
   if (!summed_.insert(part).second) return;
   if (zero_stage_ >= 2) wait();
-  const nn::TensorGroup tensor_ranks(params_);
-  for (nn::Param& param : params_.params()) {
-    if (!param.trained || plan::part_of(param.spec) != part) continue;
-    param.gradient();
-    nn::sum_shared_gradient(param, tensor_ranks);
-    if (param.bucket != nullptr) continue;
-    comm::Communicator& replicas = groups_.replicas(param.spec.is_expert());
-    if (replicas.size() == 1) continue;
-    works_.push_back(replicas.start(comm::Operation::all_reduce(param.grad, comm::Reduce::sum)));
-  }
-  for (nn::ParamBucket& bucket : params_.buckets()) {
-    if (bucket.plan.trained && bucket.plan.part == part) sum_bucket(bucket);
+  const std::vector<Piece> pieces = pieces_of(part);
+  sum_over_tensor_ranks(params_, part);
+  add_sums_before(pieces);
+  for (const Piece& piece : pieces) {
+    if (piece.bucket != nullptr) {
+      sum_bucket(*piece.bucket);
+    } else if (replicas_of(piece).size() > 1) {
+      works_.push_back(replicas_of(piece).start(
+          comm::Operation::all_reduce(piece.param->grad, comm::Reduce::sum)));
+    }
   }
 }
 
@@ -211,22 +256,6 @@ void GradSync::sum_embedding_copies() {
   if (!tokens.trained || tokens.num_owned() == 0) return;
   Tensor sum = tokens.owned_gradient();
   groups_.embedding().all_reduce(sum, comm::Reduce::sum);
-}
-
-double GradSync::norm() {
-  Backend& backend = params_.backend();
-  Tensor squares = Tensor::zeros(backend, {num_rows_}, DType::f64, MemoryKind::workspace);
-  for (const Counted& at : counted_) {
-    const Tensor gradient = at.param->owned_gradient();
-    const std::int64_t from = at.param->owned_begin;
-    squares.data<double>()[at.row] += backend.ops().sum_of_squares(
-        backend.context(), gradient.slice(0, at.begin - from, at.end - from));
-  }
-  groups_.world().all_reduce(squares, comm::Reduce::sum);
-  double sum = 0;
-  for (std::int64_t i = 0; i < num_rows_; ++i)
-    sum += squares.data<double>()[i];
-  return std::sqrt(sum);
 }
 
 void GradSync::share_weights() {

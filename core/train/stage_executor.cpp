@@ -1,5 +1,6 @@
 #include "core/train/stage_executor.h"
 
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -35,6 +36,14 @@ nn::Batch upload(Backend& backend, const data::HostBatch& host) {
           .first_key = upload_i32(backend, host.first_key, {host.batch_size, host.seq_length})};
 }
 
+// Losses are added up in whole units, of which f64 holds every sum exactly: no order of
+// micro-batches, stages or replicas changes a bit.
+double in_units(double value, double unit) {
+  return std::nearbyint(value / unit) * unit;
+}
+constexpr double kLossUnit = 0x1p-24;       // of sums over tokens: exact below 2^29
+constexpr double kAuxiliaryUnit = 0x1p-44;  // of shares of the batch: exact below 2^9
+
 // Every batch through the chunks of a stage, one batch after the other.
 plan::PipelineSchedule forwards_only(plan::PipelineShape shape, std::int64_t num_batches) {
   shape.num_micro_batches = num_batches;
@@ -45,6 +54,31 @@ plan::PipelineSchedule forwards_only(plan::PipelineShape shape, std::int64_t num
           .stages = std::vector<plan::StageOrder>(static_cast<std::size_t>(shape.num_stages),
                                                   plan::StageOrder{loop})};
 }
+
+// Takes out of a result the losses that modules add to, so that those of one pass are there alone.
+class LossesBefore {
+ public:
+  explicit LossesBefore(StageResult& result)
+      : prediction_(std::exchange(result.prediction.loss_sum, 0)) {
+    for (nn::RouterStats& stats : result.router) {
+      router_.emplace_back(std::exchange(stats.balance_loss, 0), std::exchange(stats.z_loss, 0));
+    }
+  }
+  // Adds them back. Those of routers have the scale of gradients inside.
+  void add_to(StageResult& result, double scale) const {
+    result.prediction.loss_sum = prediction_ + in_units(result.prediction.loss_sum, kLossUnit);
+    for (std::size_t layer = 0; layer < router_.size(); ++layer) {
+      nn::RouterStats& stats = result.router[layer];
+      const auto& [balance, z] = router_[layer];
+      stats.balance_loss = balance + in_units(stats.balance_loss / scale, kAuxiliaryUnit);
+      stats.z_loss = z + in_units(stats.z_loss / scale, kAuxiliaryUnit);
+    }
+  }
+
+ private:
+  double prediction_;
+  std::vector<std::pair<double, double>> router_;  // [all layers] of balance and z
+};
 
 }  // namespace
 
@@ -84,10 +118,6 @@ class StageExecutor::Run {
       if (const auto message = plan::given_by(shape_, stage_, action)) mail_.give(*message, output);
       note(action, begin_s, monotonic_s());
     }
-    for (nn::RouterStats& stats : result_.router) {  // sums of losses that have the scale inside
-      stats.balance_loss /= step.gradient_scale;
-      stats.z_loss /= step.gradient_scale;
-    }
     TERA_CHECK(in_flight_.empty(), "schedule leaves {} micro-batches without backward",
                in_flight_.size());
     return std::move(result_);
@@ -104,7 +134,7 @@ class StageExecutor::Run {
       if (const auto message = plan::given_by(shape_, stage_, action))
         mail_.give(*message, output.hidden);
       if (!chunk.parts().has_head) continue;
-      sum.loss_sum += output.loss_sum;
+      sum.loss_sum += in_units(output.loss_sum, kLossUnit);
       sum.num_targets += host(action).num_targets;
     }
     return sum;
@@ -150,8 +180,10 @@ class StageExecutor::Run {
                     .stash = nn::Stash(*executor_.backend_),
                     .first_sequence = before * host(action).batch_size};
       nn::Pass pass = pass_of(in_flight_.emplace(key, std::move(work)).first->second, step);
+      const LossesBefore before_it(result_);
       nn::ModelChunk::Output output = chunk(action).forward(input, pass, true);
-      result_.loss_sum += output.loss_sum;
+      before_it.add_to(result_, step.gradient_scale);
+      result_.loss_sum += in_units(output.loss_sum, kLossUnit);
       if (chunk(action).parts().has_head) result_.num_targets += host(action).num_targets;
       return std::move(output.hidden);
     }

@@ -580,6 +580,34 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   EXPECT_EQ(validate_for_engine(spec).size(), 1U);
 }
 
+TEST(ValidateForEngine, ReproducibleSumsKnowTheMicroBatchOfAGradient) {
+  RunSpec good = run_preset("tiny-moe")->spec;
+  good.training.reproducible_sums = true;
+  good.layout.pipeline_parallel_size = 2;
+  EXPECT_EQ(findings_text(validate_for_engine(good)), "");
+  const auto expect_refused = [](const RunSpec& spec, const std::string& message,
+                                 const char* hint) {
+    const std::vector<Diagnostic> found = validate_for_engine(spec);
+    ASSERT_EQ(found.size(), 1U) << findings_text(found);
+    EXPECT_EQ(found[0].field, "training.reproducible_sums");
+    EXPECT_THAT(found[0].message, HasSubstr(message));
+    EXPECT_THAT(found[0].hint, HasSubstr(hint));
+  };
+  RunSpec shared = good;
+  shared.model.tie_embeddings = true;
+  expect_refused(shared, "embedding matrix that 2 stages share", "pipeline_parallel_size 1");
+  shared.layout.pipeline_parallel_size = 1;
+  EXPECT_EQ(findings_text(validate_for_engine(shared)), "");
+  shared.layout.schedule_file = "order.txt";
+  expect_refused(shared, "a layout.schedule_file", "no schedule_file");
+  for (const ScheduleKind kind : {ScheduleKind::gpipe, ScheduleKind::zb_h1, ScheduleKind::zb_h2,
+                                  ScheduleKind::zb_v, ScheduleKind::dualpipe_v}) {
+    RunSpec other = good;
+    other.layout.schedule = kind;
+    expect_refused(other, "layout.schedule " + std::string(enum_name(kind)), "1f1b or interleaved");
+  }
+}
+
 TEST(Validate, AdapterRules) {
   RunSpec good = tiny_spec();
   good.training.init_from = "base";

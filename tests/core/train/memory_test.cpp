@@ -246,6 +246,7 @@ TEST(PlanEqualsEngine, RandomStagesOfZero) {
     spec.layout.data_parallel_size = pick({2, 3, 4});
     spec.layout.zero_stage = pick({0, 1, 2, 3});
     spec.training.global_batch_size *= spec.layout.data_parallel_size;
+    spec.training.reproducible_sums = pick({0, 0, 1}) == 1;
     if (spec.layout.zero_stage > 0) {
       using enum spec::OptimizerKind;
       spec.training.optimizer =
@@ -255,10 +256,11 @@ TEST(PlanEqualsEngine, RandomStagesOfZero) {
     const std::string text = fmt::format(
         "spec {}: ZeRO {}, {} ranks, {} micro-batches of {}, {}, tied {}, {} layers for "
         "prediction, "
-        "{} adapters",
+        "{} adapters{}",
         drawn, spec.layout.zero_stage, spec.layout.data_parallel_size, spec.num_micro_batches(),
         spec.layout.micro_batch_size, enum_name(spec.training.precision), spec.model.tie_embeddings,
-        spec.model.num_mtp_layers, spec.lora.target_modules.size());
+        spec.model.num_mtp_layers, spec.lora.target_modules.size(),
+        spec.training.reproducible_sums ? ", reproducible sums" : "");
     const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
     tera::test::spawn_ranks(mesh.world_size(), [&](comm::Communicator& world) {
       const plan::EngineBytes planned = plan::engine_bytes(spec, mesh, world.rank());
