@@ -26,17 +26,17 @@ Tensor row_numbers(Backend& backend, const std::vector<std::int32_t>& rows) {
 
 // Visits the rows that go to each expert rank: theirs, and where they stand packed.
 template <class Visit>
-void for_each_sent(const ExchangeChunk& chunk, const Visit& visit) {
+void for_each_sent(const plan::ExchangeChunk& chunk, const Visit& visit) {
   std::int64_t first = 0;
-  for (const RowRange& range : chunk.sent) {
+  for (const plan::RowRange& range : chunk.sent) {
     visit(range, first);
     first += range.count;
   }
 }
 
-std::vector<std::int64_t> send_counts(const ExchangeChunk& chunk) {
+std::vector<std::int64_t> send_counts(const plan::ExchangeChunk& chunk) {
   std::vector<std::int64_t> counts;
-  for (const RowRange& range : chunk.sent)
+  for (const plan::RowRange& range : chunk.sent)
     counts.push_back(range.count);
   return counts;
 }
@@ -68,7 +68,9 @@ Tensor ExpertExchange::gather_counts(const Tensor& offsets) const {
   return all;
 }
 
-void ExpertExchange::send(const Tensor& rows, const ExchangeChunk& chunk, const Tensor& to) const {
+void ExpertExchange::send(const Tensor& rows,
+                          const plan::ExchangeChunk& chunk,
+                          const Tensor& to) const {
   const Tensor arrived = workspace(rows, chunk.num_rows());
   std::vector<Tensor> through;  // each tensor rank
   std::int64_t first = 0;
@@ -88,7 +90,7 @@ void ExpertExchange::send(const Tensor& rows, const ExchangeChunk& chunk, const 
 }
 
 void ExpertExchange::take_back(const Tensor& y,
-                               const ExchangeChunk& chunk,
+                               const plan::ExchangeChunk& chunk,
                                const Tensor& rows) const {
   Backend& backend = y.backend();
   const Tensor parts = workspace(y, chunk.num_rows());
@@ -103,17 +105,17 @@ void ExpertExchange::take_back(const Tensor& y,
   }
   Tensor back = workspace(y, chunk.num_sent());
   experts_->all_to_all(results, chunk.received, back, send_counts(chunk));
-  for_each_sent(chunk, [&](const RowRange& range, std::int64_t first) {
+  for_each_sent(chunk, [&](const plan::RowRange& range, std::int64_t first) {
     copy(back.slice(0, first, first + range.count),
          rows.slice(0, range.first, range.first + range.count));
   });
 }
 
 // Rows in the order of expert ranks: all of them as they are, or those of a chunk side by side.
-Tensor ExpertExchange::packed(const Tensor& rows, const ExchangeChunk& chunk) const {
+Tensor ExpertExchange::packed(const Tensor& rows, const plan::ExchangeChunk& chunk) const {
   if (chunk.num_sent() == rows.dim(0)) return rows;
   Tensor packed = workspace(rows, chunk.num_sent());
-  for_each_sent(chunk, [&](const RowRange& range, std::int64_t first) {
+  for_each_sent(chunk, [&](const plan::RowRange& range, std::int64_t first) {
     copy(rows.slice(0, range.first, range.first + range.count),
          packed.slice(0, first, first + range.count));
   });
@@ -122,7 +124,7 @@ Tensor ExpertExchange::packed(const Tensor& rows, const ExchangeChunk& chunk) co
 
 // What arrived through this rank, summed over the ranks that split the experts, each of which has
 // rounded its part.
-Tensor ExpertExchange::sum_parts(const Tensor& parts, const ExchangeChunk& chunk) const {
+Tensor ExpertExchange::sum_parts(const Tensor& parts, const plan::ExchangeChunk& chunk) const {
   if (tensor_->size() == 1) return parts;
   const std::int64_t count = chunk.of_tensor[static_cast<std::size_t>(tensor_->rank())];
   const std::vector<std::int64_t> each(static_cast<std::size_t>(tensor_->size()), count);

@@ -2,8 +2,8 @@
 // between expert ranks once (all-to-all); the tensor ranks that split an expert pass them on to
 // each other, and add up what each has of the result, in rank order.
 #pragma once
-#include "core/nn/exchange_plan.h"
 #include "core/nn/module.h"
+#include "core/plan/exchange_plan.h"
 
 namespace tera::nn {
 
@@ -13,23 +13,23 @@ class ExpertExchange {
 
   // False: this rank holds all experts whole, and there is nobody to exchange with.
   bool active() const { return block_.size() > 1; }
-  const ExpertBlock& block() const { return block_; }
+  const plan::ExpertBlock& block() const { return block_; }
   // offsets [E + 1] of this rank's rows by expert -> counts [block, E] i64 of all. Collective.
   Tensor gather_counts(const Tensor& offsets) const;
 
   // rows [N, W], by expert -> those of this rank's experts, to [n, W]. Collective, like what
   // follows.
-  void send(const Tensor& rows, const ExchangeChunk& chunk, const Tensor& to) const;
+  void send(const Tensor& rows, const plan::ExchangeChunk& chunk, const Tensor& to) const;
   // Back: y [n, W] of this rank's experts -> the rows of the chunk among rows [N, W].
-  void take_back(const Tensor& y, const ExchangeChunk& chunk, const Tensor& rows) const;
+  void take_back(const Tensor& y, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
 
  private:
-  Tensor packed(const Tensor& rows, const ExchangeChunk& chunk) const;
-  Tensor sum_parts(const Tensor& parts, const ExchangeChunk& chunk) const;
+  Tensor packed(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
+  Tensor sum_parts(const Tensor& parts, const plan::ExchangeChunk& chunk) const;
 
   comm::Communicator* experts_ = nullptr;
   comm::Communicator* tensor_ = nullptr;
-  ExpertBlock block_;
+  plan::ExpertBlock block_;
 };
 
 }  // namespace tera::nn

@@ -1,9 +1,10 @@
 #include "core/nn/expert_parallel.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 #include <vector>
+
+#include "core/plan/expert_load.h"
 
 namespace tera::nn {
 namespace {
@@ -47,7 +48,7 @@ Tensor ExpertParallel::forward(const Tensor& x, const Tensor& gates, Pass& pass)
   const Tensor rows = dispatcher_->permuted(x, pass);
   const Tensor row_gates = dispatcher_->dispatch_gates(gates, pass);
   const Tensor y = dispatcher_->workspace(x.dim(1), x, pass);
-  for_each_chunk(pass, [&](const ExchangeChunk& chunk, Pass& part, bool) {
+  for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool) {
     const Tensor results = experts_.forward(receive(rows, row_gates, chunk, part), part);
     exchange_.take_back(results, chunk, y);
   });
@@ -64,7 +65,7 @@ Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
   Experts::InputGradient gradient{
       dispatcher_->workspace(dy.dim(1), dy, pass),
       dispatcher_->workspace(1, row_gates, pass).reshape({row_gates.num_elements()})};
-  for_each_chunk(pass, [&](const ExchangeChunk& chunk, Pass& part, bool first) {
+  for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool first) {
     Experts::Rows received;
     if (first) {
       received = kept_rows(chunk, part);
@@ -83,7 +84,7 @@ Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
 
 void ExpertParallel::backward_weight(Pass& pass) {
   if (exchange_.active()) {
-    experts_.backward_weight(kept_rows(plan(pass).chunk(0), pass), pass);
+    experts_.backward_weight(kept_rows(exchange_plan(pass).chunk(0), pass), pass);
   } else {
     experts_.backward_weight(own_rows({}, pass), pass);
   }
@@ -92,7 +93,7 @@ void ExpertParallel::backward_weight(Pass& pass) {
 }
 
 bool ExpertParallel::reads_input(const Pass& pass) const {
-  return exchange_.active() && plan(pass).num_chunks() > 1;
+  return exchange_.active() && exchange_plan(pass).num_chunks() > 1;
 }
 
 Experts::Rows ExpertParallel::own_rows(const Tensor& gates, const Pass& pass) const {
@@ -103,7 +104,7 @@ Experts::Rows ExpertParallel::own_rows(const Tensor& gates, const Pass& pass) co
       .buffer_rows = dispatcher_->buffer_rows(pass)};
 }
 
-Experts::Rows ExpertParallel::kept_rows(const ExchangeChunk& chunk, const Pass& pass) const {
+Experts::Rows ExpertParallel::kept_rows(const plan::ExchangeChunk& chunk, const Pass& pass) const {
   return {.permuted = pass.stash.get(prefix_ + ".permuted").slice(0, 0, chunk.num_rows()),
           .offsets = to_tensor(chunk.offsets, pass.stash.backend()),
           .row_gates = pass.stash.get(prefix_ + ".row_gates").slice(0, 0, chunk.num_rows()),
@@ -112,7 +113,7 @@ Experts::Rows ExpertParallel::kept_rows(const ExchangeChunk& chunk, const Pass& 
 
 Experts::Rows ExpertParallel::receive(const Tensor& rows,
                                       const Tensor& gates,
-                                      const ExchangeChunk& chunk,
+                                      const plan::ExchangeChunk& chunk,
                                       Pass& pass) const {
   pass.stash.put(prefix_ + ".permuted", {chunk.buffer_rows, rows.dim(1)}, rows.dtype());
   pass.stash.put(prefix_ + ".row_gates", {chunk.buffer_rows}, gates.dtype());
@@ -122,7 +123,7 @@ Experts::Rows ExpertParallel::receive(const Tensor& rows,
   return received;
 }
 
-Tensor ExpertParallel::send(const Tensor& rows, const ExchangeChunk& chunk) const {
+Tensor ExpertParallel::send(const Tensor& rows, const plan::ExchangeChunk& chunk) const {
   const Tensor received = Tensor::empty(rows.backend(), {chunk.buffer_rows, rows.dim(1)},
                                         rows.dtype(), MemoryKind::workspace)
                               .slice(0, 0, chunk.num_rows());
@@ -130,7 +131,7 @@ Tensor ExpertParallel::send(const Tensor& rows, const ExchangeChunk& chunk) cons
   return received;
 }
 
-ExchangePlan ExpertParallel::plan(const Pass& pass) const {
+plan::ExchangePlan ExpertParallel::exchange_plan(const Pass& pass) const {
   const Tensor& counts = pass.stash.get(prefix_ + ".counts");
   const auto* begin = counts.data<const std::int64_t>();
   return {
@@ -139,16 +140,14 @@ ExchangePlan ExpertParallel::plan(const Pass& pass) const {
 
 // An even load is as many rows as a rank has, from each rank that splits the same experts.
 std::int64_t ExpertParallel::buffer_rows(const Pass& pass) const {
-  const auto even =
-      static_cast<double>(dispatcher_->even_rows(pass) * exchange_.block().tensor_ranks);
-  const std::int64_t most = dispatcher_->buffer_rows(pass) * exchange_.block().size();
-  return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::ceil(load_ * even)), 1,
-                                  std::max<std::int64_t>(1, most));
+  const plan::ExpertBlock& block = exchange_.block();
+  return plan::expert_buffer_rows(load_, dispatcher_->even_rows(pass) * block.tensor_ranks,
+                                  dispatcher_->buffer_rows(pass) * block.size());
 }
 
 void ExpertParallel::for_each_chunk(
-    Pass& pass, const std::function<void(const ExchangeChunk&, Pass&, bool)>& body) const {
-  const ExchangePlan plan = this->plan(pass);
+    Pass& pass, const std::function<void(const plan::ExchangeChunk&, Pass&, bool)>& body) const {
+  const plan::ExchangePlan plan = exchange_plan(pass);
   body(plan.chunk(0), pass, true);
   for (int i = 1; i < plan.num_chunks(); ++i) {
     Stash stash(pass.stash.backend());

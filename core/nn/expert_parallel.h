@@ -41,18 +41,18 @@ class ExpertParallel {
 
  private:
   Experts::Rows own_rows(const Tensor& gates, const Pass& pass) const;
-  Experts::Rows kept_rows(const ExchangeChunk& chunk, const Pass& pass) const;
+  Experts::Rows kept_rows(const plan::ExchangeChunk& chunk, const Pass& pass) const;
   // Rows of a chunk, sent into tensors of the pass's stash.
   Experts::Rows receive(const Tensor& rows,
                         const Tensor& gates,
-                        const ExchangeChunk& chunk,
+                        const plan::ExchangeChunk& chunk,
                         Pass& pass) const;
-  Tensor send(const Tensor& rows, const ExchangeChunk& chunk) const;
-  ExchangePlan plan(const Pass& pass) const;
+  Tensor send(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
+  plan::ExchangePlan exchange_plan(const Pass& pass) const;
   std::int64_t buffer_rows(const Pass& pass) const;  // R
   // Calls body(chunk, pass of it, whether it is the first) for every chunk.
-  void for_each_chunk(Pass& pass,
-                      const std::function<void(const ExchangeChunk&, Pass&, bool)>& body) const;
+  void for_each_chunk(
+      Pass& pass, const std::function<void(const plan::ExchangeChunk&, Pass&, bool)>& body) const;
 
   std::string prefix_;
   std::int64_t num_experts_;

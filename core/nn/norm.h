@@ -74,6 +74,7 @@ class ResidualNorm final : public Module {
   void backward_weight(Pass& pass) override;
   // Before the branch behind it reads its output in backward: makes it again if it was not kept.
   void restore_output(Pass& pass) const;
+  void drop_output(Pass& pass) const { pass.stash.release(name_ + "_out"); }
 
  private:
   Norm::Statistics statistics(const Stash& stash) const;

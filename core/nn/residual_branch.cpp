@@ -46,8 +46,10 @@ Tensor ResidualBranch::backward_input(const Tensor& dy,
                                       const Tensor& d_stream,
                                       Pass& pass,
                                       Module& body) {
-  if (norm_ && body.reads_input_early(pass)) norm_->restore_output(pass);
+  const bool early = norm_ && body.reads_input_early(pass);
+  if (early) norm_->restore_output(pass);
   Tensor dx = body.backward_input(post_norm_ ? post_norm_->backward_input(dy, pass) : dy, pass);
+  if (early && !pass.keeps_cheap()) norm_->drop_output(pass);  // the other half may be far off
   if (norm_) return norm_->backward_input(dx, d_stream, pass);
   dx.backend().ops().add(dx.backend().context(), dx, d_stream, dx);
   return dx;

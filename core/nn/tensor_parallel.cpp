@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/comm/mesh_groups.h"
+#include "core/plan/shared_gradient.h"
 
 namespace tera::nn {
 
@@ -44,29 +45,6 @@ int own_heads(const ParamStore& store, int count) {
 
 namespace {
 
-// Inside what ranks share out, but whole on each of them: its gradient there is of their heads or
-// columns alone.
-bool is_inside_part(const plan::ParamSpec& param) {
-  for (const char* name :
-       {".q_norm.weight", ".k_norm.weight", ".q_down.weight", ".q_down_norm.weight",
-        ".kv_down.weight", ".kv_down_norm.weight", ".shared.gate.weight"}) {
-    if (param.name.ends_with(name)) return true;
-  }
-  return false;
-}
-
-// Behind the sum: computed from all tokens by every rank.
-bool is_behind_sum(const plan::ParamSpec& param) {
-  return param.name.ends_with(".out.bias");
-}
-
-const plan::ParamSplit* tensor_split(const plan::ParamSpec& param) {
-  for (const plan::ParamSplit& split : param.splits) {
-    if (split.axis == plan::Axis::tensor) return &split;
-  }
-  return nullptr;
-}
-
 // Rows that several ranks hold, each with the gradient of its own heads.
 void sum_copies(Param& param, comm::Communicator& ranks) {
   Backend& backend = param.grad.backend();
@@ -91,14 +69,13 @@ void sum_copies(Param& param, comm::Communicator& ranks) {
 }  // namespace
 
 void sum_shared_gradient(Param& param, const TensorGroup& group) {
-  if (group.ranks() == nullptr || param.spec.is_expert()) return;
-  if (const plan::ParamSplit* split = tensor_split(param.spec)) {
-    const bool has_copies =
-        std::any_of(split->parts.begin(), split->parts.end(),
-                    [&](std::int64_t extent) { return extent / split->unit < group.size(); });
-    if (has_copies) sum_copies(param, *group.ranks());
-  } else if (is_inside_part(param.spec) || (group.splits_tokens() && !is_behind_sum(param.spec))) {
-    group.ranks()->all_reduce(param.grad, comm::Reduce::sum);
+  switch (plan::shared_gradient(param.spec, group.size(), group.splits_tokens())) {
+    case plan::SharedGradient::complete:
+      return;
+    case plan::SharedGradient::summed:
+      return group.ranks()->all_reduce(param.grad, comm::Reduce::sum);
+    case plan::SharedGradient::copied:
+      return sum_copies(param, *group.ranks());
   }
 }
 

@@ -1,7 +1,6 @@
 #include "core/plan/estimate.h"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -11,8 +10,6 @@
 #include "core/base/units.h"
 #include "core/plan/adapter_table.h"
 #include "core/plan/attention_cost.h"
-#include "core/plan/expert_load.h"
-#include "core/plan/kept_table.h"
 #include "core/plan/layer_cost.h"
 #include "core/plan/memory_fit.h"
 #include "core/plan/optimizer_state.h"
@@ -150,12 +147,11 @@ EngineBytes engine_bytes(const RunSpec& spec, const RankMesh& mesh, int rank) {
   }
   for (const ParamSpec& param : owned)
     bytes.optimizer += optimizer_state_bytes(param, spec.training);
-  const double load = busiest_expert_load(spec, spec.layout.expert_load_percentile);
-  const auto sum = [&](const std::vector<StashEntry>& entries) {
-    double total = 0;
+  const auto sum = [](const std::vector<StashEntry>& entries) {
+    std::int64_t total = 0;
     for (const StashEntry& entry : entries)
-      total += kept_bytes(entry, spec, load);
-    return std::ceil(total);
+      total += entry.num_bytes();
+    return static_cast<double>(total);
   };
   std::vector<StashBytes> each;
   for (const StageChunk& chunk : chunks) {

@@ -64,9 +64,10 @@ double train_flops_per_token(const spec::ModelConfig& model, int seq_length);
 // The same for a run: with adapters 4 per frozen parameter and 6 per trained one.
 double train_flops_per_token(const spec::RunSpec& spec);
 
-// Bytes the engine allocates on one rank, by kind; equals its counters (tested over data-parallel
-// ranks and stages). Of tensor and expert ranks activations are shares of the whole, with expert
-// buffers at the load of layout.expert_load_percentile. The schedule of the spec must load.
+// Bytes the engine allocates on one rank, by kind; equals its counters, of every rank of every
+// layout it trains. What experts get does not count: their buffers are those of the load of
+// layout.expert_load_percentile, and more rows take turns in them. The schedule of the spec must
+// load.
 struct EngineBytes {
   std::int64_t weights = 0;  // in storage dtype, master copies excluded
   std::int64_t gradients = 0;

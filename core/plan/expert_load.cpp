@@ -51,4 +51,10 @@ double busiest_expert_load(const spec::RunSpec& spec, double percentile) {
   return std::clamp(1 + normal_quantile(each) * deviation, 1.0, ranks);
 }
 
+std::int64_t expert_buffer_rows(double load, std::int64_t even_rows, std::int64_t most_rows) {
+  return std::clamp<std::int64_t>(
+      static_cast<std::int64_t>(std::ceil(load * static_cast<double>(even_rows))), 1,
+      std::max<std::int64_t>(1, most_rows));
+}
+
 }  // namespace tera::plan

@@ -8,7 +8,7 @@
 #include <fmt/format.h>
 
 #include "core/plan/param_table.h"
-#include "core/plan/placement.h"
+#include "core/plan/rank_extents.h"
 #include "core/plan/state_bytes.h"
 
 namespace tera::plan {
@@ -44,13 +44,13 @@ class MoreEntries {
         model_(spec.model),
         prefix_(fmt::format("layers.{}.", layer)),
         compute_(compute_dtype(spec.training.precision)),
-        tokens_(std::int64_t{spec.layout.micro_batch_size} * spec.training.seq_length),
+        rank_(rank_extents(spec)),
         entries_(entries) {}
 
   void scores() {
     const std::int64_t length = spec_.training.seq_length;
-    const Shape square = {std::int64_t{spec_.layout.micro_batch_size} * model_.num_attention_heads,
-                          length, length};
+    const Shape square = {spec_.layout.micro_batch_size * rank_.heads,
+                          length / spec_.layout.context_parallel_size, length};
     add("attention.probabilities", square, compute_);
     if (!spec_.software.dropout) return;
     add("attention.dropped", square, compute_);
@@ -58,31 +58,28 @@ class MoreEntries {
   }
 
   void residual_masks() {
-    add("attention.residual_mask", {tokens_, model_.hidden_size}, DType::u8);
-    add("ffn.residual_mask", {tokens_, model_.hidden_size}, DType::u8);
+    add("attention.residual_mask", {rank_.own_tokens, model_.hidden_size}, DType::u8);
+    add("ffn.residual_mask", {rank_.own_tokens, model_.hidden_size}, DType::u8);
   }
 
   void before_rotary() {
     if (model_.attention == spec::AttentionKind::latent) return;
     if (model_.qk_norm != spec::QkNormKind::none) return;
-    add("attention.q_unrotated", {tokens_, model_.num_attention_heads, model_.head_dim}, compute_);
-    add("attention.k_unrotated", {tokens_, model_.num_key_value_heads, model_.head_dim}, compute_);
+    add("attention.q_unrotated", {rank_.tokens, rank_.heads, model_.head_dim}, compute_);
+    add("attention.k_unrotated", {rank_.tokens, rank_.kv_heads, model_.head_dim}, compute_);
   }
 
   void unfused(bool moe) {
     if (model_.attention == spec::AttentionKind::grouped_query) {
-      const std::int64_t heads =
-          std::int64_t{model_.num_attention_heads} + 2 * model_.num_key_value_heads;
-      add("attention.qkv_copy", {tokens_, heads, model_.head_dim}, compute_);
+      add("attention.qkv_copy", {rank_.tokens, rank_.heads + 2 * rank_.kv_heads, model_.head_dim},
+          compute_);
     }
-    add("attention.sum", {tokens_, model_.hidden_size}, compute_);
-    add("ffn.sum", {tokens_, model_.hidden_size}, compute_);
-    if (!moe && model_.gated()) add("ffn.gate_act", {tokens_, model_.ffn_hidden_size}, compute_);
+    add("attention.sum", {rank_.own_tokens, model_.hidden_size}, compute_);
+    add("ffn.sum", {rank_.own_tokens, model_.hidden_size}, compute_);
+    if (!moe && model_.gated()) add("ffn.gate_act", {rank_.tokens, rank_.ffn_width}, compute_);
   }
 
-  void expert_output() {
-    add("moe.out", {model_.routed_rows(tokens_), model_.hidden_size}, compute_);
-  }
+  void expert_output() { add("moe.out", {rank_.expert_rows, model_.hidden_size}, compute_); }
 
  private:
   void add(std::string_view name, Shape shape, DType dtype) {
@@ -93,7 +90,7 @@ class MoreEntries {
   const spec::ModelConfig& model_;
   std::string prefix_;
   DType compute_;
-  std::int64_t tokens_;  // T
+  RankExtents rank_;
   std::vector<StashEntry>& entries_;
 };
 
@@ -175,14 +172,15 @@ std::vector<StashEntry> waiting_table(const RunSpec& spec, int layer) {
 double kept_bytes(const StashEntry& entry, const RunSpec& spec, double expert_load) {
   const bool torch = spec.software.framework == Framework::torchtitan;
   const bool gathers = spec.layout.sequence_parallel && !spec.software.tensor_overlap;
-  double bytes = static_cast<double>(entry.num_bytes()) * stash_share(entry.name, spec);
+  double bytes = static_cast<double>(entry.num_bytes());
   const spec::Precision precision = spec.training.precision;
   const bool read =
       ends_with_any(entry.name, kReadByProducts) || ends_with_any(entry.name, kGradientsAtProducts);
   if (!torch && spec::has_narrow_products(precision) && read) bytes *= product_bytes(precision) / 2;
   if (torch && gathers && entry.name.ends_with(".norm_out"))
     bytes *= spec.layout.tensor_parallel_size;
-  if (ends_with_any(entry.name, kRowsOfExperts)) bytes *= expert_load;
+  const bool own = spec.software.framework == Framework::teragpt;  // buffers: in the table
+  if (!own && ends_with_any(entry.name, kRowsOfExperts)) bytes *= expert_load;
   return bytes;
 }
 

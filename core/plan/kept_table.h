@@ -32,10 +32,10 @@ std::vector<StashEntry> kept_table(const spec::RunSpec& spec, int layer);
 // NVIDIA Transformer Engine, WeightGradStore), those of norms are done with the first half.
 std::vector<StashEntry> waiting_table(const spec::RunSpec& spec, int layer);
 
-// Bytes of an entry on one rank: its share, and narrow numbers where products in 8 or 4 bits read
-// it (not in torchtitan: torchao's Float8Linear keeps its input in bf16). torchtitan keeps inputs
-// of products gathered over tensor ranks, unless gathering and product are one (tensor_overlap).
-// expert_load: of this rank over the mean.
+// Bytes of an entry: narrow numbers where products in 8 or 4 bits read it (not in torchtitan:
+// torchao's Float8Linear keeps its input in bf16). torchtitan keeps inputs of products gathered
+// over tensor ranks, unless gathering and product are one (tensor_overlap). expert_load: rows of
+// this rank over the mean; TeraGPT's buffers have it already.
 double kept_bytes(const StashEntry& entry, const spec::RunSpec& spec, double expert_load);
 
 }  // namespace tera::plan

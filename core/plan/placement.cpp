@@ -9,33 +9,6 @@
 namespace tera::plan {
 namespace {
 
-bool starts_with(std::string_view text, std::string_view begin) {
-  return text.substr(0, begin.size()) == begin;
-}
-
-// Share of key and value heads on one tensor-parallel rank.
-double kv_share(const spec::RunSpec& spec) {
-  const double size = spec.layout.tensor_parallel_size;
-  if (spec.model.attention == spec::AttentionKind::latent) return 1 / size;
-  return 1 / std::min<double>(size, spec.model.num_key_value_heads);
-}
-
-double attention_share(std::string_view entry, const spec::RunSpec& spec, double residual) {
-  const bool per_head = spec.model.qk_norm == spec::QkNormKind::per_head;
-  if (entry.ends_with("_d_up")) return 1.0 / spec.layout.tensor_parallel_size;  // by heads
-  if (entry == "x" || entry == "branch_out" || starts_with(entry, "norm_") ||
-      starts_with(entry, "norm.") || starts_with(entry, "post_norm") || entry == "d_y" ||
-      starts_with(entry, "q_latent") || starts_with(entry, "kv_latent") || entry == "sum" ||
-      entry == "residual_mask") {
-    return residual;
-  }
-  if (entry == "k" || entry == "v" || entry == "k_raw" || entry == "k_unrotated")
-    return kv_share(spec);
-  if (entry == "k_rstd") return per_head ? kv_share(spec) : 1;
-  if (entry == "q_rstd" && !per_head) return 1;
-  return 1.0 / spec.layout.tensor_parallel_size;
-}
-
 // Layers of a link of the pipeline. Where the ends count, they are the first and the last part.
 LayerRange link_layers(const spec::RunSpec& spec, int num_links, int link) {
   const spec::RunSpec::PipelineParts parts = spec.pipeline_parts();
@@ -132,26 +105,6 @@ double local_elements(const ParamSpec& param, const spec::RunSpec& spec) {
 double num_replicas(const ParamSpec& param, const RankMesh& mesh) {
   if (param.is_expert()) return mesh.size(Axis::expert_data);
   return double{1} * mesh.size(Axis::data) * mesh.size(Axis::context);
-}
-
-double stash_share(std::string_view name, const spec::RunSpec& spec) {
-  const spec::ParallelLayout& layout = spec.layout;
-  if (starts_with(name, "layers.")) name.remove_prefix(name.find('.', 7) + 1);
-  if (name == "moe.offsets" || name == "moe.balance" || name == "moe.counts") return 1;
-  const double context = 1.0 / layout.context_parallel_size;
-  const double tensor = 1.0 / layout.tensor_parallel_size;
-  const double residual = layout.sequence_parallel ? tensor : 1;
-  if (starts_with(name, "attention.")) {
-    return context * attention_share(name.substr(10), spec, residual);
-  }
-  if (name == "ffn.inner" || name == "ffn.act" || name == "ffn.d_inner" || name == "ffn.gate_act" ||
-      name == "moe.shared.inner" || name == "moe.shared.act" || name == "moe.shared.d_inner") {
-    return context * tensor;
-  }
-  // Tokens are gathered over the ranks that split an expert; its inner width is split instead.
-  if (name == "moe.permuted" || name == "moe.row_gates" || name == "moe.d_out" || name == "moe.out")
-    return context * residual * layout.expert_tensor_parallel_size;
-  return context * residual;
 }
 
 double local_tokens(const spec::RunSpec& spec) {

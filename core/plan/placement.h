@@ -1,9 +1,8 @@
-// Where a layout puts things: layers of a stage, the share of a tensor one rank holds, and how many
+// Where a layout puts things: layers of a stage, the part of a tensor one rank holds, and how many
 // ranks of a group sit in one node. Arithmetic shared by the memory and the time model.
 #pragma once
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/plan/param_table.h"
@@ -67,9 +66,6 @@ int layer_of_kind(const spec::ModelConfig& model, bool moe);
 double local_elements(const ParamSpec& param, const spec::RunSpec& spec);
 // Ranks among which ZeRO shares a tensor out: data x context, or expert-data for experts.
 double num_replicas(const ParamSpec& param, const RankMesh& mesh);
-// Share of an entry of the stash table ("layers.3.attention.q") that one rank holds.
-double stash_share(std::string_view name, const spec::RunSpec& spec);
-
 // Tokens of a micro-batch on one rank.
 double local_tokens(const spec::RunSpec& spec);
 

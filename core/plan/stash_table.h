@@ -1,6 +1,9 @@
 // StashTable: what forward keeps for backward, per layer and micro-batch. The engine puts tensors
 // into the stash under these names; the planner adds their bytes; a test holds the two equal.
 //
+// Of one rank, whose extents are those of rank_extents.h: T tokens, A heads, F columns and R rows
+// are the rank's. With sequence parallelism T is its own part of the tokens in the residual stream,
+// norms, router and head, and all tokens of the tensor ranks in attention and products.
 // T = micro_batch_size x seq_length tokens; activations are in the compute dtype c (f32 or bf16).
 //   embedding:            nothing (token ids belong to the batch)
 //   attention.x [T, H] c              residual stream entering the layer (input of the norm)
@@ -26,7 +29,7 @@
 //   ffn.norm_rstd, ffn.norm_mean, ffn.norm_out, ffn.branch_out, ffn.post_norm_rstd,
 //       ffn.post_norm_mean              as of attention
 //   dense: ffn.inner [T, F or 2F] c   before the activation; ffn.act [T, F] c after it
-//   MoE, R = ModelConfig::routed_rows(T), K = ModelConfig::router_slots():
+//   MoE, R = ModelConfig::routed_rows(T) on one rank, K = ModelConfig::router_slots():
 //          moe.noise [T, H] f32       on the router's input (jitter only)
 //          moe.logits [T, E] f32      sigmoid with z-loss only
 //          moe.scores [T, E] f32      router scores s; moe.logsumexp [T] f32 (softmax, or z-loss
@@ -78,9 +81,10 @@ std::vector<StashEntry> make_stash_table(const spec::RunSpec& spec,
 // Entries of one micro-batch between the two halves of a backward, where a schedule parts them, of
 // the same parts: all that forward kept, and of full recompute what it dropped, since it is there
 // again, but for the inputs of activation functions, which the first half is the last to read; and
-// the gradients that backward_weight reads (core/nn/module.h): at the output of each product and
-// norm. Selective recompute has the activations again, norm outputs only in the second half. A
-// tensor that two modules keep is there once: with parallel_residual the gradient at the output.
+// the gradients that backward_weight reads (core/nn/module.h): at the output of each product (there
+// of all tokens of the tensor ranks) and norm. Selective recompute has the activations again, norm
+// outputs only in the second half. A tensor that two modules keep is there once: with
+// parallel_residual the gradient at the output.
 std::vector<StashEntry> make_waiting_table(const spec::RunSpec& spec,
                                            int first_layer,
                                            int last_layer,

@@ -14,13 +14,13 @@ namespace tera::test {
 // What each rank threw; null where it returned.
 using RankErrors = std::vector<std::exception_ptr>;
 
+using Worlds = std::vector<std::unique_ptr<comm::Communicator>>;  // [rank]
+
 // Calls body(communicator) on every rank and waits for all. A rank that throws does not stop its
 // peers: they meet their timeout or the abort that the body asks for.
-inline RankErrors spawn_ranks_catching(int num_ranks,
-                                       double timeout_s,
+inline RankErrors spawn_ranks_catching(const Worlds& worlds,
                                        const std::function<void(comm::Communicator&)>& body) {
-  const auto worlds = comm::make_thread_communicators(num_ranks, timeout_s);
-  RankErrors errors(static_cast<std::size_t>(num_ranks));
+  RankErrors errors(worlds.size());
   {
     std::vector<std::jthread> threads;
     for (std::size_t rank = 0; rank < worlds.size(); ++rank) {
@@ -35,12 +35,18 @@ inline RankErrors spawn_ranks_catching(int num_ranks,
   }
   return errors;
 }
+inline RankErrors spawn_ranks_catching(int num_ranks,
+                                       double timeout_s,
+                                       const std::function<void(comm::Communicator&)>& body) {
+  return spawn_ranks_catching(comm::make_thread_communicators(num_ranks, timeout_s), body);
+}
 
 // The same for bodies that should succeed: the first failure aborts the group and is rethrown here.
-inline void spawn_ranks(int num_ranks, const std::function<void(comm::Communicator&)>& body) {
+inline void spawn_ranks(const Worlds& worlds,
+                        const std::function<void(comm::Communicator&)>& body) {
   std::mutex mutex;
   std::exception_ptr first;
-  spawn_ranks_catching(num_ranks, 60, [&](comm::Communicator& world) {
+  spawn_ranks_catching(worlds, [&](comm::Communicator& world) {
     try {
       body(world);
     } catch (...) {
@@ -52,6 +58,9 @@ inline void spawn_ranks(int num_ranks, const std::function<void(comm::Communicat
     }
   });
   if (first) std::rethrow_exception(first);
+}
+inline void spawn_ranks(int num_ranks, const std::function<void(comm::Communicator&)>& body) {
+  spawn_ranks(comm::make_thread_communicators(num_ranks, 60), body);
 }
 
 }  // namespace tera::test

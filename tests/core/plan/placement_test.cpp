@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include "core/plan/stash_table.h"
 #include "tests/core/plan/plan_specs.h"
 
 namespace tera::plan {
@@ -100,30 +99,6 @@ TEST(LocalElements, FewKeyValueHeadsAreReplicated) {
     if (param.name != "layers.0.attention.qkv.weight") continue;
     EXPECT_DOUBLE_EQ(local_elements(param, spec), (8 + 2 * 1) * 128.0 * 4096);
   }
-}
-
-TEST(StashShare, IsOneOnOneRankForEveryEntry) {
-  for (const char* name : {"tiny-moe", "gpt2-124m"}) {
-    const spec::RunSpec spec = run_spec(name);
-    for (const StashEntry& entry : make_stash_table(spec, 0, spec.model.num_layers, true))
-      EXPECT_EQ(stash_share(entry.name, spec), 1) << entry.name;
-  }
-}
-
-TEST(StashShare, EverythingPerTokenIsSplitUnderSequenceAndContextParallelism) {
-  spec::RunSpec spec = run_spec("tiny-moe");
-  spec.layout.tensor_parallel_size = 2;
-  spec.layout.context_parallel_size = 2;
-  spec.layout.sequence_parallel = true;
-  spec.model.norm_placement = spec::NormPlacement::sandwich;
-  for (const StashEntry& entry : make_stash_table(spec, 0, 1, true)) {
-    const bool per_expert =
-        entry.name == "layers.0.moe.offsets" || entry.name == "layers.0.moe.balance";
-    EXPECT_EQ(stash_share(entry.name, spec), per_expert ? 1 : 0.25) << entry.name;
-  }
-  spec.layout.sequence_parallel = false;
-  EXPECT_EQ(stash_share("layers.0.attention.x", spec), 0.5);
-  EXPECT_EQ(stash_share("layers.0.attention.q", spec), 0.25);
 }
 
 TEST(GroupShape, GroupsLieOverNodes) {

@@ -1,11 +1,11 @@
-#include "core/nn/exchange_plan.h"
+#include "core/plan/exchange_plan.h"
 
 #include <algorithm>
 #include <utility>
 
 #include "core/base/check.h"
 
-namespace tera::nn {
+namespace tera::plan {
 
 std::int64_t ExchangeChunk::num_sent() const {
   std::int64_t rows = 0;
@@ -98,4 +98,4 @@ ExchangeChunk ExchangePlan::chunk(int index) const {
   return chunk;
 }
 
-}  // namespace tera::nn
+}  // namespace tera::plan

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace tera::nn {
+namespace tera::plan {
 
 struct ExpertBlock {
   int expert_ranks = 1;
@@ -78,4 +78,4 @@ class ExchangePlan {
   int num_chunks_ = 1;
 };
 
-}  // namespace tera::nn
+}  // namespace tera::plan

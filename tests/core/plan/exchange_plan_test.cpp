@@ -1,5 +1,5 @@
 // Rows of experts between ranks: every one arrives once, in the order of its expert.
-#include "core/nn/exchange_plan.h"
+#include "core/plan/exchange_plan.h"
 
 #include <algorithm>
 #include <numeric>
@@ -9,7 +9,7 @@
 
 #include "core/base/error.h"
 
-namespace tera::nn::test {
+namespace tera::plan {
 namespace {
 
 // A row by where it is from: expert, source, place among the source's rows for that expert.
@@ -136,4 +136,4 @@ TEST(ExchangePlan, RefusesWhatCannotBe) {
 }
 
 }  // namespace
-}  // namespace tera::nn::test
+}  // namespace tera::plan

@@ -1,0 +1,62 @@
+// What the modules of a model say to other ranks in one micro-batch, forward and backward: tensor
+// ranks between the parts of a layer, and the ranks that share out experts.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "core/plan/exchange_plan.h"
+#include "core/plan/message_tally.h"
+#include "core/plan/placement.h"
+#include "core/plan/rank_extents.h"
+#include "core/spec/run_spec.h"
+
+namespace tera::plan {
+
+// Adds what every micro-batch says alike. Spec and tally must outlive it.
+class ModuleMessages {
+ public:
+  ModuleMessages(const spec::RunSpec& spec, MessageTally& tally);
+
+  void chunk(const StageChunk& chunk);
+
+ private:
+  void gather();
+  void sum();
+  void embedding();
+  void layer(int index);
+  void part_forward();
+  void part_backward();
+  void dispatch();
+  void balance();
+  void head();
+  std::int64_t slots() const { return rank_.tokens * spec_.model.router_slots(); }
+
+  const spec::RunSpec& spec_;
+  MessageTally& tally_;
+  RankExtents rank_;
+  bool splits_tokens_;
+  std::int64_t stream_bytes_;  // [T, H]
+};
+
+// Rows of one layer and micro-batch to the ranks of their experts, and back, as of
+// nn/expert_parallel.h.
+class ExchangeMessages {
+ public:
+  ExchangeMessages(const spec::RunSpec& spec, const ExpertBlock& block, MessageTally& tally);
+
+  // counts [ranks, E]: rows of every rank of the block for every expert.
+  void exchange(const std::vector<std::int64_t>& counts);
+
+ private:
+  void send(const ExchangeChunk& chunk, std::int64_t width);
+  void send_rows_and_gates(const ExchangeChunk& chunk);
+  void take_back(const ExchangeChunk& chunk, std::int64_t width);
+
+  const spec::RunSpec& spec_;
+  ExpertBlock block_;
+  MessageTally& tally_;
+  std::int64_t row_bytes_;
+  std::int64_t buffer_rows_;
+};
+
+}  // namespace tera::plan

@@ -1,0 +1,124 @@
+#include "core/plan/step_traffic.h"
+
+#include <gtest/gtest.h>
+
+#include "core/plan/param_table.h"
+#include "core/plan/rank_extents.h"
+#include "tests/core/plan/plan_specs.h"
+
+namespace tera::plan {
+namespace {
+
+PlannedMessages find(const spec::RunSpec& spec, std::string_view axis, MessageKind kind) {
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  for (const PlannedMessages& messages : step_traffic(spec, mesh, 0)) {
+    if (messages.axis == axis && messages.kind == kind) return messages;
+  }
+  return {};
+}
+
+std::int64_t params_of(const spec::RunSpec& spec) {
+  return count_params(spec.model).total;
+}
+
+TEST(StepTraffic, OneRankSaysNothing) {
+  const spec::RunSpec spec = run_spec("tiny-moe");
+  EXPECT_TRUE(step_traffic(spec, *RankMesh::make(spec.layout), 0).empty());
+}
+
+// Rajbhandari et al. 2020, section 7: gradients once, whatever the stage; weights once more from
+// stage 1 on, and in stage 3 once forward and once backward.
+TEST(StepTraffic, ReplicasSumGradientsAndShareWeights) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.training.precision = spec::Precision::fp32;
+  spec.layout.data_parallel_size = 2;
+  spec.layout.micro_batch_size = 1;
+  spec.training.global_batch_size = 8;  // 4 micro-batches, which change nothing below stage 3
+  const PlannedMessages whole = find(spec, "replica", MessageKind::all_reduce);
+  EXPECT_EQ(whole.bytes, 4 * params_of(spec));
+  EXPECT_EQ(whole.ranks, 2);
+  EXPECT_EQ(find(spec, "replica", MessageKind::all_gather).bytes, 0);
+  const auto near = [&](std::int64_t bytes, std::int64_t times) {  // but for padding
+    EXPECT_GE(bytes, 4 * times * params_of(spec));
+    EXPECT_LT(bytes, 4.01 * static_cast<double>(times * params_of(spec)));
+  };
+  for (const int stage : {1, 2, 3}) {
+    spec.layout.zero_stage = stage;
+    near(find(spec, "replica", MessageKind::reduce_scatter).bytes, 1);
+    if (stage < 3) near(find(spec, "replica", MessageKind::all_gather).bytes, 1);
+  }
+  const std::int64_t four = find(spec, "replica", MessageKind::all_gather).bytes;
+  spec.training.global_batch_size = 2;
+  EXPECT_EQ(find(spec, "replica", MessageKind::all_gather).bytes * 4, four);
+  EXPECT_GT(four, 4 * 4 * params_of(spec)) << "more than once for each micro-batch";
+}
+
+// Shoeybi et al. 2019, section 3: two sums of [T, H] forward and two backward in every layer, here
+// beside those of the embedding, of the gradient at the head's input and of what the loss needs.
+TEST(StepTraffic, TensorRanksSumTwiceForwardAndTwiceBackward) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.training.precision = spec::Precision::fp32;
+  spec.layout.tensor_parallel_size = 2;
+  spec.layout.micro_batch_size = 1;
+  spec.training.global_batch_size = 1;
+  const std::int64_t tokens = spec.training.seq_length;
+  const std::int64_t stream = tokens * spec.model.hidden_size * 4;
+  const PlannedMessages sums = find(spec, "tensor", MessageKind::all_reduce);
+  EXPECT_EQ(sums.bytes, (4 * spec.model.num_layers + 2) * stream + 4 * tokens);
+  // Korthikanti et al. 2022, section 4.2.2: the same bytes in two halves, and the input of the
+  // weights' gradients once more.
+  spec.layout.sequence_parallel = true;
+  EXPECT_EQ(find(spec, "tensor", MessageKind::reduce_scatter).bytes,
+            (4 * spec.model.num_layers + 2) * stream);
+  EXPECT_EQ(find(spec, "tensor", MessageKind::all_gather).bytes,
+            (6 * spec.model.num_layers + 2) * stream + 2 * 2 * 4 * tokens);
+}
+
+// Of rows of H numbers dispatch, combine and the same backward, and of a gate each of the two ways.
+TEST(StepTraffic, RowsGoToTheirExpertsAndBackTwice) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.data_parallel_size = spec.layout.expert_parallel_size = 2;
+  spec.training.global_batch_size = 2 * spec.layout.micro_batch_size;
+  const std::int64_t rows = rank_extents(spec).tokens * spec.model.router_top_k / 2;  // to others
+  const PlannedMessages sent = find(spec, "expert", MessageKind::all_to_all);
+  EXPECT_EQ(sent.bytes, spec.model.num_layers * rows * (4 * spec.model.hidden_size * 4 + 2 * 4));
+  EXPECT_EQ(sent.calls, 6 * spec.model.num_layers);
+  EXPECT_EQ(find(spec, "expert", MessageKind::all_gather).bytes,
+            spec.model.num_layers * 2 * spec.model.num_experts * 8);
+  spec.layout.recompute = spec::RecomputeKind::full;
+  EXPECT_EQ(find(spec, "expert", MessageKind::all_to_all).calls, 9 * spec.model.num_layers);
+}
+
+TEST(StepTraffic, StagesSendEachMicroBatchUpAndDown) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.pipeline_parallel_size = 2;
+  const std::int64_t stream = rank_extents(spec).tokens * spec.model.hidden_size * 4;
+  for (const MessageKind kind : {MessageKind::send, MessageKind::recv}) {
+    const PlannedMessages messages = find(spec, "pipeline", kind);
+    EXPECT_EQ(messages.calls, spec.num_micro_batches());
+    EXPECT_EQ(messages.bytes, spec.num_micro_batches() * stream);
+  }
+}
+
+// Rows beyond the buffers go once more, in backward.
+TEST(StepTraffic, RowsBeyondTheBuffersAreSentAgain) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.data_parallel_size = spec.layout.expert_parallel_size = 2;
+  spec.layout.expert_load_percentile = 0;
+  spec.training.global_batch_size = 2 * spec.layout.micro_batch_size;
+  const std::int64_t rows = rank_extents(spec).tokens * spec.model.router_top_k;
+  ExpertCounts all_to_the_first(static_cast<std::size_t>(2 * spec.model.num_experts));
+  all_to_the_first[0] = rows;
+  all_to_the_first[static_cast<std::size_t>(spec.model.num_experts)] = rows;
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  const std::int64_t row_bytes = spec.model.hidden_size * 4;
+  for (const PlannedMessages& sent : step_traffic(spec, mesh, 1, {all_to_the_first})) {
+    if (sent.axis != "expert" || sent.kind != MessageKind::all_to_all) continue;
+    EXPECT_EQ(sent.calls, 6 + 8) << "two chunks";
+    // All rows forward, and dispatch once more for the second chunk, which holds this rank's.
+    EXPECT_EQ(sent.bytes, rows * (2 * row_bytes + 4) + rows * (row_bytes + 4));
+  }
+}
+
+}  // namespace
+}  // namespace tera::plan
