@@ -1,15 +1,14 @@
 #include "core/comm/mpi_process.h"
 
 #include <algorithm>
-#include <chrono>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "core/base/clock.h"
-#include "core/base/error.h"
 #include "core/base/thread_pool.h"
-#include "core/comm/transport.h"
+#include "core/comm/mpi_calls.h"
+#include "core/comm/mpi_program.h"
 
 namespace tera::comm {
 namespace {
@@ -20,37 +19,6 @@ constexpr std::int64_t kMaxMessageBytes = 1 << 30;
 // mpirun stops all others when one process has failed: it stays this long for them to hear of it
 // and say so.
 constexpr double kFarewellS = 0.5;
-
-void check(int code, std::string_view where) {
-  if (code == MPI_SUCCESS) return;
-  char text[MPI_MAX_ERROR_STRING];
-  int length = 0;
-  MPI_Error_string(code, text, &length);
-  throw CommunicationError(
-      fmt::format("{}: {}", where, std::string_view(text, static_cast<std::size_t>(length))));
-}
-
-// How a rank waits: as long as a message of some size takes it keeps its processor, unless another
-// rank needs that one; then it lets others go first; after a hundredth of a second it sleeps, for
-// what it waits for takes longer than waking up.
-class Patience {
- public:
-  explicit Patience(bool has_processor = false) : keeps_s_(has_processor ? 500e-6 : 0) {}
-  void pause() {
-    if (++turns_ < 64) return;
-    const double waited = waited_s();
-    if (waited < keeps_s_) return;
-    if (waited < 0.01) return std::this_thread::yield();
-    std::this_thread::sleep_for(std::chrono::microseconds(100));
-  }
-  double waited_s() const { return monotonic_s() - start_s_; }
-  bool listens() const { return turns_ % 64 == 0 || turns_ > 4096; }
-
- private:
-  const double keeps_s_;
-  const double start_s_ = monotonic_s();
-  int turns_ = 0;
-};
 
 }  // namespace
 
@@ -68,6 +36,7 @@ MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
   check(MPI_Comm_dup(MPI_COMM_WORLD, &control_), "MPI_Comm_dup");
   MPI_Comm_rank(data_, &rank_);
   MPI_Comm_size(data_, &size_);
+  require_same_program(data_);
   MPI_Comm node = MPI_COMM_NULL;
   check(MPI_Comm_split_type(data_, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &node),
         "MPI_Comm_split_type");
@@ -84,8 +53,8 @@ MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
 MpiProcess::~MpiProcess() {
   if (aborted_) {
     // Who gave up leaves first: its exit code is the job's.
-    const double stay_s = farewells_.empty() ? 2 * kFarewellS : kFarewellS;
-    drain(farewells_, kFarewellS);
+    drain(told_, kFarewellS);
+    const double stay_s = gave_up_ ? kFarewellS : 2 * kFarewellS;
     std::this_thread::sleep_for(std::chrono::duration<double>(stay_s));
     return;  // MPI_Finalize would wait for ranks that never come
   }
@@ -98,6 +67,7 @@ MpiProcess::~MpiProcess() {
 MpiProcess::Messages::~Messages() {
   // Only after an error is anything left: nothing may be written into this memory any more.
   const std::scoped_lock lock(process_.mutex_);
+  std::erase(process_.waits_, this);
   for (std::size_t i = 0; i < requests_.size(); ++i) {
     if (!peers_[i].receives) {
       MPI_Request_free(&requests_[i]);
@@ -136,9 +106,15 @@ void MpiProcess::Messages::receive(void* data, std::int64_t bytes, int from, int
 
 void MpiProcess::Messages::wait(const std::string& where) {
   Patience patience(process_.has_processor_);
+  where_ = where;
+  since_s_ = monotonic_s();
+  bool known = false;
   while (true) {
+    RankWait stuck;
     {
       const std::scoped_lock lock(process_.mutex_);
+      if (!known) process_.waits_.push_back(this);
+      known = true;
       process_.throw_if_aborted(where);
       for (std::size_t i = requests_.size(); i-- > 0;) {
         int done = 0;
@@ -148,9 +124,9 @@ void MpiProcess::Messages::wait(const std::string& where) {
       if (requests_.empty()) return;
       process_.reap(process_.copies_);
       if (patience.listens()) process_.listen();
+      if (patience.waited_s() > process_.timeout_s_) stuck = state();
     }
-    if (patience.waited_s() > process_.timeout_s_)
-      process_.fail(fmt::format("{} waited {} s for {}", where, process_.timeout_s_, missing()));
+    if (!stuck.ranks.empty()) process_.fail(process_.why_stuck(stuck));
     patience.pause();
   }
 }
@@ -162,7 +138,7 @@ void MpiProcess::Messages::forget(std::size_t i) {
   peers_.pop_back();
 }
 
-std::string MpiProcess::Messages::missing() const {
+RankWait MpiProcess::Messages::state() const {
   const bool receives =
       std::any_of(peers_.begin(), peers_.end(), [](const Peer& peer) { return peer.receives; });
   std::vector<int> ranks;
@@ -171,7 +147,7 @@ std::string MpiProcess::Messages::missing() const {
   }
   std::sort(ranks.begin(), ranks.end());
   ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
-  return rank_list(std::move(ranks));
+  return {.where = where_, .ranks = std::move(ranks), .seconds = monotonic_s() - since_s_};
 }
 
 void MpiProcess::send_copy(std::vector<std::byte> message,
@@ -182,20 +158,6 @@ void MpiProcess::send_copy(std::vector<std::byte> message,
   throw_if_aborted(where);
   reap(copies_);
   start_copy(data_, std::move(message), to, tag);
-}
-
-void MpiProcess::abort(std::string_view reason) noexcept {
-  try {
-    const std::scoped_lock lock(mutex_);
-    if (!aborted_) abort_locked(reason);
-  } catch (const std::exception&) {
-    aborted_ = true;  // peers find out by their timeout
-  }
-}
-
-void MpiProcess::fail(const std::string& reason) {
-  abort(reason);
-  throw CommunicationError(reason);
 }
 
 int MpiProcess::offer_group_number() {
@@ -211,34 +173,6 @@ void MpiProcess::take_group_number(int number) {
   next_group_ = number + 1;
 }
 
-void MpiProcess::throw_if_aborted(const std::string& where) const {
-  if (aborted_) throw CommunicationError(fmt::format("{}: aborted: {}", where, reason_));
-}
-
-void MpiProcess::abort_locked(std::string_view reason) {
-  aborted_ = true;
-  reason_ = reason;
-  const auto* text = reinterpret_cast<const std::byte*>(reason.data());
-  for (int r = 0; r < size_; ++r) {
-    if (r != rank_) start_copy(control_, {text, text + reason.size()}, r, 0);
-  }
-}
-
-void MpiProcess::listen() {
-  int found = 0;
-  MPI_Status status;
-  check(MPI_Iprobe(MPI_ANY_SOURCE, 0, control_, &found, &status), "MPI_Iprobe");
-  if (found == 0) return;
-  int length = 0;
-  MPI_Get_count(&status, MPI_BYTE, &length);
-  std::string reason(static_cast<std::size_t>(length), '\0');
-  check(
-      MPI_Recv(reason.data(), length, MPI_BYTE, status.MPI_SOURCE, 0, control_, MPI_STATUS_IGNORE),
-      "MPI_Recv");
-  aborted_ = true;
-  reason_ = std::move(reason);
-}
-
 void MpiProcess::reap(std::deque<Outgoing>& messages) const {
   while (!messages.empty()) {
     int done = 0;
@@ -249,7 +183,7 @@ void MpiProcess::reap(std::deque<Outgoing>& messages) const {
 }
 
 void MpiProcess::start_copy(MPI_Comm comm, std::vector<std::byte> message, int to, int tag) {
-  std::deque<Outgoing>& list = comm == control_ ? farewells_ : copies_;
+  std::deque<Outgoing>& list = comm == control_ ? told_ : copies_;
   for (std::size_t at = 0; at == 0 || at < message.size(); at += kMaxMessageBytes) {
     const std::size_t end = std::min<std::size_t>(message.size(), at + kMaxMessageBytes);
     const bool whole = at == 0 && end == message.size();

@@ -11,6 +11,8 @@
 
 #include <mpi.h>
 
+#include "core/comm/stuck_ranks.h"
+
 namespace tera::comm {
 
 class MpiProcess {
@@ -42,7 +44,7 @@ class MpiProcess {
    private:
     friend class MpiProcess;
     void forget(std::size_t i);
-    std::string missing() const;  // whom the rest is from, or to
+    RankWait state() const;  // whom the rest is from, or to
 
     struct Peer {
       int rank;
@@ -51,6 +53,8 @@ class MpiProcess {
     MpiProcess& process_;
     std::vector<MPI_Request> requests_;
     std::vector<Peer> peers_;
+    std::string where_;
+    double since_s_ = 0;
   };
 
   // Copies; the message leaves when it can.
@@ -72,10 +76,15 @@ class MpiProcess {
     MPI_Request request = MPI_REQUEST_NULL;
   };
 
+  // Who keeps this rank waiting, in words: asks those it waits for, then those these wait for.
+  std::string why_stuck(const RankWait& stuck);
+
   // These hold the lock.
   void throw_if_aborted(const std::string& where) const;
   void abort_locked(std::string_view reason);
-  void listen();  // to an abort of a peer
+  void listen();  // to an abort of a peer, its question or its answer
+  void answer(int rank);
+  void tell(int rank, char kind, std::string_view text);
   void reap(std::deque<Outgoing>& messages) const;
   void start_copy(MPI_Comm comm, std::vector<std::byte> message, int to, int tag);
 
@@ -85,15 +94,18 @@ class MpiProcess {
   const double timeout_s_;
   std::mutex mutex_;
   MPI_Comm data_ = MPI_COMM_NULL;     // messages of groups
-  MPI_Comm control_ = MPI_COMM_NULL;  // reasons of aborts
+  MPI_Comm control_ = MPI_COMM_NULL;  // reasons of aborts, and who waits for whom
   int rank_ = 0;
   int size_ = 1;
   bool has_processor_ = false;  // as every rank of its computer has
   int next_group_ = 1;
   int most_groups_ = 0;
   std::deque<Outgoing> copies_;
-  std::deque<Outgoing> farewells_;
+  std::deque<Outgoing> told_;
+  std::vector<const Messages*> waits_;
+  HeardWaits heard_;
   bool aborted_ = false;
+  bool gave_up_ = false;  // before any peer
   std::string reason_;
 };
 

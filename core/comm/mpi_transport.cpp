@@ -335,8 +335,10 @@ Result<std::unique_ptr<Communicator>> make_mpi_communicator(double timeout_s) {
     return std::make_unique<Communicator>(
         std::make_unique<MpiTransport>(std::move(world), process, 0));
   } catch (const CommunicationError& error) {
-    return fail(ErrorCode::failed, error.what(),
-                "start with mpirun of the MPI that TeraGPT was built with: `teragpt doctor`");
+    return fail(
+        ErrorCode::failed, error.what(),
+        "start the same teragpt on every computer, with mpirun of the MPI that it was built "
+        "with: `teragpt doctor`");
   }
 }
 

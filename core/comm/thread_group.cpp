@@ -6,6 +6,7 @@
 
 #include "core/base/error.h"
 #include "core/base/thread_pool.h"
+#include "core/comm/peer_aborted.h"
 
 namespace tera::comm {
 namespace {
@@ -43,7 +44,7 @@ void ThreadWorld::abort_locked(std::string_view reason) noexcept {
 }
 
 void ThreadWorld::throw_if_aborted(const std::string& what) const {
-  if (aborted_) throw CommunicationError(fmt::format("{}: aborted: {}", what, reason_));
+  if (aborted_) throw PeerAborted(what, reason_);
 }
 
 ThreadGroup::ThreadGroup(std::shared_ptr<ThreadWorld> world, int size)

@@ -51,6 +51,22 @@ void missing(Communicator& world) {
   ::sleep(100);
 }
 
+// Rank 0 waits for rank 2, which waits for rank 3, which is busy elsewhere.
+void chain(Communicator& world) {
+  const auto data = world.split(world.rank() / 2, world.rank(), "data");
+  RankTensors rank;
+  Tensor x = rank.empty<float>({2});
+  if (world.rank() == 0) world.recv(x, 2);
+  if (world.rank() == 2) data->all_reduce(x, Reduce::sum);
+  ::sleep(100);
+}
+
+void ring(Communicator& world) {
+  RankTensors rank;
+  Tensor x = rank.empty<float>({2});
+  world.recv(x, 1 - world.rank());
+}
+
 // Everybody waits for something else when rank 0 gives up.
 void aborts(Communicator& world) {
   const auto axis = world.split(world.rank() % 2, world.rank(), "data");
@@ -88,6 +104,8 @@ int main(int, char** argv) {
                                                                 {"other_rows", other_rows},
                                                                 {"other_message", other_message},
                                                                 {"missing", missing},
+                                                                {"chain", chain},
+                                                                {"ring", ring},
                                                                 {"aborts", aborts},
                                                                 {"dies", dies},
                                                                 {"stops", stops}};

@@ -15,6 +15,7 @@ namespace tera::comm {
 namespace {
 
 using testing::HasSubstr;
+using testing::Not;
 
 struct JobEnd {
   int exit_code = 0;
@@ -60,9 +61,21 @@ TEST(MpiFaults, TensorsThatDifferAreNamedOnEveryRank) {
 
 TEST(MpiFaults, ATimeoutNamesTheAxisAndTheRanksThatAreMissing) {
   const JobEnd end = run_job(4, "missing", "1");
-  EXPECT_THAT(end.output, HasSubstr("[1] all_reduce on tensor, rank 1 waited 1 s for rank 3\n"));
+  EXPECT_THAT(end.output, HasSubstr("[1] rank 3 does not answer: all_reduce on tensor, rank 1 "
+                                    "waited 1 s for rank 3\n"));
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_LT(end.seconds, 20);
+}
+
+TEST(MpiFaults, WhoKeepsOthersWaitingIsFollowedToTheEnd) {
+  const JobEnd chain = run_job(4, "chain", "1");
+  EXPECT_THAT(chain.output,
+              HasSubstr("rank 3 does not answer: all_reduce on data, rank 2 waited "));
+  EXPECT_THAT(chain.output, Not(HasSubstr("rank 2 does not answer")));
+  EXPECT_EQ(chain.exit_code, 3);
+  const JobEnd ring = run_job(2, "ring", "1");
+  EXPECT_THAT(ring.output, HasSubstr("ranks 0-1 wait for each other: recv on world, rank "));
+  EXPECT_EQ(ring.exit_code, 3);
 }
 
 TEST(MpiFaults, AnAbortReachesEveryAxisWithinSeconds) {
@@ -81,7 +94,8 @@ TEST(MpiFaults, ARankThatDiesEndsTheJob) {
 
 TEST(MpiFaults, ARankThatStopsIsNamed) {
   const JobEnd end = run_job(2, "stops", "1");
-  EXPECT_THAT(end.output, HasSubstr("[0] barrier on world, rank 0 waited 1 s for rank 1\n"));
+  EXPECT_THAT(end.output, HasSubstr("[0] rank 1 does not answer: barrier on world, rank 0 waited "
+                                    "1 s for rank 1\n"));
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_LT(end.seconds, 20);
 }
