@@ -1,8 +1,6 @@
 #include "core/comm/mpi_collectives.h"
 
 #include <algorithm>
-#include <cstring>
-#include <numeric>
 
 #include "core/comm/operation_checks.h"
 #include "core/comm/reduction.h"
@@ -21,16 +19,9 @@ std::int64_t width(const Tensor& x) {
   return dtype_bytes(x.dtype());
 }
 
-void copy(std::byte* to, const std::byte* from, std::int64_t bytes) {
-  if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
-}
-
 // Bytes [begin, end) of rank r to all others, in place.
 template <class SliceOf>
-void gather(const MpiGroup& group,
-            std::byte* x,
-            const SliceOf& slice_of,
-            const std::string& where) {
+void gather(const MpiGroup& group, std::byte* x, const SliceOf& slice_of, const Place& where) {
   MpiProcess::Messages messages(group.process());
   const Slice mine = slice_of(group.rank());
   group.for_each_peer([&](int r) {
@@ -58,7 +49,7 @@ void reduce_slices(const MpiGroup& group,
   const std::int64_t chunk = std::clamp<std::int64_t>(kChunkBytes / bytes / group.size(), 1,
                                                       std::max<std::int64_t>(longest, 1));
   scratch.resize(static_cast<std::size_t>(chunk * bytes * group.size()));
-  const std::string where = group.place(operation.kind);
+  const Place where = group.place(operation.kind);
   for (std::int64_t at = 0; at < longest; at += chunk) {
     const auto part_of = [&](int r) {  // of the slice of rank r, in this turn
       const Slice slice = slice_of(r);
@@ -89,34 +80,41 @@ void reduce_slices(const MpiGroup& group,
   }
 }
 
-void all_to_all(const MpiGroup& group, const Operation& operation) {
+// The blocks of an all_to_all that go to and come from each member.
+std::vector<Parcel> blocks_of(const Operation& operation) {
   const std::int64_t row = row_bytes(operation.from);
-  const auto offset = [&](const std::vector<std::int64_t>& rows, int r) {
-    return row * std::accumulate(rows.begin(), rows.begin() + r, std::int64_t{0});
-  };
-  const auto sent = [&](int r) {
-    return bytes_of(operation.from) + offset(operation.send_rows, r);
-  };
-  const auto received = [&](int r) {
-    return bytes_of(operation.to) + offset(operation.recv_rows, r);
-  };
+  std::vector<Parcel> blocks(operation.send_rows.size());
+  const std::byte* out = bytes_of(operation.from);
+  std::byte* in = bytes_of(operation.to);
+  for (std::size_t r = 0; r < blocks.size(); ++r) {
+    blocks[r] = {out, operation.send_rows[r] * row, in, operation.recv_rows[r] * row};
+    out += blocks[r].out_bytes;
+    in += blocks[r].in_bytes;
+  }
+  return blocks;
+}
+
+// Those that were not carried.
+void all_to_all(const MpiGroup& group, const std::vector<Parcel>& blocks) {
   MpiProcess::Messages messages(group.process());
   group.for_each_peer([&](int r) {
-    const auto i = static_cast<std::size_t>(r);
-    messages.receive(received(r), operation.recv_rows[i] * row, group.world_rank(r),
-                     group.tag(kPayload));
-    messages.send(sent(r), operation.send_rows[i] * row, group.world_rank(r), group.tag(kPayload));
+    const Parcel& block = blocks[static_cast<std::size_t>(r)];
+    const int peer = group.world_rank(r);
+    if (!is_carried(block.in_bytes))
+      messages.receive(block.in, block.in_bytes, peer, group.tag(kPayload));
+    if (!is_carried(block.out_bytes))
+      messages.send(block.out, block.out_bytes, peer, group.tag(kPayload));
   });
-  const int me = group.rank();
-  copy(received(me), sent(me), operation.send_rows[static_cast<std::size_t>(me)] * row);
-  messages.wait(group.place(operation.kind));
+  const Parcel& own = blocks[static_cast<std::size_t>(group.rank())];
+  copy_bytes(own.in, own.out, own.out_bytes);
+  messages.wait(group.place(OperationKind::all_to_all));
 }
 
 void broadcast(const MpiGroup& group, const Tensor& x, int root) {
   const std::int64_t n = x.num_bytes();
   const bool whole = n <= kSmallBroadcastBytes;
   const auto slice_of = [&](int r) { return whole ? Slice{0, n} : group.share(n, r); };
-  const std::string where = group.place(OperationKind::broadcast);
+  const Place where = group.place(OperationKind::broadcast);
   {
     MpiProcess::Messages messages(group.process());
     if (group.rank() == root) {
@@ -134,27 +132,95 @@ void broadcast(const MpiGroup& group, const Tensor& x, int root) {
   if (!whole) gather(group, bytes_of(x), slice_of, where);
 }
 
+// Of what came with the greetings; `mine` is this rank's part.
+void reduce_parcels(const MpiGroup& group,
+                    const Operation& operation,
+                    const std::vector<Parcel>& parcels,
+                    const std::byte* mine) {
+  std::vector<const std::byte*> from;
+  for (const Parcel& parcel : parcels)
+    from.push_back(parcel.in);
+  from[static_cast<std::size_t>(group.rank())] = mine;
+  reduce(operation.to.dtype(), operation.reduce, from, {bytes_of(operation.to)},
+         operation.to.num_elements());
+}
+
 void all_gather(const MpiGroup& group, const Operation& operation) {
   const std::int64_t bytes = operation.from.num_bytes();
   std::byte* x = bytes_of(operation.to);
-  copy(x + group.rank() * bytes, bytes_of(operation.from), bytes);
+  copy_bytes(x + group.rank() * bytes, bytes_of(operation.from), bytes);
+  if (is_carried(bytes)) return;
   const auto slice_of = [&](int r) { return Slice{bytes * r, bytes * (r + 1)}; };
   gather(group, x, slice_of, group.place(operation.kind));
 }
 
 }  // namespace
 
+std::vector<Parcel> parcels_of(const MpiGroup& group,
+                               const Operation& operation,
+                               std::vector<std::byte>& scratch) {
+  const std::byte* from = operation.from.present() ? bytes_of(operation.from) : nullptr;
+  std::byte* to = operation.to.present() ? bytes_of(operation.to) : nullptr;
+  std::vector<Parcel> parcels(static_cast<std::size_t>(group.size()));
+  // For each member the same bytes of ours, or the next ones; the same of each in a row.
+  const auto fill = [&](std::int64_t bytes, std::int64_t out_step, std::byte* in) {
+    for (std::size_t r = 0; r < parcels.size(); ++r) {
+      const auto i = static_cast<std::int64_t>(r);
+      parcels[r] = {from + i * out_step, bytes, in + i * bytes, bytes};
+    }
+  };
+  const auto in_scratch = [&](std::int64_t bytes) {
+    scratch.resize(static_cast<std::size_t>(bytes * group.size()));
+    return scratch.data();
+  };
+  switch (operation.kind) {
+    case OperationKind::all_reduce:
+    case OperationKind::reduce_scatter: {
+      const std::int64_t bytes = operation.to.num_bytes();
+      if (!is_carried(bytes)) return {};
+      fill(bytes, operation.kind == OperationKind::all_reduce ? 0 : bytes, in_scratch(bytes));
+      return parcels;
+    }
+    case OperationKind::all_gather:
+      if (!is_carried(operation.from.num_bytes())) return {};
+      fill(operation.from.num_bytes(), 0, to);
+      return parcels;
+    case OperationKind::all_to_all:
+      return blocks_of(operation);
+    case OperationKind::broadcast: {
+      const std::int64_t bytes = operation.to.num_bytes();
+      if (!is_carried(bytes)) return {};
+      if (group.rank() == operation.peer) {
+        for (Parcel& parcel : parcels)
+          parcel = {.out = to, .out_bytes = bytes};
+      } else {
+        parcels[static_cast<std::size_t>(operation.peer)] = {.in = to, .in_bytes = bytes};
+      }
+      return parcels;
+    }
+    default:
+      return {};
+  }
+}
+
 void run_collective(const MpiGroup& group,
                     const Operation& operation,
+                    const std::vector<Parcel>& parcels,
                     std::vector<std::byte>& scratch) {
   const Tensor& x = operation.to;
+  const bool carried = !parcels.empty();
   switch (operation.kind) {
     case OperationKind::all_reduce: {
+      if (carried) return reduce_parcels(group, operation, parcels, bytes_of(x));
       const auto slice_of = [&](int r) { return group.share(x.num_elements(), r); };
       std::byte* mine = bytes_of(x) + slice_of(group.rank()).begin * width(x);
       return reduce_slices(group, operation, slice_of, mine, true, scratch);
     }
     case OperationKind::reduce_scatter: {
+      if (carried) {
+        return reduce_parcels(group, operation, parcels,
+                              bytes_of(operation.from) + group.rank() * x.num_bytes());
+      }
       const std::int64_t n = x.num_elements();
       const auto slice_of = [&](int r) { return Slice{n * r, n * (r + 1)}; };
       return reduce_slices(group, operation, slice_of, bytes_of(x), false, scratch);
@@ -162,9 +228,10 @@ void run_collective(const MpiGroup& group,
     case OperationKind::all_gather:
       return all_gather(group, operation);
     case OperationKind::all_to_all:
-      return all_to_all(group, operation);
+      return all_to_all(group, parcels);
     case OperationKind::broadcast:
-      return broadcast(group, x, operation.peer);
+      if (!carried) broadcast(group, x, operation.peer);
+      return;
     default:
       return;
   }

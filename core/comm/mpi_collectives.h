@@ -4,13 +4,19 @@
 #pragma once
 #include <vector>
 
-#include "core/comm/mpi_group.h"
+#include "core/comm/mpi_greeting.h"
 
 namespace tera::comm {
 
-// After the greeting of a collective: this rank's part. `scratch` is kept from call to call.
+// What goes with the greeting of a collective: to each member what it needs of this rank's tensor,
+// or nothing where that is much for all of them. `scratch` is kept from call to call.
+std::vector<Parcel> parcels_of(const MpiGroup& group,
+                               const Operation& operation,
+                               std::vector<std::byte>& scratch);
+// After the greeting: this rank's part of the rest.
 void run_collective(const MpiGroup& group,
                     const Operation& operation,
+                    const std::vector<Parcel>& parcels,
                     std::vector<std::byte>& scratch);
 
 }  // namespace tera::comm

@@ -53,15 +53,15 @@ std::string MpiProcess::why_stuck(const RankWait& stuck) {
     Patience patience;
     for (bool waits = true; waits && patience.waited_s() < kAnswerS; patience.pause()) {
       const std::scoped_lock lock(mutex_);
-      throw_if_aborted(stuck.where);
+      if (aborted_) throw PeerAborted(stuck.where, reason_);
       listen();
       waits = waiting_for(ranks);
     }
   }
 }
 
-void MpiProcess::throw_if_aborted(const std::string& where) const {
-  if (aborted_) throw PeerAborted(where, reason_);
+void MpiProcess::throw_if_aborted(const Place& where) const {
+  if (aborted_) throw PeerAborted(where.text(), reason_);
 }
 
 void MpiProcess::abort_locked(std::string_view reason) {

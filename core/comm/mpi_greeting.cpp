@@ -1,5 +1,7 @@
 #include "core/comm/mpi_greeting.h"
 
+#include <cstring>
+
 namespace tera::comm {
 namespace {
 
@@ -37,7 +39,14 @@ std::vector<Greeting> greetings_of(const MpiGroup& group, const Operation& opera
   return mine;
 }
 
-std::vector<Greeting> greet(const MpiGroup& group, const std::vector<Greeting>& mine) {
+std::vector<Greeting> greet(const MpiGroup& group,
+                            const std::vector<Greeting>& mine,
+                            const std::vector<Parcel>& parcels,
+                            std::vector<std::byte>& letters) {
+  constexpr std::int64_t kLetterBytes = sizeof(Greeting) + kMostCarriedBytes;
+  letters.resize(2 * mine.size() * kLetterBytes);
+  const auto to = [&](int r) { return letters.data() + 2 * r * kLetterBytes; };
+  const auto from = [&](int r) { return to(r) + kLetterBytes; };
   std::vector<Greeting> heard(mine.size());
   const auto me = static_cast<std::size_t>(group.rank());
   heard[me] = mine[me];
@@ -45,13 +54,26 @@ std::vector<Greeting> greet(const MpiGroup& group, const std::vector<Greeting>& 
     MpiProcess::Messages messages(group.process());
     group.for_each_peer([&](int r) {
       const auto i = static_cast<std::size_t>(r);
-      messages.receive(&heard[i], sizeof(Greeting), group.world_rank(r),
-                       group.tag(MpiGroup::greeting));
-      messages.send(&mine[i], sizeof(Greeting), group.world_rank(r), group.tag(MpiGroup::greeting));
+      std::memcpy(to(r), &mine[i], sizeof(Greeting));
+      std::int64_t bytes = 0;
+      if (!parcels.empty() && is_carried(parcels[i].out_bytes)) bytes = parcels[i].out_bytes;
+      copy_bytes(to(r) + sizeof(Greeting), parcels.empty() ? nullptr : parcels[i].out, bytes);
+      // Who means something else may send more than this rank expects.
+      messages.receive(from(r), kLetterBytes, group.world_rank(r), group.tag(MpiGroup::greeting));
+      messages.send(to(r), sizeof(Greeting) + bytes, group.world_rank(r),
+                    group.tag(MpiGroup::greeting));
     });
     messages.wait(group.place(mine[me].announced.kind));
   }
+  group.for_each_peer(
+      [&](int r) { std::memcpy(&heard[static_cast<std::size_t>(r)], from(r), sizeof(Greeting)); });
   refuse_if_different(group, mine, heard);
+  if (parcels.empty()) return heard;
+  group.for_each_peer([&](int r) {
+    const Parcel& parcel = parcels[static_cast<std::size_t>(r)];
+    if (is_carried(parcel.in_bytes))
+      copy_bytes(parcel.in, from(r) + sizeof(Greeting), parcel.in_bytes);
+  });
   return heard;
 }
 

@@ -15,9 +15,26 @@ struct Greeting {
   int group_number = 0;  // of a split: offered
 };
 
+// What goes to a member with the greeting, and where to put what comes with its own.
+struct Parcel {
+  const std::byte* out = nullptr;
+  std::int64_t out_bytes = 0;
+  std::byte* in = nullptr;
+  std::int64_t in_bytes = 0;
+};
+// As much goes with a greeting, which costs less than a message of its own.
+inline constexpr std::int64_t kMostCarriedBytes = 8 << 10;
+inline bool is_carried(std::int64_t bytes) {
+  return bytes <= kMostCarriedBytes;
+}
+
 // Says `mine` [member] to each and returns what each said. Where they do not mean the same, all end
-// with the same CommunicationError.
-std::vector<Greeting> greet(const MpiGroup& group, const std::vector<Greeting>& mine);
+// with the same CommunicationError. Parcels that are carried are delivered then: one for each
+// member, or none at all. `letters` is kept from call to call.
+std::vector<Greeting> greet(const MpiGroup& group,
+                            const std::vector<Greeting>& mine,
+                            const std::vector<Parcel>& parcels,
+                            std::vector<std::byte>& letters);
 // For a collective.
 std::vector<Greeting> greetings_of(const MpiGroup& group, const Operation& operation);
 

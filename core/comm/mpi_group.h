@@ -2,8 +2,8 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
-#include <string>
 
 #include "core/comm/mpi_process.h"
 #include "core/comm/transport.h"
@@ -12,6 +12,9 @@ namespace tera::comm {
 
 inline std::byte* bytes_of(const Tensor& x) {
   return static_cast<std::byte*>(x.view().data);
+}
+inline void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
+  if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
 }
 
 // Elements or bytes [begin, end) that a rank reduces or passes on.
@@ -36,7 +39,7 @@ class MpiGroup {
   int size() const { return group_.size(); }
   int world_rank(int r) const { return group_.ranks[static_cast<std::size_t>(r)]; }
   int tag(Use use) const { return number_ * MpiProcess::kTagsPerGroup + use; }
-  std::string place(OperationKind kind) const { return place_of(group_, kind); }
+  Place place(OperationKind kind) const { return {&group_, kind}; }
   // Of n elements, those that member r reduces or passes on.
   Slice share(std::int64_t n, int r) const { return {n * r / size(), n * (r + 1) / size()}; }
 

@@ -104,7 +104,7 @@ void MpiProcess::Messages::receive(void* data, std::int64_t bytes, int from, int
   }
 }
 
-void MpiProcess::Messages::wait(const std::string& where) {
+void MpiProcess::Messages::wait(const Place& where) {
   Patience patience(process_.has_processor_);
   where_ = where;
   since_s_ = monotonic_s();
@@ -118,7 +118,8 @@ void MpiProcess::Messages::wait(const std::string& where) {
       process_.throw_if_aborted(where);
       for (std::size_t i = requests_.size(); i-- > 0;) {
         int done = 0;
-        check(MPI_Test(&requests_[i], &done, MPI_STATUS_IGNORE), where);
+        const int code = MPI_Test(&requests_[i], &done, MPI_STATUS_IGNORE);
+        if (code != MPI_SUCCESS) check(code, where.text());
         if (done != 0) forget(i);
       }
       if (requests_.empty()) return;
@@ -147,13 +148,10 @@ RankWait MpiProcess::Messages::state() const {
   }
   std::sort(ranks.begin(), ranks.end());
   ranks.erase(std::unique(ranks.begin(), ranks.end()), ranks.end());
-  return {.where = where_, .ranks = std::move(ranks), .seconds = monotonic_s() - since_s_};
+  return {.where = where_.text(), .ranks = std::move(ranks), .seconds = monotonic_s() - since_s_};
 }
 
-void MpiProcess::send_copy(std::vector<std::byte> message,
-                           int to,
-                           int tag,
-                           const std::string& where) {
+void MpiProcess::send_copy(std::vector<std::byte> message, int to, int tag, const Place& where) {
   const std::scoped_lock lock(mutex_);
   throw_if_aborted(where);
   reap(copies_);

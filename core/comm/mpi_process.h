@@ -12,8 +12,16 @@
 #include <mpi.h>
 
 #include "core/comm/stuck_ranks.h"
+#include "core/comm/transport.h"
 
 namespace tera::comm {
+
+// Who does what, for messages; put into words only when one is needed.
+struct Place {
+  const Group* group;  // outlives the operation
+  OperationKind kind;
+  std::string text() const { return place_of(*group, kind); }
+};
 
 class MpiProcess {
  public:
@@ -39,7 +47,7 @@ class MpiProcess {
     void send(const void* data, std::int64_t bytes, int to, int tag);
     void receive(void* data, std::int64_t bytes, int from, int tag);
     // Until all have come and gone. `where` begins the messages of errors.
-    void wait(const std::string& where);
+    void wait(const Place& where);
 
    private:
     friend class MpiProcess;
@@ -53,12 +61,12 @@ class MpiProcess {
     MpiProcess& process_;
     std::vector<MPI_Request> requests_;
     std::vector<Peer> peers_;
-    std::string where_;
+    Place where_ = {};
     double since_s_ = 0;
   };
 
   // Copies; the message leaves when it can.
-  void send_copy(std::vector<std::byte> message, int to, int tag, const std::string& where);
+  void send_copy(std::vector<std::byte> message, int to, int tag, const Place& where);
 
   // Ends the job for all ranks; the first reason stays.
   void abort(std::string_view reason) noexcept;
@@ -80,7 +88,7 @@ class MpiProcess {
   std::string why_stuck(const RankWait& stuck);
 
   // These hold the lock.
-  void throw_if_aborted(const std::string& where) const;
+  void throw_if_aborted(const Place& where) const;
   void abort_locked(std::string_view reason);
   void listen();  // to an abort of a peer, its question or its answer
   void answer(int rank);

@@ -38,15 +38,16 @@ class MpiTransport final : public Transport {
   void run(const Operation& operation) override {
     if (operation.kind == OperationKind::send) return send(operation.from, operation.peer);
     if (operation.kind == OperationKind::recv) return recv(operation.to, operation.peer);
-    greet(group_, greetings_of(group_, operation));
-    run_collective(group_, operation, scratch_);
+    const std::vector<Parcel> parcels = parcels_of(group_, operation, scratch_);
+    greet(group_, greetings_of(group_, operation), parcels, letters_);
+    run_collective(group_, operation, parcels, scratch_);
   }
 
   std::unique_ptr<Transport> split(SplitRequest request, std::string axis) override {
     Greeting mine{.announced = {.kind = OperationKind::split, .split = request},
                   .group_number = group_.process().offer_group_number()};
     const std::vector<Greeting> greetings =
-        greet(group_, std::vector(static_cast<std::size_t>(group_.size()), mine));
+        greet(group_, std::vector(static_cast<std::size_t>(group_.size()), mine), {}, letters_);
     std::vector<SplitRequest> requests;
     int number = 0;
     for (const Greeting& each : greetings) {
@@ -66,7 +67,7 @@ class MpiTransport final : public Transport {
   void send(const Tensor& x, int to) {
     const MailHeader header = header_of(x);
     const auto* begin = reinterpret_cast<const std::byte*>(&header);
-    const std::string where = group_.place(OperationKind::send);
+    const Place where = group_.place(OperationKind::send);
     group_.process().send_copy({begin, begin + sizeof header}, group_.world_rank(to),
                                group_.tag(MpiGroup::mail), where);
     if (x.num_bytes() > 0)
@@ -75,7 +76,7 @@ class MpiTransport final : public Transport {
   }
 
   void recv(const Tensor& x, int from) {
-    const std::string where = group_.place(OperationKind::recv);
+    const Place where = group_.place(OperationKind::recv);
     const auto receive = [&](void* to, std::int64_t bytes) {
       MpiProcess::Messages messages(group_.process());
       messages.receive(to, bytes, group_.world_rank(from), group_.tag(MpiGroup::mail));
@@ -93,6 +94,7 @@ class MpiTransport final : public Transport {
   }
 
   const MpiGroup group_;
+  std::vector<std::byte> letters_;
   std::vector<std::byte> scratch_;
 };
 
