@@ -149,7 +149,7 @@ Result<ordered_json> measure(const CommArguments& args, bool print) {
                format_rate(peak, "B/s"));
   measure_threads(args, on_row);
   TERA_TRY_VOID(check_stop("bench comm", kRowsAreComplete));
-  const Result<MpiJob> job = local_mpi_job(args.ranks, rank_arguments(args));
+  const Result<MpiJob> job = make_mpi_job(args.ranks, rank_arguments(args));
   if (job) {
     if (print) {
       fmt::print("$ {}\n", job->command());

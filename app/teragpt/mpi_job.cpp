@@ -10,6 +10,8 @@
 
 #include "core/base/thread_pool.h"
 #include "core/comm/mpi.h"
+#include "core/launch/hostfile.h"
+#include "core/run/run_directory.h"
 
 namespace tera::app {
 namespace {
@@ -27,6 +29,36 @@ bool on_path(const std::string& program) {
   return false;
 }
 
+// Several ranks to a processor, if need be.
+void stay_here(int num_ranks, MpiJob& job) {
+  if (num_ranks <= ThreadPool::available_processors()) return;
+  job.argv.emplace_back("--oversubscribe");
+  job.reasons.push_back(fmt::format("--oversubscribe: {} ranks share {} processors", num_ranks,
+                                    ThreadPool::available_processors()));
+}
+
+Result<void> go_to(const std::string& hostfile, int num_ranks, MpiJob& job) {
+  TERA_TRY(const std::vector<launch::HostSlots> hosts,
+           launch::read_hostfile(posix_vfs(), hostfile));
+  if (launch::total_slots(hosts) < num_ranks) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("{}: its computers take {} ranks, the job has {}", hostfile,
+                            launch::total_slots(hosts), num_ranks),
+                "name more computers, or raise slots");
+  }
+  job.argv.insert(job.argv.end(), {"--hostfile", hostfile, "-x", run::kAttemptVariable});
+  job.reasons.push_back(fmt::format("-x {}: other computers get no variable that is not named",
+                                    run::kAttemptVariable));
+  for (const auto& [name, value] :
+       {std::pair{"plm_rsh_no_tree_spawn", "1"}, std::pair{"oob_tcp_keepalive_time", "5"},
+        std::pair{"oob_tcp_keepalive_intvl", "2"}, std::pair{"oob_tcp_keepalive_probes", "3"}})
+    job.argv.insert(job.argv.end(), {"--mca", name, value});
+  job.reasons.emplace_back("plm_rsh_no_tree_spawn: this computer alone needs keys to the others");
+  job.reasons.emplace_back(
+      "oob_tcp_keepalive: a computer that is gone ends the job after 11 s, not never");
+  return {};
+}
+
 }  // namespace
 
 std::string MpiJob::command() const {
@@ -36,7 +68,9 @@ std::string MpiJob::command() const {
   return text + fmt::format("{}", fmt::join(argv, " "));
 }
 
-Result<MpiJob> local_mpi_job(int num_ranks, const std::vector<std::string>& arguments) {
+Result<MpiJob> make_mpi_job(int num_ranks,
+                            const std::vector<std::string>& arguments,
+                            const std::string& hostfile) {
   if (!comm::has_mpi()) return fail(ErrorCode::unsupported, "this build has no MPI", kHint);
   if (!on_path("mpirun")) return fail(ErrorCode::not_found, "mpirun is not on PATH", kHint);
   std::error_code failed;
@@ -47,10 +81,10 @@ Result<MpiJob> local_mpi_job(int num_ranks, const std::vector<std::string>& argu
   // Bound to one processor each, as they come, ranks could not use threads of their own.
   job.argv = {"mpirun", "--bind-to", "none"};
   job.reasons.push_back("--bind-to none: each rank has threads of its own");
-  if (num_ranks > ThreadPool::available_processors()) {
-    job.argv.push_back("--oversubscribe");
-    job.reasons.push_back(fmt::format("--oversubscribe: {} ranks share {} processors", num_ranks,
-                                      ThreadPool::available_processors()));
+  if (hostfile.empty()) {
+    stay_here(num_ranks, job);
+  } else {
+    TERA_TRY_VOID(go_to(hostfile, num_ranks, job));
   }
   if (::geteuid() == 0) {
     job.environment = {{"OMPI_ALLOW_RUN_AS_ROOT", "1"}, {"OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1"}};

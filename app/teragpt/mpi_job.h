@@ -1,4 +1,4 @@
-// How this program starts itself as the ranks of an MPI job on this computer.
+// How this program starts itself as the ranks of an MPI job.
 #pragma once
 #include <string>
 #include <utility>
@@ -16,7 +16,10 @@ struct MpiJob {
   std::string command() const;  // as typed into a shell
 };
 
-// `num_ranks` times this program with `arguments`. An error says what to install.
-Result<MpiJob> local_mpi_job(int num_ranks, const std::vector<std::string>& arguments);
+// `num_ranks` times this program with `arguments`: on the computers of a hostfile, which see it at
+// the same path, or on this one where that is empty. An error says what to install.
+Result<MpiJob> make_mpi_job(int num_ranks,
+                            const std::vector<std::string>& arguments,
+                            const std::string& hostfile = {});
 
 }  // namespace tera::app

@@ -28,6 +28,7 @@ struct TrainArguments {
   bool dry_run = false;
   bool is_mpi_rank = false;
   std::string ranks = "processes";  // or threads, of this process
+  std::string hostfile;
   std::int64_t steps = 0;
   std::vector<std::string> overrides;
 };
@@ -54,7 +55,7 @@ std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) 
   // Before anything is written: what cannot be trained leaves no run behind.
   const run::RunDirectory planned =
       run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
-  if (!report_checks(cli, launch::preflight(spec, planned))) return std::nullopt;
+  if (!report_checks(cli, launch::preflight(spec, planned, args.hostfile))) return std::nullopt;
   Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root, spec, planned.id());
   if (!dir) {
     cli.fail(dir.error());
@@ -141,7 +142,7 @@ Result<MpiJob> job_of(const Cli& cli,
   if (args.resume) arguments.emplace_back("--resume");
   if (args.steps > 0) arguments.insert(arguments.end(), {"--steps", std::to_string(args.steps)});
   if (cli.json) arguments.insert(arguments.begin(), "--json");
-  return local_mpi_job(static_cast<int>(spec.layout.world_size()), arguments);
+  return make_mpi_job(static_cast<int>(spec.layout.world_size()), arguments, args.hostfile);
 }
 
 void train_as_job(Cli& cli, MpiJob job, const run::RunDirectory& dir) {
@@ -178,6 +179,7 @@ void train(Cli& cli, const TrainArguments& args) {
   if (spec->layout.world_size() == 1 || args.ranks == "threads")
     return train_here(cli, args, *dir, *spec);
   Result<MpiJob> job = job_of(cli, args, *dir, *spec);
+  if (!job && !args.hostfile.empty()) return cli.fail(job.error());
   if (!job) {
     spdlog::warn("ranks are threads of this process: {}", job.error().message);
     return train_here(cli, args, *dir, *spec);
@@ -192,7 +194,7 @@ void plan_job(Cli& cli, const TrainArguments& args) {
   const std::filesystem::path root =
       args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
   const run::RunDirectory dir = run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
-  if (!report_checks(cli, launch::preflight(spec, dir))) return;
+  if (!report_checks(cli, launch::preflight(spec, dir, args.hostfile))) return;
   const std::int64_t ranks = spec.layout.world_size();
   const bool in_process = ranks == 1 || args.ranks == "threads";
   const Result<MpiJob> job = in_process ? Result<MpiJob>(MpiJob{}) : job_of(cli, args, dir, spec);
@@ -233,6 +235,10 @@ void add_train_command(CLI::App& root, Cli& cli) {
                    "Of a layout with several: processes that mpirun starts, or threads of this one")
       ->check(CLI::IsMember({"processes", "threads"}))
       ->capture_default_str();
+  verb->add_option("--hostfile", args->hostfile,
+                   "Computers that share the ranks, a line `name slots=4` each; the run, its data "
+                   "and this program are at the same paths on all of them, reached by ssh")
+      ->type_name("FILE");
   verb->add_flag("--dry-run", args->dry_run,
                  "Print the command that would start the ranks, and why")
       ->needs(spec);

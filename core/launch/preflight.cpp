@@ -7,8 +7,10 @@
 
 #include <fmt/format.h>
 
+#include "core/base/counted.h"
 #include "core/base/units.h"
 #include "core/data/data_plan.h"
+#include "core/launch/hostfile.h"
 #include "core/launch/launch_script.h"
 #include "core/plan/estimate.h"
 #include "core/plan/schedule_file.h"
@@ -60,6 +62,22 @@ Check check_data(const spec::RunSpec& spec) {
       fmt::format("{} tokens to train on, {} held out",
                   format_count(static_cast<double>(windows * plan->seq_length())),
                   format_count(static_cast<double>(plan->num_held_out() * plan->seq_length()))));
+}
+
+// The computers of a hostfile, which must have room for all ranks.
+Check check_hosts(const spec::RunSpec& spec, const std::string& hostfile) {
+  constexpr const char* kName = "computers";
+  const Result<std::vector<HostSlots>> hosts = read_hostfile(posix_vfs(), hostfile);
+  if (!hosts) return failed(kName, hosts.error());
+  const std::int64_t ranks = spec.layout.world_size();
+  const std::string found =
+      fmt::format("{} in {} take {} ranks, the layout has {}",
+                  counted(std::ssize(*hosts), "computer"), hostfile, total_slots(*hosts), ranks);
+  if (total_slots(*hosts) < ranks) {
+    return failed(kName, {ErrorCode::invalid_input, found,
+                          "name more computers, raise slots, or choose a smaller layout"});
+  }
+  return ok(kName, found + "; their memory and disks are not looked at");
 }
 
 // What the ranks keep in memory, all of them on this machine.
@@ -178,7 +196,9 @@ std::string_view check_state_name(CheckState state) {
   return "failed";
 }
 
-std::vector<Check> preflight(const spec::RunSpec& spec, const run::RunDirectory& dir) {
+std::vector<Check> preflight(const spec::RunSpec& spec,
+                             const run::RunDirectory& dir,
+                             const std::string& hostfile) {
   std::vector<Check> checks;
   add_errors(spec::validate(spec), checks);
   if (!checks.empty()) return checks;  // sizes of such a spec mean nothing
@@ -190,7 +210,11 @@ std::vector<Check> preflight(const spec::RunSpec& spec, const run::RunDirectory&
   const bool trainable = checks.empty();
   if (trainable) checks.push_back(ok("spec", "valid, and this build can train it"));
   if (!spec.data.datasets.empty()) checks.push_back(check_data(spec));
-  if (trainable) checks.push_back(check_memory(spec));
+  if (!hostfile.empty()) {
+    checks.push_back(check_hosts(spec, hostfile));
+  } else if (trainable) {
+    checks.push_back(check_memory(spec));
+  }
   checks.push_back(check_disk(spec, dir));
   checks.push_back(check_others(dir));
   return checks;

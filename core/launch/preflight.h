@@ -29,9 +29,12 @@ struct Check {
   ErrorCode code = ErrorCode::failed;  // of a failed check: whose fault it is
 };
 
-// spec: one check per error, of the spec or of what this build's engine lacks. Then data, memory,
-// disk and other runs. `dir` is the run to start: one that exists, or where it would be made.
-std::vector<Check> preflight(const spec::RunSpec& spec, const run::RunDirectory& dir);
+// spec: one check per error, of the spec or of what this build's engine lacks. Then data, memory
+// (or, with a hostfile, the computers it names), disk and other runs. `dir` is the run to start:
+// one that exists, or where it would be made.
+std::vector<Check> preflight(const spec::RunSpec& spec,
+                             const run::RunDirectory& dir,
+                             const std::string& hostfile = {});
 // The program that a launcher would start: the path given, or the one it finds.
 Check check_program(const std::string& given);
 

@@ -95,6 +95,25 @@ TEST_F(PreflightTest, AScheduleThatCannotBePlayedIsNamed) {
   EXPECT_NE(failures()[0].detail.find("mine.txt"), std::string::npos) << failures()[0].detail;
 }
 
+TEST_F(PreflightTest, ComputersMustHaveRoomForAllRanks) {
+  spec_.layout.data_parallel_size = 4;
+  spec_.training.global_batch_size = 4 * spec_.layout.micro_batch_size;
+  const auto computers = [&] {
+    for (const Check& check : preflight(spec_, planned(), (dir_ / "hosts").string())) {
+      EXPECT_NE(check.name, "memory") << "of this computer";
+      if (check.name == "computers") return check;
+    }
+    return Check{};
+  };
+  EXPECT_EQ(computers().code, ErrorCode::not_found);
+  std::ofstream(dir_ / "hosts") << "node1 slots=2\nnode2 slots=1\n";
+  EXPECT_EQ(computers().state, CheckState::failed);
+  EXPECT_NE(computers().detail.find("take 3 ranks, the layout has 4"), std::string::npos)
+      << computers().detail;
+  std::ofstream(dir_ / "hosts") << "node1 slots=2\nnode2 slots=2\n";
+  EXPECT_EQ(computers().state, CheckState::ok);
+}
+
 TEST_F(PreflightTest, EveryProblemIsListedAtOnce) {
   spec_.training.optimizer = spec::OptimizerKind::muon;
   spec_.layout.zero_stage = 1;
