@@ -39,6 +39,7 @@ struct ReadyProgram {
   // Ctrl-C is for this program, which tells the ranks; and without it the job has no owner.
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
+  dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);  // the terminal is not read in the background
   dup2(log, STDERR_FILENO);
   for (std::string& variable : program.variables)
     putenv(variable.data());
@@ -48,7 +49,9 @@ struct ReadyProgram {
 
 }  // namespace
 
-Result<int> run_rank_job(const MpiJob& job, const std::filesystem::path& log) {
+Result<int> run_rank_job(const MpiJob& job,
+                         const std::filesystem::path& log,
+                         const std::function<bool()>& listens) {
   const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (file < 0) {
     return fail(ErrorCode::io,
@@ -66,7 +69,7 @@ Result<int> run_rank_job(const MpiJob& job, const std::filesystem::path& log) {
     int status = 0;
     const pid_t ended = waitpid(child, &status, WNOHANG);
     if (ended == child) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (stop_requests().load() > 0 && !told) {
+    if (stop_requests().load() > 0 && !told && listens()) {
       kill(child, SIGUSR1);  // mpirun hands it on to every rank
       told = true;
     }

@@ -7,13 +7,16 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/job_end.h"
 #include "app/teragpt/mpi_job.h"
 #include "app/teragpt/own_run.h"
 #include "app/teragpt/rank_job.h"
 #include "app/teragpt/run_view.h"
+#include "core/base/clock.h"
 #include "core/base/counted.h"
 #include "core/base/log.h"
 #include "core/comm/mpi.h"
+#include "core/run/rank_errors.h"
 #include "core/run/run_directory.h"
 #include "core/train/rank_main.h"
 
@@ -29,6 +32,8 @@ struct TrainArguments {
   bool is_mpi_rank = false;
   std::string ranks = "processes";  // or threads, of this process
   std::string hostfile;
+  // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
+  double timeout_s = 600;
   std::int64_t steps = 0;
   std::vector<std::string> overrides;
 };
@@ -112,23 +117,31 @@ void train_here(Cli& cli,
   }
 }
 
-// One of the processes that train_as_job() started. What ended them is in the run's events; rank 0
-// says so, others in their logs.
+// One of the processes that train_as_job() started, which tells what ended them.
 void train_rank(Cli& cli,
                 const TrainArguments& args,
                 const run::RunDirectory& dir,
                 const spec::RunSpec& spec) {
-  // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
-  constexpr double kTimeoutS = 600;
-  const auto world = comm::make_mpi_communicator(kTimeoutS);
-  if (!world) return cli.fail(world.error());
+  const auto world = comm::make_mpi_communicator(args.timeout_s);
+  const auto ends_with = [&cli](const Error& error) {
+    spdlog::error("{}", error.message);
+    if (!error.hint.empty()) spdlog::error("hint: {}", error.hint);
+    cli.exit_code = exit_no;
+  };
+  if (!world) {
+    ends_with(world.error());
+    if (const Result<int> attempt = dir.attempt_to_start()) {
+      static_cast<void>(run::note_rank_error(
+          dir, *attempt, {.rank = -1, .error = world.error(), .time_s = wall_s()}));
+    }
+    return;
+  }
   std::vector<double> steps_s;
   const Result<train::TrainEnd> end =
       train::run_training_rank(dir, **world, num_local_ranks((*world)->size()),
                                options_of(cli, args, spec.training.num_steps, steps_s));
   if (!end) {
-    spdlog::error("{}", end.error().message);
-    cli.exit_code = exit_no;
+    ends_with(end.error());
   } else if ((*world)->rank() == 0) {
     learn_from(dir, spec, steps_s);
   }
@@ -139,6 +152,7 @@ Result<MpiJob> job_of(const Cli& cli,
                       const run::RunDirectory& dir,
                       const spec::RunSpec& spec) {
   std::vector<std::string> arguments = {"train", "--run", dir.path().string(), "--rank-of-mpi-job"};
+  arguments.insert(arguments.end(), {"--timeout", fmt::format("{}", args.timeout_s)});
   if (args.resume) arguments.emplace_back("--resume");
   if (args.steps > 0) arguments.insert(arguments.end(), {"--steps", std::to_string(args.steps)});
   if (cli.json) arguments.insert(arguments.begin(), "--json");
@@ -154,17 +168,16 @@ void train_as_job(Cli& cli, MpiJob job, const run::RunDirectory& dir) {
     if (const Result<void> made = make_dirs(dir.vfs(), folder); !made)
       return cli.fail(made.error());
   }
-  const Result<int> ended = run_rank_job(job, log);
-  if (!ended) return cli.fail(ended.error());
-  const Result<run::RunStatus> status = run::run_status(dir);
-  if (!status) return cli.fail(status.error());
-  if (status->state == run::RunState::stopped) return tell_stopped(cli, dir);
-  if (status->state == run::RunState::completed && *ended == 0) return;
-  cli.fail({ErrorCode::failed,
-            status->state == run::RunState::failed
-                ? status->detail
-                : fmt::format("the ranks ended with exit code {}: {}", *ended, status->detail),
-            fmt::format("what each rank did last is in {}", log.parent_path().string())});
+  // A rank takes the lock when all ranks are there and listen to signals.
+  const auto listens = [&] {
+    const Result<run::LockHolder> holder = run::lock_holder(dir);
+    return holder && holder->held;
+  };
+  const Result<int> exit_code = run_rank_job(job, log, listens);
+  if (!exit_code) return cli.fail(exit_code.error());
+  const Result<run::RunState> end = job_end(dir, *attempt, *exit_code);
+  if (!end) return cli.fail(end.error());
+  if (*end == run::RunState::stopped) tell_stopped(cli, dir);
 }
 
 void train(Cli& cli, const TrainArguments& args) {
@@ -239,6 +252,10 @@ void add_train_command(CLI::App& root, Cli& cli) {
                    "Computers that share the ranks, a line `name slots=4` each; the run, its data "
                    "and this program are at the same paths on all of them, reached by ssh")
       ->type_name("FILE");
+  verb->add_option("--timeout", args->timeout_s,
+                   "Seconds that a rank waits for others before all of them end")
+      ->check(number_between(1, 86400))
+      ->capture_default_str();
   verb->add_flag("--dry-run", args->dry_run,
                  "Print the command that would start the ranks, and why")
       ->needs(spec);

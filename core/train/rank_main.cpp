@@ -1,5 +1,6 @@
 #include "core/train/rank_main.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <functional>
@@ -16,6 +17,8 @@
 #include "core/base/rng.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/comm/peer_aborted.h"
+#include "core/run/rank_errors.h"
 #include "core/run/run_state.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
@@ -24,24 +27,27 @@
 namespace tera::train {
 namespace {
 
-// Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
-constexpr double kRankTimeoutS = 600;
+// Of ranks that are threads: long enough to wait while rank 0 writes a checkpoint to a slow disk.
+constexpr double kThreadTimeoutS = 600;
 
-// One rank from nothing to the end; every exception becomes an error. The group must be told.
-Result<TrainEnd> run_rank(const run::RunDirectory& dir,
-                          const spec::RunSpec& spec,
-                          comm::Communicator& world,
-                          int num_threads,
-                          const TrainOptions& options) {
+// What a rank that cannot go on with its peers tells; its log gets what it did last with them.
+Error lost(const comm::Communicator& world, const CommunicationError& error) {
+  spdlog::error("{}; the last operations of rank {} with others, newest first\n{}", error.what(),
+                world.rank(), world.flight_recorder().text());
+  if (const auto* told = dynamic_cast<const comm::PeerAborted*>(&error))
+    return {ErrorCode::failed, told->reason(), {}};
+  return {ErrorCode::failed, error.what(),
+          "a rank does not answer when its process is stopped, its computer is gone, or a disk or "
+          "step takes longer than ranks wait (teragpt train --timeout)"};
+}
+
+// What `work` returns; every exception becomes an error.
+template <class Work>
+Result<TrainEnd> guarded(const comm::Communicator& world, const Work& work) {
   try {
-    ThreadPool pool(num_threads);
-    const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-    return train(dir, spec, world, *backend, options);
+    return work();
   } catch (const CommunicationError& error) {
-    spdlog::error("rank {}: its last operations with others, newest first\n{}", world.rank(),
-                  world.flight_recorder().text());
-    return fail(ErrorCode::failed,
-                fmt::format("rank {} lost its peers: {}", world.rank(), error.what()));
+    return tl::unexpected<Error>(lost(world, error));
   } catch (const std::bad_alloc&) {
     return fail(ErrorCode::failed, fmt::format("rank {} ran out of memory", world.rank()),
                 "plan the spec: `teragpt plan` shows what it needs; lower layout.micro_batch_size");
@@ -49,6 +55,28 @@ Result<TrainEnd> run_rank(const run::RunDirectory& dir,
     return fail(ErrorCode::failed, fmt::format("rank {}: {}", world.rank(), error.what()),
                 "this is a bug: please report it with the run's spec.yaml and log");
   }
+}
+
+// Of several ranks, which one the error is of.
+template <class T>
+Result<T> named(const comm::Communicator& world, Result<T> result) {
+  if (result || world.size() == 1) return result;
+  Error error = std::move(result.error());
+  error.message = fmt::format("rank {}: {}", world.rank(), error.message);
+  return tl::unexpected<Error>(std::move(error));
+}
+
+// One rank from nothing to the end. Of an error the group must be told.
+Result<TrainEnd> run_rank(const run::RunDirectory& dir,
+                          const spec::RunSpec& spec,
+                          comm::Communicator& world,
+                          int num_threads,
+                          const TrainOptions& options) {
+  return guarded(world, [&] {
+    ThreadPool pool(num_threads);
+    const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+    return named(world, train(dir, spec, world, *backend, options));
+  });
 }
 
 int threads_per_rank(const spec::RunSpec& spec, int num_local_ranks) {
@@ -66,7 +94,7 @@ Result<TrainEnd> run_ranks(const run::RunDirectory& dir,
     const std::unique_ptr<comm::Communicator> world = comm::make_self_communicator();
     return run_rank(dir, spec, *world, num_threads, options);
   }
-  const auto worlds = comm::make_thread_communicators(num_ranks, kRankTimeoutS);
+  const auto worlds = comm::make_thread_communicators(num_ranks, kThreadTimeoutS);
   std::vector<std::optional<Result<TrainEnd>>> ends(static_cast<std::size_t>(num_ranks));
   std::mutex order;
   std::optional<Error> first_error;  // the cause; the others report that a peer aborted
@@ -148,30 +176,45 @@ Result<TrainEnd> lead(const run::RunDirectory& dir,
   return end;
 }
 
-// The number of rank 0, on every rank.
-std::uint64_t number_of_first(comm::Communicator& world, std::uint64_t number) {
+// What each rank has, on every rank.
+std::vector<std::uint64_t> numbers_of_all(comm::Communicator& world, std::uint64_t number) {
   ThreadPool pool(1);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  Tensor shared = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
-  *shared.data<std::uint64_t>() = number;
-  world.broadcast(shared, 0);
-  return *shared.data<std::uint64_t>();
+  Tensor mine = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
+  Tensor all = Tensor::empty(*backend, {world.size()}, DType::i64, MemoryKind::workspace);
+  *mine.data<std::uint64_t>() = number;
+  world.all_gather(mine, all);
+  return {all.data<std::uint64_t>(), all.data<std::uint64_t>() + world.size()};
 }
 
+// The same answer on every rank.
 Result<void> require_same_run(comm::Communicator& world, const spec::RunSpec& spec) {
+  const std::vector<std::uint64_t> specs = numbers_of_all(world, name_hash(spec::to_yaml(spec)));
+  const auto other = std::find_if(specs.begin(), specs.end(),
+                                  [&](std::uint64_t hash) { return hash != specs.front(); });
+  if (other != specs.end()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("rank {} has another spec than rank 0", other - specs.begin()),
+                "give all ranks the same run directory");
+  }
   if (world.size() != spec.layout.world_size()) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("the job has {} ranks, the layout of the spec {}", world.size(),
                             spec.layout.world_size()),
                 fmt::format("start {} ranks", spec.layout.world_size()));
   }
-  const std::uint64_t mine = name_hash(spec::to_yaml(spec));
-  if (number_of_first(world, mine) != mine) {
-    return fail(ErrorCode::invalid_input,
-                fmt::format("rank {} has another spec than rank 0", world.rank()),
-                "give all ranks the same run directory");
-  }
   return {};
+}
+
+// For who started the ranks of this attempt; without a launcher nobody looks for it.
+void note_error(const run::RunDirectory& dir,
+                const Result<int>& attempt,
+                const comm::Communicator& world,
+                const Error& error) {
+  if (!attempt || std::getenv(run::kAttemptVariable) == nullptr) return;
+  const Result<void> noted = run::note_rank_error(
+      dir, *attempt, {.rank = world.rank(), .error = error, .time_s = wall_s()});
+  if (!noted) spdlog::warn("cannot note why this rank ends: {}", noted.error().message);
 }
 
 }  // namespace
@@ -192,26 +235,26 @@ Result<TrainEnd> run_training_rank(const run::RunDirectory& dir,
     options.attempt = attempt;
     return run_rank(dir, spec, world, threads_per_rank(spec, num_local_ranks), options);
   };
-  const auto guarded = [&]() -> Result<TrainEnd> {
-    TERA_TRY(const spec::RunSpec spec, trainable_spec(dir));
+  const Result<int> launched = dir.attempt_to_start();  // before any rank has begun it
+  Result<TrainEnd> end = guarded(world, [&]() -> Result<TrainEnd> {
+    TERA_TRY(const spec::RunSpec spec, named(world, trainable_spec(dir)));
     TERA_TRY_VOID(require_same_run(world, spec));
     if (world.rank() == 0) {
       return lead(dir, options.resume, [&](int attempt) {
-        number_of_first(world, static_cast<std::uint64_t>(attempt));
-        return train_attempt(spec, attempt);
+        return guarded(world, [&] {
+          numbers_of_all(world, static_cast<std::uint64_t>(attempt));
+          return train_attempt(spec, attempt);
+        });
       });
     }
-    const auto attempt = static_cast<int>(number_of_first(world, 0));
+    const auto attempt = static_cast<int>(numbers_of_all(world, 0).front());
     TERA_TRY_VOID(open_log(dir, attempt, world.rank()));
     return train_attempt(spec, attempt);
-  };
-  try {
-    Result<TrainEnd> end = guarded();
-    if (!end) world.abort(end.error().message);  // the first reason is the one that all are told
-    return end;
-  } catch (const CommunicationError& error) {
-    return fail(ErrorCode::failed, fmt::format("rank {}: {}", world.rank(), error.what()));
-  }
+  });
+  if (end) return end;
+  note_error(dir, launched, world, end.error());
+  world.abort(end.error().message);  // the first reason is the one that all are told
+  return end;
 }
 
 }  // namespace tera::train

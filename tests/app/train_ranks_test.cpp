@@ -1,13 +1,10 @@
 // `teragpt train` of a layout with several ranks: processes that it starts, one run directory, one
 // end for all of them.
-#include <chrono>
 #include <csignal>
-#include <thread>
 
-#include "core/base/clock.h"
 #include "core/checkpoint/checkpoint.h"
 #include "core/run/metric_stream.h"
-#include "tests/app/toy_run.h"
+#include "tests/app/ranks_fixture.h"
 
 namespace tera {
 namespace {
@@ -18,28 +15,8 @@ using test::run_teragpt;
 using test::RunningTeragpt;
 using enum test::RunningTeragpt::Output;
 
-class TrainRanks : public test::ToyRun {
+class TrainRanks : public test::ToyRanks {
  protected:
-  std::vector<std::string> train(const std::vector<std::string>& more = {}) const {
-    std::vector<std::string> arguments = {
-        "train", spec_file(),           "--set", "layout.data_parallel_size=2",
-        "--set", "layout.zero_stage=1", "--set", "layout.micro_batch_size=1"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return arguments;
-  }
-  run::RunStatus newest_run() const {
-    const Result<run::RunList> list = run::list_runs(posix_vfs(), root_ / "runs");
-    if (!list || list->runs.empty()) throw std::runtime_error("expected a run");
-    return list->runs.front();
-  }
-  // Reads until a step has been printed.
-  static void read_a_step(RunningTeragpt& program) {
-    for (;;) {
-      const std::optional<std::string> line = program.read_line();
-      ASSERT_TRUE(line.has_value()) << "no step";
-      if (line->find("  loss ") != std::string::npos) return;
-    }
-  }
   void expect_processes_train_as_threads(std::vector<std::string> more, int num_ranks) const {
     const ProgramResult processes = run_teragpt(train(more));
     ASSERT_EQ(processes.exit_code, 0) << processes.err;
@@ -92,11 +69,10 @@ TEST_F(TrainRanks, ADryRunTellsTheCommandAndWhy) {
 }
 
 TEST_F(TrainRanks, CtrlCLeavesACheckpoint) {
-  RunningTeragpt program(train({"--set", "training.num_steps=1000000"}), pipe);
+  RunningTeragpt program(train({"--set", kEndless}), pipe);
   read_a_step(program);
   program.send(SIGINT);
-  while (program.read_line()) {
-  }
+  rest_of(program);
   EXPECT_EQ(program.wait(), 75);
   const run::RunStatus status = newest_run();
   EXPECT_EQ(status.state, run::RunState::stopped) << status.detail;
@@ -104,20 +80,6 @@ TEST_F(TrainRanks, CtrlCLeavesACheckpoint) {
                                           "--steps", std::to_string(status.step + 2)});
   EXPECT_EQ(more.exit_code, 75) << more.err;
   EXPECT_EQ(newest_run().step, status.step + 2);
-}
-
-TEST_F(TrainRanks, AKilledRankEndsAllWithinSeconds) {
-  RunningTeragpt program(train({"--set", "training.num_steps=1000000"}), pipe);
-  read_a_step(program);
-  const run::RunStatus running = newest_run();
-  ASSERT_GT(running.pid, 0);  // of rank 0, which holds the lock
-  const double killed_s = monotonic_s();
-  kill(static_cast<pid_t>(running.pid), SIGKILL);
-  while (program.read_line()) {
-  }
-  EXPECT_EQ(program.wait(), 1);
-  EXPECT_LT(monotonic_s() - killed_s, 15);
-  EXPECT_EQ(newest_run().state, run::RunState::died);
 }
 
 TEST_F(TrainRanks, TheFirstErrorOfARankIsTheOneThatIsTold) {
