@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
+#include "app/teragpt/doctor.h"
 #include "core/base/resources.h"
 #include "core/base/thread_pool.h"
 #include "core/base/units.h"
@@ -20,13 +21,6 @@ namespace tera::app {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Check {
-  std::string name;
-  std::string status;  // "ok", "optional" (works without), "missing" (something will fail)
-  std::string found;
-  std::string hint;
-};
 
 Check processor_check() {
   const Result<spec::ClusterPreset> machine = spec::cluster_preset("this-machine");
@@ -94,7 +88,7 @@ Check library_check(const std::string& name, const char* library, const std::str
 }
 
 void doctor(Cli& cli) {
-  const std::vector<Check> checks = {
+  std::vector<Check> checks = {
       processor_check(),
       memory_check(),
       disk_check(),
@@ -103,6 +97,8 @@ void doctor(Cli& cli) {
       library_check("NVIDIA driver", "libcuda.so.1", "only needed to train on a GPU"),
       library_check("NVML", "libnvidia-ml.so.1", "only needed to read a GPU's state"),
   };
+  for (Check& check : engine_checks())
+    checks.push_back(std::move(check));
   bool missing = false;
   nlohmann::ordered_json rows = nlohmann::ordered_json::array();
   for (const Check& check : checks) {

@@ -1,6 +1,7 @@
 // Ranks as processes that mpirun or srun started.
 #pragma once
 #include <memory>
+#include <string>
 
 #include "core/base/result.h"
 #include "core/comm/communicator.h"
@@ -9,6 +10,8 @@ namespace tera::comm {
 
 // Whether this build has MPI.
 bool has_mpi();
+// Its library, in a line: "Open MPI v4.1.4"; empty without.
+std::string mpi_library();
 
 // All processes of the job; a process started alone is a group of one. Once per process: MPI starts
 // here and ends with the last communicator that was split from this one. After an abort it does not

@@ -104,6 +104,14 @@ bool has_mpi() {
   return true;
 }
 
+std::string mpi_library() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING];
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  const std::string whole(text, static_cast<std::size_t>(length));
+  return whole.substr(0, whole.find_first_of(",\n"));
+}
+
 Result<std::unique_ptr<Communicator>> make_mpi_communicator(double timeout_s) {
   TERA_CHECK(timeout_s > 0, "an MPI job with timeout {} s", timeout_s);
   int started = 0;

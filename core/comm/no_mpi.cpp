@@ -8,6 +8,10 @@ bool has_mpi() {
   return false;
 }
 
+std::string mpi_library() {
+  return {};
+}
+
 Result<std::unique_ptr<Communicator>> make_mpi_communicator(double /*timeout_s*/) {
   return fail(ErrorCode::unsupported, "this build of TeraGPT has no MPI",
               "install libopenmpi-dev and openmpi-bin (packaging/dependencies.sh does) and build "

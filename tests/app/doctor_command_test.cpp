@@ -1,0 +1,57 @@
+// doctor: what it says of starting ranks as processes.
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
+
+namespace tera {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+class DoctorCommand : public testing::Test {
+ protected:
+  void SetUp() override { path_ = std::getenv("PATH"); }
+  void TearDown() override { setenv("PATH", path_.c_str(), 1); }
+
+  static json check(const std::string& name, int exit_code) {
+    const test::ProgramResult result = test::run_teragpt({"doctor", "--json"});
+    EXPECT_EQ(result.exit_code, exit_code) << result.out << result.err;
+    const json document = json::parse(result.out);
+    for (const json& check : document.at("checks")) {
+      if (check.at("name") == name) return check;
+    }
+    throw std::runtime_error("no check of " + name);
+  }
+  const test::TempDir dir_;
+  std::string path_;
+};
+
+TEST_F(DoctorCommand, TellsWhatStartsRanksAndWhatTheyShare) {
+  const json mpi = check("MPI", 0);
+  EXPECT_EQ(mpi.at("status"), "ok") << mpi;
+  EXPECT_THAT(mpi.at("found").get<std::string>(), HasSubstr("; mpirun "));
+  EXPECT_THAT(check("ranks", 0).at("found").get<std::string>(), HasSubstr("at full speed"));
+  EXPECT_THAT(check("shared memory", 0).at("found").get<std::string>(), HasSubstr("/dev/shm"));
+}
+
+TEST_F(DoctorCommand, NamesAnMpirunThatIsAbsentOrOfAnotherMpi) {
+  setenv("PATH", dir_.path().c_str(), 1);
+  EXPECT_EQ(check("MPI", 0).at("status"), "optional");
+  EXPECT_THAT(check("MPI", 0).at("hint").get<std::string>(), HasSubstr("threads of one process"));
+  std::ofstream(dir_ / "mpirun") << "#!/bin/sh\necho 'HYDRA build details: Version: 4.0.2'\n";
+  std::filesystem::permissions(dir_ / "mpirun", std::filesystem::perms::owner_all);
+  setenv("PATH", (dir_.path().string() + ":" + path_).c_str(), 1);
+  const json other = check("MPI", 1);
+  EXPECT_EQ(other.at("status"), "missing");
+  EXPECT_THAT(other.at("found").get<std::string>(), HasSubstr("HYDRA"));
+}
+
+}  // namespace
+}  // namespace tera
