@@ -73,6 +73,13 @@ RowDims check_norm_backward_weight(NormType type,
                                    const View& mean,
                                    const View& dw,
                                    const View& db);
+RowDims check_dot_rows(const View& x, const View& y, const View& w, const View& sums);
+RowDims check_scale_rows(const View& x,
+                         const View& w,
+                         const View& x_scale,
+                         const View& y,
+                         const View& y_scale,
+                         const View& z);
 RotaryDims check_rotary(const View& x,
                         const View& positions,
                         const View& frequencies,

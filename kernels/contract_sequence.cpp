@@ -98,6 +98,37 @@ RowDims check_norm_backward_weight(NormType type,
   return dims;
 }
 
+RowDims check_dot_rows(const View& x, const View& y, const View& w, const View& sums) {
+  const Checker check("dot_rows");
+  check.compute("x", x);
+  check.dense("x", x, x.dtype, {kAny, kAny});
+  check.like("y", y, "x", x);
+  check.optional("w", w, x.dtype, {dim(x, 1)});
+  check.dense("sums", sums, accumulate_dtype(x.dtype), {dim(x, 0)});
+  return {dim(x, 0), dim(x, 1)};
+}
+
+RowDims check_scale_rows(const View& x,
+                         const View& w,
+                         const View& x_scale,
+                         const View& y,
+                         const View& y_scale,
+                         const View& z) {
+  const Checker check("scale_rows");
+  check.compute("x", x);
+  check.dense("x", x, x.dtype, {kAny, kAny});
+  const DType a = accumulate_dtype(x.dtype);
+  check.dense("w", w, x.dtype, {dim(x, 1)});
+  check.dense("x_scale", x_scale, a, {dim(x, 0)});
+  check.optional("y", y, x.dtype, {dim(x, 0), dim(x, 1)});
+  check.optional("y_scale", y_scale, a, {dim(x, 0)});
+  check.that(y.present() == y_scale.present(), [&] {
+    return "y is " + describe(y) + " and y_scale " + describe(y_scale) + ", expected both or none";
+  });
+  check.rows("z", z, x.dtype, {dim(x, 0), dim(x, 1)});
+  return {dim(x, 0), dim(x, 1)};
+}
+
 namespace {
 
 // x is what is turned.

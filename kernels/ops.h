@@ -105,6 +105,14 @@ struct OpTable {
   void (*norm_backward_weight)(
       const Context&, NormType, View dy, View x, View rstd, View mean, View dw, View db);
 
+  // ---- steps of a norm over rows that ranks share out, which add up their sums in between
+  // sums = sum_i x_i y_i w_i of each row: x, y [T,W] c (may be the same memory), w [W] c or empty,
+  // sums [T] a.
+  void (*dot_rows)(const Context&, View x, View y, View w, View sums);
+  // z = x w x_scale + y y_scale: x, y [T,W] c, w [W] c, x_scale, y_scale [T] a (y and y_scale or
+  // empty), z [T,W] c rows strided.
+  void (*scale_rows)(const Context&, View x, View w, View x_scale, View y, View y_scale, View z);
+
   // ---- positions. Source: Su et al. 2021; pairs are (i, i + P) as in Llama checkpoints
   // The first 2 P dims of each head, turned by positions [T] i32 x frequencies [P] f64 (radians per
   // position; P may be 0) and times the factor; the dims behind them are copied. x, y [T,A,D] c

@@ -101,12 +101,29 @@ void add_stream_norms(Cases& cases, NormType type, DType dtype, const Shape& row
   });
 }
 
+// Steps of a norm over rows that ranks share out.
+void add_row_parts(Cases& cases, DType dtype, const Shape& rows) {
+  const double size = bytes_of(dtype, rows);
+  const std::string shape = fmt::format("{}/{}x{}", dtype_name(dtype), rows[0], rows[1]);
+  cases.push_back({"dot_rows/" + shape, dtype, OpWork{.bytes = 2 * size}, [=](Backend& b) -> Call {
+                     const NormArguments a(b, dtype, rows);
+                     return [=, &b] { b.ops().dot_rows(b.context(), a.x, a.y, a.w, a.rstd); };
+                   }});
+  cases.push_back(
+      {"scale_rows/" + shape, dtype, OpWork{.bytes = 3 * size}, [=](Backend& b) -> Call {
+         const NormArguments a(b, dtype, rows);
+         const Tensor z = zeros(b, dtype, rows);
+         return [=, &b] { b.ops().scale_rows(b.context(), a.x, a.w, a.rstd, a.y, a.mean, z); };
+       }});
+}
+
 }  // namespace
 
 Cases norm_cases() {
   constexpr std::int64_t kTokens = 1024;
   Cases cases;
   for (const DType dtype : kComputeDtypes) {
+    add_row_parts(cases, dtype, {kTokens, 768});
     for (const NormType type : {NormType::rms, NormType::layer}) {
       add_norms(cases, type, dtype, {kTokens, 3072});
       add_stream_norms(cases, type, dtype, {kTokens, 768});

@@ -17,6 +17,8 @@ const OpTable& cpu_ops() {
     ops.norm_forward = cpu::norm_forward;
     ops.norm_backward_input = cpu::norm_backward_input;
     ops.norm_backward_weight = cpu::kWithHalf<cpu::norm_backward_weight>;
+    ops.dot_rows = cpu::kWithHalf<cpu::dot_rows>;
+    ops.scale_rows = cpu::kWithHalf<cpu::scale_rows>;
     ops.rotary = cpu::kWithHalf<cpu::rotary>;
     ops.qk_norm_forward = cpu::qk_norm_forward;
     ops.qk_norm_backward_input = cpu::qk_norm_backward_input;

@@ -14,6 +14,8 @@ const OpTable& ref_ops() {
       .norm_forward = ref::norm_forward,
       .norm_backward_input = ref::norm_backward_input,
       .norm_backward_weight = ref::norm_backward_weight,
+      .dot_rows = ref::dot_rows,
+      .scale_rows = ref::scale_rows,
       .rotary = ref::rotary,
       .qk_norm_forward = ref::qk_norm_forward,
       .qk_norm_backward_input = ref::qk_norm_backward_input,

@@ -50,14 +50,15 @@ void note_all() {
   using T = OpTable;
   note<&T::matmul, &T::grouped_matmul, &T::grouped_matmul_weight, &T::embedding_forward,
        &T::embedding_backward, &T::norm_forward, &T::norm_backward_input, &T::norm_backward_weight,
-       &T::rotary, &T::qk_norm_forward, &T::qk_norm_backward_input, &T::attention_forward,
-       &T::attention_backward, &T::sum_heads, &T::activation_forward, &T::activation_backward,
-       &T::add_bias, &T::bias_backward, &T::router_forward, &T::router_backward, &T::moe_dispatch,
-       &T::moe_permute, &T::moe_unpermute, &T::moe_scatter_gates, &T::moe_gather_gates,
-       &T::cross_entropy_forward, &T::cross_entropy_backward, &T::add, &T::scale, &T::multiply,
-       &T::copy, &T::zero, &T::sum_of_squares, &T::adamw, &T::adamw_halves, &T::lion, &T::sgd,
-       &T::factored_moments, &T::adafactor_norm, &T::adafactor, &T::lerp, &T::stochastic_round,
-       &T::split_halves, &T::join_halves>();
+       &T::dot_rows, &T::scale_rows, &T::rotary, &T::qk_norm_forward, &T::qk_norm_backward_input,
+       &T::attention_forward, &T::attention_backward, &T::sum_heads, &T::activation_forward,
+       &T::activation_backward, &T::add_bias, &T::bias_backward, &T::router_forward,
+       &T::router_backward, &T::moe_dispatch, &T::moe_permute, &T::moe_unpermute,
+       &T::moe_scatter_gates, &T::moe_gather_gates, &T::cross_entropy_forward,
+       &T::cross_entropy_backward, &T::add, &T::scale, &T::multiply, &T::copy, &T::zero,
+       &T::sum_of_squares, &T::adamw, &T::adamw_halves, &T::lion, &T::sgd, &T::factored_moments,
+       &T::adafactor_norm, &T::adafactor, &T::lerp, &T::stochastic_round, &T::split_halves,
+       &T::join_halves>();
 }
 
 class NotingBackend final : public Backend {

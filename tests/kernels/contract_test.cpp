@@ -51,6 +51,24 @@ TEST_P(BothTables, NameTheArgumentOfAWrongShape) {
             "add: y is bf16 [10], expected it contiguous like a, f32 [2, 5]");
 }
 
+TEST_P(BothTables, SumAndScaleRows) {
+  const Buffer x = f32({2, 2}, {3, 4, 1, 2});
+  const Buffer y = f32({2, 2}, {1, 10, 100, 1000});
+  const Buffer w = f32({2}, {2, 0.5});
+  Buffer sums(DType::f32, {2});
+  ops_.dot_rows(context_, x, x, {}, sums);
+  EXPECT_EQ(sums.values(), (std::vector<double>{25, 5}));
+  ops_.dot_rows(context_, x, y, w, sums);
+  EXPECT_EQ(sums.values(), (std::vector<double>{26, 1200}));
+  Buffer z(DType::f32, {2, 2});
+  ops_.scale_rows(context_, x, w, f32({2}, {2, 10}), {}, {}, z);
+  EXPECT_EQ(z.values(), (std::vector<double>{12, 4, 20, 10}));
+  ops_.scale_rows(context_, x, w, f32({2}, {2, 10}), y, f32({2}, {1, 0.5}), z);
+  EXPECT_EQ(z.values(), (std::vector<double>{13, 14, 70, 510}));
+  EXPECT_EQ(message_of([&] { ops_.scale_rows(context_, x, w, sums, y, {}, z); }),
+            "scale_rows: y is f32 [2, 2] and y_scale absent, expected both or none");
+}
+
 // x W^T for 1 to kFewRows rows of x, K of several steps and a rest.
 TEST_P(BothTables, GiveEachOfFewRowsTheBitsItHasAlone) {
   constexpr std::int64_t kWidth = 515;

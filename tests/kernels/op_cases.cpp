@@ -78,8 +78,8 @@ Buffer integer_buffer(DType dtype,
 
 std::vector<OpCase> all_cases(DType compute) {
   std::vector<OpCase> cases;
-  for (const auto family : {product_cases, sequence_cases, feed_forward_cases, routing_cases,
-                            training_cases, optimizer_cases}) {
+  for (const auto family : {product_cases, norm_cases, sequence_cases, feed_forward_cases,
+                            routing_cases, training_cases, optimizer_cases}) {
     for (OpCase& one : family(compute))
       cases.push_back(std::move(one));
   }

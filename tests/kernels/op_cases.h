@@ -30,7 +30,8 @@ struct OpCase {
 };
 
 std::vector<OpCase> product_cases(DType compute);
-std::vector<OpCase> sequence_cases(DType compute);      // embedding, norms, rotary, attention
+std::vector<OpCase> norm_cases(DType compute);
+std::vector<OpCase> sequence_cases(DType compute);      // embedding, rotary, attention
 std::vector<OpCase> feed_forward_cases(DType compute);  // activations, biases
 std::vector<OpCase> routing_cases(DType compute);       // router, dispatch
 std::vector<OpCase> training_cases(DType compute);      // loss, elementwise
