@@ -4,7 +4,6 @@
 
 #include "core/base/check.h"
 #include "core/nn/heads.h"
-#include "core/nn/sliding_window.h"
 #include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
@@ -16,9 +15,8 @@ Attention::Attention(ParamStore& store,
       input_(std::move(input)),
       head_dim_(config.head_dim),
       value_heads_(own_heads(store, config.num_key_value_heads)),
-      options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
-      window_(config.sliding_window),
       rotary_(store.backend(), config),
+      attention_(store, config, prefix_),
       qkv_(store, prefix_ + ".qkv"),
       out_(store, prefix_ + ".out"),
       queries_{.name = ".q",
@@ -36,17 +34,7 @@ Attention::Attention(ParamStore& store,
 
 Tensor Attention::forward(const Tensor& x, Pass& pass) {
   project(x, pass);
-  Stash& stash = pass.stash;
-  const Tensor q = stash.get(prefix_ + ".q");  // [T, A, D]
-  const Tensor out = stash.put(prefix_ + ".out", {q.dim(0), q.dim(1), q.dim(2)}, q.dtype());
-  const Tensor lse =
-      stash.put(prefix_ + ".lse", {q.dim(0), q.dim(1)}, kernels::accumulate_dtype(q.dtype()));
-  const Batch& batch = pass.batch;
-  x.backend().ops().attention_forward(
-      x.backend().context(), as_sequences(q, batch), as_sequences(stash.get(prefix_ + ".k"), batch),
-      as_sequences(stash.get(prefix_ + ".v"), batch), first_keys(batch, window_), options_,
-      as_sequences(out, batch), lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}));
-  return out_.forward(flat(out));
+  return out_.forward(flat(attention_.forward(pass)));
 }
 
 LayerCache Attention::make_cache(int sequences, int capacity) const {
@@ -76,37 +64,24 @@ Tensor Attention::forward_cached(const Tensor& x, Pass& pass, const LayerCache& 
   const Tensor& q = stash.get(prefix_ + ".q");  // [T, A, D]
   const Tensor out =
       Tensor::empty(backend, {q.dim(0), q.dim(1), q.dim(2)}, q.dtype(), MemoryKind::workspace);
-  const Tensor lse = Tensor::empty(backend, {sequences, fresh, q.dim(1)},
-                                   kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
-  kernels::AttentionOptions options = options_;
-  options.query_offset = cache.length;
-  backend.ops().attention_forward(
-      backend.context(), as_batch(q), cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
-      first_keys(pass.batch, window_, cache.length), options, as_batch(out), lse);
+  attention_.forward_cached(as_batch(q), cache.keys.slice(1, 0, end), cache.values.slice(1, 0, end),
+                            pass.batch, as_batch(out));
   return out_.forward(flat(out));
 }
 
 Tensor Attention::backward_input(const Tensor& dy, Pass& pass) {
-  Backend& backend = dy.backend();
   Stash& stash = pass.stash;
-  const Batch& batch = pass.batch;
   const Tensor d_out = out_.backward_input(dy);  // [T, A D]
   const Tensor d_qkv =
       stash.put_gradient(prefix_ + ".d_qkv", {dy.dim(0), qkv_.out_features()}, dy.dtype());
-  const std::int64_t value_first = keys_.first + keys_.count * head_dim_;
   const auto part = [&](std::int64_t first, std::int64_t heads) {
-    return as_sequences(as_heads(d_qkv.slice(1, first, first + heads * head_dim_), head_dim_),
-                        batch);
+    return as_heads(d_qkv.slice(1, first, first + heads * head_dim_), head_dim_);
   };
-  const auto kept = [&](const char* name) {
-    return as_sequences(stash.get(prefix_ + name), batch);
-  };
-  const Tensor& lse = stash.get(prefix_ + ".lse");
-  backend.ops().attention_backward(
-      backend.context(), as_sequences(as_heads(d_out, head_dim_), batch), kept(".q"), kept(".k"),
-      kept(".v"), first_keys(batch, window_), kept(".out"),
-      lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)}), options_,
-      part(0, queries_.count), part(keys_.first, keys_.count), part(value_first, value_heads_));
+  attention_.backward(as_heads(d_out, head_dim_),
+                      {.dq = part(0, queries_.count),
+                       .dk = part(keys_.first, keys_.count),
+                       .dv = part(keys_.first + keys_.count * head_dim_, value_heads_)},
+                      pass);
   backward_heads(d_qkv, queries_, pass);
   backward_heads(d_qkv, keys_, pass);
   stash.put_gradient(prefix_ + ".d_y", dy);
@@ -120,8 +95,7 @@ void Attention::backward_weight(Pass& pass) {
     if (heads->norm) heads->norm->backward_weight(stash);
   }
   qkv_.backward_weight(stash.take(prefix_ + ".d_qkv"), stash.get(input_));
-  for (const char* kept : {".q", ".k", ".v", ".out", ".lse"})
-    stash.release(prefix_ + kept);
+  attention_.release(stash);
 }
 
 // Puts q, k, v (normalised and rotated) into the stash, contiguous.

@@ -9,6 +9,7 @@
 #include "core/nn/head_norm.h"
 #include "core/nn/linear.h"
 #include "core/nn/rotary.h"
+#include "core/nn/sequence_attention.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -45,9 +46,8 @@ class Attention final : public AttentionModule {
   std::string input_;
   std::int64_t head_dim_;
   std::int64_t value_heads_;
-  kernels::AttentionOptions options_;
-  int window_;
   Rotary rotary_;
+  SequenceAttention attention_;
   Linear qkv_;
   Linear out_;
   Heads queries_;

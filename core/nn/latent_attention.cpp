@@ -3,7 +3,6 @@
 #include <utility>
 
 #include "core/nn/heads.h"
-#include "core/nn/sliding_window.h"
 #include "core/nn/tensor_parallel.h"
 
 namespace tera::nn {
@@ -77,9 +76,8 @@ LatentAttention::LatentAttention(ParamStore& store,
       nope_dim_(config.qk_nope_head_dim),
       rope_dim_(config.qk_rope_head_dim),
       value_dim_(config.v_head_dim),
-      options_{.scale = config.score_scale(), .softcap = config.attention_softcap},
-      window_(config.sliding_window),
       rotary_(store.backend(), config),
+      attention_(store, config, prefix_),
       query_(store, prefix_ + (config.q_lora_rank > 0 ? ".q_down" : ".q")),
       kv_down_(store, prefix_ + ".kv_down"),
       kv_latent_(store, prefix_ + ".kv"),
@@ -153,7 +151,6 @@ Tensor LatentAttention::attend(const Tensor& rope_key, Pass& pass) const {
   Backend& backend = rope_key.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  const Batch& batch = pass.batch;
   const std::int64_t tokens = rope_key.dim(0);
   const DType dtype = rope_key.dtype();
   const Tensor kv = Tensor::empty(backend, {tokens, heads_, nope_dim_ + value_dim_}, dtype,
@@ -161,20 +158,13 @@ Tensor LatentAttention::attend(const Tensor& rope_key, Pass& pass) const {
   kv_latent_.forward(pass, flat(kv));
   const Tensor k = stash.put(prefix_ + ".k", {tokens, heads_, nope_dim_ + rope_dim_}, dtype);
   const Tensor v = stash.put(prefix_ + ".v", {tokens, heads_, value_dim_}, dtype);
-  const Tensor out = stash.put(prefix_ + ".out", {tokens, heads_, value_dim_}, dtype);
-  const Tensor lse =
-      stash.put(prefix_ + ".lse", {tokens, heads_}, kernels::accumulate_dtype(dtype));
   kernels::View every_head = rope_key.view();  // the same key for each
   every_head.shape[1] = heads_;
   every_head.strides[1] = 0;
   ops.copy(backend.context(), kv.slice(2, 0, nope_dim_), k.slice(2, 0, nope_dim_));
   ops.copy(backend.context(), every_head, rope_part(k));
   ops.copy(backend.context(), kv.slice(2, nope_dim_, nope_dim_ + value_dim_), v);
-  ops.attention_forward(backend.context(), as_sequences(stash.get(prefix_ + ".q"), batch),
-                        as_sequences(k, batch), as_sequences(v, batch), first_keys(batch, window_),
-                        options_, as_sequences(out, batch),
-                        lse.reshape({batch.batch_size, batch.seq_length, heads_}));
-  return out_.forward(flat(out));
+  return out_.forward(flat(attention_.forward(pass)));
 }
 
 // Keys and values of a head are products of its rows of kv_up with the latent vectors, so queries
@@ -199,14 +189,9 @@ Tensor LatentAttention::attend_to_latents(Pass& pass, const LayerCache& cache) c
   ops.copy(context, rope_part(q), queries.slice(2, rank, rank + rope_dim_));
   const Tensor mixed = workspace(rank);
   const Batch& batch = pass.batch;
-  const Tensor lse = Tensor::empty(backend, {batch.batch_size, batch.seq_length, heads_},
-                                   kernels::accumulate_dtype(q.dtype()), MemoryKind::workspace);
-  kernels::AttentionOptions options = options_;
-  options.query_offset = cache.length;
   const std::int64_t end = cache.length + batch.seq_length;
-  ops.attention_forward(context, as_sequences(queries, batch), cache.keys.slice(1, 0, end),
-                        cache.values.slice(1, 0, end), first_keys(batch, window_, cache.length),
-                        options, as_sequences(mixed, batch), lse);
+  attention_.forward_cached(as_sequences(queries, batch), cache.keys.slice(1, 0, end),
+                            cache.values.slice(1, 0, end), batch, as_sequences(mixed, batch));
   const Tensor out = workspace(value_dim_);
   for (std::int64_t a = 0; a < heads_; ++a) {
     kv_latent_.up().forward_rows(head_rows(mixed, a, 0, rank), first_row(a) + nope_dim_,
@@ -219,7 +204,6 @@ Tensor LatentAttention::backward_input(const Tensor& dy, Pass& pass) {
   Backend& backend = dy.backend();
   const kernels::OpTable& ops = backend.ops();
   Stash& stash = pass.stash;
-  const Batch& batch = pass.batch;
   const std::int64_t tokens = dy.dim(0);
   const auto workspace = [&](std::int64_t width) {
     return Tensor::empty(backend, {tokens, heads_, width}, dy.dtype(), MemoryKind::workspace);
@@ -228,17 +212,11 @@ Tensor LatentAttention::backward_input(const Tensor& dy, Pass& pass) {
   const Tensor dq = workspace(nope_dim_ + rope_dim_);
   const Tensor dk = workspace(nope_dim_ + rope_dim_);
   const Tensor d_kv = workspace(nope_dim_ + value_dim_);
-  const auto kept = [&](const char* name) {
-    return as_sequences(stash.get(prefix_ + name), batch);
-  };
-  ops.attention_backward(
-      backend.context(), as_sequences(as_heads(d_out, value_dim_), batch), kept(".q"), kept(".k"),
-      kept(".v"), first_keys(batch, window_), kept(".out"),
-      stash.get(prefix_ + ".lse").reshape({batch.batch_size, batch.seq_length, heads_}), options_,
-      as_sequences(dq, batch), as_sequences(dk, batch),
-      as_sequences(d_kv.slice(2, nope_dim_, nope_dim_ + value_dim_), batch));
+  attention_.backward(as_heads(d_out, value_dim_),
+                      {.dq = dq, .dk = dk, .dv = d_kv.slice(2, nope_dim_, nope_dim_ + value_dim_)},
+                      pass);
   const Tensor dx = backward_keys(dk, d_kv, pass);
-  rotary_.backward(rope_part(dq), batch.positions, rope_part(dq));
+  rotary_.backward(rope_part(dq), pass.batch.positions, rope_part(dq));
   const Tensor d_query = query_latent_ ? query_latent_->backward_input(flat(dq), pass) : flat(dq);
   ops.add(backend.context(), dx, query_.backward_input(d_query), dx);
   stash.put_gradient(query_gradient(), d_query);
@@ -269,8 +247,7 @@ void LatentAttention::backward_weight(Pass& pass) {
   kv_latent_.backward_weight(pass);
   query_.backward_weight(stash.take(query_gradient()), stash.get(input_));
   kv_down_.backward_weight(stash.take(prefix_ + ".kv_latent_d_down"), stash.get(input_));
-  for (const char* kept : {".q", ".k", ".v", ".out", ".lse"})
-    stash.release(prefix_ + kept);
+  attention_.release(stash);
 }
 
 // The stash entry of the gradient at the output of query_.

@@ -11,6 +11,7 @@
 #include "core/nn/linear.h"
 #include "core/nn/norm.h"
 #include "core/nn/rotary.h"
+#include "core/nn/sequence_attention.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -72,9 +73,8 @@ class LatentAttention final : public AttentionModule {
   std::int64_t nope_dim_;
   std::int64_t rope_dim_;
   std::int64_t value_dim_;
-  kernels::AttentionOptions options_;
-  int window_;
   Rotary rotary_;
+  SequenceAttention attention_;
   Linear query_;  // .q or .q_down
   std::optional<LatentProjection> query_latent_;
   Linear kv_down_;

@@ -66,16 +66,18 @@ void LoadBalance::fill_weights(const Tensor& indices,
 Tensor LoadBalance::of_share(const Tensor& weights,
                              const TokenShare& share,
                              const Pass& pass) const {
-  if (share.is_all()) return weights;
+  const TensorGroup& ranks = share.tensor_ranks();
+  if (ranks.size() == 1) return weights;
   const std::int64_t tokens = std::int64_t{pass.batch.batch_size} * pass.batch.seq_length;
-  const std::int64_t own = tokens / share.num_ranks();
+  const std::int64_t own = tokens / ranks.size();
   const std::int64_t per_block = tokens / weights.dim(0);
   const std::int64_t length = std::gcd(own, per_block);
   const Tensor part = Tensor::empty(weights.backend(), {own / length, num_experts_},
                                     weights.dtype(), MemoryKind::workspace);
   with_elements(part, [&](auto* to) {
     const auto* from = weights.data<const std::remove_pointer_t<decltype(to)>>();
-    for (std::int64_t token = share.first(own); token < share.first(own) + own; token += length)
+    const std::int64_t first = ranks.first_row(own);
+    for (std::int64_t token = first; token < first + own; token += length)
       to = std::copy_n(from + token / per_block * num_experts_, num_experts_, to);
   });
   return part;

@@ -8,6 +8,7 @@
 #pragma once
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -30,6 +31,9 @@ struct Batch {  // one micro-batch
   Tensor targets;    // [T] i32; -1 = no loss on this token; absent at inference
   Tensor positions;  // [T] i32, restarts at each document when documents are isolated
   Tensor first_key;  // [B, S] i32: first position of the sequence that token may attend to
+  // Of context ranks, which have parts of the sequences alone (context_parallel.h): these whole,
+  // places in which first_key counts. Null: these are whole.
+  std::shared_ptr<const Batch> whole = nullptr;
 };
 
 struct RouterStats {  // of one MoE layer, summed over the micro-batches of a step

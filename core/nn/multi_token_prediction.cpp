@@ -13,20 +13,22 @@ std::string prefix_of(const spec::ModelConfig& config, int places) {
 
 }  // namespace
 
-TokensAhead tokens_ahead(const Batch& batch, int places) {
+TokensAhead tokens_ahead(const Batch& batch, int places, const ContextShare& share) {
+  const Batch& whole = whole_of(batch);
   Backend& backend = batch.tokens.backend();
   const std::int64_t num_tokens = batch.tokens.num_elements();
   TokensAhead ahead{Tensor::empty(backend, {num_tokens}, DType::i32, MemoryKind::workspace),
                     Tensor::empty(backend, {num_tokens}, DType::i32, MemoryKind::workspace)};
-  const auto* first_key = batch.first_key.data<const std::int32_t>();
+  const auto* first_key = whole.first_key.data<const std::int32_t>();
+  const auto* targets = whole.targets.data<const std::int32_t>();
   for (std::int64_t t = 0; t < num_tokens; ++t) {
-    const std::int64_t place = t % batch.seq_length;
+    const std::int64_t place = share.place(t % batch.seq_length, whole.seq_length);
+    const std::int64_t token = t / batch.seq_length * whole.seq_length + place;
     const bool exists =
-        place + places < batch.seq_length && first_key[t + places] <= place;  // same document
+        place + places < whole.seq_length && first_key[token + places] <= place;  // same document
     ahead.tokens.data<std::int32_t>()[t] =
-        batch.tokens.data<const std::int32_t>()[exists ? t + places : t];
-    ahead.targets.data<std::int32_t>()[t] =
-        exists ? batch.targets.data<const std::int32_t>()[t + places] : -1;
+        whole.tokens.data<const std::int32_t>()[exists ? token + places : token];
+    ahead.targets.data<std::int32_t>()[t] = exists ? targets[token + places] : -1;
   }
   return ahead;
 }
@@ -37,6 +39,7 @@ PredictionLayer::PredictionLayer(ParamStore& store,
                                  std::string hidden,
                                  Embedding& embedding)
     : places_(places),
+      share_(ContextGroup(store).share()),
       weight_(config.mtp_loss_coeff / config.num_mtp_layers),
       prefix_(prefix_of(config, places)),
       hidden_(std::move(hidden)),
@@ -59,7 +62,7 @@ PredictionLayer::PredictionLayer(ParamStore& store,
 
 void PredictionLayer::forward(Pass& pass, bool with_backward) {
   Stash& stash = pass.stash;
-  const TokensAhead ahead = tokens_ahead(pass.batch, places_);
+  const TokensAhead ahead = tokens_ahead(pass.batch, places_, share_);
   const Tensor embedded = embedding_->words(ahead.tokens);
   Backend& backend = embedded.backend();
   const kernels::OpTable& ops = backend.ops();
@@ -105,7 +108,7 @@ void PredictionLayer::backward_weight(Pass& pass) {
   hidden_norm_.backward_weight(pass);
   embedding_norm_.backward_weight(pass);
   embedding_->backward_words(stash.take(prefix_ + ".d_embedding"),
-                             tokens_ahead(pass.batch, places_).tokens);
+                             tokens_ahead(pass.batch, places_, share_).tokens);
   stash.release(prefix_ + ".embedding");
 }
 

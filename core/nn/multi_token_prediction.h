@@ -6,6 +6,7 @@
 #pragma once
 #include <string>
 
+#include "core/nn/context_parallel.h"
 #include "core/nn/embedding.h"
 #include "core/nn/loss.h"
 #include "core/nn/transformer_layer.h"
@@ -18,7 +19,8 @@ struct TokensAhead {
   Tensor tokens;
   Tensor targets;
 };
-TokensAhead tokens_ahead(const Batch& batch, int places);
+// Of the tokens that the share has of them.
+TokensAhead tokens_ahead(const Batch& batch, int places, const ContextShare& share = {});
 
 // Keeps every entry layers.N.mtp.* of the stash table, and those of its layer.
 class PredictionLayer {
@@ -42,6 +44,7 @@ class PredictionLayer {
 
  private:
   int places_;
+  ContextShare share_;
   double weight_;  // of the loss
   std::string prefix_;
   std::string hidden_;

@@ -10,6 +10,7 @@
 #include "core/comm/mesh_groups.h"
 #include "core/plan/param_buckets.h"
 #include "core/plan/param_slice.h"
+#include "core/spec/parallel_layout.h"
 #include "core/tensor/tensor.h"
 
 namespace tera::nn {
@@ -67,6 +68,7 @@ struct Param {
 struct Parallelism {
   comm::MeshGroups* groups = nullptr;  // null: this rank alone
   bool sequence_parallel = false;      // each tensor rank keeps its tokens of the residual stream
+  spec::ContextMethod context_method = spec::ContextMethod::ring;  // of context ranks
   double expert_load = 1;  // rows that buffers of experts hold, over those of an even load
 };
 

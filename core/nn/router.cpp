@@ -13,11 +13,6 @@
 namespace tera::nn {
 namespace {
 
-// Of the whole micro-batch.
-double num_tokens(const Pass& pass) {
-  return static_cast<double>(pass.batch.batch_size) * pass.batch.seq_length;
-}
-
 // Of the stash.
 constexpr std::array kEntries = {".logits", ".scores",  ".logsumexp", ".indices",
                                  ".gates",  ".balance", ".noise"};
@@ -77,7 +72,7 @@ void Router::forward(const Tensor& x, Pass& pass, RouterStats* stats) const {
   if (balance_.active()) {
     const Tensor balance = stash.put_lasting(
         prefix_ + ".balance", {balance_.num_blocks(pass.batch), num_experts_}, accumulate);
-    balance_.fill_weights(share_.gather(chosen), pass, stats, balance);
+    balance_.fill_weights(share_.gather(chosen, pass.batch), pass, stats, balance);
   }
   if (stats != nullptr) record(pass, *stats);
 }
@@ -91,7 +86,12 @@ void Router::record(const Pass& pass, RouterStats& stats) const {
     for (std::int64_t t = 0; t < scores.dim(0); ++t)
       squares += static_cast<double>(lse[t]) * static_cast<double>(lse[t]);
   });
-  stats.z_loss += pass.batch_share * z_loss_coeff_ * squares / num_tokens(pass);
+  stats.z_loss += z_weight(pass) * squares;
+}
+
+// Of the squared logsumexp of each token.
+double Router::z_weight(const Pass& pass) const {
+  return pass.batch_share * z_loss_coeff_ / static_cast<double>(share_.num_tokens(pass.batch));
 }
 
 // Weights of the balance loss for this rank's tokens; absent when it is off.
@@ -104,11 +104,10 @@ void Router::backward_input(const Tensor& d_gates, const Tensor& dx, Pass& pass)
   const kernels::OpTable& ops = backend_->ops();
   const kernels::Context& context = backend_->context();
   const Tensor& scores = pass.stash.get(prefix_ + ".scores");
-  const double z_coeff = pass.batch_share * z_loss_coeff_ / num_tokens(pass);
   const Tensor d_logits =
       pass.stash.put_gradient(prefix_ + ".d_logits", {scores.dim(0), num_experts_}, scores.dtype());
   ops.router_backward(context, kept(".logits", pass), scores, indices(pass), gates(pass),
-                      kept(".logsumexp", pass), d_gates, balance(pass), z_coeff, options_,
+                      kept(".logsumexp", pass), d_gates, balance(pass), z_weight(pass), options_,
                       d_logits);
   const Tensor noise = kept(".noise", pass);
   if (!noise.present()) {
@@ -176,14 +175,15 @@ void Router::put_noise(const Tensor& x, Pass& pass) const {
   const Philox random(pass.training->seed, RngPurpose::router_jitter,
                       static_cast<std::uint64_t>(layer_));
   const auto step = static_cast<std::uint64_t>(pass.training->step);
-  const std::int64_t first_token =
-      pass.training->first_sequence * pass.batch.seq_length + share_.first(x.dim(0));
+  const std::int64_t tokens_before =
+      pass.training->first_sequence * (share_.num_tokens(pass.batch) / pass.batch.batch_size);
   // Four numbers to a counter; each token starts a new one.
   const std::int64_t counters = (width + 3) / 4;
   with_elements(noise, [&](auto* to) {
     using Element = std::remove_pointer_t<decltype(to)>;
     backend_->context().executor->parallel_for(x.dim(0), [&](std::int64_t t, int /*worker*/) {
-      const auto base = static_cast<std::uint64_t>((first_token + t) * counters);
+      const std::int64_t token = tokens_before + share_.token(t, x.dim(0), pass.batch);
+      const auto base = static_cast<std::uint64_t>(token * counters);
       for (std::int64_t h = 0; h < width; h += 4) {
         const auto words = random.words(step, base + static_cast<std::uint64_t>(h / 4));
         for (std::int64_t i = h; i < std::min(width, h + 4); ++i) {

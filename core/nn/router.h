@@ -48,6 +48,7 @@ class Router {
  private:
   Tensor input(const Tensor& x, const Pass& pass) const;
   Tensor balance(const Pass& pass) const;
+  double z_weight(const Pass& pass) const;
   void put_noise(const Tensor& x, Pass& pass) const;
   void record(const Pass& pass, RouterStats& stats) const;
   Tensor kept(const char* name, const Pass& pass) const;  // absent when it is not kept

@@ -22,9 +22,9 @@ void TokenDispatcher::dispatch(const Tensor& indices,
       pass.stash.put(prefix_ + ".offsets", {config_.num_experts + 1}, DType::i64);
   const Tensor to_rows =
       pass.stash.put(prefix_ + ".rows", {indices.dim(0), indices.dim(1)}, DType::i32);
-  const Tensor all_indices = share_.gather(indices);
+  const Tensor all_indices = share_.gather(indices, pass.batch);
   const bool by_gate = config_.capacity_policy == spec::CapacityPolicy::probability;
-  const Tensor priority = by_gate ? share_.gather(gates) : Tensor{};
+  const Tensor priority = by_gate ? share_.gather(gates, pass.batch) : Tensor{};
   const kernels::DispatchOptions options{
       .capacity = limits(pass) ? config_.expert_capacity(all_indices.dim(0)) : 0,
       .pad = pads(pass)};
@@ -36,37 +36,37 @@ void TokenDispatcher::dispatch(const Tensor& indices,
     const Tensor all_rows = Tensor::empty(backend, {all_indices.dim(0), all_indices.dim(1)},
                                           DType::i32, MemoryKind::workspace);
     ops.moe_dispatch(backend.context(), all_indices, priority, options, all_offsets, all_rows);
-    dispatch_share(all_indices, all_offsets, all_rows, offsets, to_rows);
+    dispatch_share(all_rows, indices, pass.batch, offsets, to_rows);
   }
   if (stats != nullptr) record(indices, pass, *stats);
 }
 
-// This rank's tokens have neighbouring rows within each expert: behind those of earlier tokens.
-void TokenDispatcher::dispatch_share(const Tensor& all_indices,
-                                     const Tensor& all_offsets,
-                                     const Tensor& all_rows,
+// Those of this rank's choices that are served, in the same order.
+void TokenDispatcher::dispatch_share(const Tensor& all_rows,
+                                     const Tensor& indices,
+                                     const Batch& batch,
                                      const Tensor& offsets,
                                      const Tensor& rows) const {
-  const std::int64_t begin = share_.first(rows.dim(0)) * rows.dim(1);
-  const std::int64_t end = begin + rows.num_elements();
-  const auto* expert = all_indices.data<const std::int32_t>();
+  const std::int64_t tokens = indices.dim(0);
+  const std::int64_t choices = indices.dim(1);
+  const auto* expert = indices.data<const std::int32_t>();
   const auto* all_row = all_rows.data<const std::int32_t>();
-  std::vector<std::int64_t> first(all_offsets.data<const std::int64_t>(),
-                                  all_offsets.data<const std::int64_t>() + config_.num_experts);
-  std::vector<std::int64_t> count(first.size());
-  for (std::int64_t slot = 0; slot < end; ++slot) {
-    if (all_row[slot] < 0) continue;
-    ++(slot < begin ? first : count)[static_cast<std::size_t>(expert[slot])];
+  auto* row = rows.data<std::int32_t>();
+  std::vector<std::int64_t> count(static_cast<std::size_t>(config_.num_experts));
+  for (std::int64_t t = 0; t < tokens; ++t) {
+    const std::int64_t slot = share_.token(t, tokens, batch) * choices;
+    for (std::int64_t k = 0; k < choices; ++k) {
+      const std::int64_t i = t * choices + k;  // its place among those of its expert
+      row[i] = all_row[slot + k] < 0
+                   ? -1
+                   : static_cast<std::int32_t>(count[static_cast<std::size_t>(expert[i])]++);
+    }
   }
   auto* offset = offsets.data<std::int64_t>();
   offset[0] = 0;
   std::partial_sum(count.begin(), count.end(), offset + 1);
-  auto* row = rows.data<std::int32_t>();
-  for (std::int64_t slot = begin; slot < end; ++slot) {
-    const std::int32_t e = expert[slot];
-    *row++ = all_row[slot] < 0 ? -1
-                               : static_cast<std::int32_t>(offset[e] + all_row[slot] -
-                                                           first[static_cast<std::size_t>(e)]);
+  for (std::int64_t i = 0; i < tokens * choices; ++i) {
+    if (row[i] >= 0) row[i] += static_cast<std::int32_t>(offset[expert[i]]);
   }
 }
 
@@ -149,7 +149,7 @@ std::int64_t TokenDispatcher::even_rows(const Pass& pass) const {
 // Of all tokens of the micro-batch.
 std::int64_t TokenDispatcher::all_rows(const Pass& pass) const {
   if (!limits(pass)) return rows(pass).num_elements() * share_.num_ranks();
-  return config_.routed_rows(std::int64_t{pass.batch.batch_size} * pass.batch.seq_length);
+  return config_.routed_rows(share_.num_tokens(pass.batch));
 }
 
 std::int64_t TokenDispatcher::num_rows(const Pass& pass) const {

@@ -12,9 +12,9 @@
 //   padded       R = E C: expert e has the rows from e C on, zero where no token is (capacity_pad).
 //   expert choice: every token names all experts, in training and evaluation each serves its C
 //                largest gates; R = E C.
-// Tensor ranks each move the rows of their own tokens, R at most T K of them; who is served is
-// decided over all tokens of the micro-batch alike, and nothing is padded.
-// Sources: Fedus et al. 2021, section 2.2 (capacity); Zhou et al. 2022 (expert choice).
+// Tensor and context ranks each move the rows of their own tokens, R at most T K of them; who is
+// served is decided over all tokens of the micro-batch alike, and nothing is padded. Sources: Fedus
+// et al. 2021, section 2.2 (capacity); Zhou et al. 2022 (expert choice).
 #pragma once
 #include <string>
 
@@ -60,9 +60,9 @@ class TokenDispatcher {
     return config_.capacity_pad && pass.training && share_.is_all();
   }
   void move(const Tensor& x, const Tensor& to, const Pass& pass) const;  // [T, H] -> [N, H]
-  void dispatch_share(const Tensor& all_indices,
-                      const Tensor& all_offsets,
-                      const Tensor& all_rows,
+  void dispatch_share(const Tensor& all_rows,
+                      const Tensor& indices,
+                      const Batch& batch,
                       const Tensor& offsets,
                       const Tensor& rows) const;
   void record(const Tensor& indices, const Pass& pass, RouterStats& stats) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/plan/context_exchange.h"
 #include "core/plan/placement.h"
 #include "core/plan/time_constants.h"
 
@@ -88,18 +89,21 @@ void LayerMessages::add_experts(PassCost& cost) const {
   if (spec_.software.expert_overlap) overlap_exchange(cost);
 }
 
-// Keys and values go round the ring beside the attention they feed; the rest shows.
 void LayerMessages::add_context(PassCost& cost) const {
-  const spec::ModelConfig& m = spec_.model;
-  const spec::ParallelLayout& layout = spec_.layout;
-  const double kv_heads =
-      std::max(1.0, double{1} * m.num_key_value_heads / layout.tensor_parallel_size);
-  const double width = m.attention == spec::AttentionKind::latent
-                           ? double{1} * m.kv_lora_rank + m.qk_rope_head_dim
-                           : 2 * kv_heads * m.head_dim;
-  const double ring =
-      comm_.all_gather_s(shape(Axis::context), rates_.tokens * layout.context_parallel_size *
-                                                   width * rates_.element_bytes);
+  const ContextExchange elements = context_exchange(spec_);
+  const GroupShape ranks = shape(Axis::context);
+  if (spec_.layout.context_parallel_method == spec::ContextMethod::ulysses) {
+    const auto swap_s = [&](double count) {
+      return comm_.all_to_all_s(ranks, count * rates_.element_bytes);
+    };
+    const double inputs = elements.queries + elements.keys_values;
+    cost.forward.context += swap_s(inputs) + swap_s(elements.outputs);
+    cost.backward.context += swap_s(2 * elements.outputs) + swap_s(inputs);
+    return;
+  }
+  // Keys and values go round the ring beside the attention they feed; the rest shows.
+  const double ring = comm_.all_gather_s(
+      ranks, spec_.layout.context_parallel_size * elements.keys_values * rates_.element_bytes);
   cost.forward.context += std::max(0.0, ring - cost.forward.attention);
   cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
 }

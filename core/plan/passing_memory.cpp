@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "core/base/units.h"
+#include "core/plan/context_exchange.h"
 #include "core/plan/placement.h"
 
 namespace tera::plan {
@@ -182,6 +183,12 @@ Term workspace_term(const RunSpec& spec,
       "NVIDIA Transformer Engine 2.8: gradients are added to their sums within the product, and "
       "autograd gets an empty tensor of each shape; Megatron-LM, tensor_parallel/layers.py: of "
       "the head's too");
+  const bool ring = spec.layout.context_parallel_method == spec::ContextMethod::ring;
+  add("attention over context ranks", bytes.context,
+      ring ? "2 x keys and values, 2 x their gradients in f32, gradients of queries in f32"
+           : "sent, arrived and in order: of results and their gradients, or of gradients of "
+             "queries, keys and values",
+      ring ? "Liu et al. 2023, Ring Attention" : "Jacobs et al. 2023, DeepSpeed-Ulysses");
   const bool muon = spec.training.optimizer == spec::OptimizerKind::muon;
   add("update of the largest tensor", bytes.update,
       muon
@@ -229,6 +236,7 @@ PassingBytes passing_bytes(const RunSpec& spec,
     }
   }
   passing.placeholders = placeholder_bytes(spec, parts, groups);
+  if (own) passing.context = context_passing_bytes(spec);
   if (layout.zero_stage >= 3) passing.gathered_layers = gathered_bytes(spec, parts, groups);
   double update = 0;
   for (const ParamGroup& group : groups)

@@ -26,8 +26,11 @@ struct PassingBytes {
   double layer_gradients = 0;
   double recomputed_layer = 0;
   double placeholders = 0;  // for gradients that are added elsewhere
+  double context = 0;       // of attention, between context ranks
   double update = 0;        // of the tensor that needs the most; follows the passes
-  double workspace() const { return layer_gradients + recomputed_layer + placeholders + update; }
+  double workspace() const {
+    return layer_gradients + recomputed_layer + placeholders + context + update;
+  }
   double total() const { return logits + dispatch + gathered_layers + workspace(); }
 };
 PassingBytes passing_bytes(const spec::RunSpec& spec,

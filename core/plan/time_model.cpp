@@ -84,7 +84,8 @@ constexpr std::array<KindText, kCommunicationKinds.size()> kCommunicationTexts =
     {"tensor parallel", "ring all-gather and reduce-scatter; Korthikanti et al. 2022, section 4.2"},
     {"expert parallel", "all-to-all of T x top-k rows, dispatch and combine, not overlapped"},
     {"context parallel",
-     "keys and values round a ring, beyond what attention hides; Liu et al. 2023"},
+     "ring: keys and values around it, beyond what attention hides; Liu et al. 2023. Ulysses: "
+     "tokens for heads and back; Jacobs et al. 2023"},
 }};
 
 // Children of one kind: micro-batches x (forward + backward) of the busiest stage.

@@ -22,6 +22,10 @@ constexpr bool runs_in_v(ScheduleKind kind) {
 }
 enum class RecomputeKind : std::uint8_t { none, selective, full };
 
+// How context ranks attend to each other's tokens: keys and values go around between them, or each
+// gets all tokens of some heads.
+enum class ContextMethod : std::uint8_t { ring, ulysses };
+
 // The order of the axes over the ranks, neighbours first, in Megatron's words: stages farthest
 // apart; or stages in turns, of each as many ranks side by side as tensor, context and expert
 // groups need, and the other replicas farthest apart.
@@ -59,6 +63,7 @@ struct Offload {
 struct ParallelLayout {
   int tensor_parallel_size = 1;
   int context_parallel_size = 1;
+  ContextMethod context_parallel_method = ContextMethod::ring;
   int data_parallel_size = 1;
   int pipeline_parallel_size = 1;
   int expert_parallel_size = 1;
@@ -95,6 +100,11 @@ struct ParallelLayout {
                 .max = kMax,
                 .help = "Ranks that split each sequence."},
           self.context_parallel_size);
+    visit(Field{.name = "context_parallel_method",
+                .help = "How they attend to each other's tokens: ring (keys and values go around) "
+                        "or ulysses (each gets all tokens of some heads).",
+                .source = "Liu et al. 2023, Ring Attention; Jacobs et al. 2023, DeepSpeed-Ulysses"},
+          self.context_parallel_method);
     visit(Field{.name = "data_parallel_size",
                 .min = 1,
                 .max = kMax,
@@ -188,6 +198,10 @@ struct EnumNames<spec::ScheduleKind> {
 template <>
 struct EnumNames<spec::RecomputeKind> {
   static constexpr std::array<std::string_view, 3> value = {"none", "selective", "full"};
+};
+template <>
+struct EnumNames<spec::ContextMethod> {
+  static constexpr std::array<std::string_view, 2> value = {"ring", "ulysses"};
 };
 template <>
 struct EnumNames<spec::RankOrder> {

@@ -19,6 +19,7 @@ nn::ParamStore make_param_store(Backend& backend,
           {.compute = plan::compute_dtype(spec.training.precision),
            .parallel = {.groups = &groups,
                         .sequence_parallel = spec.layout.sequence_parallel,
+                        .context_method = spec.layout.context_parallel_method,
                         .expert_load =
                             plan::busiest_expert_load(spec, spec.layout.expert_load_percentile)},
            .buckets = std::move(buckets),

@@ -1,8 +1,10 @@
 #include "core/train/stage_executor.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "core/base/check.h"
@@ -26,14 +28,23 @@ Tensor upload_i32(Backend& backend,
   return tensor;
 }
 
-nn::Batch upload(Backend& backend, const data::HostBatch& host) {
+// The rank's part of the batch.
+nn::Batch upload(Backend& backend, const data::HostBatch& host, const nn::ContextShare& share) {
   const std::int64_t tokens = std::int64_t{host.batch_size} * host.seq_length;
-  return {.batch_size = host.batch_size,
-          .seq_length = host.seq_length,
-          .tokens = upload_i32(backend, host.tokens, {tokens}),
-          .targets = upload_i32(backend, host.targets, {tokens}),
-          .positions = upload_i32(backend, host.positions, {tokens}),
-          .first_key = upload_i32(backend, host.first_key, {host.batch_size, host.seq_length})};
+  const auto whole = std::make_shared<nn::Batch>(nn::Batch{
+      .batch_size = host.batch_size,
+      .seq_length = host.seq_length,
+      .tokens = upload_i32(backend, host.tokens, {tokens}),
+      .targets = upload_i32(backend, host.targets, {tokens}),
+      .positions = upload_i32(backend, host.positions, {tokens}),
+      .first_key = upload_i32(backend, host.first_key, {host.batch_size, host.seq_length})});
+  return nn::part_of(whole, share);
+}
+
+std::int64_t num_targets(const nn::Batch& batch) {
+  const auto* target = batch.targets.data<const std::int32_t>();
+  return std::count_if(target, target + batch.targets.num_elements(),
+                       [](std::int32_t t) { return t >= 0; });
 }
 
 // Losses are added up in whole units, of which f64 holds every sum exactly: no order of
@@ -126,7 +137,7 @@ class StageExecutor::Run {
   Evaluation evaluate(nn::PartWatcher* watcher) {
     Evaluation sum;
     for (const PipelineAction& action : actions_) {
-      const nn::Batch batch = upload(*executor_.backend_, host(action));
+      const nn::Batch batch = upload(*executor_.backend_, host(action), executor_.share_);
       nn::Stash stash(*executor_.backend_);
       nn::Pass pass{.batch = batch, .stash = stash, .watcher = watcher};
       nn::ModelChunk& chunk = this->chunk(action);
@@ -135,7 +146,7 @@ class StageExecutor::Run {
         mail_.give(*message, output.hidden);
       if (!chunk.parts().has_head) continue;
       sum.loss_sum += in_units(output.loss_sum, kLossUnit);
-      sum.num_targets += host(action).num_targets;
+      sum.num_targets += num_targets(batch);
     }
     return sum;
   }
@@ -176,7 +187,7 @@ class StageExecutor::Run {
       const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
       const int replica = step.replicas != nullptr ? step.replicas->rank() : 0;
       const std::int64_t before = action.micro_batch * num_replicas + replica;
-      InFlight work{.batch = upload(*executor_.backend_, host(action)),
+      InFlight work{.batch = upload(*executor_.backend_, host(action), executor_.share_),
                     .stash = nn::Stash(*executor_.backend_),
                     .first_sequence = before * host(action).batch_size};
       nn::Pass pass = pass_of(in_flight_.emplace(key, std::move(work)).first->second, step);
@@ -184,7 +195,7 @@ class StageExecutor::Run {
       nn::ModelChunk::Output output = chunk(action).forward(input, pass, true);
       before_it.add_to(result_, step.gradient_scale);
       result_.loss_sum += in_units(output.loss_sum, kLossUnit);
-      if (chunk(action).parts().has_head) result_.num_targets += host(action).num_targets;
+      if (chunk(action).parts().has_head) result_.num_targets += num_targets(pass.batch);
       return std::move(output.hidden);
     }
     const auto found = in_flight_.find(key);
@@ -236,7 +247,7 @@ namespace {
 // Ranks that each have a part of the tokens between layers.
 int token_ranks(const nn::ParamStore& params) {
   const nn::TensorGroup group(params);
-  return group.splits_tokens() ? group.size() : 1;
+  return nn::ContextGroup(params).size() * (group.splits_tokens() ? group.size() : 1);
 }
 
 }  // namespace
@@ -248,6 +259,7 @@ StageExecutor::StageExecutor(const spec::RunSpec& spec,
       backend_(&params.backend()),
       dtype_(params.compute_dtype()),
       token_ranks_(token_ranks(params)),
+      share_(nn::ContextGroup(params).share()),
       pipeline_(&pipeline),
       shape_(plan::pipeline_shape(spec)) {
   TERA_CHECK(shape_.num_stages == pipeline.size(), "{} stages on {} ranks", shape_.num_stages,

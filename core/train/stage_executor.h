@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/data/batch_loader.h"
+#include "core/nn/context_parallel.h"
 #include "core/nn/model_chunk.h"
 #include "core/plan/pipeline_schedule.h"
 #include "core/plan/schedule_simulator.h"
@@ -64,6 +65,7 @@ class StageExecutor {
   Backend* backend_;
   DType dtype_;      // of activations
   int token_ranks_;  // that share out the tokens between layers
+  nn::ContextShare share_;
   comm::Communicator* pipeline_;
   plan::PipelineShape shape_;
   std::vector<std::unique_ptr<nn::ModelChunk>> chunks_;

@@ -93,7 +93,7 @@ double SyntheticTrainer::step() {
        .global_micro_batches = p.spec.num_micro_batches() * p.spec.layout.data_parallel_size,
        .seed = p.spec.seed,
        .number = p.optimizer->steps_done(),
-       .replicas = &p.groups.replicas(false),
+       .replicas = &p.groups[plan::Axis::data],
        .watcher = &p.sync,
        .recompute = p.spec.layout.recompute});
   p.sync.finish();

@@ -145,7 +145,7 @@ class RankTrainer {
                                         .gradient_scale = judge_.loss_scale(),
                                         .seed = spec_.seed,
                                         .number = state_.step,
-                                        .replicas = &groups_.replicas(false),
+                                        .replicas = &groups_[plan::Axis::data],
                                         .watcher = &sync_,
                                         .recompute = spec_.layout.recompute});
 

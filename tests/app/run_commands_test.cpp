@@ -134,10 +134,9 @@ TEST_F(RunCommands, LaunchAndTrainRefuseWhatWouldEndAtOnce) {
   const std::string runs = (root_ / "file" / "runs").string();
   for (const char* verb : {"launch", "train"}) {
     const ProgramResult both = run_teragpt(
-        {verb, spec_file(), "--runs-root", runs, "--set", "layout.context_parallel_size=2"});
+        {verb, spec_file(), "--runs-root", runs, "--set", "training.gradient_precision=bf16"});
     EXPECT_EQ(both.exit_code, 2) << both.err;
-    for (const char* what :
-         {"layout.context_parallel_size", "no token files at", "is not a folder"})
+    for (const char* what : {"training.gradient_precision", "no token files at", "is not a folder"})
       EXPECT_NE(both.err.find(what), std::string::npos) << verb << " " << what << "\n" << both.err;
   }
   const json broken = json_of({"launch", spec_file(), "--set", "model.num_layers=-1"}, 2);

@@ -41,6 +41,9 @@ bool is_rotary(const RunSpec& spec) {
 bool is_partly_rotary(const RunSpec& spec) {
   return is_rotary(spec) && !is_latent(spec);
 }
+bool has_context(const RunSpec& spec) {
+  return spec.layout.context_parallel_size > 1;
+}
 bool predicts_more(const RunSpec& spec) {
   return spec.model.num_mtp_layers > 0;
 }
@@ -82,6 +85,7 @@ constexpr Word kLatent[] = {{"", "latent"}};
 constexpr Word kSwiglu[] = {{"", "swiglu"}};
 constexpr Word kSquaredRelu[] = {{"", "relu_squared"}};
 constexpr Word kAlternate[] = {{"", "tp-cp-ep-pp-dp"}};
+constexpr Word kContextMethods[] = {{"p2p", "ring"}, {"a2a", "ulysses"}};
 constexpr Word kBf16[] = {{"", "bf16"}};
 constexpr Word kFp16[] = {{"", "fp16"}};
 
@@ -182,6 +186,11 @@ constexpr Row kRows[] = {
      .field = "layout.virtual_stages",
      .when = counts_megatron_chunks},
     {.key = "--context-parallel-size", .field = "layout.context_parallel_size", .otherwise = "1"},
+    {.key = "--cp-comm-type",
+     .field = "layout.context_parallel_method",
+     .otherwise = "p2p",
+     .words = kContextMethods,
+     .when = has_context},
     {.key = "--expert-model-parallel-size",
      .field = "layout.expert_parallel_size",
      .otherwise = "1",

@@ -117,14 +117,14 @@ TEST_F(PreflightTest, ComputersMustHaveRoomForAllRanks) {
 TEST_F(PreflightTest, EveryProblemIsListedAtOnce) {
   spec_.training.optimizer = spec::OptimizerKind::muon;
   spec_.layout.zero_stage = 1;
-  spec_.layout.context_parallel_size = 2;
+  spec_.training.gradient_precision = spec::GradientPrecision::bf16;
   spec_.data.datasets.front().path = (dir_ / "none").string();
   std::ofstream(dir_ / "new") << "a file where the folder of runs should be";
   std::string found;
   for (const Check& check : failures())
     found += check.name + ": " + check.detail + "\n";
   EXPECT_NE(found.find("spec: layout.zero_stage"), std::string::npos) << found;
-  EXPECT_NE(found.find("spec: layout.context_parallel_size"), std::string::npos) << found;
+  EXPECT_NE(found.find("spec: training.gradient_precision"), std::string::npos) << found;
   EXPECT_NE(found.find("data: "), std::string::npos) << found;
   EXPECT_NE(found.find("is not a folder"), std::string::npos) << found;
   EXPECT_FALSE(can_start(look()));

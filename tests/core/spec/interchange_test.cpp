@@ -221,6 +221,18 @@ TEST(ImportMegatron, StagesMayAlternateWithReplicas) {
       }));
 }
 
+TEST(ImportMegatron, ContextRanksPassKeysAroundOrSwapTokensForHeads) {
+  const std::string two = "--context-parallel-size 2 ";
+  const ImportedConfig ring = read(ConfigFormat::megatron, kGpt + two);
+  EXPECT_EQ(errors(ring), "");
+  EXPECT_EQ(ring.spec.layout.context_parallel_method, ContextMethod::ring);
+  const ImportedConfig swap = read(ConfigFormat::megatron, kGpt + two + "--cp-comm-type a2a");
+  EXPECT_EQ(errors(swap), "");
+  EXPECT_EQ(swap.spec.layout.context_parallel_method, ContextMethod::ulysses);
+  EXPECT_THAT(export_config(swap.spec, ConfigFormat::megatron)->text,
+              HasSubstr("--cp-comm-type a2a"));
+}
+
 TEST(ImportMegatron, ExpertsMayBeFilledUpToTheirCapacity) {
   const std::string pad =
       "--num-experts 8 --moe-pad-expert-input-to-capacity --disable-bias-linear ";

@@ -320,6 +320,21 @@ TEST(Validate, LayoutRules) {
         "4096 nodes", [](RunSpec& s) { s.layout.data_parallel_size *= 2; }},
        {"training.seq_length", "not a multiple of 2 x context_parallel_size = 4",
         "use 4096 or 4100", [](RunSpec& s) { s.training.seq_length = 4098; }},
+       {"training.seq_length", "4098 is not a multiple of context_parallel_size = 4",
+        "use 4096 or 4100",
+        [](RunSpec& s) {
+          s.training.seq_length = 4098;
+          s.layout.context_parallel_size = 4;
+          s.layout.context_parallel_method = ContextMethod::ulysses;
+        }},
+       {"layout.context_parallel_size",
+        "64 with context_parallel_method ulysses does not divide model.num_attention_heads / "
+        "tensor_parallel_size = 64 / 2 = 32",
+        "use 32, or ring",
+        [](RunSpec& s) {
+          s.layout.context_parallel_size = 64;
+          s.layout.context_parallel_method = ContextMethod::ulysses;
+        }},
        {"layout", "ranks, expected at most", "lower",
         [](RunSpec& s) {
           s.layout.tensor_parallel_size = s.layout.context_parallel_size =
@@ -515,8 +530,10 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   EXPECT_TRUE(validate_for_engine(stages).empty());
   RunSpec context = spec;
   context.layout.context_parallel_size = 2;
+  EXPECT_TRUE(validate_for_engine(context).empty());
+  context.layout.context_parallel_method = ContextMethod::ulysses;
   ASSERT_EQ(validate_for_engine(context).size(), 1U);
-  EXPECT_EQ(validate_for_engine(context)[0].field, "layout.context_parallel_size");
+  EXPECT_EQ(validate_for_engine(context)[0].field, "layout.context_parallel_method");
   const auto expect_refused = [](RunSpec other, const char* path, const char* why) {
     ASSERT_TRUE(set_field(other, path, "2"));
     ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;

@@ -12,7 +12,7 @@ namespace tera::train::test {
 
 // Sizes of the axes, what is shared out and how stages run.
 struct LayoutCase {
-  int tp = 1, dp = 1, ep = 1, etp = 1, pp = 1;
+  int tp = 1, cp = 1, dp = 1, ep = 1, etp = 1, pp = 1;
   int zero = 0;
   spec::ScheduleKind schedule = spec::ScheduleKind::one_f_one_b;
   spec::RankOrder order = spec::RankOrder::tp_cp_ep_dp_pp;
@@ -23,6 +23,7 @@ struct LayoutCase {
     spec::ParallelLayout& layout = spec.layout;
     layout.tensor_parallel_size = tp;
     layout.sequence_parallel = tp > 1;
+    layout.context_parallel_size = cp;
     layout.data_parallel_size = dp;
     if (pp > 1) cut(layout, schedule, pp);
     layout.zero_stage = zero;
@@ -40,6 +41,7 @@ struct LayoutCase {
       if (size != rest) name += fmt::format("{}{}{}", name.empty() ? "" : " ", axis, size);
     };
     add("tp", tp, 1);
+    add("cp", cp, 1);
     add("ep", ep, 1);
     add("etp", etp, 1);
     add("dp", dp, 1);
@@ -73,6 +75,14 @@ inline std::vector<LayoutCase> layout_cases() {
       {.tp = 2, .ep = 2},
       {.tp = 2, .dp = 2, .ep = 4, .zero = 1},
       {.tp = 2, .dp = 2, .ep = 2, .etp = 2},
+      {.cp = 2},
+      {.cp = 2, .zero = 3},
+      {.cp = 4},
+      {.cp = 2, .dp = 2, .zero = 1},
+      {.tp = 2, .cp = 2},
+      {.cp = 2, .ep = 2},
+      {.cp = 2, .pp = 2, .schedule = zb_v},
+      {.tp = 2, .cp = 2, .dp = 2, .ep = 4, .zero = 2},
       {.pp = 2},
       {.pp = 2, .schedule = gpipe},
       {.pp = 2, .schedule = interleaved},
@@ -121,6 +131,15 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.tp = 4, .ep = 2, .etp = 2},
       {.tp = 4, .dp = 4, .ep = 8, .zero = 2},
       {.tp = 2, .dp = 8, .ep = 4, .etp = 2, .zero = 3},
+      {.cp = 8},
+      {.cp = 8, .zero = 2},
+      {.cp = 4, .dp = 4, .zero = 3},
+      {.cp = 4, .ep = 4},
+      {.tp = 2, .cp = 4, .dp = 2, .ep = 4, .etp = 2, .zero = 1},
+      {.tp = 4, .cp = 4},
+      {.cp = 2, .pp = 4, .schedule = dualpipe_v},
+      {.cp = 4, .dp = 2, .pp = 2, .zero = 1, .schedule = zb_h2},
+      {.tp = 2, .cp = 2, .ep = 2, .pp = 2, .schedule = interleaved},
       {.pp = 4},
       {.pp = 4, .schedule = gpipe},
       {.pp = 4, .schedule = interleaved},

@@ -1,0 +1,178 @@
+#include "core/nn/ring_attention.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/nn/heads.h"
+
+namespace tera::nn {
+namespace {
+
+// Tokens [begin, end) of each sequence of [B, S, heads, D] or [B, S, A].
+kernels::View some_tokens(kernels::View view, std::int64_t begin, std::int64_t end) {
+  view.data = view.as<std::byte>() + begin * view.strides[1] * dtype_bytes(view.dtype);
+  view.shape[1] = end - begin;
+  return view;
+}
+
+kernels::View lse_of(const Tensor& lse, const Batch& batch) {  // [T, A] -> [B, S, A]
+  return lse.reshape({batch.batch_size, batch.seq_length, lse.dim(1)});
+}
+
+// What a rank passes to the next one while the previous passes it the same of its own.
+class Passed {
+ public:
+  Passed(comm::Communicator& ranks, int next, int previous)
+      : ranks_(ranks), next_(next), previous_(previous) {}
+
+  // Sends these; what comes of the same shapes is there after wait().
+  void start(const std::vector<Tensor>& tensors) {
+    send(tensors);
+    receive(tensors);
+  }
+  void send(const std::vector<Tensor>& tensors) {
+    for (const Tensor& tensor : tensors)
+      ranks_.send(tensor, next_);
+  }
+  void receive(const std::vector<Tensor>& like) {
+    for (const Tensor& tensor : like) {
+      coming_.push_back(Tensor::empty(tensor.backend(),
+                                      {tensor.dim(0), tensor.dim(1), tensor.dim(2)}, tensor.dtype(),
+                                      MemoryKind::workspace));
+      works_.push_back(ranks_.start(comm::Operation::recv(coming_.back(), previous_)));
+    }
+  }
+  std::vector<Tensor> wait() {
+    for (comm::Work& work : works_)
+      work.wait();
+    works_.clear();
+    return std::exchange(coming_, {});
+  }
+
+ private:
+  comm::Communicator& ranks_;
+  int next_;
+  int previous_;
+  std::vector<Tensor> coming_;
+  std::vector<comm::Work> works_;
+};
+
+}  // namespace
+
+void RingAttention::forward(const Tensor& q,
+                            const Tensor& k,
+                            const Tensor& v,
+                            const Batch& batch,
+                            const Tensor& out,
+                            const Tensor& lse) const {
+  Backend& backend = q.backend();
+  const DType accumulate = kernels::accumulate_dtype(q.dtype());
+  const Tensor sum = q.dtype() == accumulate
+                         ? out
+                         : Tensor::empty(backend, {out.dim(0), out.dim(1), out.dim(2)}, accumulate,
+                                         MemoryKind::workspace);
+  Passed passed(*group_.ranks(), next(), previous());
+  std::vector<Tensor> here = {k, v};
+  for (int step = 0; step < group_.size(); ++step) {
+    const bool more = step + 1 < group_.size();
+    if (more) passed.start(here);
+    const Block block = block_of(owner(step), batch);
+    const auto queries = [&](const kernels::View& rows) {
+      return some_tokens(rows, block.query_begin, block.query_end);
+    };
+    const auto keys = [&](const Tensor& rows) {
+      return some_tokens(as_sequences(rows, batch), block.key_begin, block.key_end);
+    };
+    kernels::AttentionOptions options = rule_.options;
+    options.query_offset = block.query_offset;
+    options.accumulate = step > 0;
+    if (!block.empty) {
+      backend.ops().attention_forward(
+          backend.context(), queries(as_sequences(q, batch)), keys(here[0]), keys(here[1]),
+          block.first_key, options, queries(as_sequences(sum, batch)), queries(lse_of(lse, batch)));
+    }
+    if (more) here = passed.wait();
+  }
+  if (q.dtype() != accumulate) backend.ops().copy(backend.context(), sum, out);
+}
+
+// Step s of a rank adds to the gradients that the previous rank had in its step s - 1; what a rank
+// gets after the last step is of its own keys and values.
+void RingAttention::backward(const kernels::View& d_out,
+                             const Forward& forward,
+                             const Batch& batch,
+                             const Gradients& gradients) const {
+  Backend& backend = forward.q.backend();
+  const DType accumulate = kernels::accumulate_dtype(forward.q.dtype());
+  const auto sums_of = [&](const Tensor& rows) {
+    return Tensor::empty(backend, {rows.dim(0), rows.dim(1), rows.dim(2)}, accumulate,
+                         MemoryKind::workspace);
+  };
+  const Tensor dq = sums_of(forward.q);
+  Passed passed(*group_.ranks(), next(), previous());
+  Passed passed_sums(*group_.ranks(), next(), previous());
+  std::vector<Tensor> here = {forward.k, forward.v};
+  std::vector<Tensor> sums = {sums_of(forward.k), sums_of(forward.v)};
+  for (int step = 0; step < group_.size(); ++step) {
+    const bool more = step + 1 < group_.size();
+    if (more) passed.start(here);
+    if (step > 0) sums = passed_sums.wait();
+    const Block block = block_of(owner(step), batch);
+    const auto queries = [&](const kernels::View& rows) {
+      return some_tokens(rows, block.query_begin, block.query_end);
+    };
+    const auto keys = [&](const Tensor& rows) {
+      return some_tokens(as_sequences(rows, batch), block.key_begin, block.key_end);
+    };
+    kernels::AttentionOptions options = rule_.options;
+    options.query_offset = block.query_offset;
+    options.accumulate = step > 0;
+    if (!block.empty) {
+      backend.ops().attention_backward(
+          backend.context(), queries(as_sequences(d_out, batch)),
+          queries(as_sequences(forward.q, batch)), keys(here[0]), keys(here[1]), block.first_key,
+          queries(as_sequences(forward.out, batch)), queries(lse_of(forward.lse, batch)), options,
+          queries(as_sequences(dq, batch)), keys(sums[0]), keys(sums[1]));
+    }
+    passed_sums.send(sums);
+    if (more) here = passed.wait();
+    passed_sums.receive(sums);
+  }
+  sums = passed_sums.wait();
+  backend.ops().copy(backend.context(), dq, gradients.dq);
+  backend.ops().copy(backend.context(), sums[0], gradients.dk);
+  backend.ops().copy(backend.context(), sums[1], gradients.dv);
+}
+
+// Of zigzag pieces (r, 2 C - 1 - r) of this rank and (o, 2 C - 1 - o) of the owner: with o before r
+// all queries are behind the owner's first piece and before its second; with o behind r the second
+// piece's queries are behind both, those of the first before both.
+RingAttention::Block RingAttention::block_of(int owner, const Batch& batch) const {
+  const std::int64_t own = batch.seq_length;
+  const std::int64_t piece = own / 2;
+  const std::int64_t length = own * group_.size();
+  const ContextShare queries = group_.share();
+  const ContextShare keys = group_.share(owner);
+  Block block{.query_begin = owner > group_.rank() ? piece : 0,
+              .query_end = own,
+              .key_begin = 0,
+              .key_end = owner < group_.rank() ? piece : own,
+              .query_offset = owner == group_.rank() ? 0 : own,
+              .first_key = {},
+              .empty = true};
+  const std::int64_t count = block.query_end - block.query_begin;
+  block.first_key = Tensor::empty(batch.first_key.backend(), {batch.batch_size, count}, DType::i32,
+                                  MemoryKind::workspace);
+  const auto* document = batch.first_key.data<const std::int32_t>();
+  auto* to = block.first_key.data<std::int32_t>();
+  for (std::int64_t t = 0; t < batch.batch_size * count; ++t) {
+    const std::int64_t i = block.query_begin + t % count;
+    std::int64_t first = document[t / count * own + i];
+    if (rule_.window > 0) first = std::max(first, queries.place(i, length) - rule_.window + 1);
+    to[t] = static_cast<std::int32_t>(keys.count_before(first, length));
+    if (to[t] < block.key_end) block.empty = false;
+  }
+  return block;
+}
+
+}  // namespace tera::nn
