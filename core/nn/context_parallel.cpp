@@ -39,26 +39,6 @@ std::int64_t ContextShare::count_before(std::int64_t place, std::int64_t length)
   return count;
 }
 
-namespace {
-
-// Calls copy(first of the whole, first of the part, count) for each run of rows that both have.
-template <class Copy>
-void for_each_run(const ContextShare& share,
-                  std::int64_t num_sequences,
-                  std::int64_t length,
-                  const Copy& copy) {
-  const std::int64_t count = share.piece_length(length);
-  std::int64_t own = 0;
-  for (std::int64_t sequence = 0; sequence < num_sequences; ++sequence) {
-    for (const std::int64_t first : share.pieces(length)) {
-      copy(sequence * length + first, own, count);
-      own += count;
-    }
-  }
-}
-
-}  // namespace
-
 Batch part_of(const std::shared_ptr<const Batch>& whole, const ContextShare& share) {
   if (share.num_ranks() == 1) return *whole;
   const std::int64_t length = whole->seq_length;
@@ -66,11 +46,10 @@ Batch part_of(const std::shared_ptr<const Batch>& whole, const ContextShare& sha
   const auto part = [&](const Tensor& ids) {
     if (!ids.present()) return ids;
     Tensor own = Tensor::empty(ids.backend(), {tokens}, DType::i32, MemoryKind::workspace);
-    for_each_run(share, whole->batch_size, length,
-                 [&](std::int64_t from, std::int64_t to, std::int64_t count) {
-                   std::copy_n(ids.data<const std::int32_t>() + from, count,
-                               own.data<std::int32_t>() + to);
-                 });
+    share.for_each_run(
+        whole->batch_size, length, [&](std::int64_t from, std::int64_t to, std::int64_t count) {
+          std::copy_n(ids.data<const std::int32_t>() + from, count, own.data<std::int32_t>() + to);
+        });
     return own;
   };
   const auto own_length = static_cast<int>(length / share.num_ranks());
@@ -105,12 +84,12 @@ Tensor ContextGroup::gather(const Tensor& x, int num_sequences) const {
   ranks_->all_gather(x, by_rank);
   Tensor all = Tensor::empty(x.backend(), {rows, x.dim(1)}, x.dtype(), MemoryKind::workspace);
   for (int rank = 0; rank < size(); ++rank) {
-    for_each_run(share(rank), num_sequences, rows / num_sequences,
-                 [&](std::int64_t to, std::int64_t from, std::int64_t count) {
-                   std::memcpy(all.data<std::byte>() + to * row_bytes,
-                               by_rank.data<std::byte>() + (rank * own_rows + from) * row_bytes,
-                               static_cast<std::size_t>(count * row_bytes));
-                 });
+    const auto copy = [&](std::int64_t to, std::int64_t from, std::int64_t count) {
+      std::memcpy(all.data<std::byte>() + to * row_bytes,
+                  by_rank.data<std::byte>() + (rank * own_rows + from) * row_bytes,
+                  static_cast<std::size_t>(count * row_bytes));
+    };
+    share(rank).for_each_run(num_sequences, rows / num_sequences, copy);
   }
   return all;
 }

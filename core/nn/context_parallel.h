@@ -27,6 +27,19 @@ class ContextShare {
   std::int64_t place(std::int64_t i, std::int64_t length) const;
   // How many of the rank's tokens are before this place.
   std::int64_t count_before(std::int64_t place, std::int64_t length) const;
+  // Calls visit(first of the whole sequences' tokens, first of the rank's, count) for each run of
+  // tokens in which both have the same order.
+  template <class Visit>
+  void for_each_run(std::int64_t num_sequences, std::int64_t length, const Visit& visit) const {
+    const std::int64_t count = piece_length(length);
+    std::int64_t own = 0;
+    for (std::int64_t sequence = 0; sequence < num_sequences; ++sequence) {
+      for (const std::int64_t first : pieces(length)) {
+        visit(sequence * length + first, own, count);
+        own += count;
+      }
+    }
+  }
 
  private:
   int num_ranks_ = 1;

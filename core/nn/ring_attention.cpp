@@ -59,12 +59,11 @@ class Passed {
 
 }  // namespace
 
-void RingAttention::forward(const Tensor& q,
-                            const Tensor& k,
-                            const Tensor& v,
+void RingAttention::forward(const Inputs& inputs,
                             const Batch& batch,
-                            const Tensor& out,
-                            const Tensor& lse) const {
+                            const Outputs& outputs) const {
+  const Tensor& q = inputs.q;
+  const Tensor& out = outputs.out;
   Backend& backend = q.backend();
   const DType accumulate = kernels::accumulate_dtype(q.dtype());
   const Tensor sum = q.dtype() == accumulate
@@ -72,7 +71,7 @@ void RingAttention::forward(const Tensor& q,
                          : Tensor::empty(backend, {out.dim(0), out.dim(1), out.dim(2)}, accumulate,
                                          MemoryKind::workspace);
   Passed passed(*group_.ranks(), next(), previous());
-  std::vector<Tensor> here = {k, v};
+  std::vector<Tensor> here = {inputs.k, inputs.v};
   for (int step = 0; step < group_.size(); ++step) {
     const bool more = step + 1 < group_.size();
     if (more) passed.start(here);
@@ -87,9 +86,10 @@ void RingAttention::forward(const Tensor& q,
     options.query_offset = block.query_offset;
     options.accumulate = step > 0;
     if (!block.empty) {
-      backend.ops().attention_forward(
-          backend.context(), queries(as_sequences(q, batch)), keys(here[0]), keys(here[1]),
-          block.first_key, options, queries(as_sequences(sum, batch)), queries(lse_of(lse, batch)));
+      backend.ops().attention_forward(backend.context(), queries(as_sequences(q, batch)),
+                                      keys(here[0]), keys(here[1]), block.first_key, options,
+                                      queries(as_sequences(sum, batch)),
+                                      queries(lse_of(outputs.lse, batch)));
     }
     if (more) here = passed.wait();
   }
@@ -99,20 +99,21 @@ void RingAttention::forward(const Tensor& q,
 // Step s of a rank adds to the gradients that the previous rank had in its step s - 1; what a rank
 // gets after the last step is of its own keys and values.
 void RingAttention::backward(const kernels::View& d_out,
-                             const Forward& forward,
+                             const Inputs& inputs,
+                             const Outputs& outputs,
                              const Batch& batch,
                              const Gradients& gradients) const {
-  Backend& backend = forward.q.backend();
-  const DType accumulate = kernels::accumulate_dtype(forward.q.dtype());
+  Backend& backend = inputs.q.backend();
+  const DType accumulate = kernels::accumulate_dtype(inputs.q.dtype());
   const auto sums_of = [&](const Tensor& rows) {
     return Tensor::empty(backend, {rows.dim(0), rows.dim(1), rows.dim(2)}, accumulate,
                          MemoryKind::workspace);
   };
-  const Tensor dq = sums_of(forward.q);
+  const Tensor dq = sums_of(inputs.q);
   Passed passed(*group_.ranks(), next(), previous());
   Passed passed_sums(*group_.ranks(), next(), previous());
-  std::vector<Tensor> here = {forward.k, forward.v};
-  std::vector<Tensor> sums = {sums_of(forward.k), sums_of(forward.v)};
+  std::vector<Tensor> here = {inputs.k, inputs.v};
+  std::vector<Tensor> sums = {sums_of(inputs.k), sums_of(inputs.v)};
   for (int step = 0; step < group_.size(); ++step) {
     const bool more = step + 1 < group_.size();
     if (more) passed.start(here);
@@ -130,8 +131,8 @@ void RingAttention::backward(const kernels::View& d_out,
     if (!block.empty) {
       backend.ops().attention_backward(
           backend.context(), queries(as_sequences(d_out, batch)),
-          queries(as_sequences(forward.q, batch)), keys(here[0]), keys(here[1]), block.first_key,
-          queries(as_sequences(forward.out, batch)), queries(lse_of(forward.lse, batch)), options,
+          queries(as_sequences(inputs.q, batch)), keys(here[0]), keys(here[1]), block.first_key,
+          queries(as_sequences(outputs.out, batch)), queries(lse_of(outputs.lse, batch)), options,
           queries(as_sequences(dq, batch)), keys(sums[0]), keys(sums[1]));
     }
     passed_sums.send(sums);

@@ -3,46 +3,21 @@
 // the results over all of them are merged by their logsumexp; in backward the gradients of keys and
 // values go around behind them, gathering what every rank adds. A rank computes with what it has
 // while what comes next is under way. Source: Liu et al. 2023, Ring Attention.
-// Letters: T this rank's tokens, A query heads, G key-value heads, D and Dv dims of keys and
-// values.
 #pragma once
-#include "core/nn/context_parallel.h"
+#include "core/nn/context_attention.h"
 
 namespace tera::nn {
 
-struct AttentionRule {
-  kernels::AttentionOptions options;
-  int window = 0;  // tokens that one sees, itself included; 0: all
-};
-
-class RingAttention {
+class RingAttention final : public ContextAttention {
  public:
   RingAttention(ContextGroup group, AttentionRule rule) : group_(group), rule_(rule) {}
 
-  // q [T, A, D], k [T, G, D], v [T, G, Dv] -> out [T, A, Dv], lse [T, A] over the whole sequences.
-  void forward(const Tensor& q,
-               const Tensor& k,
-               const Tensor& v,
-               const Batch& batch,
-               const Tensor& out,
-               const Tensor& lse) const;
-
-  struct Forward {  // what forward took and gave
-    const Tensor& q;
-    const Tensor& k;
-    const Tensor& v;
-    const Tensor& out;
-    const Tensor& lse;
-  };
-  struct Gradients {  // [T, heads, dims], rows strided
-    kernels::View dq;
-    kernels::View dk;
-    kernels::View dv;
-  };
+  void forward(const Inputs& inputs, const Batch& batch, const Outputs& outputs) const override;
   void backward(const kernels::View& d_out,
-                const Forward& forward,
+                const Inputs& inputs,
+                const Outputs& outputs,
                 const Batch& batch,
-                const Gradients& gradients) const;
+                const Gradients& gradients) const override;
 
  private:
   // The queries of this rank, and the keys of another, that may see each other: tokens of each

@@ -2,9 +2,10 @@
 
 #include <utility>
 
-#include "core/base/check.h"
 #include "core/nn/heads.h"
+#include "core/nn/ring_attention.h"
 #include "core/nn/sliding_window.h"
+#include "core/nn/ulysses_attention.h"
 
 namespace tera::nn {
 
@@ -16,9 +17,11 @@ SequenceAttention::SequenceAttention(const ParamStore& store,
             .window = config.sliding_window} {
   const ContextGroup group(store);
   if (group.size() == 1) return;
-  TERA_CHECK(group.method() == spec::ContextMethod::ring, "context ranks attend by {}",
-             enum_name(group.method()));
-  ring_.emplace(group, rule_);
+  if (group.method() == spec::ContextMethod::ring) {
+    shared_ = std::make_unique<RingAttention>(group, rule_);
+  } else {
+    shared_ = std::make_unique<UlyssesAttention>(group, rule_);
+  }
 }
 
 Tensor SequenceAttention::forward(Pass& pass) const {
@@ -30,8 +33,8 @@ Tensor SequenceAttention::forward(Pass& pass) const {
   Tensor out = stash.put(prefix_ + ".out", {q.dim(0), q.dim(1), v.dim(2)}, q.dtype());
   const Tensor lse =
       stash.put(prefix_ + ".lse", {q.dim(0), q.dim(1)}, kernels::accumulate_dtype(q.dtype()));
-  if (ring_) {
-    ring_->forward(q, k, v, batch, out, lse);
+  if (shared_ != nullptr) {
+    shared_->forward({q, k, v}, batch, {out, lse});
     return out;
   }
   Backend& backend = q.backend();
@@ -43,15 +46,15 @@ Tensor SequenceAttention::forward(Pass& pass) const {
 }
 
 void SequenceAttention::backward(const kernels::View& d_out,
-                                 const RingAttention::Gradients& gradients,
+                                 const ContextAttention::Gradients& gradients,
                                  Pass& pass) const {
   const Stash& stash = pass.stash;
   const Batch& batch = pass.batch;
   const auto kept = [&](const char* name) -> const Tensor& { return stash.get(prefix_ + name); };
   const Tensor& lse = kept(".lse");
-  if (ring_) {
-    const RingAttention::Forward forward{kept(".q"), kept(".k"), kept(".v"), kept(".out"), lse};
-    return ring_->backward(d_out, forward, batch, gradients);
+  if (shared_ != nullptr) {
+    return shared_->backward(d_out, {kept(".q"), kept(".k"), kept(".v")}, {kept(".out"), lse},
+                             batch, gradients);
   }
   const auto sequences = [&](const kernels::View& rows) { return as_sequences(rows, batch); };
   Backend& backend = stash.backend();

@@ -3,10 +3,10 @@
 // Letters: T tokens of this rank, A query heads, G key-value heads, D and Dv dims of keys and
 // values.
 #pragma once
-#include <optional>
+#include <memory>
 #include <string>
 
-#include "core/nn/ring_attention.h"
+#include "core/nn/context_attention.h"
 #include "core/spec/model_config.h"
 
 namespace tera::nn {
@@ -19,7 +19,7 @@ class SequenceAttention {
   Tensor forward(Pass& pass) const;  // .out [T, A, Dv]
   // d_out and gradients [T, heads, dims], rows strided.
   void backward(const kernels::View& d_out,
-                const RingAttention::Gradients& gradients,
+                const ContextAttention::Gradients& gradients,
                 Pass& pass) const;
   void release(Stash& stash) const;  // all five
 
@@ -34,7 +34,7 @@ class SequenceAttention {
  private:
   std::string prefix_;
   AttentionRule rule_;
-  std::optional<RingAttention> ring_;
+  std::unique_ptr<ContextAttention> shared_;  // among context ranks; null: all on this one
 };
 
 }  // namespace tera::nn

@@ -25,14 +25,14 @@ ContextExchange context_exchange(const spec::RunSpec& spec) {
 
 // Ring: keys and values that are here and those that come, the same of their gradients, and the
 // gradient of the queries, gradients in f32. Ulysses: what is sent, what has arrived, and that in
-// order, of gradients and results or of the gradients of queries, keys and values.
+// order, of queries, keys, values, results and their gradients.
 double context_passing_bytes(const spec::RunSpec& spec) {
   if (spec.layout.context_parallel_size == 1) return 0;
   const ContextExchange elements = context_exchange(spec);
   const auto bytes = static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
   if (spec.layout.context_parallel_method == spec::ContextMethod::ring)
     return 2 * elements.keys_values * (bytes + 4) + elements.queries * 4;
-  return 3 * bytes * std::max(2 * elements.outputs, elements.queries + elements.keys_values);
+  return 3 * bytes * (elements.queries + elements.keys_values + 2 * elements.outputs);
 }
 
 }  // namespace tera::plan

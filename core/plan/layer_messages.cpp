@@ -98,7 +98,7 @@ void LayerMessages::add_context(PassCost& cost) const {
     };
     const double inputs = elements.queries + elements.keys_values;
     cost.forward.context += swap_s(inputs) + swap_s(elements.outputs);
-    cost.backward.context += swap_s(2 * elements.outputs) + swap_s(inputs);
+    cost.backward.context += swap_s(inputs + 2 * elements.outputs) + swap_s(inputs);
     return;
   }
   // Keys and values go round the ring beside the attention they feed; the rest shows.

@@ -186,8 +186,7 @@ Term workspace_term(const RunSpec& spec,
   const bool ring = spec.layout.context_parallel_method == spec::ContextMethod::ring;
   add("attention over context ranks", bytes.context,
       ring ? "2 x keys and values, 2 x their gradients in f32, gradients of queries in f32"
-           : "sent, arrived and in order: of results and their gradients, or of gradients of "
-             "queries, keys and values",
+           : "sent, arrived and in order: queries, keys, values, results and their gradients",
       ring ? "Liu et al. 2023, Ring Attention" : "Jacobs et al. 2023, DeepSpeed-Ulysses");
   const bool muon = spec.training.optimizer == spec::OptimizerKind::muon;
   add("update of the largest tensor", bytes.update,

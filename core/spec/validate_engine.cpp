@@ -104,13 +104,6 @@ void check_reproducible_sums(const RunSpec& spec, Findings& findings) {
 std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   Findings findings;
   const ParallelLayout& layout = spec.layout;
-  if (layout.context_parallel_size > 1 && layout.context_parallel_method != ContextMethod::ring) {
-    findings.error(
-        "layout.context_parallel_method",
-        fmt::format("{} can be planned, but this engine trains with {} only",
-                    enum_name(layout.context_parallel_method), enum_name(ContextMethod::ring)),
-        fmt::format("use {} to train here", enum_name(ContextMethod::ring)));
-  }
   check_split_matrices(spec, "layout.tensor_parallel_size", layout.tensor_parallel_size, findings);
   check_split_matrices(spec, "layout.expert_tensor_parallel_size",
                        layout.expert_tensor_parallel_size, findings);

@@ -90,14 +90,16 @@ Tensor all_reduced(Tensor x, comm::Communicator& ranks) {
   return x;
 }
 
-class ContextParallelModel : public testing::TestWithParam<std::tuple<NamedConfig, int>> {};
+class ContextParallelModel
+    : public testing::TestWithParam<std::tuple<NamedConfig, spec::ContextMethod, int>> {};
 
 TEST_P(ContextParallelModel, ComputesWhatOneRankDoes) {
-  const auto& [named, num_ranks] = GetParam();
+  const auto& [named, method, num_ranks] = GetParam();
   const spec::ModelConfig config = named.config;
   spec::RunSpec spec;
   spec.model = config;
   spec.layout.context_parallel_size = num_ranks;
+  spec.layout.context_parallel_method = method;
   const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
 
   ThreadPool pool(1);
@@ -109,8 +111,10 @@ TEST_P(ContextParallelModel, ComputesWhatOneRankDoes) {
     ThreadPool own_pool(1);
     const auto own_backend = make_cpu_backend(own_pool);
     comm::MeshGroups groups(mesh, world);
-    ParamStore part(*own_backend, plan::local_table(spec, mesh, world.rank()),
-                    {.compute = DType::f64, .parallel = {.groups = &groups}});
+    ParamStore part(
+        *own_backend, plan::local_table(spec, mesh, world.rank()),
+        {.compute = DType::f64,
+         .parallel = {.groups = &groups, .context_method = spec.layout.context_parallel_method}});
     const Trained trained(*own_backend, part, config);
     const Tensor sums =
         Tensor::empty(*own_backend, {std::ssize(trained.sums)}, DType::f64, MemoryKind::workspace);
@@ -132,10 +136,13 @@ TEST_P(ContextParallelModel, ComputesWhatOneRankDoes) {
 INSTANTIATE_TEST_SUITE_P(,
                          ContextParallelModel,
                          testing::Combine(testing::ValuesIn(all_and_training_configs()),
+                                          testing::Values(spec::ContextMethod::ring,
+                                                          spec::ContextMethod::ulysses),
                                           testing::Values(2, 4)),
                          [](const auto& named) {
-                           return fmt::format("{}_over_{}", std::get<0>(named.param).name,
-                                              std::get<1>(named.param));
+                           return fmt::format("{}_{}_over_{}", std::get<0>(named.param).name,
+                                              enum_name(std::get<1>(named.param)),
+                                              std::get<2>(named.param));
                          });
 
 }  // namespace

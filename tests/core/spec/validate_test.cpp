@@ -532,8 +532,7 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   context.layout.context_parallel_size = 2;
   EXPECT_TRUE(validate_for_engine(context).empty());
   context.layout.context_parallel_method = ContextMethod::ulysses;
-  ASSERT_EQ(validate_for_engine(context).size(), 1U);
-  EXPECT_EQ(validate_for_engine(context)[0].field, "layout.context_parallel_method");
+  EXPECT_TRUE(validate_for_engine(context).empty());
   const auto expect_refused = [](RunSpec other, const char* path, const char* why) {
     ASSERT_TRUE(set_field(other, path, "2"));
     ASSERT_EQ(validate_for_engine(other).size(), 1U) << path;

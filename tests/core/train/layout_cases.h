@@ -18,12 +18,14 @@ struct LayoutCase {
   spec::RankOrder order = spec::RankOrder::tp_cp_ep_dp_pp;
   double load = 50;  // percentile that buffers of experts are for; 0: even loads
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
+  spec::ContextMethod context = spec::ContextMethod::ring;
 
   void apply_to(spec::RunSpec& spec) const {
     spec::ParallelLayout& layout = spec.layout;
     layout.tensor_parallel_size = tp;
     layout.sequence_parallel = tp > 1;
     layout.context_parallel_size = cp;
+    layout.context_parallel_method = context;
     layout.data_parallel_size = dp;
     if (pp > 1) cut(layout, schedule, pp);
     layout.zero_stage = zero;
@@ -42,6 +44,7 @@ struct LayoutCase {
     };
     add("tp", tp, 1);
     add("cp", cp, 1);
+    if (context != spec::ContextMethod::ring) name += fmt::format(" {}", enum_name(context));
     add("ep", ep, 1);
     add("etp", etp, 1);
     add("dp", dp, 1);
@@ -59,6 +62,7 @@ struct LayoutCase {
 // Every axis alone, every pair and some triples, on up to eight ranks; every schedule.
 inline std::vector<LayoutCase> layout_cases() {
   using enum spec::ScheduleKind;
+  using enum spec::ContextMethod;
   return {
       {.dp = 2},
       {.dp = 2, .zero = 1},
@@ -78,6 +82,9 @@ inline std::vector<LayoutCase> layout_cases() {
       {.cp = 2},
       {.cp = 2, .zero = 3},
       {.cp = 4},
+      {.cp = 2, .context = ulysses},
+      {.cp = 2, .dp = 2, .ep = 4, .zero = 2, .context = ulysses},
+      {.cp = 2, .pp = 2, .schedule = zb_h1, .context = ulysses},
       {.cp = 2, .dp = 2, .zero = 1},
       {.tp = 2, .cp = 2},
       {.cp = 2, .ep = 2},
@@ -109,6 +116,7 @@ inline std::vector<LayoutCase> layout_cases() {
 // enough.
 inline std::vector<LayoutCase> wide_layout_cases() {
   using enum spec::ScheduleKind;
+  using enum spec::ContextMethod;
   return {
       {.dp = 8},
       {.dp = 8, .zero = 1},
@@ -133,6 +141,8 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.tp = 2, .dp = 8, .ep = 4, .etp = 2, .zero = 3},
       {.cp = 8},
       {.cp = 8, .zero = 2},
+      {.cp = 4, .context = ulysses},
+      {.tp = 2, .cp = 2, .dp = 2, .ep = 2, .pp = 2, .schedule = zb_v, .context = ulysses},
       {.cp = 4, .dp = 4, .zero = 3},
       {.cp = 4, .ep = 4},
       {.tp = 2, .cp = 4, .dp = 2, .ep = 4, .etp = 2, .zero = 1},
