@@ -125,7 +125,6 @@ void LayoutBounds::set_cut() {
     for (const int zero : *all_zeros_) {
       spec_.layout.zero_stage = zero;
       stage.local[at(zero)] = local_params(stage.groups, zero);
-      stage.states[at(zero)] = state_part(spec_, stage.groups);
     }
   }
 }
@@ -184,7 +183,7 @@ void LayoutBounds::set_bytes() {
     for (const int zero : zeros_) {
       spec_.layout.zero_stage = zero;
       StageBytes& bytes = stage.bytes[at(zero)];
-      bytes = of_cut.states[at(zero)];
+      bytes = state_part(spec_, of_cut.groups);
       add_passing_part(spec_, figures_->bytes, of_cut.parts, of_cut.groups, bytes);
       const auto settled = [&] {
         StageBytes here = bytes;

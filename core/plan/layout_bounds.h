@@ -77,7 +77,6 @@ class LayoutBounds {
     int num_layers = 0;
     ParamGroups groups = {};
     std::array<LocalParams, 4> local = {};
-    std::array<StageBytes, 4> states = {};
   };
   struct CutStages {
     const PipelineCut* cut = nullptr;

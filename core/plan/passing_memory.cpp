@@ -69,6 +69,12 @@ Split split_of(const StageParts& parts, const ParamGroups& groups) {
   return {(all - ends) / std::max(1, parts.layers.dense + parts.layers.moe), ends};
 }
 
+// Of a layer, once its replicas have them.
+bool drops_gradients(const RunSpec& spec) {
+  return spec.software.framework == Framework::teragpt && spec.layout.zero_stage >= 2 &&
+         !keeps_whole_gradients(spec);
+}
+
 double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamGroups& groups) {
   const Split weights = split_of(parts, groups);
   switch (spec.software.framework) {
@@ -83,12 +89,15 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
     case Framework::megatron_lm:
       break;
   }
-  double weight_bytes = 0;
+  std::vector<StateItem> items;
+  if (spec.layout.zero_stage >= 3) items = {StateItem::weights, StateItem::weight_copies};
+  if (drops_gradients(spec)) items.push_back(StateItem::gradients);
+  double bytes = 0;
   for (const ParamGroup& group : groups) {
-    weight_bytes += group.state[static_cast<std::size_t>(StateItem::weights)];
-    weight_bytes += group.state[static_cast<std::size_t>(StateItem::weight_copies)];
+    for (const StateItem item : items)
+      bytes += group.state[static_cast<std::size_t>(item)];
   }
-  return 2 * weight_bytes / std::max(1, parts.layers.dense + parts.layers.moe);
+  return 2 * bytes / std::max(1, parts.layers.dense + parts.layers.moe);
 }
 
 std::string gathered_formula(const RunSpec& spec,
@@ -110,7 +119,10 @@ std::string gathered_formula(const RunSpec& spec,
     case Framework::megatron_lm:
       break;
   }
-  return fmt::format("the layer that runs and the next one in full: 2 x {}",
+  return fmt::format("{} of the layer that runs and the next one in full: 2 x {}",
+                     !drops_gradients(spec)        ? "weights"
+                     : spec.layout.zero_stage >= 3 ? "weights and gradients"
+                                                   : "gradients",
                      format_bytes(bytes / 2));
 }
 
@@ -235,8 +247,9 @@ PassingBytes passing_bytes(const RunSpec& spec,
     }
   }
   passing.placeholders = placeholder_bytes(spec, parts, groups);
-  if (own) passing.context = context_passing_bytes(spec);
-  if (layout.zero_stage >= 3) passing.gathered_layers = gathered_bytes(spec, parts, groups);
+  if (own) passing.context = static_cast<double>(context_passing_bytes(spec));
+  if (layout.zero_stage >= 3 || drops_gradients(spec))
+    passing.gathered_layers = gathered_bytes(spec, parts, groups);
   double update = 0;
   for (const ParamGroup& group : groups)
     update = std::max(update, group.update_workspace);

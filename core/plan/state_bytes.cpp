@@ -114,6 +114,10 @@ StateBytes state_bytes(const ParamSpec& param, const RunSpec& spec) {
   return bytes;
 }
 
+bool keeps_whole_gradients(const RunSpec& spec) {
+  return spec.software.framework == Framework::teragpt && spec.num_micro_batches() > 1;
+}
+
 StateRule state_rule(StateItem item, const RunSpec& spec) {
   const Framework framework = spec.software.framework;
   switch (item) {
@@ -133,9 +137,14 @@ StateRule state_rule(StateItem item, const RunSpec& spec) {
                   : "NVIDIA Transformer Engine: weights are quantised once a step, in both "
                     "directions"};
     case StateItem::gradients:
+      if (keeps_whole_gradients(spec)) {
+        return {
+            StateKind::gradients, 4, "gradients",
+            "summed over micro-batches in training.gradient_precision, whole: replicas exchange "
+            "them once, after the last one"};
+      }
       return {StateKind::gradients, 2, "gradients",
-              framework == Framework::teragpt
-                  ? "summed over micro-batches in training.gradient_precision"
+              framework == Framework::teragpt       ? "in training.gradient_precision"
               : framework == Framework::megatron_lm ? "Megatron-LM: main gradients, f32 for bf16"
               : framework == Framework::deepspeed   ? "DeepSpeed: gradients in the weights' type"
                                                     : "PyTorch FSDP2: sharded gradients in f32"};

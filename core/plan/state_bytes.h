@@ -33,6 +33,10 @@ StateBytes state_bytes(const ParamSpec& param, const spec::RunSpec& spec);
 // those of fp16 training in fp16 (arguments.py, --accumulate-allreduce-grads-in-fp32).
 double gradient_sum_bytes(const spec::RunSpec& spec);
 
+// Of TeraGPT with several micro-batches: replicas exchange gradients once a step, so that ZeRO 2 and
+// 3 share them out after the last micro-batch only (param_buckets.h).
+bool keeps_whole_gradients(const spec::RunSpec& spec);
+
 // Of the item under the spec's software: its kind, the first ZeRO stage that shares it out among
 // replicas, and why it is there.
 struct StateRule {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/plan/estimate.h"
+#include "core/plan/param_table.h"
 #include "core/plan/stage_bytes.h"
 #include "tests/core/plan/plan_specs.h"
 
@@ -106,6 +107,7 @@ TEST(MemoryModel, BytesPerParameterOfMixedPrecision) {
 
 TEST(MemoryModel, ZeroShardsWhatItsStageSays) {
   spec::RunSpec spec = run_spec("olmoe-1b-7b");  // 256 replicas of dense parameters, 32 of experts
+  spec.layout.micro_batch_size = spec.training.global_batch_size / spec.layout.data_parallel_size;
   spec.layout.zero_stage = 0;
   const StageMemory none = memory_of(spec).front();
   const char* kinds[] = {"moments", "gradients", "weights"};
@@ -121,6 +123,29 @@ TEST(MemoryModel, ZeroShardsWhatItsStageSays) {
         EXPECT_EQ(ratio, 1) << stage << kinds[i];
       }
     }
+  }
+}
+
+// Whole until the last micro-batch. The engine has the shards of the layer that is exchanged beside
+// them, and what buckets are padded by. Of one micro-batch each rank keeps its half, and two layers
+// whole.
+TEST(MemoryModel, GradientsAreWholeOverMicroBatchesUnderEachStageOfZero) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.data_parallel_size = 2;
+  for (const int stage : {2, 3}) {
+    spec.layout.zero_stage = stage;
+    spec.layout.micro_batch_size = spec.training.global_batch_size / 4;
+    const StageMemory two = memory_of(spec).front();
+    const double whole = kind(two, "gradients");
+    EXPECT_EQ(whole, 4 * static_cast<double>(count_params(spec.model).total));
+    const auto engine = static_cast<double>(engine_bytes(spec).gradients);
+    EXPECT_GE(engine, whole);
+    EXPECT_LE(engine, whole + whole / spec.model.num_layers / 2);
+    spec.layout.micro_batch_size *= 2;
+    const StageMemory one = memory_of(spec).front();
+    EXPECT_EQ(kind(one, "gradients"), whole / 2);
+    EXPECT_NEAR(kind(one, "gathered layers") - kind(two, "gathered layers"),
+                2 * whole / spec.model.num_layers, 1);
   }
 }
 
