@@ -34,7 +34,7 @@ constexpr double kTimeoutS = 600;  // of a step, and of the start of ranks
 struct LayoutsArguments {
   std::string model = "tiny-moe";
   std::string precision = "fp32";
-  std::vector<std::string> layouts = {"dp2", "tp2", "pp2", "ep2"};
+  std::vector<std::string> layouts = {"dp2", "tp2", "pp2", "ep2", "cp2"};
   int batch = 8;
   int seq = 256;
   int steps = 3;

@@ -9,8 +9,8 @@ namespace tera::app {
 namespace {
 
 constexpr const char* kExpected =
-    "tp, pp, dp, ep, etp or zero with a number, or a schedule, joined by '-': tp2, dp2-zero3, "
-    "pp2-zb-v";
+    "tp, cp, pp, dp, ep, etp or zero with a number, ulysses, or a schedule, joined by '-': tp2, "
+    "dp2-zero3, pp2-zb-v, cp2-ulysses";
 
 // The number behind `name` at the beginning of `text`, which loses both.
 std::optional<int> take(std::string_view& text, std::string_view name) {
@@ -21,6 +21,12 @@ std::optional<int> take(std::string_view& text, std::string_view name) {
   if (parsed.ec != std::errc()) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
   return number;
+}
+
+bool take_word(std::string_view& text, std::string_view word) {
+  if (!text.starts_with(word)) return false;
+  text.remove_prefix(word.size());
+  return true;
 }
 
 bool take_schedule(std::string_view& text, spec::ParallelLayout& layout) {
@@ -42,6 +48,10 @@ bool take_part(std::string_view& text, spec::ParallelLayout& layout) {
   if (const auto size = take(text, "tp")) {
     layout.tensor_parallel_size = *size;
     layout.sequence_parallel = *size > 1;
+  } else if (const auto pieces = take(text, "cp")) {
+    layout.context_parallel_size = *pieces;
+  } else if (take_word(text, enum_name(spec::ContextMethod::ulysses))) {
+    layout.context_parallel_method = spec::ContextMethod::ulysses;
   } else if (const auto stages = take(text, "pp")) {
     layout.pipeline_parallel_size = *stages;
   } else if (const auto replicas = take(text, "dp")) {
@@ -72,10 +82,9 @@ Result<spec::ParallelLayout> layout_of(const std::string& word, spec::ParallelLa
     if (!rest.empty()) rest.remove_prefix(1);
   } while (!rest.empty());
   const int of_experts = layout.expert_parallel_size * layout.expert_tensor_parallel_size;
-  const int of_dense = layout.tensor_parallel_size * layout.data_parallel_size;
-  if (layout.data_parallel_size == 1 && of_experts > of_dense &&
-      of_experts % layout.tensor_parallel_size == 0)
-    layout.data_parallel_size = of_experts / layout.tensor_parallel_size;
+  const int of_tokens = layout.tensor_parallel_size * layout.context_parallel_size;
+  if (layout.data_parallel_size == 1 && of_experts > of_tokens && of_experts % of_tokens == 0)
+    layout.data_parallel_size = of_experts / of_tokens;
   return layout;
 }
 

@@ -93,17 +93,18 @@ void LayerMessages::add_context(PassCost& cost) const {
   const ContextExchange elements = context_exchange(spec_);
   const GroupShape ranks = shape(Axis::context);
   if (spec_.layout.context_parallel_method == spec::ContextMethod::ulysses) {
-    const auto swap_s = [&](double count) {
-      return comm_.all_to_all_s(ranks, count * rates_.element_bytes);
+    const auto swap_s = [&](std::int64_t count) {
+      return comm_.all_to_all_s(ranks, static_cast<double>(count) * rates_.element_bytes);
     };
-    const double inputs = elements.queries + elements.keys_values;
-    cost.forward.context += swap_s(inputs) + swap_s(elements.outputs);
-    cost.backward.context += swap_s(inputs + 2 * elements.outputs) + swap_s(inputs);
+    const double inputs_s = swap_s(elements.inputs());
+    cost.forward.context += inputs_s + swap_s(elements.outputs);
+    cost.backward.context += swap_s(elements.inputs() + 2 * elements.outputs) + inputs_s;
     return;
   }
   // Keys and values go round the ring beside the attention they feed; the rest shows.
-  const double ring = comm_.all_gather_s(
-      ranks, spec_.layout.context_parallel_size * elements.keys_values * rates_.element_bytes);
+  const auto passed = static_cast<double>(elements.keys + elements.values);
+  const double ring =
+      comm_.all_gather_s(ranks, spec_.layout.context_parallel_size * passed * rates_.element_bytes);
   cost.forward.context += std::max(0.0, ring - cost.forward.attention);
   cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
 }

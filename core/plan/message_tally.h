@@ -40,6 +40,12 @@ class MessageTally {
   void tensor(MessageKind kind, std::int64_t bytes) {
     add("tensor", mesh_.size(Axis::tensor), kind, bytes);
   }
+  void context(MessageKind kind, std::int64_t bytes) {
+    add("context", mesh_.size(Axis::context), kind, bytes);
+  }
+  void data(MessageKind kind, std::int64_t bytes) {
+    add("data", mesh_.size(Axis::data), kind, bytes);
+  }
   void expert(MessageKind kind, std::int64_t bytes) {
     add("expert", mesh_.size(Axis::expert), kind, bytes);
   }

@@ -11,8 +11,11 @@ constexpr std::int64_t kF32 = 4;  // bytes
 constexpr std::int64_t kI32 = 4;
 constexpr std::int64_t kI64 = 8;
 
+std::int64_t compute_bytes(const spec::RunSpec& spec) {
+  return dtype_bytes(compute_dtype(spec.training.precision));
+}
 std::int64_t row_bytes(const spec::RunSpec& spec) {
-  return spec.model.hidden_size * dtype_bytes(compute_dtype(spec.training.precision));
+  return spec.model.hidden_size * compute_bytes(spec);
 }
 
 }  // namespace
@@ -23,6 +26,7 @@ ModuleMessages::ModuleMessages(const spec::RunSpec& spec, MessageTally& tally)
     : spec_(spec),
       tally_(tally),
       rank_(rank_extents(spec)),
+      context_(context_exchange(spec)),
       splits_tokens_(spec.layout.sequence_parallel && spec.layout.tensor_parallel_size > 1),
       stream_bytes_(rank_.tokens * row_bytes(spec)) {}
 
@@ -60,10 +64,12 @@ void ModuleMessages::layer(int index) {
   const int forwards = spec_.layout.recompute == spec::RecomputeKind::full ? 2 : 1;
   for (int pass = 0; pass < forwards; ++pass) {
     part_forward();
+    attention_forward();
     if (has_dense_part) part_forward();
     if (moe) dispatch();
   }
   part_backward();
+  attention_backward();
   if (has_dense_part) part_backward();
   if (moe && model.aux_loss_coeff > 0) balance();
 }
@@ -81,23 +87,62 @@ void ModuleMessages::part_backward() {
   gather();
 }
 
-// Who is served is decided over the tokens of all tensor ranks.
-void ModuleMessages::dispatch() {
-  if (!splits_tokens_) return;
-  tally_.tensor(all_gather, slots() * kI32);
-  if (spec_.model.capacity_policy == spec::CapacityPolicy::probability)
-    tally_.tensor(all_gather, slots() * kF32);
+// Keys and values, or their gradients, to the next rank of the ring (nn/ring_attention.h).
+void ModuleMessages::ring_pass(std::int64_t element_bytes) {
+  for (const std::int64_t elements : {context_.keys, context_.values}) {
+    tally_.context(send, elements * element_bytes);
+    tally_.context(recv, elements * element_bytes);
+  }
 }
 
-// Choices of all tensor ranks; of all replicas where the global batch is balanced.
+// Tokens for heads or back, all but the rank's own (nn/ulysses_attention.h).
+void ModuleMessages::swap(std::int64_t elements) {
+  const std::int64_t ranks = tally_.mesh().size(Axis::context);
+  tally_.context(all_to_all, elements / ranks * (ranks - 1) * compute_bytes(spec_));
+}
+
+void ModuleMessages::attention_forward() {
+  if (spec_.layout.context_parallel_method == spec::ContextMethod::ulysses) {
+    swap(context_.inputs());
+    swap(context_.outputs);
+    return;
+  }
+  for (int step = 1; step < tally_.mesh().size(Axis::context); ++step)
+    ring_pass(compute_bytes(spec_));
+}
+
+// Gradients go all the way round, back to the rank of their keys and values.
+void ModuleMessages::attention_backward() {
+  if (spec_.layout.context_parallel_method == spec::ContextMethod::ulysses) {
+    swap(context_.inputs() + 2 * context_.outputs);
+    swap(context_.inputs());
+    return;
+  }
+  attention_forward();
+  for (int step = 0; step < tally_.mesh().size(Axis::context); ++step)
+    ring_pass(kF32);
+}
+
+// What tensor and context ranks have for each of their tokens' choices, of all of them.
+void ModuleMessages::gather_choices(std::int64_t bytes_each) {
+  const std::int64_t bytes = rank_.tokens * spec_.model.router_slots() * bytes_each;
+  if (splits_tokens_) tally_.tensor(all_gather, bytes);
+  tally_.context(all_gather, tally_.mesh().size(Axis::context) * bytes);
+}
+
+// Who is served is decided over all tokens of a micro-batch.
+void ModuleMessages::dispatch() {
+  gather_choices(kI32);
+  if (spec_.model.capacity_policy == spec::CapacityPolicy::probability) gather_choices(kF32);
+}
+
+// Choices of a micro-batch; of those of all data ranks where the global batch is balanced.
 void ModuleMessages::balance() {
   const spec::ModelConfig& model = spec_.model;
-  if (splits_tokens_) tally_.tensor(all_gather, slots() * kI32);
+  gather_choices(kI32);
   if (model.aux_loss_scope != spec::AuxLossScope::global_batch) return;
-  const RankMesh& mesh = tally_.mesh();
-  const std::int64_t replicas = mesh.size(Axis::context) * mesh.size(Axis::data);
-  tally_.replicas(false, all_gather,
-                  replicas * spec_.layout.micro_batch_size * model.num_experts * kI64);
+  tally_.data(all_gather, tally_.mesh().size(Axis::data) * spec_.layout.micro_batch_size *
+                              model.num_experts * kI64);
 }
 
 // Of each token the highest logit, the sum of all and the logit of its target.

@@ -1,9 +1,11 @@
 // What the modules of a model say to other ranks in one micro-batch, forward and backward: tensor
-// ranks between the parts of a layer, and the ranks that share out experts.
+// ranks between the parts of a layer, context ranks in attention, and the ranks that share out
+// experts.
 #pragma once
 #include <cstdint>
 #include <vector>
 
+#include "core/plan/context_exchange.h"
 #include "core/plan/exchange_plan.h"
 #include "core/plan/message_tally.h"
 #include "core/plan/placement.h"
@@ -26,14 +28,19 @@ class ModuleMessages {
   void layer(int index);
   void part_forward();
   void part_backward();
+  void ring_pass(std::int64_t element_bytes);
+  void swap(std::int64_t elements);
+  void attention_forward();
+  void attention_backward();
+  void gather_choices(std::int64_t bytes_each);
   void dispatch();
   void balance();
   void head();
-  std::int64_t slots() const { return rank_.tokens * spec_.model.router_slots(); }
 
   const spec::RunSpec& spec_;
   MessageTally& tally_;
   RankExtents rank_;
+  ContextExchange context_;
   bool splits_tokens_;
   std::int64_t stream_bytes_;  // [T, H]
 };

@@ -21,7 +21,7 @@ ExpertCounts even_counts(const spec::RunSpec& spec);
 
 // Of one step, over groups of several ranks; those without a call are left out. exchanges: of this
 // rank, for every layer with experts that it holds and every micro-batch, in any order. The
-// schedule of the spec must load, context_parallel_size be 1.
+// schedule of the spec must load.
 std::vector<PlannedMessages> step_traffic(const spec::RunSpec& spec,
                                           const RankMesh& mesh,
                                           int rank,

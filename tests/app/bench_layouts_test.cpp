@@ -18,16 +18,16 @@ using testing::HasSubstr;
 
 TEST(BenchLayouts, PutsEachLayoutBesideOneRankWithWhatItSays) {
   const ProgramResult measured =
-      run_teragpt({"bench", "layouts", "--layouts", "dp2-zero1", "tp2", "pp2", "ep2", "--batch",
-                   "4", "--seq", "16", "--steps", "1", "--rounds", "1", "--json"});
+      run_teragpt({"bench", "layouts", "--layouts", "dp2-zero1", "tp2", "pp2", "ep2", "cp2-ulysses",
+                   "--batch", "4", "--seq", "16", "--steps", "1", "--rounds", "1", "--json"});
   ASSERT_EQ(measured.exit_code, 0) << measured.err;
   const json report = json::parse(measured.out);
   EXPECT_EQ(report.at("kind"), "layouts");
   const json& rows = report.at("rows");
-  ASSERT_EQ(rows.size(), 5U);
+  ASSERT_EQ(rows.size(), 6U);
   EXPECT_EQ(rows[0].at("layout"), "one rank");
   EXPECT_TRUE(rows[0].at("axes").empty());
-  const std::string axis_of[] = {"", "replica", "tensor", "pipeline", "expert"};
+  const std::string axis_of[] = {"", "replica", "tensor", "pipeline", "expert", "context"};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const json& row = rows[i];
     EXPECT_DOUBLE_EQ(row.at("tokens_per_s"), 4 * 16 / row.at("step_s").get<double>());
@@ -53,8 +53,8 @@ TEST(BenchLayouts, RefusesWrongArguments) {
     EXPECT_EQ(refused.out, "");
     return refused.err;
   };
-  EXPECT_THAT(error_of({"--layouts", "dp2", "cp2"}),
-              HasSubstr("layout cp2: got 'cp2', expected tp, pp, dp, ep, etp or zero"));
+  EXPECT_THAT(error_of({"--layouts", "dp2", "xp2"}),
+              HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp or zero"));
   EXPECT_THAT(error_of({"--layouts", "dp2-"}), HasSubstr("layout dp2-: got 'dp2-', expected"));
   EXPECT_THAT(error_of({"--layouts", "dp2-zero7"}), HasSubstr("layout dp2-zero7: "));
   EXPECT_THAT(error_of({"--layouts", "dp3", "--batch", "8"}), HasSubstr("layout dp3: "));

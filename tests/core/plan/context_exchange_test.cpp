@@ -24,12 +24,14 @@ TEST(ContextExchange, OfGroupedHeads) {
   spec::RunSpec spec = small_spec();
   ContextExchange elements = context_exchange(spec);
   EXPECT_EQ(elements.queries, 16 * 8 * 10);
-  EXPECT_EQ(elements.keys_values, 16 * 2 * (10 + 10));
+  EXPECT_EQ(elements.keys, 16 * 2 * 10);
+  EXPECT_EQ(elements.values, 16 * 2 * 10);
   EXPECT_EQ(elements.outputs, 16 * 8 * 10);
   spec.layout.context_parallel_method = spec::ContextMethod::ulysses;
   elements = context_exchange(spec);
   EXPECT_EQ(elements.queries, 16 * 8 * 10);
-  EXPECT_EQ(elements.keys_values, 16 * 4 * (10 + 10)) << "each head goes to two of the ranks";
+  EXPECT_EQ(elements.keys, 16 * 4 * 10) << "each head goes to two of the ranks";
+  EXPECT_EQ(elements.inputs(), 16 * (8 + 4 + 4) * 10);
 }
 
 TEST(ContextExchange, OfLatentAttentionIsOfAllHeads) {
@@ -41,7 +43,8 @@ TEST(ContextExchange, OfLatentAttentionIsOfAllHeads) {
   spec.model.v_head_dim = 5;
   const ContextExchange elements = context_exchange(spec);
   EXPECT_EQ(elements.queries, 16 * 8 * 13);
-  EXPECT_EQ(elements.keys_values, 16 * 8 * (13 + 5));
+  EXPECT_EQ(elements.keys, 16 * 8 * 13);
+  EXPECT_EQ(elements.values, 16 * 8 * 5);
   EXPECT_EQ(elements.outputs, 16 * 8 * 5);
 }
 

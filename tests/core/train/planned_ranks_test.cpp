@@ -12,7 +12,8 @@ TEST(PlannedRanks, TrafficOfEvenLoadsNeedsNoCounts) {
   const auto serves_evenly = [](const spec::RunSpec& spec) {
     const bool exchanges =
         spec.layout.expert_parallel_size * spec.layout.expert_tensor_parallel_size > 1;
-    return exchanges && spec.layout.tensor_parallel_size == 1 &&
+    const bool alone = spec.layout.tensor_parallel_size * spec.layout.context_parallel_size == 1;
+    return exchanges && alone &&
            (spec.model.router_choice == spec::RouterChoice::expert || spec.model.capacity_pad);
   };
   std::mt19937 random(7);

@@ -127,6 +127,9 @@ inline void add_layout(spec::RunSpec& spec, int most_ranks, std::mt19937& random
   spec::ModelConfig& m = spec.model;
   l.tensor_parallel_size = pick({1, 1, 2, 4});
   l.pipeline_parallel_size = pick({1, 1, 2, 3});
+  l.context_parallel_size = pick({1, 1, 1, 2, 4});
+  l.context_parallel_method = static_cast<spec::ContextMethod>(pick({0, 1}));
+  if (l.context_parallel_size > 1) spec.training.seq_length = pick({8, 16, 32});
   do {
     l.data_parallel_size = pick({1, 2, 3, 4, 8});
   } while (l.world_size() > most_ranks && l.data_parallel_size > 1);
@@ -176,12 +179,14 @@ inline spec::RunSpec random_run(int most_ranks, std::mt19937& random) {
 inline std::string layout_text(const spec::RunSpec& spec) {
   const spec::ParallelLayout& l = spec.layout;
   return fmt::format(
-      "tp {}{} pp {} {} dp {} zero {} ep {} etp {}, {} x {} sequences of {}, {}, {}, recompute {}, "
+      "tp {}{} cp {} {} pp {} {} dp {} zero {} ep {} etp {}, {} x {} sequences of {}, {}, {}, "
+      "recompute {}, "
       "{} layers, {} experts, {} for prediction, {} adapters",
       l.tensor_parallel_size, l.sequence_parallel ? " sequence parallel" : "",
-      l.pipeline_parallel_size, enum_name(l.schedule), l.data_parallel_size, l.zero_stage,
-      l.expert_parallel_size, l.expert_tensor_parallel_size, spec.num_micro_batches(),
-      l.micro_batch_size, spec.training.seq_length, enum_name(spec.training.precision),
+      l.context_parallel_size, enum_name(l.context_parallel_method), l.pipeline_parallel_size,
+      enum_name(l.schedule), l.data_parallel_size, l.zero_stage, l.expert_parallel_size,
+      l.expert_tensor_parallel_size, spec.num_micro_batches(), l.micro_batch_size,
+      spec.training.seq_length, enum_name(spec.training.precision),
       enum_name(spec.training.optimizer), enum_name(l.recompute), spec.model.num_layers,
       spec.model.num_experts, spec.model.num_mtp_layers, spec.lora.target_modules.size());
 }
