@@ -42,14 +42,6 @@ std::int64_t num_actions(const plan::PipelineSchedule& schedule) {
   return count;
 }
 
-Error too_long(const char* option, const plan::PipelineShape& shape) {
-  return {ErrorCode::invalid_input,
-          fmt::format("{}: {} on {} are more than {} actions", option,
-                      counted(shape.num_micro_batches, "micro-batch", "es"),
-                      counted(shape.num_stages, "stage"), format_integer(kMaxActions)),
-          "lower training.global_batch_size with --set"};
-}
-
 // Chrome's trace format: one complete event per action, a row per stage, times in microseconds.
 Result<void> write_trace(const plan::Timeline& timeline, int num_chunks, const std::string& file) {
   constexpr double kMicro = 1e6;
@@ -129,7 +121,7 @@ nlohmann::ordered_json simulated_json(const spec::RunSpec& spec, const Simulated
 
 void print_schedule(Cli& cli, const plan::PipelineSchedule& schedule) {
   if (num_actions(schedule) > kMaxActions)
-    return cli.fail(too_long("--print-schedule", schedule.shape));
+    return cli.fail(plan::too_many_actions("--print-schedule", schedule.shape));
   const std::string text = plan::schedule_text(schedule);
   if (!cli.json) {
     fmt::print("{}", text);
@@ -142,8 +134,8 @@ void print_schedule(Cli& cli, const plan::PipelineSchedule& schedule) {
 Result<std::string> draw(const Simulated& s, const SimulateOptions& options) {
   const plan::PipelineShape& shape = s.schedule.shape;
   if (num_actions(s.schedule) > kMaxActions) {
-    if (options.trace.empty()) return too_long("not drawn", shape).message + "\n";
-    return tl::unexpected<Error>(too_long("--trace", shape));
+    if (options.trace.empty()) return plan::too_many_actions("not drawn", shape).message + "\n";
+    return tl::unexpected<Error>(plan::too_many_actions("--trace", shape));
   }
   TERA_TRY(const plan::Timeline timeline, plan::play_in_full(s.schedule, s.times));
   if (!options.trace.empty()) TERA_TRY_VOID(write_trace(timeline, shape.num_chunks, options.trace));

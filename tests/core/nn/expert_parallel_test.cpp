@@ -4,11 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "core/comm/mesh_groups.h"
-#include "core/plan/rank_mesh.h"
-#include "tests/core/nn/tiny_model.h"
-#include "tests/support/distance.h"
-#include "tests/support/spawn_ranks.h"
+#include "tests/core/nn/split_model.h"
 
 namespace tera::nn::test {
 namespace {
@@ -33,15 +29,15 @@ struct Losses {
 
 // One step over `num` micro-batches, of which this model computes [first, last).
 struct Trainee {
-  Backend& backend;
   const spec::ModelConfig& config;
   int num = 1;
   comm::Communicator* replicas = nullptr;
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
 
-  Losses run(ParamStore& params, int first, int last) const {
-    init_params(params, config, 7);
-    Model model(config, params);
+  Losses run(SplitModel& split, int first, int last) const {
+    Backend& backend = *split.backend;
+    init_params(split.params, config, 7);
+    Model model(config, split.params);
     Losses losses;
     std::vector<RouterStats> stats(static_cast<std::size_t>(config.num_all_layers()));
     PredictionStats prediction;
@@ -64,11 +60,7 @@ struct Trainee {
       model.backward(pass);
       EXPECT_TRUE(stash.entries().empty()) << stash.entries().begin()->first;
     }
-    params.settle_grads();
-    const TensorGroup tensor_ranks(params);
-    for (Param& param : params.params()) {
-      if (param.trained) sum_shared_gradient(param, tensor_ranks);
-    }
+    split.finish_gradients();
     for (const RouterStats& layer : stats) {
       losses.balance += layer.balance_loss;
       losses.z += layer.z_loss;
@@ -96,46 +88,30 @@ TEST_P(ExpertParallelModel, ComputesWhatOneRankDoes) {
   spec.layout.expert_parallel_size = shape.expert;
   spec.layout.expert_tensor_parallel_size = shape.expert_tensor;
   spec.layout.sequence_parallel = shape.tensor > 1;
-  const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
+  SplitModel whole(config);
+  const Losses expected = Trainee{config, shape.data}.run(whole, 0, shape.data);
 
-  ThreadPool pool(1);
-  const auto backend = make_cpu_backend(pool);
-  ParamStore whole(*backend, plan::make_param_table(config), {.compute = DType::f64});
-  const Losses expected = Trainee{*backend, config, shape.data}.run(whole, 0, shape.data);
-
-  const Shape split = shape;
-  tera::test::spawn_ranks(mesh.world_size(), [&](comm::Communicator& world) {
-    ThreadPool own_pool(1);
-    const auto own_backend = make_cpu_backend(own_pool);
-    comm::MeshGroups groups(mesh, world);
-    ParamStore part(*own_backend, plan::local_table(spec, mesh, world.rank()),
-                    {.compute = DType::f64,
-                     .parallel = {.groups = &groups,
-                                  .sequence_parallel = spec.layout.sequence_parallel,
-                                  .expert_load = split.load}});
-    const int replica = groups.coordinate(plan::Axis::data);
-    const Losses losses =
-        Trainee{*own_backend, config, split.data, &groups[plan::Axis::data], split.recompute}.run(
-            part, replica, replica + 1);
-    const auto over = [&](double value) { return summed(world, *own_backend, value); };
-    // Tensor ranks have the loss of their tokens' words together, of routers that of their own.
-    EXPECT_NEAR(over(losses.tokens), expected.tokens * split.tensor, 1e-12 * expected.tokens * 8);
-    EXPECT_NEAR(over(losses.balance), expected.balance, 1e-12);
-    EXPECT_NEAR(over(losses.z), expected.z, 1e-12);
-    ASSERT_EQ(losses.chosen.size(), expected.chosen.size());
-    for (std::size_t i = 0; i < expected.chosen.size(); ++i) {
-      EXPECT_EQ(over(static_cast<double>(losses.chosen[i])),
-                static_cast<double>(expected.chosen[i]));
-    }
-    for (Param& param : part.params()) {
-      if (!param.trained) continue;
-      groups.replicas(param.spec.is_expert()).all_reduce(param.grad, comm::Reduce::sum);
-      const std::vector<double> want =
-          part_of(values_of(whole.get(param.spec.name).grad), param.slice);
-      EXPECT_LT(tera::test::relative_distance(values_of(param.grad), want), 1e-11)
-          << param.spec.name << " on rank " << world.rank();
-    }
-  });
+  const Shape sizes = shape;
+  tera::test::spawn_ranks(
+      static_cast<int>(spec.layout.world_size()), [&](comm::Communicator& world) {
+        SplitModel part(spec, world, sizes.load);
+        comm::Communicator& replicas = (*part.groups)[plan::Axis::data];
+        const int replica = replicas.rank();
+        const Losses losses =
+            Trainee{config, sizes.data, &replicas, sizes.recompute}.run(part, replica, replica + 1);
+        const auto over = [&](double value) { return summed(world, *part.backend, value); };
+        // Tensor ranks have the loss of their tokens' words together, of routers that of their own.
+        EXPECT_NEAR(over(losses.tokens), expected.tokens * sizes.tensor,
+                    1e-12 * expected.tokens * 8);
+        EXPECT_NEAR(over(losses.balance), expected.balance, 1e-12);
+        EXPECT_NEAR(over(losses.z), expected.z, 1e-12);
+        ASSERT_EQ(losses.chosen.size(), expected.chosen.size());
+        for (std::size_t i = 0; i < expected.chosen.size(); ++i) {
+          EXPECT_EQ(over(static_cast<double>(losses.chosen[i])),
+                    static_cast<double>(expected.chosen[i]));
+        }
+        expect_gradients_of(whole, part);
+      });
 }
 
 // With as many experts as ranks can share out evenly, one head each.

@@ -4,11 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "core/comm/mesh_groups.h"
-#include "core/plan/rank_mesh.h"
-#include "tests/core/nn/tiny_model.h"
-#include "tests/support/distance.h"
-#include "tests/support/spawn_ranks.h"
+#include "tests/core/nn/split_model.h"
 
 namespace tera::nn::test {
 namespace {
@@ -33,11 +29,12 @@ void perturb(const Param& param) {
 
 // Loss and gradients of a batch, weights from the seed, in f64: what is left is the order of sums.
 struct Trained {
-  Trained(Backend& backend, ParamStore& params, const spec::ModelConfig& config) {
-    init_params(params, config, 7);
-    for (const Param& param : params.params())
+  Trained(SplitModel& split, const spec::ModelConfig& config) {
+    Backend& backend = *split.backend;
+    init_params(split.params, config, 7);
+    for (const Param& param : split.params.params())
       perturb(param);
-    Model model(config, params);
+    Model model(config, split.params);
     const Batch batch = random_batch(backend, 2, 8, config.vocab_size, 11);
     const double scale = 1.0 / static_cast<double>(num_targets(batch));
     Stash stash(backend);
@@ -46,11 +43,7 @@ struct Trained {
     loss = model.forward(pass, true) + prediction.loss_sum;
     num_predictions = prediction.num_targets;
     model.backward(pass);
-    params.settle_grads();
-    const TensorGroup tensor_ranks(params);
-    for (Param& param : params.params()) {
-      if (param.trained) sum_shared_gradient(param, tensor_ranks);
-    }
+    split.finish_gradients();
   }
   double loss = 0;
   std::int64_t num_predictions = 0;
@@ -63,32 +56,14 @@ TEST_P(TensorParallelModel, ComputesWhatOneRankDoes) {
   spec.model = config;
   spec.layout.tensor_parallel_size = split.ranks;
   spec.layout.sequence_parallel = split.sequence_parallel;
-  const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
-
-  ThreadPool pool(1);
-  const auto backend = make_cpu_backend(pool);
-  ParamStore whole(*backend, plan::make_param_table(config), {.compute = DType::f64});
-  const Trained expected(*backend, whole, config);
-
-  const int num_ranks = split.ranks;
-  const bool sequence_parallel = split.sequence_parallel;
-  tera::test::spawn_ranks(num_ranks, [&](comm::Communicator& world) {
-    ThreadPool own_pool(1);
-    const auto own_backend = make_cpu_backend(own_pool);
-    comm::MeshGroups groups(mesh, world);
-    ParamStore part(*own_backend, plan::local_table(spec, mesh, world.rank()),
-                    {.compute = DType::f64,
-                     .parallel = {.groups = &groups, .sequence_parallel = sequence_parallel}});
-    const Trained trained(*own_backend, part, config);
+  SplitModel whole(config);
+  const Trained expected(whole, config);
+  tera::test::spawn_ranks(split.ranks, [&](comm::Communicator& world) {
+    SplitModel part(spec, world);
+    const Trained trained(part, config);
     EXPECT_NEAR(trained.loss, expected.loss, 1e-12 * expected.loss);
     EXPECT_EQ(trained.num_predictions, expected.num_predictions);
-    for (const Param& param : part.params()) {
-      if (!param.trained) continue;
-      const std::vector<double> want =
-          part_of(values_of(whole.get(param.spec.name).grad), param.slice);
-      EXPECT_LT(tera::test::relative_distance(values_of(param.grad), want), 1e-11)
-          << param.spec.name << " on rank " << world.rank();
-    }
+    expect_gradients_of(whole, part);
   });
 }
 
