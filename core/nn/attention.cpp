@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "core/base/check.h"
 #include "core/nn/heads.h"
 #include "core/nn/tensor_parallel.h"
 
@@ -26,8 +25,6 @@ Attention::Attention(ParamStore& store,
       keys_{.name = ".k", .count = value_heads_, .first = queries_.count * head_dim_, .norm = {}} {
   if (config.qk_norm == spec::QkNormKind::none) return;
   const bool per_head = config.qk_norm == spec::QkNormKind::per_head;
-  TERA_CHECK(per_head || TensorGroup(store).size() == 1,
-             "a norm over all heads with {} tensor-parallel ranks", TensorGroup(store).size());
   for (Heads* heads : {&queries_, &keys_})
     heads->norm.emplace(store, prefix_ + heads->name, per_head, config.norm_eps);
 }

@@ -1,5 +1,6 @@
 // HeadNorm: the RMS norm of queries or keys, over each head or over all of them, with the rotary
-// positions behind it.
+// positions behind it. A norm over heads that tensor ranks share out is over those of all ranks:
+// each sums over its own, of its input forward and of its gradient backward, and all add these up.
 // Letters: A heads, D head dim.
 #pragma once
 #include <string>
@@ -31,11 +32,20 @@ class HeadNorm {
   void backward_weight(Stash& stash);  // releases what was kept
 
  private:
+  void forward_shared(const kernels::View& x,
+                      const Tensor& raw,
+                      const Tensor& y,
+                      const Tensor& rstd) const;
+  void backward_shared(const Tensor& d_norm,
+                       const Tensor& raw,
+                       const Tensor& rstd,
+                       const kernels::View& dx) const;
   std::string name_;
   Backend* backend_;
   bool per_head_;
   double eps_;
   Param* weight_;
+  comm::Communicator* ranks_;  // that share out the heads of one norm; null: none
 };
 
 }  // namespace tera::nn

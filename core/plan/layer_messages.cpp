@@ -66,6 +66,11 @@ void LayerMessages::add_tensor(bool moe, PassCost& cost) const {
   const double shown = spec_.software.tensor_overlap ? fitted_.tensor_shown : 1;
   cost.forward.tensor += shown * 2 * once * blocks;
   cost.backward.tensor += shown * (spec_.layout.sequence_parallel ? 3 : 2) * once * blocks;
+  if (spec_.model.qk_norm != spec::QkNormKind::full) return;
+  // A norm over the heads of all ranks: of queries and of keys a sum per token, f32, all-reduced.
+  const double norms_s = 2 * 2 * comm_.all_gather_s(shape(Axis::tensor), rates_.tokens * 4);
+  cost.forward.tensor += norms_s;
+  cost.backward.tensor += norms_s;
 }
 
 void LayerMessages::add_experts(PassCost& cost) const {

@@ -64,12 +64,14 @@ void ModuleMessages::layer(int index) {
   const int forwards = spec_.layout.recompute == spec::RecomputeKind::full ? 2 : 1;
   for (int pass = 0; pass < forwards; ++pass) {
     part_forward();
+    head_norms();
     attention_forward();
     if (has_dense_part) part_forward();
     if (moe) dispatch();
   }
   part_backward();
   attention_backward();
+  head_norms();
   if (has_dense_part) part_backward();
   if (moe && model.aux_loss_coeff > 0) balance();
 }
@@ -85,6 +87,13 @@ void ModuleMessages::part_backward() {
   gather();
   sum();
   gather();
+}
+
+// Of queries and of keys one sum for each token, where the norm is over the heads of all ranks.
+void ModuleMessages::head_norms() {
+  if (spec_.model.qk_norm != spec::QkNormKind::full) return;
+  for (int i = 0; i < 2; ++i)
+    tally_.tensor(all_reduce, rank_.tokens * kF32);
 }
 
 // Keys and values, or their gradients, to the next rank of the ring (nn/ring_attention.h).

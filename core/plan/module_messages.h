@@ -28,6 +28,7 @@ class ModuleMessages {
   void layer(int index);
   void part_forward();
   void part_backward();
+  void head_norms();
   void ring_pass(std::int64_t element_bytes);
   void swap(std::int64_t elements);
   void attention_forward();

@@ -24,14 +24,6 @@ void check_split_matrices(const RunSpec& spec, const char* field, int size, Find
 
 void check_split_model(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
-  if (layout.tensor_parallel_size > 1 && spec.model.qk_norm == QkNormKind::full) {
-    findings.error(
-        "layout.tensor_parallel_size",
-        fmt::format("{} can be planned, but this engine normalises queries and keys over "
-                    "all heads on one rank only",
-                    layout.tensor_parallel_size),
-        "use 1 to train here");
-  }
   if (!spec.lora.enabled()) return;
   for (const auto& [field, size] :
        {std::pair("layout.tensor_parallel_size", layout.tensor_parallel_size),

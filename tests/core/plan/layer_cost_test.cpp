@@ -307,6 +307,25 @@ TEST(LayerCost, OverlappedTensorMessagesShowInPart) {
   EXPECT_NEAR(layer_of(spec).forward.tensor, kTensorShown.value * apart, 1e-12);
 }
 
+// Two all-reduces each way, of 4 B for each of 2 x 4096 tokens, in rings of eight, shown in full.
+TEST(LayerCost, ANormOverAllHeadsIsOverTensorRanks) {
+  spec::RunSpec spec = megatron_spec();
+  spec.layout.tensor_parallel_size = 8;
+  spec.layout.sequence_parallel = true;
+  spec.cluster.num_nodes = 1;
+  spec.software.tensor_overlap = true;
+  spec.model.qk_norm = spec::QkNormKind::per_head;
+  const PassCost per_head = layer_of(spec);
+  spec.model.qk_norm = spec::QkNormKind::full;
+  const PassCost full = layer_of(spec);
+  const spec::LinkSpec& link = spec.cluster.intra_node;
+  const double rate = link.bytes_per_s * link.efficiency;
+  const double bytes = 4.0 * 2 * spec.training.seq_length;
+  const double gather_s = bytes * 7 / 8 / rate + 7 * (link.latency_s + bytes / 16 / rate);
+  EXPECT_NEAR(full.forward.tensor - per_head.forward.tensor, 2 * 2 * gather_s, 1e-12);
+  EXPECT_NEAR(full.backward.tensor - per_head.backward.tensor, 2 * 2 * gather_s, 1e-12);
+}
+
 TEST(LayerCost, OperationsOneByOneReadMemoryAgain) {
   spec::RunSpec spec = megatron_spec();
   spec.software.framework = spec::Framework::torchtitan;

@@ -74,6 +74,28 @@ TEST(StepTraffic, TensorRanksSumTwiceForwardAndTwiceBackward) {
             (6 * spec.model.num_layers + 2) * stream + 2 * 2 * 4 * tokens);
 }
 
+// A norm over all heads takes the sum of a token's squares forward and of its products with the
+// gradient backward, of queries and of keys.
+TEST(StepTraffic, TensorRanksSumForNormsOverAllHeads) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.layout.tensor_parallel_size = 2;
+  const auto of_norms = [&spec] {
+    spec.model.qk_norm = spec::QkNormKind::full;
+    PlannedMessages sums = find(spec, "tensor", MessageKind::all_reduce);
+    spec.model.qk_norm = spec::QkNormKind::none;
+    const PlannedMessages others = find(spec, "tensor", MessageKind::all_reduce);
+    sums.calls -= others.calls;
+    sums.bytes -= others.bytes;
+    return sums;
+  };
+  const std::int64_t layers = spec.model.num_layers * spec.num_micro_batches();
+  const std::int64_t bytes = rank_extents(spec).tokens * 4;
+  EXPECT_EQ(of_norms().calls, 4 * layers);
+  EXPECT_EQ(of_norms().bytes, 4 * layers * bytes);
+  spec.layout.recompute = spec::RecomputeKind::full;
+  EXPECT_EQ(of_norms().bytes, 6 * layers * bytes) << "forward twice";
+}
+
 // Of rows of H numbers dispatch, combine and the same backward, and of a gate each of the two ways.
 TEST(StepTraffic, RowsGoToTheirExpertsAndBackTwice) {
   spec::RunSpec spec = run_spec("tiny-moe");

@@ -539,8 +539,6 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
     EXPECT_EQ(validate_for_engine(other)[0].field, path);
     EXPECT_THAT(validate_for_engine(other)[0].message, HasSubstr(why));
   };
-  expect_refused(spec, "layout.tensor_parallel_size", "over all heads");
-  spec.model.qk_norm = QkNormKind::per_head;
   for (const char* path : {"layout.tensor_parallel_size", "layout.expert_parallel_size",
                            "layout.expert_tensor_parallel_size"}) {
     RunSpec other = spec;

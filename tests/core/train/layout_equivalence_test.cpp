@@ -35,5 +35,21 @@ INSTANTIATE_TEST_SUITE_P(Models,
                                                    }}),
                          testing::PrintToStringParamName());
 
+// Ranks add up what each sums over its heads; of four, two hold the same key head.
+using LayoutEquivalenceOfTensorRanks = test::LayoutTest;
+TEST_F(LayoutEquivalenceOfTensorRanks, NormsOverAllHeadsTrainLikeOneRank) {
+  spec::RunSpec spec = descent_spec();
+  spec.model.num_attention_heads = 4;
+  spec.model.num_key_value_heads = 2;
+  spec.model.head_dim = 8;
+  spec.model.qk_norm = spec::QkNormKind::full;
+  std::vector<test::LayoutCase> layouts = {{.tp = 4},
+                                           {.tp = 2, .recompute = spec::RecomputeKind::full}};
+  for (const test::LayoutCase& layout : test::layout_cases()) {
+    if (layout.tp > 1) layouts.push_back(layout);
+  }
+  expect_trains_alike(spec, layouts);
+}
+
 }  // namespace
 }  // namespace tera::train

@@ -149,7 +149,6 @@ inline void add_layout(spec::RunSpec& spec, int most_ranks, std::mt19937& random
   if (l.tensor_parallel_size > 1) {
     m.num_attention_heads = 4 * pick({1, 2});
     m.num_key_value_heads = pick({1, 2, 4});
-    if (m.qk_norm == spec::QkNormKind::full) m.qk_norm = spec::QkNormKind::per_head;
     l.sequence_parallel = m.num_experts > 0 || pick({0, 1}) == 1;
     spec.training.seq_length = pick({8, 16, 32});
   }
