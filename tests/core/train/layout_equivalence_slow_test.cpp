@@ -62,11 +62,6 @@ void expert_choice(ModelConfig& m) {
   m.num_shared_experts = 1;
 }
 
-void norms_over_all_heads(ModelConfig& m) {
-  m.qk_norm = spec::QkNormKind::full;
-  m.router_renormalize = false;
-}
-
 class LayoutEquivalenceOfAll : public test::LayoutTest,
                                public testing::WithParamInterface<ModelCase> {};
 
@@ -94,8 +89,7 @@ INSTANTIATE_TEST_SUITE_P(
                     ModelCase{"sigmoid_groups_latent_prediction", sigmoid_groups_latent_prediction},
                     ModelCase{"capacity_by_gate_jitter", capacity_by_gate_jitter},
                     ModelCase{"capacity_by_position", capacity_by_position},
-                    ModelCase{"expert_choice", expert_choice},
-                    ModelCase{"norms_over_all_heads", norms_over_all_heads}),
+                    ModelCase{"expert_choice", expert_choice}),
     testing::PrintToStringParamName());
 
 }  // namespace
