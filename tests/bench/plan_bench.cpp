@@ -3,11 +3,15 @@
 
 #include <benchmark/benchmark.h>
 
+#include "core/comm/mesh_groups.h"
 #include "core/plan/estimate.h"
 #include "core/plan/layout_bounds.h"
+#include "core/plan/schedule_check.h"
+#include "core/plan/schedule_messages.h"
 #include "core/plan/schedule_simulator.h"
 #include "core/plan/search.h"
 #include "core/spec/presets.h"
+#include "tests/bench/peak_allocation.h"
 
 namespace tera::plan {
 namespace {
@@ -31,6 +35,51 @@ void memory_of_preset(benchmark::State& state, const std::string& name) {
 TERA_PRESET_BENCH(moe_1t, "moe-1t");
 TERA_PRESET_BENCH(switch_1600b, "switch-1.6t");
 TERA_PRESET_BENCH(deepseek_v3, "deepseek-v3");
+
+// What a rank of 16,384 knows of its place before it trains: the mesh, its groups, the schedule,
+// the actions of its stage, and its messages with the stages beside it.
+struct RankPlace {
+  RankMesh mesh;
+  std::vector<comm::MeshGroup> groups;
+  PipelineSchedule schedule;
+  std::vector<PipelineAction> actions;
+  std::vector<std::vector<StageMessage>> messages;
+};
+
+Result<RankPlace> place_of(const spec::RunSpec& spec, int rank) {
+  TERA_TRY(const RankMesh mesh, RankMesh::make(spec.layout));
+  RankPlace place{mesh, comm::mesh_groups(mesh, rank), make_schedule(spec), {}, {}};
+  TERA_TRY_VOID(check_schedule(place.schedule));
+  const int stage = mesh.coordinate(rank, Axis::pipeline);
+  place.actions = actions_of(place.schedule.stages[static_cast<std::size_t>(stage)]);
+  for (const int peer : {stage - 1, stage + 1}) {
+    if (peer < 0 || peer == place.schedule.shape.num_stages) continue;
+    place.messages.push_back(messages_between(place.schedule, peer, stage));
+    place.messages.push_back(messages_between(place.schedule, stage, peer));
+  }
+  return place;
+}
+
+// peak_bytes: allocated at the same time, of the rank that takes most.
+void place_of_rank(benchmark::State& state) {
+  const spec::RunSpec spec = spec::run_preset("moe-1t").value().spec;
+  const auto world = static_cast<int>(spec.layout.world_size());
+  constexpr int kStride = 7919;  // a prime, so that all have their turn
+  int rank = 0;
+  for (auto _ : state) {
+    rank = (rank + kStride) % world;
+    benchmark::DoNotOptimize(place_of(spec, rank).value());
+  }
+  std::int64_t most = 0;
+  for (int i = 0; i < 1000; ++i) {
+    const bench::PeakAllocation peak;
+    benchmark::DoNotOptimize(place_of(spec, i * kStride % world).value());
+    most = std::max(most, peak.bytes());
+  }
+  state.counters["ranks"] = world;
+  state.counters["peak_bytes"] = static_cast<double>(most);
+}
+BENCHMARK(place_of_rank)->Unit(benchmark::kMicrosecond);
 
 // The trillion parameters of moe-1t on 16,384 GPUs: 32 stages, of two chunks where the kind has
 // two.
