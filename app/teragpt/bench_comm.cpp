@@ -11,6 +11,7 @@
 #include "app/teragpt/comm_cases.h"
 #include "app/teragpt/mpi_job.h"
 #include "app/teragpt/peer_process.h"
+#include "core/base/error.h"
 #include "core/base/units.h"
 #include "core/comm/mpi.h"
 #include "core/tensor/cpu_backend.h"
@@ -48,7 +49,7 @@ ordered_json row_of(const char* transport, int ranks, const CommTiming& timing) 
 
 using OnRow = std::function<void(ordered_json)>;
 
-void measure_threads(const CommArguments& args, const OnRow& on_row) {
+Result<void> measure_threads(const CommArguments& args, const OnRow& on_row) {
   const auto worlds = comm::make_thread_communicators(args.ranks);
   std::exception_ptr first;
   std::mutex mutex;
@@ -60,7 +61,10 @@ void measure_threads(const CommArguments& args, const OnRow& on_row) {
           ThreadPool pool(1);
           const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
           time_collectives(world, *backend, {.bytes = args.bytes, .seconds = args.seconds},
-                           [&](const CommTiming& t) { on_row(row_of("threads", args.ranks, t)); });
+                           [&](const CommTiming& t) {
+                             on_row(row_of("threads", args.ranks, t));
+                             if (stop_requests().load() > 0) throw CommunicationError("stopped");
+                           });
         } catch (const std::exception& error) {
           const std::scoped_lock lock(mutex);
           if (!first) first = std::current_exception();
@@ -69,7 +73,9 @@ void measure_threads(const CommArguments& args, const OnRow& on_row) {
       });
     }
   }
+  TERA_TRY_VOID(check_stop("bench comm", kRowsAreComplete));
   if (first) std::rethrow_exception(first);
+  return {};
 }
 
 // A rank of the job that measure_mpi started: rank 0 prints a line of JSON for each row.
@@ -147,8 +153,7 @@ Result<ordered_json> measure(const CommArguments& args, bool print) {
   if (print)
     fmt::print("{} ranks; {} threads read and write memory at {}\n", args.ranks, pool.size(),
                format_rate(peak, "B/s"));
-  measure_threads(args, on_row);
-  TERA_TRY_VOID(check_stop("bench comm", kRowsAreComplete));
+  TERA_TRY_VOID(measure_threads(args, on_row));
   const Result<MpiJob> job = make_mpi_job(args.ranks, rank_arguments(args));
   if (job) {
     if (print) {

@@ -29,7 +29,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kOneRank = "one rank";
-constexpr double kTimeoutS = 600;  // of a step, and of the start of ranks
+constexpr double kTimeoutS = 600;  // of a step, and of the start and the end of ranks
 
 struct LayoutsArguments {
   std::string model = "tiny-moe";
@@ -101,9 +101,9 @@ Result<MpiJob> job_of(const LayoutsArguments& args,
                        std::to_string(args.steps), "--threads", std::to_string(args.threads)});
 }
 
-Result<LayoutSteps> measure_job(const MpiJob& job) {
+Result<LayoutSteps> measure_job(const MpiJob& job, int steps) {
   TERA_TRY(PeerProcess ranks, PeerProcess::start(job.argv, job.environment));
-  const Result<std::string> line = ranks.receive(kTimeoutS);
+  const Result<std::string> line = ranks.receive(kTimeoutS * (steps + 2));  // one to warm up
   TERA_TRY_VOID(check_stop("bench layouts", "nothing is kept"));
   const ordered_json answer = ordered_json::parse(line ? *line : "", nullptr, false);
   if (!answer.is_object() || !answer.contains("steps_s")) {
@@ -153,7 +153,7 @@ Result<void> measure(const LayoutsArguments& args, std::vector<Entry>& entries) 
   for (int round = 0; round < args.rounds; ++round) {
     for (Entry& entry : entries) {
       if (entry.layout != kOneRank) {
-        TERA_TRY(const LayoutSteps steps, measure_job(entry.job));
+        TERA_TRY(const LayoutSteps steps, measure_job(entry.job, args.steps));
         add(steps, 1.0 / args.rounds, entry.seen);
         continue;
       }

@@ -9,15 +9,12 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <fmt/format.h>
 
+#include "app/teragpt/child_process.h"
 #include "app/teragpt/cli.h"
-
-extern char** environ;
 
 namespace tera::app {
 
@@ -29,41 +26,15 @@ Result<PeerProcess> PeerProcess::start(
   if (pipe2(in.data(), O_CLOEXEC) != 0 || pipe2(out.data(), O_CLOEXEC) != 0) {
     return fail(ErrorCode::io, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
   }
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-
-  std::vector<std::string> variables;
-  for (char** item = environ; *item != nullptr; ++item)
-    variables.emplace_back(*item);
-  for (const auto& [name, value] : environment)
-    variables.push_back(name + "=" + value);
-  std::vector<char*> raw_environment;
-  for (std::string& variable : variables)
-    raw_environment.push_back(variable.data());
-  raw_environment.push_back(nullptr);
-  std::vector<std::string> arguments = argv;
-  std::vector<char*> raw_arguments;
-  for (std::string& argument : arguments)
-    raw_arguments.push_back(argument.data());
-  raw_arguments.push_back(nullptr);
-
-  PeerProcess peer;
-  const int error = posix_spawnp(&peer.pid_, raw_arguments.front(), &actions, nullptr,
-                                 raw_arguments.data(), raw_environment.data());
-  posix_spawn_file_actions_destroy(&actions);
+  const Result<pid_t> child =
+      start_child({.argv = argv, .environment = environment, .in = in[0], .out = out[1]});
   close(in[0]);
   close(out[1]);
+  PeerProcess peer;
   peer.to_ = in[1];
   peer.from_ = out[0];
-  if (error != 0) {
-    peer.pid_ = -1;
-    return fail(ErrorCode::not_found,
-                fmt::format("cannot start {}: {}", argv.front(), std::strerror(error)),
-                "check the name of the program, or give its path");
-  }
+  if (!child) return tl::unexpected<Error>(child.error());
+  peer.pid_ = *child;
   return peer;
 }
 
@@ -83,12 +54,11 @@ PeerProcess::~PeerProcess() {
   if (to_ >= 0) close(to_);
   if (from_ >= 0) close(from_);
   if (pid_ <= 0) return;
-  for (int i = 0; i < 20 && stop_requests().load() == 0; ++i) {
-    if (waitpid(pid_, nullptr, WNOHANG) == pid_) return;
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  for (int i = 0; i < 40 && stop_requests().load() == 0; ++i) {
+    if (child_end(pid_)) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
-  kill(pid_, SIGKILL);
-  waitpid(pid_, nullptr, 0);
+  end_child(pid_);
 }
 
 Result<void> PeerProcess::send(const std::string& line) {

@@ -1,4 +1,5 @@
-// bench comm: its rows on threads and MPI processes, and what it refuses.
+// bench comm: its rows on threads and MPI processes, what it refuses, and how it ends.
+#include <csignal>
 #include <map>
 #include <set>
 #include <string>
@@ -15,6 +16,7 @@ namespace {
 using nlohmann::json;
 using test::ProgramResult;
 using test::run_teragpt;
+using test::RunningTeragpt;
 using testing::HasSubstr;
 
 TEST(BenchComm, PutsEachCollectiveBesideMemoryAndMpi) {
@@ -57,6 +59,20 @@ TEST(BenchComm, PutsEachCollectiveBesideMemoryAndMpi) {
   EXPECT_EQ(report.at("rows").size(), has_mpi ? 20U : 10U);
   if (!has_mpi) return;
   EXPECT_THAT(report.at("mpi_command").get<std::string>(), HasSubstr("mpirun --bind-to none"));
+}
+
+TEST(BenchComm, CtrlCEndsItAfterTheRowAtHand) {
+  RunningTeragpt program({"bench", "comm", "--bytes", "4096", "8192", "--seconds", "1"},
+                         RunningTeragpt::Output::pipe);
+  const auto next_is_row = [&] { return program.read_line().value_or("").starts_with("threads "); };
+  ASSERT_TRUE(program.read_line());  // what is measured
+  ASSERT_TRUE(next_is_row());
+  program.send(SIGINT);
+  int rows = 0;
+  while (next_is_row())
+    ++rows;
+  EXPECT_LE(rows, 1);
+  EXPECT_EQ(program.wait(), 1);
 }
 
 TEST(BenchComm, RefusesWrongArguments) {

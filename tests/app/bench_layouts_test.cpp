@@ -1,4 +1,7 @@
-// bench layouts: its rows beside one rank, and what it refuses.
+// bench layouts: its rows beside one rank, what it refuses, and how it ends when it is told to.
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -6,7 +9,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/app/rank_processes.h"
 #include "tests/app/run_program.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera {
 namespace {
@@ -14,6 +19,7 @@ namespace {
 using nlohmann::json;
 using test::ProgramResult;
 using test::run_teragpt;
+using test::RunningTeragpt;
 using testing::HasSubstr;
 
 TEST(BenchLayouts, PutsEachLayoutBesideOneRankWithWhatItSays) {
@@ -61,6 +67,62 @@ TEST(BenchLayouts, RefusesWrongArguments) {
   EXPECT_THAT(error_of({"--model", "none"}), HasSubstr("none"));
   EXPECT_THAT(error_of({"--precision", "fp4"}), HasSubstr("--precision: got fp4, expected"));
   EXPECT_THAT(error_of({"--steps", "0"}), HasSubstr("--steps: got '0', expected"));
+}
+
+// Endless rounds of layouts, in processes that are known by their cache folder.
+class InterruptedLayouts : public testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("XDG_CACHE_HOME", folder("cache").c_str(), 1);
+    setenv("TMPDIR", folder("tmp").c_str(), 1);
+    std::filesystem::create_directory(folder("tmp"));
+  }
+  void TearDown() override { unsetenv("TMPDIR"); }
+  std::string folder(const std::string& name) const { return dir_.path() / name; }
+
+  // Until `count` processes of a job are there, mpirun among them.
+  void wait_for_processes(std::size_t count) const {
+    for (int i = 0; i < 6000 && processes_.all().size() < count; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    ASSERT_GE(processes_.all().size(), count);
+  }
+  static std::vector<std::string> endless() {
+    return {"bench", "layouts", "--layouts", "dp2",      "tp2",     "--batch",   "2", "--seq",
+            "16",    "--steps", "1",         "--rounds", "1000000", "--threads", "2", "--json"};
+  }
+
+  const test::TempDir dir_;
+  const test::RankProcesses processes_{folder("cache")};
+};
+
+TEST_F(InterruptedLayouts, CtrlCEndsTheRanksToo) {
+  for (const std::size_t processes : {1, 3}) {
+    SCOPED_TRACE(processes);
+    RunningTeragpt program(endless(), RunningTeragpt::Output::pipe);
+    wait_for_processes(processes);
+    program.send(SIGINT);
+    const json told = json::parse(program.read_line().value_or(""), nullptr, false);
+    ASSERT_TRUE(told.is_object());
+    EXPECT_EQ(told.at("schema"), "teragpt.error/1");
+    EXPECT_EQ(told.at("diagnostics").at(0).at("message"), "bench layouts was stopped");
+    EXPECT_EQ(program.wait(), 1);
+    processes_.expect_none_left();
+    EXPECT_TRUE(std::filesystem::is_empty(folder("tmp"))) << "files of mpirun";
+  }
+}
+
+// By a second Ctrl-C, and without any word.
+TEST_F(InterruptedLayouts, NoRankOutlivesIt) {
+  for (const int number : {SIGINT, SIGKILL}) {
+    SCOPED_TRACE(number);
+    RunningTeragpt program(endless(), RunningTeragpt::Output::pipe);
+    wait_for_processes(3);
+    program.send(number);
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (number == SIGINT) program.send(number);
+    EXPECT_EQ(program.wait(), 128 + number);
+    processes_.expect_none_left();
+  }
 }
 
 }  // namespace

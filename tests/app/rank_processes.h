@@ -1,4 +1,4 @@
-// The processes that a `teragpt train` of several ranks starts: mpirun and the ranks.
+// The processes that a teragpt of several ranks starts: mpirun and the ranks.
 #pragma once
 #include <algorithm>
 #include <chrono>
@@ -21,8 +21,8 @@ namespace tera::test {
 
 class RankProcesses {
  public:
-  // Of runs below `runs`, which their commands name.
-  explicit RankProcesses(std::string runs) : runs_(std::move(runs)) {}
+  // Of jobs whose commands or environments name `folder`.
+  explicit RankProcesses(std::string folder) : folder_(std::move(folder)) {}
 
   // In the order of their start: mpirun first.
   std::vector<pid_t> all() const {
@@ -30,8 +30,8 @@ class RankProcesses {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       const pid_t pid = std::atoi(entry.path().filename().c_str());
       const std::string command = pid > 0 ? file_of(pid, "cmdline") : "";
-      if (command.find("--rank-of-mpi-job") != std::string::npos &&
-          command.find(runs_) != std::string::npos)
+      if (command.find("--rank-of-mpi-job") == std::string::npos) continue;
+      if ((command + file_of(pid, "environ")).find(folder_) != std::string::npos)
         found.push_back(pid);
     }
     std::sort(found.begin(), found.end());
@@ -58,7 +58,7 @@ class RankProcesses {
     return {std::istreambuf_iterator<char>(file), {}};
   }
 
-  const std::string runs_;
+  const std::string folder_;
 };
 
 }  // namespace tera::test
