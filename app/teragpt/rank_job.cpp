@@ -16,6 +16,8 @@
 
 #include "app/teragpt/child_process.h"
 #include "app/teragpt/cli.h"
+#include "core/base/clock.h"
+#include "core/comm/mpi.h"
 
 namespace tera::app {
 namespace {
@@ -33,7 +35,8 @@ std::optional<int> number_in_environment(const char* name) {
 
 Result<int> run_rank_job(const MpiJob& job,
                          const std::filesystem::path& log,
-                         const std::function<bool()>& listens) {
+                         const std::function<bool()>& listens,
+                         const std::function<bool()>& is_lost) {
   const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
   if (file < 0) {
     return fail(ErrorCode::io,
@@ -46,12 +49,45 @@ Result<int> run_rank_job(const MpiJob& job,
   bool told = false;
   for (;;) {
     if (const std::optional<int> end = child_end(*child)) return *end;
+    if (is_lost()) return end_child(*child);
     if (stop_requests().load() > 0 && !told && listens()) {
       kill(*child, SIGUSR1);  // mpirun hands it on to every rank
       told = true;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirectory& dir,
+                                                          double timeout_s) {
+  std::optional<run::RankPulse> pulse;
+  TERA_TRY(const int attempt, dir.attempt_to_start());
+  if (const std::optional<int> rank = number_in_environment("OMPI_COMM_WORLD_RANK"))
+    pulse.emplace(dir, attempt, *rank, timeout_s);
+  TERA_TRY(auto world, comm::make_mpi_communicator(timeout_s));
+  // mpirun wakes who is stopped before it ends them.
+  if (const std::optional<run::RankError> lost = run::first_rank_error(dir, attempt))
+    return tl::unexpected<Error>(lost->error);
+  return world;
+}
+
+run::RankError error_of(const run::LostRanks& lost) {
+  const std::size_t count = lost.silent.size();
+  const Error apart = {
+      ErrorCode::failed,
+      fmt::format("all ranks began and do not find each other within {} s", lost.timeout_s),
+      "can their computers reach each other, on every port? Ranks wait as long as teragpt train "
+      "--timeout says"};
+  const Error silent = {
+      ErrorCode::failed,
+      fmt::format("{} {} not answer: nothing heard of {} for {} s while ranks start",
+                  comm::rank_list(lost.silent), count == 1 ? "does" : "do",
+                  count == 1 ? "it" : "them", lost.timeout_s),
+      "is the process stopped, or its computer gone or slow? Ranks wait as long as teragpt train "
+      "--timeout says"};
+  return {.rank = count > 0 ? lost.silent.front() : -1,
+          .error = count > 0 ? silent : apart,
+          .time_s = wall_s()};
 }
 
 int num_local_ranks(int world_size) {

@@ -3,19 +3,32 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <memory>
 
 #include "app/teragpt/mpi_job.h"
 #include "core/base/result.h"
+#include "core/comm/communicator.h"
+#include "core/run/rank_errors.h"
+#include "core/run/start_watch.h"
 
 namespace tera::app {
 
 // Runs the job with its standard error in `log`; its output is this program's. A request to stop
 // goes to all ranks once `listens` says that they listen, and they write a checkpoint and leave;
-// when this program ends, so do they. Returns the exit code of the job, which says less than
-// job_end().
+// when this program ends, or `is_lost` says that ranks wait in vain, so do they. Returns the exit
+// code of the job, which says less than job_end().
 Result<int> run_rank_job(const MpiJob& job,
                          const std::filesystem::path& log,
-                         const std::function<bool()>& listens);
+                         const std::function<bool()>& listens,
+                         const std::function<bool()>& is_lost);
+
+// As one of its ranks: who started the job sees that this one lives while it waits for the others.
+// Errors: those of make_mpi_communicator(), and that the job was given up before all were there.
+Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirectory& dir,
+                                                          double timeout_s);
+
+// What a person reads of ranks that never came together.
+run::RankError error_of(const run::LostRanks& lost);
 
 // The first of a job's ranks on a computer share its processors: how many they are, told by the
 // launcher of the job (Open MPI, Slurm), else all.

@@ -15,7 +15,6 @@
 #include "core/base/clock.h"
 #include "core/base/counted.h"
 #include "core/base/log.h"
-#include "core/comm/mpi.h"
 #include "core/run/rank_errors.h"
 #include "core/run/run_directory.h"
 #include "core/train/rank_main.h"
@@ -122,7 +121,7 @@ void train_rank(Cli& cli,
                 const TrainArguments& args,
                 const run::RunDirectory& dir,
                 const spec::RunSpec& spec) {
-  const auto world = comm::make_mpi_communicator(args.timeout_s);
+  const auto world = join_rank_job(dir, args.timeout_s);
   const auto ends_with = [&cli](const Error& error) {
     spdlog::error("{}", error.message);
     if (!error.hint.empty()) spdlog::error("hint: {}", error.hint);
@@ -159,21 +158,29 @@ Result<MpiJob> job_of(const Cli& cli,
   return make_mpi_job(static_cast<int>(spec.layout.world_size()), arguments, args.hostfile);
 }
 
-void train_as_job(Cli& cli, MpiJob job, const run::RunDirectory& dir) {
+void train_as_job(
+    Cli& cli, const TrainArguments& args, MpiJob job, const run::RunDirectory& dir, int num_ranks) {
   const Result<int> attempt = dir.attempt_to_start();
   if (!attempt) return cli.fail(attempt.error());
   job.environment.emplace_back(run::kAttemptVariable, std::to_string(*attempt));
   const std::filesystem::path log = dir.log_file(*attempt, 0);
-  for (const std::filesystem::path& folder : {log.parent_path(), dir.launch_dir(*attempt)}) {
-    if (const Result<void> made = make_dirs(dir.vfs(), folder); !made)
-      return cli.fail(made.error());
-  }
+  if (const Result<void> made = make_dirs(dir.vfs(), log.parent_path()); !made)
+    return cli.fail(made.error());
   // A rank takes the lock when all ranks are there and listen to signals.
   const auto listens = [&] {
     const Result<run::LockHolder> holder = run::lock_holder(dir);
     return holder && holder->held;
   };
-  const Result<int> exit_code = run_rank_job(job, log, listens);
+  Result<run::StartWatch> start = run::StartWatch::begin(dir, *attempt, num_ranks, args.timeout_s);
+  if (!start) return cli.fail(start.error());
+  const auto is_lost = [&] {
+    const std::optional<run::LostRanks> lost = start->lost();
+    if (!lost) return false;
+    if (const Result<void> noted = run::note_rank_error(dir, *attempt, error_of(*lost)); !noted)
+      spdlog::warn("cannot note who is missing: {}", noted.error().message);
+    return true;
+  };
+  const Result<int> exit_code = run_rank_job(job, log, listens, is_lost);
   if (!exit_code) return cli.fail(exit_code.error());
   const Result<run::RunState> end = job_end(dir, *attempt, *exit_code);
   if (!end) return cli.fail(end.error());
@@ -197,7 +204,7 @@ void train(Cli& cli, const TrainArguments& args) {
     spdlog::warn("ranks are threads of this process: {}", job.error().message);
     return train_here(cli, args, *dir, *spec);
   }
-  train_as_job(cli, std::move(*job), *dir);
+  train_as_job(cli, args, std::move(*job), *dir, static_cast<int>(spec->layout.world_size()));
 }
 
 // What would be started, and why so.

@@ -145,6 +145,35 @@ TEST_F(TrainFaults, WhatRankZeroRefusesIsToldWithItsHint) {
   expect_goes_on();
 }
 
+// MPI waits for ever for who is stopped before all are together.
+TEST_F(TrainFaults, ARankThatIsStoppedBeforeItBeginsIsNamed) {
+  start_rank_1_by("", "sh -c 'kill -STOP $$; exec \"$@\"' sh \"$program\" \"$@\"");
+  const ProgramResult result = run_teragpt(train({"--timeout", "3"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("error: rank 1 does not answer: nothing heard of it for 3 s"));
+  expect_one_error(result.err);
+  processes_.expect_none_left();
+  EXPECT_EQ(newest_run().state, run::RunState::failed);
+  EXPECT_THAT(newest_run().detail, HasSubstr("rank 1 does not answer"));
+}
+
+TEST_F(TrainFaults, ARankThatIsStoppedWhileItWaitsForAnotherIsNamed) {
+  start_rank_1_by("", "sh -c 'sleep 2; exec \"$@\"' sh \"$program\" \"$@\"");
+  RunningTeragpt program(train({"--timeout", "4"}), terminal);
+  while (!program.read_line().value_or("run ").starts_with("run ")) {
+  }
+  const fs::path alive = newest_run().path / "launch/a001/start-00000";
+  for (int i = 0; i < 1500 && (!fs::exists(alive) || fs::file_size(alive) == 0); ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  ASSERT_GT(fs::file_size(alive), 0U);
+  kill(processes_.process_of(0), SIGSTOP);
+  const std::string text = rest_of(program);
+  EXPECT_EQ(program.wait(), 1) << text;
+  EXPECT_THAT(text, HasSubstr("error: rank 0 does not answer: nothing heard of it for 4 s"));
+  expect_one_error(text);
+  processes_.expect_none_left();
+}
+
 TEST_F(TrainFaults, ARankOfAnotherProgramIsNamed) {
   start_rank_1_by("cp \"$program\" other; echo >> other", "./other \"$@\"");
   const ProgramResult result = run_teragpt(train());
