@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/thread_pool.h"
 #include "core/comm/mpi_calls.h"
 #include "core/comm/mpi_program.h"
@@ -51,6 +52,10 @@ MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
 }
 
 MpiProcess::~MpiProcess() {
+  if (!aborted_) {
+    drain(copies_, timeout_s_);
+    leave_together();
+  }
   if (aborted_) {
     // Who gave up leaves first: its exit code is the job's.
     drain(told_, kFarewellS);
@@ -58,10 +63,37 @@ MpiProcess::~MpiProcess() {
     std::this_thread::sleep_for(std::chrono::duration<double>(stay_s));
     return;  // MPI_Finalize would wait for ranks that never come
   }
-  drain(copies_, timeout_s_);
   MPI_Comm_free(&control_);
   MPI_Comm_free(&data_);
   MPI_Finalize();
+}
+
+void MpiProcess::leave_together() noexcept {
+  try {
+    Group world{.axis = "world", .ranks = {}, .rank = rank_};
+    for (int r = 0; r < size_; ++r)
+      world.ranks.push_back(r);
+    constexpr int kFarewell = kTagsPerGroup - 1;  // of group 0, whose collectives have the others
+    const Place where = {&world, OperationKind::barrier};
+    std::vector<std::byte> words(world.ranks.size());
+    const auto each = [&](const auto& say) {
+      Messages messages(*this);
+      for (int r = 1; r < size_; ++r)
+        say(messages, r);
+      messages.wait(where);
+    };
+    if (rank_ > 0) {
+      Messages messages(*this);
+      messages.send(words.data(), 1, 0, kFarewell);
+      messages.receive(words.data() + rank_, 1, 0, kFarewell);
+      return messages.wait(where);
+    }
+    each([&](Messages& all, int r) { all.receive(words.data() + r, 1, r, kFarewell); });
+    each([&](Messages& all, int r) { all.send(words.data() + r, 1, r, kFarewell); });
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    abort(error.what());
+  }
 }
 
 MpiProcess::Messages::~Messages() {

@@ -96,6 +96,9 @@ class MpiProcess {
   void reap(std::deque<Outgoing>& messages) const;
   void start_copy(MPI_Comm comm, std::vector<std::byte> message, int to, int tag);
 
+  // Waits for all ranks to come to their end, which MPI's own end does without a timeout; where one
+  // does not come it is named in the log, and the job aborted.
+  void leave_together() noexcept;
   // Until `messages` have left, for a time; never throws.
   void drain(std::deque<Outgoing>& messages, double seconds) noexcept;
 

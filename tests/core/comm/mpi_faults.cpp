@@ -95,20 +95,27 @@ void stops(Communicator& world) {
   world.barrier();
 }
 
+void stops_at_the_end(Communicator& world) {
+  world.barrier();
+  if (world.rank() == 1) ::raise(SIGSTOP);
+}
+
 }  // namespace
 }  // namespace tera::comm
 
 int main(int, char** argv) {
   using namespace tera::comm;
-  const std::map<std::string, void (*)(Communicator&)> cases = {{"other_shape", other_shape},
-                                                                {"other_rows", other_rows},
-                                                                {"other_message", other_message},
-                                                                {"missing", missing},
-                                                                {"chain", chain},
-                                                                {"ring", ring},
-                                                                {"aborts", aborts},
-                                                                {"dies", dies},
-                                                                {"stops", stops}};
+  const std::map<std::string, void (*)(Communicator&)> cases = {
+      {"other_shape", other_shape},
+      {"other_rows", other_rows},
+      {"other_message", other_message},
+      {"missing", missing},
+      {"chain", chain},
+      {"ring", ring},
+      {"aborts", aborts},
+      {"dies", dies},
+      {"stops", stops},
+      {"stops_at_the_end", stops_at_the_end}};
   auto world = make_mpi_communicator(std::atof(argv[2]));
   if (!world) return 2;
   const int rank = (*world)->rank();

@@ -100,5 +100,14 @@ TEST(MpiFaults, ARankThatStopsIsNamed) {
   EXPECT_LT(end.seconds, 20);
 }
 
+// MPI's own end would wait for it for ever.
+TEST(MpiFaults, ARankThatStopsWhenAllIsDoneIsNamedToo) {
+  const JobEnd end = run_job(4, "stops_at_the_end", "1");
+  EXPECT_THAT(end.output, HasSubstr("rank 1 does not answer: barrier on world, rank 0 waited 1 s "
+                                    "for rank 1"));
+  EXPECT_NE(end.exit_code, 0);
+  EXPECT_LT(end.seconds, 20);
+}
+
 }  // namespace
 }  // namespace tera::comm
