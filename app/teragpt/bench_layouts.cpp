@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -17,6 +18,7 @@
 #include "core/base/median.h"
 #include "core/base/units.h"
 #include "core/comm/mpi.h"
+#include "core/launch/preflight.h"
 #include "core/spec/presets.h"
 #include "core/spec/suggest.h"
 #include "core/spec/validate.h"
@@ -133,6 +135,18 @@ void add(const LayoutSteps& round, double share, LayoutSteps& all) {
     all.axes[i].seconds += share * round.axes[i].seconds;
 }
 
+// The one rank stays while the ranks of a layout train.
+Result<void> check_memory(const Entry& one, const Entry& entry) {
+  const double needs =
+      launch::needed_memory_bytes(one.spec) + launch::needed_memory_bytes(entry.spec);
+  const std::optional<double> free = launch::free_memory_bytes();
+  if (!free || needs <= *free) return {};
+  return fail(ErrorCode::failed,
+              fmt::format("{} as one rank and as {} needs {} of memory, {} are free",
+                          entry.spec.name, entry.layout, format_bytes(needs), format_bytes(*free)),
+              "lower --batch or --seq, or name a smaller --model");
+}
+
 Result<std::vector<Entry>> entries_of(const LayoutsArguments& args) {
   std::vector<Entry> entries;
   TERA_TRY(spec::RunSpec one, spec_of(args, kOneRank));
@@ -141,6 +155,7 @@ Result<std::vector<Entry>> entries_of(const LayoutsArguments& args) {
     TERA_TRY(spec::RunSpec spec, spec_of(args, layout));
     TERA_TRY(MpiJob job, job_of(args, spec, layout));
     entries.push_back({layout, std::move(spec), std::move(job)});
+    TERA_TRY_VOID(check_memory(entries.front(), entries.back()));
   }
   return entries;
 }

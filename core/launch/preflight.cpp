@@ -80,19 +80,6 @@ Check check_hosts(const spec::RunSpec& spec, const std::string& hostfile) {
   return ok(kName, found + "; their memory and disks are not looked at");
 }
 
-// What the ranks keep in memory, all of them on this machine.
-double needed_memory_bytes(const spec::RunSpec& spec) {
-  const int stages = spec.layout.pipeline_parallel_size;
-  double needs = 0;
-  for (int stage = 0; stage < stages; ++stage) {
-    const plan::EngineBytes rank = plan::engine_bytes(spec, stage);
-    needs +=
-        static_cast<double>(rank.weights + rank.gradients + rank.optimizer + rank.activations) *
-        static_cast<double>(spec.layout.world_size() / stages);
-  }
-  return needs;
-}
-
 // Whole tensors, whatever the layout.
 double checkpoint_bytes(spec::RunSpec spec) {
   spec.layout = {};
@@ -102,12 +89,10 @@ double checkpoint_bytes(spec::RunSpec spec) {
 
 Check check_memory(const spec::RunSpec& spec) {
   const double needs = needed_memory_bytes(spec);
-  const run::HostReading host = run::HostTelemetry().read();
   std::string detail = fmt::format("training needs {} of memory", format_bytes(needs));
-  if (host.total_bytes && host.used_bytes) {
-    const auto free = static_cast<double>(*host.total_bytes - *host.used_bytes);
-    detail += fmt::format(", {} are free", format_bytes(free));
-    if (needs > free) {
+  if (const std::optional<double> free = free_memory_bytes()) {
+    detail += fmt::format(", {} are free", format_bytes(*free));
+    if (needs > *free) {
       return failed("memory",
                     {ErrorCode::failed, detail,
                      "lower layout.micro_batch_size or the model, or close other programs"});
@@ -223,6 +208,24 @@ std::vector<Check> preflight(const spec::RunSpec& spec,
 Check check_program(const std::string& given) {
   const Result<fs::path> program = find_program(given);
   return program ? ok("program", program->string()) : failed("program", program.error());
+}
+
+double needed_memory_bytes(const spec::RunSpec& spec) {
+  const int stages = spec.layout.pipeline_parallel_size;
+  double needs = 0;
+  for (int stage = 0; stage < stages; ++stage) {
+    const plan::EngineBytes rank = plan::engine_bytes(spec, stage);
+    needs +=
+        static_cast<double>(rank.weights + rank.gradients + rank.optimizer + rank.activations) *
+        static_cast<double>(spec.layout.world_size() / stages);
+  }
+  return needs;
+}
+
+std::optional<double> free_memory_bytes() {
+  const run::HostReading host = run::HostTelemetry().read();
+  if (!host.total_bytes || !host.used_bytes) return std::nullopt;
+  return static_cast<double>(*host.total_bytes - *host.used_bytes);
 }
 
 bool can_start(const std::vector<Check>& checks) {

@@ -3,6 +3,7 @@
 // training opens them, so it may take a second and belongs on a worker thread.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,10 @@ std::vector<Check> preflight(const spec::RunSpec& spec,
                              const std::string& hostfile = {});
 // The program that a launcher would start: the path given, or the one it finds.
 Check check_program(const std::string& given);
+
+// What all ranks of the spec keep, in bytes, and what nobody uses on this machine, where known.
+double needed_memory_bytes(const spec::RunSpec& spec);
+std::optional<double> free_memory_bytes();
 
 // Whether nothing has failed.
 bool can_start(const std::vector<Check>& checks);

@@ -69,6 +69,16 @@ TEST(BenchLayouts, RefusesWrongArguments) {
   EXPECT_THAT(error_of({"--steps", "0"}), HasSubstr("--steps: got '0', expected"));
 }
 
+// Before anything is allocated.
+TEST(BenchLayouts, RefusesWhatThisMachineHasNoMemoryFor) {
+  const ProgramResult refused = run_teragpt({"bench", "layouts", "--model", "deepseek-v3",
+                                             "--layouts", "dp2", "--batch", "2", "--seq", "16"});
+  EXPECT_EQ(refused.exit_code, 1);
+  EXPECT_THAT(refused.err, HasSubstr("error: deepseek-v3 as one rank and as dp2 needs "));
+  EXPECT_THAT(refused.err, HasSubstr(" are free"));
+  EXPECT_THAT(refused.err, HasSubstr("--model"));
+}
+
 // Endless rounds of layouts, in processes that are known by their cache folder.
 class InterruptedLayouts : public testing::Test {
  protected:
