@@ -14,8 +14,11 @@
 namespace tera::comm {
 namespace {
 
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
+
+const std::string kASecond = "1(\\.[0-9]+)? s";  // a busy machine notices its end a little later
 
 struct JobEnd {
   int exit_code = 0;
@@ -61,8 +64,10 @@ TEST(MpiFaults, TensorsThatDifferAreNamedOnEveryRank) {
 
 TEST(MpiFaults, ATimeoutNamesTheAxisAndTheRanksThatAreMissing) {
   const JobEnd end = run_job(4, "missing", "1");
-  EXPECT_THAT(end.output, HasSubstr("[1] rank 3 does not answer: all_reduce on tensor, rank 1 "
-                                    "waited 1 s for rank 3\n"));
+  EXPECT_THAT(end.output,
+              ContainsRegex("\\[1\\] rank 3 does not answer: all_reduce on tensor, rank 1 "
+                            "waited " +
+                            kASecond + " for rank 3\n"));
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_LT(end.seconds, 20);
 }
@@ -94,8 +99,9 @@ TEST(MpiFaults, ARankThatDiesEndsTheJob) {
 
 TEST(MpiFaults, ARankThatStopsIsNamed) {
   const JobEnd end = run_job(2, "stops", "1");
-  EXPECT_THAT(end.output, HasSubstr("[0] rank 1 does not answer: barrier on world, rank 0 waited "
-                                    "1 s for rank 1\n"));
+  EXPECT_THAT(end.output, ContainsRegex("\\[0\\] rank 1 does not answer: barrier on world, rank 0 "
+                                        "waited " +
+                                        kASecond + " for rank 1\n"));
   EXPECT_EQ(end.exit_code, 3);
   EXPECT_LT(end.seconds, 20);
 }
@@ -103,8 +109,8 @@ TEST(MpiFaults, ARankThatStopsIsNamed) {
 // MPI's own end would wait for it for ever.
 TEST(MpiFaults, ARankThatStopsWhenAllIsDoneIsNamedToo) {
   const JobEnd end = run_job(4, "stops_at_the_end", "1");
-  EXPECT_THAT(end.output, HasSubstr("rank 1 does not answer: barrier on world, rank 0 waited 1 s "
-                                    "for rank 1"));
+  EXPECT_THAT(end.output, ContainsRegex("rank 1 does not answer: barrier on world, rank 0 waited " +
+                                        kASecond + " for rank 1"));
   EXPECT_NE(end.exit_code, 0);
   EXPECT_LT(end.seconds, 20);
 }
