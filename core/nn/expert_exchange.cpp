@@ -1,6 +1,8 @@
 #include "core/nn/expert_exchange.h"
 
 #include <algorithm>
+#include <exception>
+#include <utility>
 #include <vector>
 
 #include "core/comm/mesh_groups.h"
@@ -34,6 +36,17 @@ void for_each_sent(const plan::ExchangeChunk& chunk, const Visit& visit) {
   }
 }
 
+// Of the rows that arrive those that come through each tensor rank.
+std::vector<Tensor> through(const plan::ExchangeChunk& chunk, const Tensor& arrived) {
+  std::vector<Tensor> parts;
+  std::int64_t first = 0;
+  for (const std::int64_t count : chunk.of_tensor) {
+    parts.push_back(arrived.slice(0, first, first + count));
+    first += count;
+  }
+  return parts;
+}
+
 std::vector<std::int64_t> send_counts(const plan::ExchangeChunk& chunk) {
   std::vector<std::int64_t> counts;
   for (const plan::RowRange& range : chunk.sent)
@@ -42,6 +55,24 @@ std::vector<std::int64_t> send_counts(const plan::ExchangeChunk& chunk) {
 }
 
 }  // namespace
+
+ExpertExchange::Sending::Sending(Tensor sent, Tensor arrived, comm::Work work)
+    : sent_(std::move(sent)),
+      arrived_(std::move(arrived)),
+      work_(std::make_unique<comm::Work>(std::move(work))) {}
+
+ExpertExchange::Sending::~Sending() {
+  if (work_ == nullptr) return;
+  try {
+    work_->wait();
+  } catch (const std::exception&) {  // another failure is on its way to who asked for this
+  }
+}
+
+Tensor ExpertExchange::Sending::wait() {
+  std::exchange(work_, nullptr)->wait();
+  return arrived_;
+}
 
 ExpertExchange::ExpertExchange(const ParamStore& store) {
   comm::MeshGroups* groups = store.parallel().groups;
@@ -68,24 +99,27 @@ Tensor ExpertExchange::gather_counts(const Tensor& offsets) const {
   return all;
 }
 
-void ExpertExchange::send(const Tensor& rows,
-                          const plan::ExchangeChunk& chunk,
-                          const Tensor& to) const {
+ExpertExchange::Sending ExpertExchange::start(const Tensor& rows,
+                                              const plan::ExchangeChunk& chunk) const {
   const Tensor arrived = workspace(rows, chunk.num_rows());
-  std::vector<Tensor> through;  // each tensor rank
-  std::int64_t first = 0;
-  for (const std::int64_t count : chunk.of_tensor) {
-    through.push_back(arrived.slice(0, first, first + count));
-    first += count;
-  }
-  experts_->all_to_all(packed(rows, chunk), send_counts(chunk),
-                       through[static_cast<std::size_t>(tensor_->rank())], chunk.received);
+  const Tensor own = through(chunk, arrived)[static_cast<std::size_t>(tensor_->rank())];
+  const Tensor sent = packed(rows, chunk);
+  return {
+      sent, arrived,
+      experts_->start(comm::Operation::all_to_all(sent, send_counts(chunk), own, chunk.received))};
+}
+
+void ExpertExchange::finish(Sending sending,
+                            const plan::ExchangeChunk& chunk,
+                            const Tensor& to) const {
+  const Tensor arrived = sending.wait();
+  std::vector<Tensor> parts = through(chunk, arrived);
   for (int rank = 0; rank < tensor_->size(); ++rank) {
-    Tensor& part = through[static_cast<std::size_t>(rank)];
+    Tensor& part = parts[static_cast<std::size_t>(rank)];
     if (tensor_->size() > 1 && part.dim(0) > 0) tensor_->broadcast(part, rank);
   }
   if (chunk.num_rows() == 0) return;
-  Backend& backend = rows.backend();
+  Backend& backend = to.backend();
   backend.ops().moe_permute(backend.context(), arrived, row_numbers(backend, chunk.order), to);
 }
 

@@ -1,7 +1,11 @@
 // ExpertExchange: moves rows between the ranks that share out experts, and back. Rows travel
-// between expert ranks once (all-to-all); the tensor ranks that split an expert pass them on to
-// each other, and add up what each has of the result, in rank order.
+// between expert ranks once (all-to-all), while the rank may compute something else; the tensor
+// ranks that split an expert pass them on to each other, and add up what each has of the result, in
+// rank order.
 #pragma once
+#include <memory>
+
+#include "core/comm/communicator.h"
 #include "core/nn/module.h"
 #include "core/plan/exchange_plan.h"
 
@@ -17,9 +21,26 @@ class ExpertExchange {
   // offsets [E + 1] of this rank's rows by expert -> counts [block, E] i64 of all. Collective.
   Tensor gather_counts(const Tensor& offsets) const;
 
-  // rows [N, W], by expert -> those of this rank's experts, to [n, W]. Collective, like what
-  // follows.
-  void send(const Tensor& rows, const plan::ExchangeChunk& chunk, const Tensor& to) const;
+  // Rows on their way. Has what is read and written of them, so that it is this thread that frees
+  // it: the end of one that nobody finished waits.
+  class Sending {
+   public:
+    Sending(Tensor sent, Tensor arrived, comm::Work work);
+    Sending(Sending&&) = default;
+    ~Sending();
+
+    Tensor wait();  // [n, W] as they arrived
+    const Tensor& arriving() const { return arrived_; }
+
+   private:
+    Tensor sent_;
+    Tensor arrived_;
+    std::unique_ptr<comm::Work> work_;
+  };
+  // rows [N, W], by expert: sends those of the chunk. Collective, like what follows.
+  Sending start(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
+  // What came for this rank's experts, to [n, W].
+  void finish(Sending sending, const plan::ExchangeChunk& chunk, const Tensor& to) const;
   // Back: y [n, W] of this rank's experts -> the rows of the chunk among rows [N, W].
   void take_back(const Tensor& y, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
 

@@ -33,34 +33,53 @@ ExpertParallel::ExpertParallel(ParamStore& store,
       exchange_(store),
       experts_(store, config, prefix_) {}
 
-Tensor ExpertParallel::forward(const Tensor& x, const Tensor& gates, Pass& pass) {
+ExpertParallel::Sent ExpertParallel::send(const Tensor& x, const Tensor& gates, Pass& pass) const {
+  Sent sent{.gates = dispatcher_->dispatch_gates(gates, pass)};
   if (!exchange_.active()) {
     dispatcher_->permute(x,
                          pass.stash.put(prefix_ + ".permuted",
                                         {dispatcher_->buffer_rows(pass), x.dim(1)}, x.dtype()),
                          pass);
-    return experts_.forward(own_rows(gates, pass), pass);
+    return sent;
   }
   const Tensor counts = exchange_.gather_counts(dispatcher_->offsets(pass));
   const Tensor kept =
       pass.stash.put(prefix_ + ".counts", {counts.dim(0), counts.dim(1)}, DType::i64);
   std::copy_n(counts.data<const std::int64_t>(), counts.num_elements(), kept.data<std::int64_t>());
-  const Tensor rows = dispatcher_->permuted(x, pass);
-  const Tensor row_gates = dispatcher_->dispatch_gates(gates, pass);
-  const Tensor y = dispatcher_->workspace(x.dim(1), x, pass);
-  for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool) {
-    const Tensor results = experts_.forward(receive(rows, row_gates, chunk, part), part);
-    exchange_.take_back(results, chunk, y);
+  sent.rows = dispatcher_->permuted(x, pass);
+  const plan::ExchangeChunk first = exchange_plan(pass).chunk(0);
+  sent.first_rows.emplace(exchange_.start(sent.rows, first));
+  sent.first_gates.emplace(exchange_.start(column(sent.gates), first));
+  return sent;
+}
+
+Tensor ExpertParallel::forward(Sent sent, Pass& pass) {
+  if (!exchange_.active()) return experts_.forward(own_rows(sent.gates, pass), pass);
+  const Tensor y = dispatcher_->workspace(sent.rows.dim(1), sent.rows, pass);
+  for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool first) {
+    const Experts::Rows received =
+        first ? receive(std::move(*sent.first_rows), std::move(*sent.first_gates), chunk, part)
+              : receive(exchange_.start(sent.rows, chunk),
+                        exchange_.start(column(sent.gates), chunk), chunk, part);
+    exchange_.take_back(experts_.forward(received, part), chunk, y);
   });
   return y;
 }
 
-Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
-                                                      const Tensor& x,
-                                                      const Tensor& gates,
-                                                      Pass& pass) {
-  if (!exchange_.active()) return experts_.backward_input(dy, own_rows(gates, pass), pass);
-  const Tensor row_gates = dispatcher_->dispatch_gates(gates, pass);
+ExpertParallel::Sent ExpertParallel::send_gradient(const Tensor& dy,
+                                                   const Tensor& gates,
+                                                   Pass& pass) const {
+  Sent sent{.rows = dispatcher_->permuted(dy, pass),
+            .gates = dispatcher_->dispatch_gates(gates, pass)};
+  if (exchange_.active())
+    sent.first_rows.emplace(exchange_.start(sent.rows, exchange_plan(pass).chunk(0)));
+  return sent;
+}
+
+Experts::InputGradient ExpertParallel::backward_input(Sent sent, const Tensor& x, Pass& pass) {
+  const Tensor& dy = sent.rows;
+  const Tensor& row_gates = sent.gates;
+  if (!exchange_.active()) return experts_.backward_input(dy, own_rows(row_gates, pass), pass);
   const Tensor rows = x.present() ? dispatcher_->permuted(x, pass) : Tensor{};
   Experts::InputGradient gradient{
       dispatcher_->workspace(dy.dim(1), dy, pass),
@@ -70,11 +89,16 @@ Experts::InputGradient ExpertParallel::backward_input(const Tensor& dy,
     if (first) {
       received = kept_rows(chunk, part);
     } else {
-      received = receive(rows, row_gates, chunk, part);
+      received = receive(exchange_.start(rows, chunk), exchange_.start(column(row_gates), chunk),
+                         chunk, part);
       experts_.forward(received, part);
     }
-    const Experts::InputGradient of_chunk =
-        experts_.backward_input(send(dy, chunk), received, part);
+    const Tensor d_results = Tensor::empty(dy.backend(), {chunk.buffer_rows, dy.dim(1)}, dy.dtype(),
+                                           MemoryKind::workspace)
+                                 .slice(0, 0, chunk.num_rows());
+    exchange_.finish(first ? std::move(*sent.first_rows) : exchange_.start(dy, chunk), chunk,
+                     d_results);
+    const Experts::InputGradient of_chunk = experts_.backward_input(d_results, received, part);
     if (!first) experts_.backward_weight(received, part);
     exchange_.take_back(of_chunk.permuted, chunk, gradient.permuted);
     exchange_.take_back(column(of_chunk.row_gates), chunk, column(gradient.row_gates));
@@ -96,11 +120,11 @@ bool ExpertParallel::reads_input(const Pass& pass) const {
   return exchange_.active() && exchange_plan(pass).num_chunks() > 1;
 }
 
-Experts::Rows ExpertParallel::own_rows(const Tensor& gates, const Pass& pass) const {
+Experts::Rows ExpertParallel::own_rows(const Tensor& row_gates, const Pass& pass) const {
   return {
       .permuted = pass.stash.get(prefix_ + ".permuted").slice(0, 0, dispatcher_->num_rows(pass)),
       .offsets = dispatcher_->offsets(pass),
-      .row_gates = gates.present() ? dispatcher_->dispatch_gates(gates, pass) : Tensor{},
+      .row_gates = row_gates,
       .buffer_rows = dispatcher_->buffer_rows(pass)};
 }
 
@@ -111,23 +135,16 @@ Experts::Rows ExpertParallel::kept_rows(const plan::ExchangeChunk& chunk, const 
           .buffer_rows = chunk.buffer_rows};
 }
 
-Experts::Rows ExpertParallel::receive(const Tensor& rows,
-                                      const Tensor& gates,
+Experts::Rows ExpertParallel::receive(ExpertExchange::Sending rows,
+                                      ExpertExchange::Sending gates,
                                       const plan::ExchangeChunk& chunk,
                                       Pass& pass) const {
-  pass.stash.put(prefix_ + ".permuted", {chunk.buffer_rows, rows.dim(1)}, rows.dtype());
-  pass.stash.put(prefix_ + ".row_gates", {chunk.buffer_rows}, gates.dtype());
+  pass.stash.put(prefix_ + ".permuted", {chunk.buffer_rows, rows.arriving().dim(1)},
+                 rows.arriving().dtype());
+  pass.stash.put(prefix_ + ".row_gates", {chunk.buffer_rows}, gates.arriving().dtype());
   Experts::Rows received = kept_rows(chunk, pass);
-  exchange_.send(rows, chunk, received.permuted);
-  exchange_.send(column(gates), chunk, column(received.row_gates));
-  return received;
-}
-
-Tensor ExpertParallel::send(const Tensor& rows, const plan::ExchangeChunk& chunk) const {
-  const Tensor received = Tensor::empty(rows.backend(), {chunk.buffer_rows, rows.dim(1)},
-                                        rows.dtype(), MemoryKind::workspace)
-                              .slice(0, 0, chunk.num_rows());
-  exchange_.send(rows, chunk, received);
+  exchange_.finish(std::move(rows), chunk, received.permuted);
+  exchange_.finish(std::move(gates), chunk, column(received.row_gates));
   return received;
 }
 

@@ -1,6 +1,7 @@
 // ExpertParallel: the experts of a layer on rows of this rank's tokens, wherever the experts are.
 // Alone a rank computes the rows where the dispatcher puts them; else rows and gates travel to the
-// ranks of their experts, and results come back (expert_exchange.h).
+// ranks of their experts, and results come back (expert_exchange.h). What is computed between
+// send() and what takes its result is computed while rows travel.
 //
 // The first chunk of rows is kept for backward like the rows of one rank; rows beyond it, of loads
 // above Parallelism::expert_load, travel and are computed once more in backward, one chunk at a
@@ -10,6 +11,7 @@
 // third time, since what follows in the layer may read them.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "core/nn/expert_exchange.h"
@@ -28,26 +30,32 @@ class ExpertParallel {
                  std::string prefix,
                  const TokenDispatcher& dispatcher);
 
-  // x [T, H] of this rank, gates [T, K] -> [N, H], N rows in the dispatcher's order; workspace.
-  Tensor forward(const Tensor& x, const Tensor& gates, Pass& pass);
-  // dy [N, H]. x as in forward, read where reads_input().
-  Experts::InputGradient backward_input(const Tensor& dy,
-                                        const Tensor& x,
-                                        const Tensor& gates,
-                                        Pass& pass);
+  // Rows of the dispatcher's order, those of the first chunk on their way.
+  struct Sent {
+    Tensor rows = {};   // [N, H]; not present where they are in the stash
+    Tensor gates = {};  // [N] a
+    std::optional<ExpertExchange::Sending> first_rows = {};   // where ranks share experts out
+    std::optional<ExpertExchange::Sending> first_gates = {};  // in forward
+  };
+  // x [T, H] of this rank, gates [T, K].
+  Sent send(const Tensor& x, const Tensor& gates, Pass& pass) const;
+  Tensor forward(Sent sent, Pass& pass);  // -> [N, H] in the dispatcher's order; workspace
+  // dy [T, H], gates [T, K].
+  Sent send_gradient(const Tensor& dy, const Tensor& gates, Pass& pass) const;
+  // x as in send(), read where reads_input().
+  Experts::InputGradient backward_input(Sent sent, const Tensor& x, Pass& pass);
   void backward_weight(Pass& pass);
   // Whether backward_input needs the input once more: some rank has more rows than its buffer.
   bool reads_input(const Pass& pass) const;
 
  private:
-  Experts::Rows own_rows(const Tensor& gates, const Pass& pass) const;
+  Experts::Rows own_rows(const Tensor& row_gates, const Pass& pass) const;
   Experts::Rows kept_rows(const plan::ExchangeChunk& chunk, const Pass& pass) const;
-  // Rows of a chunk, sent into tensors of the pass's stash.
-  Experts::Rows receive(const Tensor& rows,
-                        const Tensor& gates,
+  // Rows of a chunk that were sent, in tensors of the pass's stash.
+  Experts::Rows receive(ExpertExchange::Sending rows,
+                        ExpertExchange::Sending gates,
                         const plan::ExchangeChunk& chunk,
                         Pass& pass) const;
-  Tensor send(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
   plan::ExchangePlan exchange_plan(const Pass& pass) const;
   std::int64_t buffer_rows(const Pass& pass) const;  // R
   // Calls body(chunk, pass of it, whether it is the first) for every chunk.

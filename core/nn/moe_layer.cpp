@@ -29,16 +29,17 @@ Tensor MoeLayer::forward(const Tensor& x, Pass& pass) {
   RouterStats* const stats = pass.stats_of(layer_);
   router_.forward(x, pass, stats);
   dispatcher_.dispatch(router_.indices(pass), router_.gates(pass), pass, stats);
-  const Tensor routed = experts_.forward(x, router_.gates(pass), pass);  // [N, H]
-  return add_routed(routed, shared_ ? shared_->forward(x, pass) : Tensor{}, pass);
+  ExpertParallel::Sent sent = experts_.send(x, router_.gates(pass), pass);
+  const Tensor shared = shared_ ? shared_->forward(x, pass) : Tensor{};  // while rows travel
+  return add_routed(experts_.forward(std::move(sent), pass), shared, pass);
 }
 
 Tensor MoeLayer::backward_input(const Tensor& dy, Pass& pass) {
   const Tensor x = reads_input_early(pass) ? pass.stash.get(input_) : Tensor{};
-  const Experts::InputGradient routed =
-      experts_.backward_input(dispatcher_.permuted(dy, pass), x, router_.gates(pass), pass);
-  Tensor dx =
-      add_routed(routed.permuted, shared_ ? shared_->backward_input(dy, pass) : Tensor{}, pass);
+  ExpertParallel::Sent sent = experts_.send_gradient(dy, router_.gates(pass), pass);
+  const Tensor shared = shared_ ? shared_->backward_input(dy, pass) : Tensor{};
+  const Experts::InputGradient routed = experts_.backward_input(std::move(sent), x, pass);
+  Tensor dx = add_routed(routed.permuted, shared, pass);
   router_.backward_input(dispatcher_.gates_backward(routed.row_gates, pass), dx, pass);
   return dx;
 }
