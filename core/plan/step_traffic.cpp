@@ -87,6 +87,7 @@ std::vector<PlannedMessages> step_traffic(const spec::RunSpec& spec,
   stage_messages(spec, *schedule, stage, tally);
   SyncMessages sync(spec, rank, tally);
   sync.gradients();
+  sync.blocks_of_norm();
   sync.weights(schedule->stages[static_cast<std::size_t>(stage)]);
   world_messages(spec, tally);
   return tally.take();

@@ -13,6 +13,7 @@ using enum MessageKind;
 namespace {
 
 constexpr std::int64_t kF32 = 4;  // bytes of a gradient
+constexpr std::int64_t kF64 = 8;  // of a sum of squares
 
 }  // namespace
 
@@ -29,8 +30,12 @@ SyncMessages::SyncMessages(const spec::RunSpec& spec, int rank, MessageTally& ta
   }
 }
 
+// Reproducible sums are made after every micro-batch, of whole tensors but after the last.
 void SyncMessages::gradients() {
   const spec::ParallelLayout& layout = spec_.layout;
+  const std::int64_t before_last =
+      spec_.training.reproducible_sums ? spec_.num_micro_batches() - 1 : 0;
+  tally_.set_times(before_last + 1);
   for (std::size_t i = 0; i < table_.size(); ++i) {
     const LocalParam& param = table_[i];
     if (!param.spec.trainable) continue;
@@ -43,9 +48,27 @@ void SyncMessages::gradients() {
     if (bucket_of_[i] == nullptr) tally_.replicas(param.spec.is_expert(), all_reduce, bytes);
   }
   for (const ParamBucket& bucket : buckets_) {
-    if (bucket.trained) tally_.replicas(bucket.experts, reduce_scatter, bucket.num_elements * kF32);
+    if (!bucket.trained) continue;
+    const std::int64_t bytes = bucket.num_elements * kF32;
+    tally_.set_times(before_last);
+    if (before_last > 0) tally_.replicas(bucket.experts, all_reduce, bytes);
+    tally_.set_times(1);
+    tally_.replicas(bucket.experts, reduce_scatter, bytes);
   }
+  tally_.set_times(1);
   embedding_copies();
+}
+
+void SyncMessages::blocks_of_norm() {
+  if (!spec_.training.reproducible_sums) return;
+  for (const bool experts : {false, true}) {
+    std::int64_t blocks = 0;
+    for (const LocalParam& param : table_) {
+      if (param.spec.trainable && param.spec.is_expert() == experts)
+        blocks += (param.slice.num_elements() + kBucketBlock - 1) / kBucketBlock;
+    }
+    if (blocks > 0) tally_.replicas(experts, all_reduce, blocks * kF64);
+  }
 }
 
 void SyncMessages::weights(const StageOrder& order) {

@@ -16,6 +16,8 @@ class SyncMessages {
   SyncMessages(const spec::RunSpec& spec, int rank, MessageTally& tally);
 
   void gradients();
+  // What the norm of the gradients asks for more than a sum for each tensor.
+  void blocks_of_norm();
   // order: of the rank's stage.
   void weights(const StageOrder& order);
 

@@ -152,6 +152,7 @@ inline void add_layout(spec::RunSpec& spec, int most_ranks, std::mt19937& random
     l.sequence_parallel = m.num_experts > 0 || pick({0, 1}) == 1;
     spec.training.seq_length = pick({8, 16, 32});
   }
+  spec.training.reproducible_sums = pick({0, 0, 0, 1}) == 1;
   const bool splits = l.tensor_parallel_size * l.expert_tensor_parallel_size > 1;
   if (splits || l.zero_stage > 0)
     spec.training.optimizer = static_cast<spec::OptimizerKind>(pick({0, 2, 4}));
@@ -180,14 +181,15 @@ inline std::string layout_text(const spec::RunSpec& spec) {
   return fmt::format(
       "tp {}{} cp {} {} pp {} {} dp {} zero {} ep {} etp {}, {} x {} sequences of {}, {}, {}, "
       "recompute {}, "
-      "{} layers, {} experts, {} for prediction, {} adapters",
+      "{} layers, {} experts, {} for prediction, {} adapters{}",
       l.tensor_parallel_size, l.sequence_parallel ? " sequence parallel" : "",
       l.context_parallel_size, enum_name(l.context_parallel_method), l.pipeline_parallel_size,
       enum_name(l.schedule), l.data_parallel_size, l.zero_stage, l.expert_parallel_size,
       l.expert_tensor_parallel_size, spec.num_micro_batches(), l.micro_batch_size,
       spec.training.seq_length, enum_name(spec.training.precision),
       enum_name(spec.training.optimizer), enum_name(l.recompute), spec.model.num_layers,
-      spec.model.num_experts, spec.model.num_mtp_layers, spec.lora.target_modules.size());
+      spec.model.num_experts, spec.model.num_mtp_layers, spec.lora.target_modules.size(),
+      spec.training.reproducible_sums ? ", reproducible sums" : "");
 }
 
 }  // namespace tera::train::test
