@@ -60,9 +60,7 @@ class TwoHosts : public test::TrainLayouts {
   // One stage on one, one on the other, of two ranks each.
   spec::RunSpec spread_spec() const {
     spec::RunSpec spec = one_thread_spec();
-    test::split_heads(spec.layout);
-    spec.layout.pipeline_parallel_size = 2;
-    spec.layout.expert_parallel_size = 2;
+    test::LayoutCase{.tp = 2, .ep = 2, .pp = 2}.apply_to(spec);
     return spec;
   }
   fs::path runs() const { return root_ / "runs"; }
