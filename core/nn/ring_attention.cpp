@@ -1,6 +1,7 @@
 #include "core/nn/ring_attention.h"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 #include "core/nn/heads.h"
@@ -43,11 +44,24 @@ class Passed {
     }
   }
   std::vector<Tensor> wait() {
-    for (comm::Work& work : works_)
+    while (!works_.empty()) {
+      comm::Work work = std::move(works_.back());
+      works_.pop_back();
       work.wait();
-    works_.clear();
+    }
     return std::exchange(coming_, {});
   }
+  // After a failure: what comes is written, and freed, before this thread goes on.
+  ~Passed() {
+    while (!works_.empty()) {
+      try {
+        wait();
+      } catch (const std::exception&) {  // another failure is on its way already
+      }
+    }
+  }
+  Passed(const Passed&) = delete;
+  Passed& operator=(const Passed&) = delete;
 
  private:
   comm::Communicator& ranks_;
