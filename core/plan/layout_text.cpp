@@ -33,7 +33,8 @@ std::string layout_text(const spec::ParallelLayout& layout) {
   };
   add_size("tensor", layout.tensor_parallel_size);
   add_size("context", layout.context_parallel_size);
-  if (layout.context_parallel_method != spec::ContextMethod::ring)
+  if (layout.context_parallel_size > 1 &&
+      layout.context_parallel_method != spec::ContextMethod::ring)
     add(enum_name(layout.context_parallel_method));
   add_size("data", layout.data_parallel_size);
   add_size("pipeline", layout.pipeline_parallel_size);
