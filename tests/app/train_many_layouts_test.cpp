@@ -22,6 +22,17 @@ TEST_F(TrainManyLayouts, OfReplicasTensorsAndExperts) {
                       kLearnt);
 }
 
+TEST_F(TrainManyLayouts, OfContexts) {
+  using enum spec::ContextMethod;
+  expect_trains_alike(one_thread_spec(),
+                      {{.cp = 2},
+                       {.cp = 2, .context = ulysses},
+                       {.cp = 4, .zero = 3},
+                       {.tp = 2, .cp = 2, .dp = 2, .ep = 4, .zero = 2},
+                       {.cp = 2, .dp = 2, .pp = 2, .schedule = zb_v, .context = ulysses}},
+                      kLearnt);
+}
+
 TEST_F(TrainManyLayouts, OfTwoStages) {
   expect_trains_alike(one_thread_spec(),
                       {{.pp = 2},

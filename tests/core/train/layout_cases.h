@@ -88,6 +88,7 @@ inline std::vector<LayoutCase> layout_cases() {
       {.cp = 2, .dp = 2, .zero = 1},
       {.tp = 2, .cp = 2},
       {.cp = 2, .ep = 2},
+      {.cp = 2, .etp = 2},
       {.cp = 2, .pp = 2, .schedule = zb_v},
       {.tp = 2, .cp = 2, .dp = 2, .ep = 4, .zero = 2},
       {.pp = 2},
