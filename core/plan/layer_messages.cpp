@@ -111,7 +111,11 @@ void LayerMessages::add_context(PassCost& cost) const {
   const double ring =
       comm_.all_gather_s(ranks, spec_.layout.context_parallel_size * passed * rates_.element_bytes);
   cost.forward.context += std::max(0.0, ring - cost.forward.attention);
-  cost.backward.context += std::max(0.0, 2 * ring - cost.backward.attention);
+  // Their gradients follow; TeraGPT's in f32, and all the way round.
+  double gradients = ring;
+  if (spec_.software.framework == spec::Framework::teragpt)
+    gradients *= ranks.size / std::max(1.0, ranks.size - 1.0) * 4 / rates_.element_bytes;
+  cost.backward.context += std::max(0.0, ring + gradients - cost.backward.attention);
 }
 
 // Exchanges of one micro-batch beside the work of another, backward beside forward: what does not

@@ -41,16 +41,18 @@ GradientSync gradient_sync(const RunSpec& spec,
   const bool sums_all =
       layout.zero_stage == 0 ||
       (layout.zero_stage == 1 && spec.software.framework == spec::Framework::deepspeed);
-  const double per_step = layout.zero_stage >= 2 ? micro_batches : 1;
-  sync.gradients_s =
-      (gather_s(gradient_sum_bytes(spec)) + latency_s) * per_step * (sums_all ? 2 : 1);
+  // TeraGPT exchanges gradients once a step, whatever is shared out (keeps_whole_gradients).
+  const bool each_time =
+      layout.zero_stage >= 2 && spec.software.framework != spec::Framework::teragpt;
+  const double passes = each_time ? micro_batches : 1;
+  sync.gradients_s = (gather_s(gradient_sum_bytes(spec)) + latency_s) * passes * (sums_all ? 2 : 1);
   if (layout.zero_stage > 0) sync.weights_s = gather_s(weight_bytes) + latency_s;
   if (layout.zero_stage == 3) sync.weights_s *= 2 * micro_batches;
   const double all_s = sync.gradients_s + sync.weights_s;
   // Gradients overlap with the backward of the last micro-batch, weights with the first forward;
   // a part is left over. Thread ranks on a processor sum after the last backward.
-  const double passes = layout.zero_stage >= 2 ? micro_batches : 1;
-  const double window = kGradientWindow.value * busiest.pass.total() * passes;
+  const double window = kGradientWindow.value * busiest.pass.total() *
+                        (layout.zero_stage == 3 ? micro_batches : passes);
   const double shown = std::max(1.0 / layers, cost.fitted().gradient_shown);
   if (layout.zero_stage >= 2 && spec.software.framework == spec::Framework::torchtitan) {
     const double copied = gradient_sum_bytes(spec) > 2 ? kMessageCopies.value + kMessageCasts.value

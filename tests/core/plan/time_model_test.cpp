@@ -74,6 +74,23 @@ GradientSync sync_of(const spec::RunSpec& spec) {
   return step_seconds(spec, mesh, cost, times.busiest, *played).sync;
 }
 
+// TeraGPT: once a step, whatever is shared out. Others: from stage 2 on after every micro-batch.
+TEST(StepSeconds, GradientsTravelAsOftenAsTheSoftwareSendsThem) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.cluster.intra_node.latency_s = spec.cluster.inter_node.latency_s = 0;
+  spec.layout.data_parallel_size = 2;
+  spec.layout.micro_batch_size = 1;
+  const auto times = [&spec] {
+    spec.layout.zero_stage = 1;
+    const double once = sync_of(spec).gradients_s;
+    spec.layout.zero_stage = 2;
+    return sync_of(spec).gradients_s / once;
+  };
+  EXPECT_NEAR(times(), 1, 1e-9);
+  spec.software.framework = spec::Framework::megatron_lm;
+  EXPECT_NEAR(times(), static_cast<double>(spec.num_micro_batches()), 1e-9);
+}
+
 TEST(StepSeconds, GradientsTravelInTheNumbersInWhichTheyAreSummed) {
   spec::RunSpec spec = run_spec("gpt-neox-20b");
   ASSERT_EQ(spec.software.framework, spec::Framework::deepspeed);
