@@ -75,6 +75,23 @@ bool drops_gradients(const RunSpec& spec) {
          !keeps_whole_gradients(spec);
 }
 
+// Gradients that are whole at once: of two parts that follow each other. A matrix that both ends
+// share is whole from the loss on.
+double whole_gradient_bytes(const RunSpec& spec,
+                            const StageParts& parts,
+                            const ParamGroups& groups) {
+  const auto of = [](const ParamGroup& group) {
+    return group.state[static_cast<std::size_t>(StateItem::gradients)];
+  };
+  double all = 0;
+  for (const ParamGroup& group : groups)
+    all += of(group);
+  const double ends = of(groups.front()) + of(groups.back());
+  const double layer = (all - ends) / std::max(1, parts.layers.dense + parts.layers.moe);
+  if (spec.model.tie_embeddings) return ends + 2 * layer;
+  return layer + std::max({layer, of(groups.front()), of(groups.back())});
+}
+
 double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamGroups& groups) {
   const Split weights = split_of(parts, groups);
   switch (spec.software.framework) {
@@ -89,15 +106,14 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
     case Framework::megatron_lm:
       break;
   }
-  std::vector<StateItem> items;
-  if (spec.layout.zero_stage >= 3) items = {StateItem::weights, StateItem::weight_copies};
-  if (drops_gradients(spec)) items.push_back(StateItem::gradients);
-  double bytes = 0;
+  double bytes = drops_gradients(spec) ? whole_gradient_bytes(spec, parts, groups) : 0;
+  if (spec.layout.zero_stage < 3) return bytes;
+  double weight_bytes = 0;
   for (const ParamGroup& group : groups) {
-    for (const StateItem item : items)
-      bytes += group.state[static_cast<std::size_t>(item)];
+    weight_bytes += group.state[static_cast<std::size_t>(StateItem::weights)];
+    weight_bytes += group.state[static_cast<std::size_t>(StateItem::weight_copies)];
   }
-  return 2 * bytes / std::max(1, parts.layers.dense + parts.layers.moe);
+  return bytes + 2 * weight_bytes / std::max(1, parts.layers.dense + parts.layers.moe);
 }
 
 std::string gathered_formula(const RunSpec& spec,
@@ -119,11 +135,11 @@ std::string gathered_formula(const RunSpec& spec,
     case Framework::megatron_lm:
       break;
   }
-  return fmt::format("{} of the layer that runs and the next one in full: 2 x {}",
-                     !drops_gradients(spec)        ? "weights"
-                     : spec.layout.zero_stage >= 3 ? "weights and gradients"
-                                                   : "gradients",
-                     format_bytes(bytes / 2));
+  const char* what = "weights and gradients";
+  if (!drops_gradients(spec)) what = "weights";
+  if (spec.layout.zero_stage < 3) what = "gradients";
+  return fmt::format("{} of the part that runs and the next one in full: {}", what,
+                     format_bytes(bytes));
 }
 
 // Transformer Engine's placeholders: one for each shape of a weight, so for one layer, one expert
