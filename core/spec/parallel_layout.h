@@ -26,6 +26,9 @@ enum class RecomputeKind : std::uint8_t { none, selective, full };
 // gets all tokens of some heads.
 enum class ContextMethod : std::uint8_t { ring, ulysses };
 
+// How rows reach the ranks of their experts: each to its rank alone, or all tokens to all ranks.
+enum class ExpertDispatcher : std::uint8_t { all_to_all, all_gather };
+
 // The order of the axes over the ranks, neighbours first, in Megatron's words: stages farthest
 // apart; or stages in turns, of each as many ranks side by side as tensor, context and expert
 // groups need, and the other replicas farthest apart.
@@ -72,11 +75,13 @@ struct ParallelLayout {
   int virtual_stages = 1;             // model chunks per pipeline rank
   bool ends_count_as_layers = false;  // embedding and head, where layers are shared among chunks
   int zero_stage = 0;                 // 0 none, 1 optimizer, 2 + gradients, 3 + parameters
+  int zero_replicas = 1;              // copies of what ZeRO shards
   bool sequence_parallel = false;
   int micro_batch_size = 1;  // sequences
   ScheduleKind schedule = ScheduleKind::one_f_one_b;
   std::string schedule_file = {};  // order of actions in place of the schedule's own; empty: none
   RecomputeKind recompute = RecomputeKind::none;
+  ExpertDispatcher expert_dispatcher = ExpertDispatcher::all_to_all;
   double expert_load_percentile = 50;  // of the load of the busiest expert-parallel rank
   Offload offload;
   bool operator==(const ParallelLayout&) const = default;
@@ -147,9 +152,19 @@ struct ParallelLayout {
                 .min = 0,
                 .max = 3,
                 .help = "0 replicate, 1 shard optimizer state, 2 + gradients, 3 + parameters over "
-                        "data-parallel ranks.",
+                        "data-parallel ranks. TeraGPT sums gradients once a step: with several "
+                        "micro-batches 2 and 3 keep them whole until then.",
                 .source = "Rajbhandari et al. 2020, ZeRO"},
           self.zero_stage);
+    visit(Field{.name = "zero_replicas",
+                .min = 1,
+                .max = kMax,
+                .help = "Copies of what ZeRO shards. 1 shards over all data-parallel ranks; more "
+                        "shard over as many neighbours as make up one copy, such as the ranks of "
+                        "a node, and sum gradients across the copies.",
+                .source = "Zhao et al. 2023, PyTorch FSDP, hybrid sharding; Zhang et al. 2022, "
+                          "MiCS"},
+          self.zero_replicas);
     visit(Field{.name = "sequence_parallel",
                 .help = "Split norms and residuals over the tensor-parallel ranks.",
                 .source = "Korthikanti et al. 2022"},
@@ -175,6 +190,11 @@ struct ParallelLayout {
                 .help = "Activations recomputed in backward: none, selective (norms and "
                         "activations), full (whole layers)."},
           self.recompute);
+    visit(Field{.name = "expert_dispatcher",
+                .help = "How rows reach their experts: all-to-all (each row to its ranks alone) or "
+                        "all-gather (all tokens to all expert ranks, results summed back).",
+                .source = "Megatron-LM, --moe-token-dispatcher-type"},
+          self.expert_dispatcher);
     visit(Field{.name = "expert_load_percentile",
                 .min = 0,
                 .max = 99.99,
@@ -202,6 +222,10 @@ struct EnumNames<spec::RecomputeKind> {
 template <>
 struct EnumNames<spec::ContextMethod> {
   static constexpr std::array<std::string_view, 2> value = {"ring", "ulysses"};
+};
+template <>
+struct EnumNames<spec::ExpertDispatcher> {
+  static constexpr std::array<std::string_view, 2> value = {"all-to-all", "all-gather"};
 };
 template <>
 struct EnumNames<spec::RankOrder> {

@@ -285,12 +285,21 @@ void check_context_axis(const RunSpec& spec, Findings& findings) {
 
 void check_sharding(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
-  if (layout.zero_stage >= 2 && layout.pipeline_parallel_size > 1) {
+  // TeraGPT sums gradients once a step, and gathers weights for every pass.
+  const bool sums_once = spec.software.framework == Framework::teragpt;
+  if (layout.zero_stage >= (sums_once ? 3 : 2) && layout.pipeline_parallel_size > 1) {
     findings.warning(
         "layout.zero_stage",
         fmt::format("{} with a pipeline repeats its communication for every micro-batch",
                     layout.zero_stage),
         "use 1 with pipeline_parallel_size > 1");
+  }
+  if (layout.zero_stage >= 2 && sums_once && spec.num_micro_batches() > 1) {
+    findings.note("layout.zero_stage",
+                  fmt::format("{} shares gradients out after the last of {} micro-batches, and "
+                              "keeps them whole until then",
+                              layout.zero_stage, spec.num_micro_batches()),
+                  "");
   }
   if (layout.zero_stage > 0 &&
       std::int64_t{layout.data_parallel_size} * layout.context_parallel_size == 1) {

@@ -477,7 +477,7 @@ TEST(Validate, WarnsWhereItCostsSpeed) {
                 {"training.global_batch_size", "16 micro-batches for 32 pipeline stages",
                  "use at least 16384", [](RunSpec& s) { s.training.global_batch_size = 2048; }},
                 {"layout.zero_stage", "for every micro-batch", "use 1",
-                 [](RunSpec& s) { s.layout.zero_stage = 2; }},
+                 [](RunSpec& s) { s.layout.zero_stage = 3; }},
                 {"layout.data_parallel_size", "8,192 stay idle", "data_parallel_size 128",
                  [](RunSpec& s) { s.layout.data_parallel_size = 64; }},
                 {"model.aux_loss_coeff", "nothing balances", "0.01",
@@ -485,6 +485,20 @@ TEST(Validate, WarnsWhereItCostsSpeed) {
                 {"model.vocab_size", "rows are padded", "use 131074",
                  [](RunSpec& s) { s.model.vocab_size = 131073; }}},
                Severity::warning);
+}
+
+TEST(Validate, TellsWhenZeroSharesGradientsOut) {
+  RunSpec spec = tiny_spec();
+  spec.layout.zero_stage = 2;
+  ASSERT_GT(spec.num_micro_batches(), 1);
+  const auto told = [&spec] {
+    const std::vector<Diagnostic> found = validate(spec);
+    const Diagnostic* const note = find(found, "layout.zero_stage", "keeps them whole until then");
+    return note != nullptr && note->severity == Severity::note;
+  };
+  EXPECT_TRUE(told());
+  spec.training.global_batch_size /= static_cast<int>(spec.num_micro_batches());
+  EXPECT_FALSE(told()) << "one micro-batch";
 }
 
 TEST(Validate, ReportsEveryProblemAtOnce) {
