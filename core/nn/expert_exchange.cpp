@@ -123,9 +123,9 @@ void ExpertExchange::finish(Sending sending,
   backend.ops().moe_permute(backend.context(), arrived, row_numbers(backend, chunk.order), to);
 }
 
-void ExpertExchange::take_back(const Tensor& y,
-                               const plan::ExchangeChunk& chunk,
-                               const Tensor& rows) const {
+ExpertExchange::Sending ExpertExchange::start_back(const Tensor& y,
+                                                   const plan::ExchangeChunk& chunk,
+                                                   const Tensor& rows) const {
   Backend& backend = y.backend();
   const Tensor parts = workspace(y, chunk.num_rows());
   if (chunk.num_rows() > 0) {
@@ -133,12 +133,17 @@ void ExpertExchange::take_back(const Tensor& y,
                                 false);
   }
   const Tensor results = sum_parts(parts, chunk);
-  if (chunk.num_sent() == rows.dim(0)) {
-    Tensor all = rows;
-    return experts_->all_to_all(results, chunk.received, all, send_counts(chunk));
-  }
-  Tensor back = workspace(y, chunk.num_sent());
-  experts_->all_to_all(results, chunk.received, back, send_counts(chunk));
+  const Tensor back = chunk.num_sent() == rows.dim(0) ? rows : workspace(y, chunk.num_sent());
+  return {results, back,
+          experts_->start(
+              comm::Operation::all_to_all(results, chunk.received, back, send_counts(chunk)))};
+}
+
+void ExpertExchange::finish_back(Sending sending,
+                                 const plan::ExchangeChunk& chunk,
+                                 const Tensor& rows) const {
+  const Tensor back = sending.wait();
+  if (chunk.num_sent() == rows.dim(0)) return;  // in their place
   for_each_sent(chunk, [&](const plan::RowRange& range, std::int64_t first) {
     copy(back.slice(0, first, first + range.count),
          rows.slice(0, range.first, range.first + range.count));

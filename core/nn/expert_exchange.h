@@ -1,7 +1,7 @@
 // ExpertExchange: moves rows between the ranks that share out experts, and back. Rows travel
-// between expert ranks once (all-to-all), while the rank may compute something else; the tensor
-// ranks that split an expert pass them on to each other, and add up what each has of the result, in
-// rank order.
+// between expert ranks once each way (all-to-all), while the rank may compute something else; the
+// tensor ranks that split an expert pass them on to each other, and add up what each has of the
+// result, in rank order.
 #pragma once
 #include <memory>
 
@@ -41,8 +41,10 @@ class ExpertExchange {
   Sending start(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
   // What came for this rank's experts, to [n, W].
   void finish(Sending sending, const plan::ExchangeChunk& chunk, const Tensor& to) const;
-  // Back: y [n, W] of this rank's experts -> the rows of the chunk among rows [N, W].
-  void take_back(const Tensor& y, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
+  // Back: y [n, W] of this rank's experts -> the rows of the chunk among rows [N, W], which are
+  // there once finished.
+  Sending start_back(const Tensor& y, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
+  void finish_back(Sending sending, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
 
  private:
   Tensor packed(const Tensor& rows, const plan::ExchangeChunk& chunk) const;

@@ -56,12 +56,15 @@ ExpertParallel::Sent ExpertParallel::send(const Tensor& x, const Tensor& gates, 
 Tensor ExpertParallel::forward(Sent sent, Pass& pass) {
   if (!exchange_.active()) return experts_.forward(own_rows(sent.gates, pass), pass);
   const Tensor y = dispatcher_->workspace(sent.rows.dim(1), sent.rows, pass);
+  pass.pass_on();
   for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool first) {
     const Experts::Rows received =
         first ? receive(std::move(*sent.first_rows), std::move(*sent.first_gates), chunk, part)
               : receive(exchange_.start(sent.rows, chunk),
                         exchange_.start(column(sent.gates), chunk), chunk, part);
-    exchange_.take_back(experts_.forward(received, part), chunk, y);
+    ExpertExchange::Sending back = exchange_.start_back(experts_.forward(received, part), chunk, y);
+    part.pass_on();
+    exchange_.finish_back(std::move(back), chunk, y);
   });
   return y;
 }
@@ -84,6 +87,7 @@ Experts::InputGradient ExpertParallel::backward_input(Sent sent, const Tensor& x
   Experts::InputGradient gradient{
       dispatcher_->workspace(dy.dim(1), dy, pass),
       dispatcher_->workspace(1, row_gates, pass).reshape({row_gates.num_elements()})};
+  pass.pass_on();
   for_each_chunk(pass, [&](const plan::ExchangeChunk& chunk, Pass& part, bool first) {
     Experts::Rows received;
     if (first) {
@@ -100,8 +104,14 @@ Experts::InputGradient ExpertParallel::backward_input(Sent sent, const Tensor& x
                      d_results);
     const Experts::InputGradient of_chunk = experts_.backward_input(d_results, received, part);
     if (!first) experts_.backward_weight(received, part);
-    exchange_.take_back(of_chunk.permuted, chunk, gradient.permuted);
-    exchange_.take_back(column(of_chunk.row_gates), chunk, column(gradient.row_gates));
+    const Tensor row_gradients = column(gradient.row_gates);
+    ExpertExchange::Sending rows_back =
+        exchange_.start_back(of_chunk.permuted, chunk, gradient.permuted);
+    ExpertExchange::Sending gates_back =
+        exchange_.start_back(column(of_chunk.row_gates), chunk, row_gradients);
+    part.pass_on();
+    exchange_.finish_back(std::move(rows_back), chunk, gradient.permuted);
+    exchange_.finish_back(std::move(gates_back), chunk, row_gradients);
   });
   return gradient;
 }
@@ -169,6 +179,8 @@ void ExpertParallel::for_each_chunk(
   for (int i = 1; i < plan.num_chunks(); ++i) {
     Stash stash(pass.stash.backend());
     const Stash::Passing passing(stash);
+    // It does not pass on: how many chunks there are differs between groups of expert ranks, and
+    // turns are alike on all ranks, so that their messages are.
     Pass part{.batch = pass.batch,
               .stash = stash,
               .training = pass.training,

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/base/check.h"
+#include "core/base/turns.h"
 #include "core/comm/communicator.h"
 #include "core/nn/param_store.h"
 #include "core/nn/part_watcher.h"
@@ -76,7 +77,13 @@ struct Pass {  // what one micro-batch carries through the modules
   PartWatcher* watcher = nullptr;  // told before and after each part of the model
   // What backward computes again instead of finding it in the stash.
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
+  // Of two micro-batches that are computed in turns, while rows of the other travel; null: alone.
+  Turns* turns = nullptr;
 
+  // Rows of this micro-batch are on their way.
+  void pass_on() const {
+    if (turns != nullptr) turns->pass_on();
+  }
   // Norm outputs and activations, which are cheap to compute again.
   bool keeps_cheap() const { return recompute != spec::RecomputeKind::selective; }
   // Memory of one of them: in the stash under this name, or for as long as the caller holds it.

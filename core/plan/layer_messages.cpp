@@ -91,7 +91,10 @@ void LayerMessages::add_experts(PassCost& cost) const {
   if (inner > 1) exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor), rows_bytes * inner);
   cost.forward.expert += exchange;
   cost.backward.expert += exchange;
-  if (spec_.software.expert_overlap) overlap_exchange(cost);
+  const bool overlaps = spec_.software.framework == spec::Framework::teragpt
+                            ? spec_.overlaps_experts() && !spec_.cluster.device.is_cpu
+                            : spec_.software.expert_overlap;
+  if (overlaps) overlap_exchange(cost);
 }
 
 void LayerMessages::add_context(PassCost& cost) const {

@@ -282,9 +282,9 @@ const LayoutBounds::PartFigures& LayoutBounds::part_figures() {
 
 const HeldMoments& LayoutBounds::moments() {
   const PipelineShape shape = pipeline_shape(spec_);
-  const std::tuple<ScheduleKind, int, int, std::int64_t, bool> key{
-      spec_.layout.schedule, shape.num_stages, shape.num_chunks, shape.num_micro_batches,
-      spec_.layout.ends_count_as_layers};
+  const std::tuple<ScheduleKind, int, int, std::int64_t, bool, bool> key{
+      spec_.layout.schedule,   shape.num_stages, shape.num_chunks,
+      shape.num_micro_batches, shape.in_pairs,   spec_.layout.ends_count_as_layers};
   const auto found = moments_.find(key);
   if (found != moments_.end()) return found->second;
   return moments_.emplace(key, held_moments(spec_, *cut_.cut)).first->second;

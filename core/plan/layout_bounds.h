@@ -133,7 +133,8 @@ class LayoutBounds {
   // Of the family: micro-batch, recomputation, whether there is a pipeline, and sharding.
   std::map<std::tuple<int, spec::RecomputeKind, bool, bool>, PartFigures> parts_;
   std::map<std::tuple<int, int, bool, bool>, PipelineCut> cuts_;  // stages, chunks, V, ends
-  std::map<std::tuple<spec::ScheduleKind, int, int, std::int64_t, bool>, HeldMoments> moments_;
+  std::map<std::tuple<spec::ScheduleKind, int, int, std::int64_t, bool, bool>, HeldMoments>
+      moments_;
   std::map<std::tuple<int, int, int, int>, ModelGroups> groups_;  // tensor, expert sizes, stages
 
   // Of the mesh at hand.

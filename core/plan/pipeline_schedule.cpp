@@ -37,11 +37,18 @@ StageOrder gpipe(const PipelineShape& shape) {
   return order;
 }
 
+// Of a forward and the backward behind it, which are of one micro-batch on the last stage: one
+// forward more ahead, so that they are not.
+std::int64_t ahead_of_pairs(const PipelineShape& shape) {
+  return shape.in_pairs ? 1 : 0;
+}
+
 // As many forwards ahead as there are later stages, then one of each.
 // Narayanan et al. 2019, PipeDream; 2021, Megatron-LM, section 2.2.1.
 StageOrder one_f_one_b(const PipelineShape& shape, int stage) {
   const std::int64_t count = shape.num_micro_batches;
-  const std::int64_t ahead = std::min<std::int64_t>(shape.num_stages - 1 - stage, count);
+  const std::int64_t ahead =
+      std::min<std::int64_t>(shape.num_stages - 1 - stage + ahead_of_pairs(shape), count);
   StageOrder order;
   add(order, {forward(0, 0)}, ahead);
   add(order, {forward(0, ahead), whole(0, 0)}, count - ahead);
@@ -56,7 +63,8 @@ StageOrder interleaved(const PipelineShape& shape, int stage) {
   const std::int64_t chunks = shape.num_chunks;
   const std::int64_t period = stages * chunks;  // passes in which a group meets every chunk
   const std::int64_t total = shape.num_micro_batches * chunks;
-  const std::int64_t ahead = std::min(total, 2 * (stages - 1 - stage) + (chunks - 1) * stages);
+  const std::int64_t ahead =
+      std::min(total, 2 * (stages - 1 - stage) + (chunks - 1) * stages + ahead_of_pairs(shape));
   const auto chunk_of = [&](std::int64_t pass) { return static_cast<int>(pass / stages % chunks); };
   const auto micro_batch_of = [&](std::int64_t pass) {
     return pass / period * stages + pass % stages;
@@ -215,11 +223,12 @@ PipelineShape::Place PipelineShape::place(int link) const {
 }
 
 PipelineShape pipeline_shape(const spec::RunSpec& spec) {
-  return {.num_stages = spec.layout.pipeline_parallel_size,
-          .num_chunks = spec.layout.virtual_stages,
-          .num_micro_batches = std::max<std::int64_t>(1, spec.num_micro_batches()),
-          .placement =
-              spec::runs_in_v(spec.layout.schedule) ? ChunkPlacement::v : ChunkPlacement::loop};
+  return {
+      .num_stages = spec.layout.pipeline_parallel_size,
+      .num_chunks = spec.layout.virtual_stages,
+      .num_micro_batches = std::max<std::int64_t>(1, spec.num_micro_batches()),
+      .placement = spec::runs_in_v(spec.layout.schedule) ? ChunkPlacement::v : ChunkPlacement::loop,
+      .in_pairs = spec.overlaps_experts()};
 }
 
 PipelineSchedule make_schedule(ScheduleKind kind, PipelineShape shape) {

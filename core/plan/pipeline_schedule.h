@@ -43,6 +43,9 @@ struct PipelineShape {
   int num_chunks = 1;  // on each stage
   std::int64_t num_micro_batches = 1;
   ChunkPlacement placement = ChunkPlacement::loop;
+  // A forward and the backward behind it run in turns, so that rows of one travel to their experts
+  // while the other is computed (schedule_pairs.h).
+  bool in_pairs = false;
 
   struct Place {
     int stage = 0;

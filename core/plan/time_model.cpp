@@ -82,7 +82,9 @@ constexpr std::array<KindText, kComputeKinds.size()> kComputeTexts = {{
 }};
 constexpr std::array<KindText, kCommunicationKinds.size()> kCommunicationTexts = {{
     {"tensor parallel", "ring all-gather and reduce-scatter; Korthikanti et al. 2022, section 4.2"},
-    {"expert parallel", "all-to-all of T x top-k rows, dispatch and combine, not overlapped"},
+    {"expert parallel",
+     "all-to-all of T x top-k rows, dispatch and combine; beside the work of another micro-batch "
+     "with software.expert_overlap, else not overlapped"},
     {"context parallel",
      "ring: keys and values around it, beyond what attention hides; Liu et al. 2023. Ulysses: "
      "tokens for heads and back; Jacobs et al. 2023"},

@@ -48,6 +48,7 @@ void check_experts(const ModelConfig& model, Findings& findings);
 void check_training(const RunSpec& spec, Findings& findings);
 void check_lora(const RunSpec& spec, Findings& findings);
 void check_layout(const RunSpec& spec, Findings& findings);
+void check_sharing(const RunSpec& spec, Findings& findings);    // a part of the layout
 void check_placement(const RunSpec& spec, Findings& findings);  // of the layout on the cluster
 void check_cluster(const RunSpec& spec, Findings& findings);
 

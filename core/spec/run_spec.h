@@ -56,6 +56,13 @@ struct RunSpec {
                ? training.global_batch_size / per_pass
                : 0;
   }
+  // TeraGPT computes another micro-batch while rows of one travel between expert ranks: forwards
+  // and backwards of the schedule in pairs.
+  bool overlaps_experts() const {
+    return software.framework == Framework::teragpt && software.expert_overlap &&
+           model.num_experts > 0 && layout.expert_parallel_size > 1 && num_micro_batches() > 1 &&
+           (layout.schedule != ScheduleKind::gpipe || !layout.schedule_file.empty());
+  }
   // What the chunks of a pipeline share, in order: parts before the layers, layers, parts behind.
   // Where the ends count as layers, embedding and head are one part each; each prediction of
   // multi-token prediction has a layer and a head, and the embedding is then left to the first

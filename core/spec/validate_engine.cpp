@@ -55,6 +55,12 @@ void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
                                "gathers weights and sums gradients of one pass at a time",
                                stage, spec.layout.pipeline_parallel_size),
                    "use 0 or 1 to train here");
+  } else if (stage > 2 && spec.overlaps_experts()) {
+    findings.error("layout.zero_stage",
+                   fmt::format("{} with software.expert_overlap can be planned, but this engine "
+                               "gathers weights of one pass at a time",
+                               stage),
+                   "use at most 2 to train here, or no expert_overlap");
   } else if (stage > 1 && !spec.layout.schedule_file.empty()) {
     findings.error("layout.zero_stage",
                    fmt::format("{} with a layout.schedule_file can be planned, but this engine "

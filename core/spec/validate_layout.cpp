@@ -225,88 +225,6 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
   check_schedule(spec, findings);
 }
 
-// Each rank has a piece of every sequence; of a ring one from the front and one from the back, so
-// that causal work is even.
-void check_pieces(const RunSpec& spec, Findings& findings) {
-  const int size = spec.layout.context_parallel_size;
-  const bool ring = spec.layout.context_parallel_method == ContextMethod::ring;
-  const std::int64_t pieces = (ring ? 2 : 1) * std::int64_t{size};
-  if (spec.training.seq_length % pieces == 0) return;
-  const std::int64_t below = spec.training.seq_length / pieces * pieces;
-  findings.error("training.seq_length",
-                 fmt::format("{} is not a multiple of {}context_parallel_size = {}",
-                             spec.training.seq_length, ring ? "2 x " : "", pieces),
-                 below > 0 ? fmt::format("use {} or {}", below, below + pieces)
-                           : fmt::format("use {}", pieces));
-}
-
-// Each rank has the heads of a tensor rank that the others have not.
-void check_heads_of_context(const RunSpec& spec, Findings& findings) {
-  const ModelConfig& m = spec.model;
-  const int size = spec.layout.context_parallel_size;
-  const int tensor = spec.layout.tensor_parallel_size;
-  constexpr const char* kAxis = "layout.context_parallel_size";
-  if (m.num_attention_heads % tensor != 0) return;  // found elsewhere
-  const int heads = m.num_attention_heads / tensor;
-  const std::string a_rank =
-      tensor > 1 ? fmt::format(" / tensor_parallel_size = {} / {}", m.num_attention_heads, tensor)
-                 : std::string();
-  if (heads % size != 0) {
-    findings.error(kAxis,
-                   fmt::format("{} with context_parallel_method ulysses does not divide "
-                               "model.num_attention_heads{} = {}",
-                               size, a_rank, heads),
-                   nearest_divisors(heads, size) + ", or ring");
-    return;
-  }
-  const int kv_heads = std::max(1, m.num_key_value_heads / tensor);
-  if (m.attention == AttentionKind::latent || kv_heads % size == 0) return;
-  if (size % kv_heads == 0) {
-    findings.warning(kAxis,
-                     fmt::format("{} is more than the {} of model.num_key_value_heads = {} that a "
-                                 "rank has: ulysses sends keys and values to several ranks",
-                                 size, kv_heads, m.num_key_value_heads),
-                     fmt::format("use at most {}, or ring", kv_heads));
-  } else {
-    findings.error(kAxis,
-                   fmt::format("{} with context_parallel_method ulysses does not divide the {} of "
-                               "model.num_key_value_heads = {} that a rank has",
-                               size, kv_heads, m.num_key_value_heads),
-                   nearest_divisors(kv_heads, size) + ", or ring");
-  }
-}
-
-void check_context_axis(const RunSpec& spec, Findings& findings) {
-  if (spec.layout.context_parallel_size == 1) return;
-  check_pieces(spec, findings);
-  if (spec.layout.context_parallel_method == ContextMethod::ulysses)
-    check_heads_of_context(spec, findings);
-}
-
-void check_sharding(const RunSpec& spec, Findings& findings) {
-  const ParallelLayout& layout = spec.layout;
-  // TeraGPT sums gradients once a step, and gathers weights for every pass.
-  const bool sums_once = spec.software.framework == Framework::teragpt;
-  if (layout.zero_stage >= (sums_once ? 3 : 2) && layout.pipeline_parallel_size > 1) {
-    findings.warning(
-        "layout.zero_stage",
-        fmt::format("{} with a pipeline repeats its communication for every micro-batch",
-                    layout.zero_stage),
-        "use 1 with pipeline_parallel_size > 1");
-  }
-  if (layout.zero_stage >= 2 && sums_once && spec.num_micro_batches() > 1) {
-    findings.note("layout.zero_stage",
-                  fmt::format("{} shares gradients out after the last of {} micro-batches, and "
-                              "keeps them whole until then",
-                              layout.zero_stage, spec.num_micro_batches()),
-                  "");
-  }
-  if (layout.zero_stage > 0 &&
-      std::int64_t{layout.data_parallel_size} * layout.context_parallel_size == 1) {
-    findings.note("layout.zero_stage", "has no effect with one replica", "");
-  }
-}
-
 // Ranks that hold one replica of experts in a stage: of those that are not there, as of the rest.
 std::int64_t folded_ranks(const RunSpec& spec) {
   const ParallelLayout& layout = spec.layout;
@@ -361,11 +279,10 @@ void check_layout(const RunSpec& spec, Findings& findings) {
     return;
   }
   check_tensor_axis(spec, findings);
-  check_context_axis(spec, findings);
   check_pipeline_axis(spec, findings);
   check_expert_axes(spec, findings);
   check_rank_order(spec, findings);
-  check_sharding(spec, findings);
+  check_sharing(spec, findings);
   check_placement(spec, findings);
 }
 

@@ -210,7 +210,6 @@ void check_software(const SoftwareConfig& software, Findings& findings) {
   fixed("software.gradient_overlap", !software.gradient_overlap, "always overlaps gradients");
   fixed("software.token_deduplication", software.token_deduplication,
         "sends a token to each of its experts");
-  fixed("software.expert_overlap", software.expert_overlap, "waits for tokens of experts");
   fixed("software.fused_experts", software.fused_experts, "casts apart from products");
   fixed("software.attention_share", software.attention_share != 1, "has one attention kernel");
 }

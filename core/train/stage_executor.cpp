@@ -1,7 +1,6 @@
 #include "core/train/stage_executor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -10,6 +9,8 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/nn/tensor_parallel.h"
+#include "core/plan/schedule_pairs.h"
+#include "core/train/exact_losses.h"
 #include "core/train/stage_mail.h"
 
 namespace tera::train {
@@ -47,14 +48,6 @@ std::int64_t num_targets(const nn::Batch& batch) {
                        [](std::int32_t t) { return t >= 0; });
 }
 
-// Losses are added up in whole units, of which f64 holds every sum exactly: no order of
-// micro-batches, stages or replicas changes a bit.
-double in_units(double value, double unit) {
-  return std::nearbyint(value / unit) * unit;
-}
-constexpr double kLossUnit = 0x1p-24;       // of sums over tokens: exact below 2^29
-constexpr double kAuxiliaryUnit = 0x1p-44;  // of shares of the batch: exact below 2^9
-
 // Every batch through the chunks of a stage, one batch after the other.
 plan::PipelineSchedule forwards_only(plan::PipelineShape shape, std::int64_t num_batches) {
   shape.num_micro_batches = num_batches;
@@ -65,31 +58,6 @@ plan::PipelineSchedule forwards_only(plan::PipelineShape shape, std::int64_t num
           .stages = std::vector<plan::StageOrder>(static_cast<std::size_t>(shape.num_stages),
                                                   plan::StageOrder{loop})};
 }
-
-// Takes out of a result the losses that modules add to, so that those of one pass are there alone.
-class LossesBefore {
- public:
-  explicit LossesBefore(StageResult& result)
-      : prediction_(std::exchange(result.prediction.loss_sum, 0)) {
-    for (nn::RouterStats& stats : result.router) {
-      router_.emplace_back(std::exchange(stats.balance_loss, 0), std::exchange(stats.z_loss, 0));
-    }
-  }
-  // Adds them back. Those of routers have the scale of gradients inside.
-  void add_to(StageResult& result, double scale) const {
-    result.prediction.loss_sum = prediction_ + in_units(result.prediction.loss_sum, kLossUnit);
-    for (std::size_t layer = 0; layer < router_.size(); ++layer) {
-      nn::RouterStats& stats = result.router[layer];
-      const auto& [balance, z] = router_[layer];
-      stats.balance_loss = balance + in_units(stats.balance_loss / scale, kAuxiliaryUnit);
-      stats.z_loss = z + in_units(stats.z_loss / scale, kAuxiliaryUnit);
-    }
-  }
-
- private:
-  double prediction_;
-  std::vector<std::pair<double, double>> router_;  // [all layers] of balance and z
-};
 
 }  // namespace
 
@@ -103,6 +71,7 @@ class StageExecutor::Run {
         shape_(schedule.shape),
         stage_(executor.pipeline_->rank()),
         actions_(plan::actions_of(schedule.stages.at(static_cast<std::size_t>(stage_)))),
+        begins_pair_(plan::schedule_pairs(schedule).at(static_cast<std::size_t>(stage_))),
         micro_batches_(micro_batches),
         mail_(schedule, *executor.pipeline_),
         start_s_(monotonic_s()) {
@@ -122,12 +91,13 @@ class StageExecutor::Run {
         result_.router[static_cast<std::size_t>(layer)].expert_tokens.resize(
             static_cast<std::size_t>(config.num_experts));
     }
-    for (const PipelineAction& action : actions_) {
-      const Tensor input = receive(action);
-      const double begin_s = monotonic_s();
-      const Tensor output = run(action, input, step);
-      if (const auto message = plan::given_by(shape_, stage_, action)) mail_.give(*message, output);
-      note(action, begin_s, monotonic_s());
+    for (std::size_t i = 0; i < actions_.size(); ++i) {
+      if (begins_pair_[i]) {
+        run_pair(actions_[i], actions_[i + 1], step);
+        ++i;
+      } else {
+        run_alone(actions_[i], step);
+      }
     }
     TERA_CHECK(in_flight_.empty(), "schedule leaves {} micro-batches without backward",
                in_flight_.size());
@@ -145,7 +115,7 @@ class StageExecutor::Run {
       if (const auto message = plan::given_by(shape_, stage_, action))
         mail_.give(*message, output.hidden);
       if (!chunk.parts().has_head) continue;
-      sum.loss_sum += in_units(output.loss_sum, kLossUnit);
+      sum.loss_sum += exact_loss(output.loss_sum);
       sum.num_targets += num_targets(batch);
     }
     return sum;
@@ -180,8 +150,35 @@ class StageExecutor::Run {
     return tensor;
   }
 
+  void run_alone(const PipelineAction& action, const Step& step) {
+    const Tensor input = receive(action);
+    const double begin_s = monotonic_s();
+    give(action, run(action, input, step, nullptr));
+    note(action, begin_s, monotonic_s() - begin_s);
+  }
+
+  // Each goes on while rows of the other travel. Others expect the forward's message first.
+  void run_pair(const PipelineAction& forward, const PipelineAction& backward, const Step& step) {
+    const Tensor x = receive(forward);
+    const Tensor dy = receive(backward);
+    Tensor y;
+    Tensor dx;
+    const double begin_s = monotonic_s();
+    Turns& turns = executor_.turns_;
+    const Turns::Seconds took = turns.run([&] { y = run(forward, x, step, &turns); },
+                                          [&] { dx = run(backward, dy, step, &turns); });
+    give(forward, y);
+    give(backward, dx);
+    note(forward, begin_s, took.first);
+    note(backward, begin_s, took.second);
+  }
+
+  void give(const PipelineAction& action, const Tensor& output) {
+    if (const auto message = plan::given_by(shape_, stage_, action)) mail_.give(*message, output);
+  }
+
   // Returns what the next link gets.
-  Tensor run(const PipelineAction& action, const Tensor& input, const Step& step) {
+  Tensor run(const PipelineAction& action, const Tensor& input, const Step& step, Turns* turns) {
     const std::pair key{action.chunk, action.micro_batch};
     if (action.work == Work::forward) {
       const int num_replicas = step.replicas != nullptr ? step.replicas->size() : 1;
@@ -190,11 +187,11 @@ class StageExecutor::Run {
       InFlight work{.batch = upload(*executor_.backend_, host(action), executor_.share_),
                     .stash = nn::Stash(*executor_.backend_),
                     .first_sequence = before * host(action).batch_size};
-      nn::Pass pass = pass_of(in_flight_.emplace(key, std::move(work)).first->second, step);
+      nn::Pass pass = pass_of(in_flight_.emplace(key, std::move(work)).first->second, step, turns);
       const LossesBefore before_it(result_);
       nn::ModelChunk::Output output = chunk(action).forward(input, pass, true);
       before_it.add_to(result_, step.gradient_scale);
-      result_.loss_sum += in_units(output.loss_sum, kLossUnit);
+      result_.loss_sum += exact_loss(output.loss_sum);
       if (chunk(action).parts().has_head) result_.num_targets += num_targets(pass.batch);
       return std::move(output.hidden);
     }
@@ -202,7 +199,7 @@ class StageExecutor::Run {
     TERA_CHECK(found != in_flight_.end(),
                "schedule runs backward of micro-batch {} in chunk {} before its forward",
                action.micro_batch, action.chunk);
-    nn::Pass pass = pass_of(found->second, step);
+    nn::Pass pass = pass_of(found->second, step, turns);
     if (action.work == Work::backward_input) return chunk(action).backward_input(input, pass);
     Tensor dx;
     if (action.work == Work::backward) dx = chunk(action).backward(input, pass);
@@ -211,7 +208,7 @@ class StageExecutor::Run {
     return dx;
   }
 
-  nn::Pass pass_of(InFlight& work, const Step& step) {
+  nn::Pass pass_of(InFlight& work, const Step& step, Turns* turns) {
     return {.batch = work.batch,
             .stash = work.stash,
             .loss_scale = step.gradient_scale / static_cast<double>(step.global_targets),
@@ -223,18 +220,20 @@ class StageExecutor::Run {
                                           .first_sequence = work.first_sequence,
                                           .replicas = step.replicas},
             .watcher = step.watcher,
-            .recompute = step.recompute};
+            .recompute = step.recompute,
+            .turns = turns};
   }
 
-  void note(const PipelineAction& action, double begin_s, double end_s) {
-    result_.actions.push_back({action, begin_s - start_s_, end_s - start_s_});
-    (action.work == Work::forward ? result_.forward_s : result_.backward_s) += end_s - begin_s;
+  void note(const PipelineAction& action, double begin_s, double took_s) {
+    result_.actions.push_back({action, begin_s - start_s_, monotonic_s() - start_s_});
+    (action.work == Work::forward ? result_.forward_s : result_.backward_s) += took_s;
   }
 
   StageExecutor& executor_;
   plan::PipelineShape shape_;
   int stage_;
   std::vector<PipelineAction> actions_;
+  std::vector<bool> begins_pair_;  // as actions_
   const std::vector<data::HostBatch>& micro_batches_;
   StageMail mail_;
   double start_s_;

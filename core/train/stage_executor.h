@@ -3,6 +3,7 @@
 #include <memory>
 #include <vector>
 
+#include "core/base/turns.h"
 #include "core/data/batch_loader.h"
 #include "core/nn/context_parallel.h"
 #include "core/nn/model_chunk.h"
@@ -18,6 +19,7 @@ struct StageResult {    // of one step, this rank only
   std::vector<nn::RouterStats> router;
   nn::PredictionStats prediction;  // of multi-token prediction
   // What ran and when, from the beginning of the step; waiting for other stages comes before it.
+  // Those of a pair begin together.
   std::vector<plan::PlayedAction> actions;
   double forward_s = 0;
   double backward_s = 0;
@@ -69,6 +71,7 @@ class StageExecutor {
   comm::Communicator* pipeline_;
   plan::PipelineShape shape_;
   std::vector<std::unique_ptr<nn::ModelChunk>> chunks_;
+  Turns turns_;  // of pairs
 };
 
 }  // namespace tera::train

@@ -43,8 +43,11 @@ TEST(LeastPlayed, IsNeverAboveThePlayedTime) {
         kScheduleKinds[static_cast<std::size_t>(trial) % kScheduleKinds.size()];
     const int stages = default_chunks(kind) > 1 ? 1 + few(random) : few(random);
     const int chunks = kind == ScheduleKind::interleaved ? 1 + few(random) : default_chunks(kind);
-    const PipelineSchedule schedule = schedule_of(kind, stages, 1 + few(random) * few(random) / 2,
-                                                  std::max(chunks, default_chunks(kind)));
+    PipelineShape shape = schedule_of(kind, stages, 1 + few(random) * few(random) / 2,
+                                      std::max(chunks, default_chunks(kind)))
+                              .shape;
+    shape.in_pairs = trial % 2 == 1;
+    const PipelineSchedule schedule = make_schedule(kind, shape);
     ScheduleTimes times =
         equal_times(schedule.shape, {seconds(random), seconds(random), seconds(random)});
     for (LinkSeconds& link : times.links) {  // alike, but for some

@@ -501,6 +501,25 @@ TEST(Validate, TellsWhenZeroSharesGradientsOut) {
   EXPECT_FALSE(told()) << "one micro-batch";
 }
 
+TEST(Validate, TellsWhenNothingRunsBesideTheExchange) {
+  RunSpec good = tiny_spec();
+  good.software.expert_overlap = true;
+  good.layout.data_parallel_size = good.layout.expert_parallel_size = 2;
+  ASSERT_TRUE(good.overlaps_experts());
+  EXPECT_EQ(find(validate(good), "software.expert_overlap", ""), nullptr);
+  const auto told = [&good](const char* what, void (*change)(RunSpec&)) {
+    RunSpec spec = good;
+    change(spec);
+    EXPECT_FALSE(spec.overlaps_experts()) << what;
+    return find(validate(spec), "software.expert_overlap", what) != nullptr;
+  };
+  EXPECT_TRUE(told("no rows travel", [](RunSpec& s) { s.layout.expert_parallel_size = 1; }));
+  EXPECT_TRUE(told("gpipe", [](RunSpec& s) { s.layout.schedule = ScheduleKind::gpipe; }));
+  EXPECT_TRUE(told("one micro-batch", [](RunSpec& s) {
+    s.training.global_batch_size = s.layout.micro_batch_size * s.layout.data_parallel_size;
+  }));
+}
+
 TEST(Validate, ReportsEveryProblemAtOnce) {
   RunSpec spec = tiny_spec();
   spec.name = "a b";
@@ -595,6 +614,15 @@ TEST(ValidateForEngine, SaysWhatThisBuildDoesNotTrain) {
   ordered.layout.schedule_file = "order.txt";
   ASSERT_EQ(validate_for_engine(ordered).size(), 1U);
   EXPECT_THAT(validate_for_engine(ordered)[0].message, HasSubstr("its own order"));
+  RunSpec in_turns = spec;
+  in_turns.software.expert_overlap = true;
+  in_turns.model.num_experts = 4;
+  in_turns.layout.schedule = ScheduleKind::one_f_one_b;
+  in_turns.layout.data_parallel_size = in_turns.layout.expert_parallel_size = 2;
+  in_turns.training.global_batch_size = 8 * in_turns.layout.micro_batch_size;
+  ASSERT_TRUE(in_turns.overlaps_experts());
+  ASSERT_EQ(validate_for_engine(in_turns).size(), 1U);
+  EXPECT_THAT(validate_for_engine(in_turns)[0].message, HasSubstr("weights of one pass at a time"));
   spec.training.optimizer = OptimizerKind::muon;
   ASSERT_EQ(validate_for_engine(spec).size(), 1U);
   EXPECT_THAT(validate_for_engine(spec)[0].message, HasSubstr("muon updates whole matrices"));

@@ -88,6 +88,59 @@ TEST_F(LayoutBits, StagesOfAPipelineGiveTheSameBits) {
   }
 }
 
+// Each micro-batch is computed as if alone, and adds its gradients in its turn.
+TEST_F(LayoutBits, MicroBatchesInTurnsGiveTheSameBits) {
+  using spec::ParallelLayout;
+  using enum spec::ScheduleKind;
+  struct Case {
+    const char* name;
+    int replicas;
+    std::function<void(ParallelLayout&)> change;
+  };
+  const auto zero = [](int stage) { return [stage](ParallelLayout& l) { l.zero_stage = stage; }; };
+  const auto stages = [](spec::ScheduleKind schedule) {
+    return [schedule](ParallelLayout& l) { cut(l, schedule); };
+  };
+  const std::vector<Case> cases = {
+      {"zero 0", 2, zero(0)},
+      {"zero 1", 2, zero(1)},
+      {"zero 2", 2, zero(2)},
+      {"tensor ranks", 1,
+       [](ParallelLayout& l) { l.tensor_parallel_size = 2, l.sequence_parallel = true; }},
+      {"expert tensor ranks", 4, [](ParallelLayout& l) { l.expert_tensor_parallel_size = 2; }},
+      {"overflowing buffers", 2, [](ParallelLayout& l) { l.expert_load_percentile = 0; }},
+      {"recompute", 2, [](ParallelLayout& l) { l.recompute = spec::RecomputeKind::full; }},
+      {"1f1b", 2, stages(one_f_one_b)},
+      {"interleaved", 2, stages(interleaved)},
+      {"zb-v", 2, stages(zb_v)},
+      {"dualpipe-v", 2, stages(dualpipe_v)},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.name);
+    spec::RunSpec spec = small_spec();
+    spec.model.num_layers = 3;
+    spec.model.aux_loss_scope = spec::AuxLossScope::global_batch;
+    spec.training.global_batch_size = 16;
+    spec.layout.expert_parallel_size = 2;
+    spec.layout.data_parallel_size = c.replicas;
+    c.change(spec.layout);
+    const run::RunDirectory alone = create(spec);
+    run(alone);
+    const Records expected = records(alone);
+    spec.software.expert_overlap = true;
+    ASSERT_TRUE(spec.overlaps_experts());
+    const run::RunDirectory in_turns = create(spec);
+    run(in_turns);
+    const Records got = records(in_turns);
+    ASSERT_EQ(got.size(), expected.size());
+    for (const auto& [step, record] : expected) {
+      expect_equal_values(got.at(step), record, {"loss", "grad_norm", "eval_loss"});
+      EXPECT_EQ(got.at(step).expert_load, record.expert_load) << step;
+    }
+    EXPECT_EQ(final_tensors(in_turns), final_tensors(alone));
+  }
+}
+
 TEST_F(LayoutBits, EveryOptimizerUpdatesStagesAsOneRank) {
   for (std::size_t kind = 0; kind < EnumNames<spec::OptimizerKind>::value.size(); ++kind) {
     spec::RunSpec spec = small_spec();

@@ -57,7 +57,10 @@ inline Messages difference(const Messages& after, const Messages& before) {
 inline void expect_ranks_as_planned(const spec::RunSpec& spec, const std::string& pair) {
   const plan::RankMesh mesh = *plan::RankMesh::make(spec.layout);
   std::vector<Exchanges> exchanges(static_cast<std::size_t>(mesh.world_size()));
-  const tera::test::Worlds worlds = recording_worlds(exchanges);
+  std::vector<tera::test::Watch> watches;
+  for (Exchanges& of_rank : exchanges)
+    watches.push_back(recording(of_rank));
+  const tera::test::Worlds worlds = tera::test::watched_worlds(watches);
   tera::test::spawn_ranks(worlds, [&](comm::Communicator& world) {
     const plan::EngineBytes planned = plan::engine_bytes(spec, mesh, world.rank());
     ThreadPool pool(1);
@@ -73,7 +76,13 @@ inline void expect_ranks_as_planned(const spec::RunSpec& spec, const std::string
     EXPECT_EQ(peak(MemoryKind::weights), planned.weights) << rank;
     EXPECT_EQ(peak(MemoryKind::gradients), planned.gradients) << rank;
     EXPECT_EQ(peak(MemoryKind::optimizer), planned.optimizer) << rank;
-    EXPECT_EQ(peak(MemoryKind::activations), planned.activations) << rank;
+    // Of micro-batches in turns the plan is of a forward that is whole before the backward beside
+    // it gives anything back.
+    if (spec.overlaps_experts()) {
+      EXPECT_LE(peak(MemoryKind::activations), planned.activations) << rank;
+    } else {
+      EXPECT_EQ(peak(MemoryKind::activations), planned.activations) << rank;
+    }
     EXPECT_EQ(backend->counter(MemoryKind::activations).live_bytes, 0) << rank;
 
     const bool again = spec.layout.recompute == spec::RecomputeKind::full;

@@ -158,6 +158,7 @@ inline void add_layout(spec::RunSpec& spec, int most_ranks, std::mt19937& random
     spec.training.optimizer = static_cast<spec::OptimizerKind>(pick({0, 2, 4}));
   spec.training.global_batch_size =
       l.micro_batch_size * l.data_parallel_size * pick({1, 2, 3, 4, 6});
+  spec.software.expert_overlap = m.num_experts > 0 && pick({0, 0, 1}) == 1;
 }
 
 // One that the engine trains.
@@ -181,7 +182,7 @@ inline std::string layout_text(const spec::RunSpec& spec) {
   return fmt::format(
       "tp {}{} cp {} {} pp {} {} dp {} zero {} ep {} etp {}, {} x {} sequences of {}, {}, {}, "
       "recompute {}, "
-      "{} layers, {} experts, {} for prediction, {} adapters{}",
+      "{} layers, {} experts, {} for prediction, {} adapters{}{}",
       l.tensor_parallel_size, l.sequence_parallel ? " sequence parallel" : "",
       l.context_parallel_size, enum_name(l.context_parallel_method), l.pipeline_parallel_size,
       enum_name(l.schedule), l.data_parallel_size, l.zero_stage, l.expert_parallel_size,
@@ -189,7 +190,8 @@ inline std::string layout_text(const spec::RunSpec& spec) {
       spec.training.seq_length, enum_name(spec.training.precision),
       enum_name(spec.training.optimizer), enum_name(l.recompute), spec.model.num_layers,
       spec.model.num_experts, spec.model.num_mtp_layers, spec.lora.target_modules.size(),
-      spec.training.reproducible_sums ? ", reproducible sums" : "");
+      spec.training.reproducible_sums ? ", reproducible sums" : "",
+      spec.overlaps_experts() ? ", in turns" : "");
 }
 
 }  // namespace tera::train::test
