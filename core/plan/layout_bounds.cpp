@@ -7,6 +7,7 @@
 #include "core/plan/layer_cost.h"
 #include "core/plan/offload_memory.h"
 #include "core/plan/schedule_bound.h"
+#include "core/plan/state_bytes.h"
 
 namespace tera::plan {
 namespace {
@@ -178,12 +179,14 @@ void LayoutBounds::set_passes() {
 
 void LayoutBounds::set_bytes() {
   for (std::size_t i = 0; i < stages_.size(); ++i) {
-    const CutStage& of_cut = cut_.kinds[i];
+    CutStage& of_cut = cut_.kinds[i];
     StageAtHand& stage = stages_[i];
+    auto& states = of_cut.states[keeps_whole_gradients(spec_) ? 1 : 0];
     for (const int zero : zeros_) {
       spec_.layout.zero_stage = zero;
       StageBytes& bytes = stage.bytes[at(zero)];
-      bytes = state_part(spec_, of_cut.groups);
+      if (!states[at(zero)]) states[at(zero)] = state_part(spec_, of_cut.groups);
+      bytes = *states[at(zero)];
       add_passing_part(spec_, figures_->bytes, of_cut.parts, of_cut.groups, bytes);
       const auto settled = [&] {
         StageBytes here = bytes;

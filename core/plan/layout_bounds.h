@@ -77,6 +77,8 @@ class LayoutBounds {
     int num_layers = 0;
     ParamGroups groups = {};
     std::array<LocalParams, 4> local = {};
+    // [gradients are whole][stage of ZeRO], once asked for.
+    std::array<std::array<std::optional<StageBytes>, 4>, 2> states = {};
   };
   struct CutStages {
     const PipelineCut* cut = nullptr;

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cmath>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 
@@ -15,21 +16,30 @@
 namespace tera::spec {
 namespace {
 
+// Where a field is, written out for messages alone.
+struct FieldPlace {
+  const FieldPlace* parent = nullptr;  // null: of the spec itself
+  std::string_view name;
+
+  std::string path() const {
+    return parent == nullptr ? std::string(name) : fmt::format("{}.{}", parent->path(), name);
+  }
+};
+
 // Every number inside its field's range: specs built in code or by a form have not met a parser.
 template <HasFields T>
-void check_ranges(const T& value, const std::string& path, Findings& findings) {
+void check_ranges(const T& value, const FieldPlace* parent, Findings& findings) {
   T::visit_fields(value, [&](const Field& field, const auto& member) {
     using Member = std::remove_const_t<std::remove_reference_t<decltype(member)>>;
-    const std::string at =
-        path.empty() ? std::string(field.name) : fmt::format("{}.{}", path, field.name);
+    const FieldPlace at{.parent = parent, .name = field.name};
     if constexpr (HasFields<Member>) {
-      check_ranges(member, at, findings);
+      check_ranges(member, &at, findings);
     } else if constexpr (std::is_arithmetic_v<Member> && !std::is_same_v<Member, bool>) {
       const auto number = static_cast<double>(member);
       if (!std::isfinite(number) || number < field.min || number > field.max) {
         const std::string limit = number > field.max ? fmt::format("at most {:.16g}", field.max)
                                                      : fmt::format("at least {:.16g}", field.min);
-        findings.error(at, fmt::format("got {}, expected {}", scalar_text(member), limit),
+        findings.error(at.path(), fmt::format("got {}, expected {}", scalar_text(member), limit),
                        "use " + limit);
       }
     }
@@ -136,7 +146,7 @@ std::string nearest_divisors(std::int64_t whole,
 std::vector<Diagnostic> validate(const RunSpec& spec) {
   Findings findings;
   check_name(spec, findings);
-  check_ranges(spec, {}, findings);
+  check_ranges(spec, nullptr, findings);
   std::vector<Diagnostic> found = findings.take();
   if (has_errors(found)) {  // the rules below divide by these numbers
     const bool only_name = std::all_of(found.begin(), found.end(), [](const Diagnostic& d) {
