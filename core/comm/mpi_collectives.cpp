@@ -80,20 +80,6 @@ void reduce_slices(const MpiGroup& group,
   }
 }
 
-// The blocks of an all_to_all that go to and come from each member.
-std::vector<Parcel> blocks_of(const Operation& operation) {
-  const std::int64_t row = row_bytes(operation.from);
-  std::vector<Parcel> blocks(operation.send_rows.size());
-  const std::byte* out = bytes_of(operation.from);
-  std::byte* in = bytes_of(operation.to);
-  for (std::size_t r = 0; r < blocks.size(); ++r) {
-    blocks[r] = {out, operation.send_rows[r] * row, in, operation.recv_rows[r] * row};
-    out += blocks[r].out_bytes;
-    in += blocks[r].in_bytes;
-  }
-  return blocks;
-}
-
 // Those that were not carried.
 void all_to_all(const MpiGroup& group, const std::vector<Parcel>& blocks) {
   MpiProcess::Messages messages(group.process());

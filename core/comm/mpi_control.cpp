@@ -6,6 +6,7 @@
 
 #include "core/comm/mpi_calls.h"
 #include "core/comm/mpi_process.h"
+#include "core/comm/patience.h"
 #include "core/comm/peer_aborted.h"
 
 namespace tera::comm {

@@ -15,13 +15,6 @@ struct Greeting {
   int group_number = 0;  // of a split: offered
 };
 
-// What goes to a member with the greeting, and where to put what comes with its own.
-struct Parcel {
-  const std::byte* out = nullptr;
-  std::int64_t out_bytes = 0;
-  std::byte* in = nullptr;
-  std::int64_t in_bytes = 0;
-};
 // As much goes with a greeting, which costs less than a message of its own.
 inline constexpr std::int64_t kMostCarriedBytes = 8 << 10;
 inline bool is_carried(std::int64_t bytes) {

@@ -1,28 +1,12 @@
 // One process as a member of a group: addresses and tags of its messages, and how bytes go round.
 #pragma once
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
 #include <memory>
 
 #include "core/comm/mpi_process.h"
+#include "core/comm/parcel.h"
 #include "core/comm/transport.h"
 
 namespace tera::comm {
-
-inline std::byte* bytes_of(const Tensor& x) {
-  return static_cast<std::byte*>(x.view().data);
-}
-inline void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
-  if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
-}
-
-// Elements or bytes [begin, end) that a rank reduces or passes on.
-struct Slice {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
-  std::int64_t size() const { return end - begin; }
-};
 
 class MpiGroup {
  public:
@@ -41,7 +25,7 @@ class MpiGroup {
   int tag(Use use) const { return number_ * MpiProcess::kTagsPerGroup + use; }
   Place place(OperationKind kind) const { return {&group_, kind}; }
   // Of n elements, those that member r reduces or passes on.
-  Slice share(std::int64_t n, int r) const { return {n * r / size(), n * (r + 1) / size()}; }
+  Slice share(std::int64_t n, int r) const { return comm::share(n, r, size()); }
 
   // Peers, the next rank first: not all turn to the same one at the same time.
   template <class Visit>

@@ -10,6 +10,7 @@
 #include "core/base/thread_pool.h"
 #include "core/comm/mpi_calls.h"
 #include "core/comm/mpi_program.h"
+#include "core/comm/patience.h"
 
 namespace tera::comm {
 namespace {

@@ -16,13 +16,6 @@
 
 namespace tera::comm {
 
-// Who does what, for messages; put into words only when one is needed.
-struct Place {
-  const Group* group;  // outlives the operation
-  OperationKind kind;
-  std::string text() const { return place_of(*group, kind); }
-};
-
 class MpiProcess {
  public:
   // Starts MPI. CommunicationError where it serves one thread only.

@@ -15,21 +15,6 @@
 namespace tera::comm {
 namespace {
 
-struct MailHeader {
-  DType dtype = DType::u8;
-  int num_dims = 0;
-  std::array<std::int64_t, 4> shape = {};
-};
-
-MailHeader header_of(const Tensor& x) {
-  return {.dtype = x.dtype(), .num_dims = x.rank(), .shape = x.view().shape};
-}
-
-std::string text_of(const MailHeader& header) {
-  return fmt::format("{} [{}]", dtype_name(header.dtype),
-                     fmt::join(header.shape.begin(), header.shape.begin() + header.num_dims, ", "));
-}
-
 class MpiTransport final : public Transport {
  public:
   MpiTransport(Group group, std::shared_ptr<MpiProcess> process, int number)
@@ -84,12 +69,9 @@ class MpiTransport final : public Transport {
     };
     MailHeader header;
     receive(&header, sizeof header);
-    const MailHeader expected = header_of(x);
-    if (header.dtype != expected.dtype || header.num_dims != expected.num_dims ||
-        header.shape != expected.shape)
-      group_.process().fail(fmt::format("recv on {}: rank {} sent {}, rank {} expects {}",
-                                        group().axis, group_.world_rank(from), text_of(header),
-                                        group().world_rank(), text_of(expected)));
+    if (const std::string reason = mail_disagreement(group(), from, header, header_of(x));
+        !reason.empty())
+      group_.process().fail(reason);
     receive(bytes_of(x), x.num_bytes());
   }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/comm/announcement.h"
+#include "core/comm/parcel.h"
 
 namespace tera::comm {
 
@@ -63,8 +64,7 @@ struct ThreadCall {
 };
 
 struct ThreadMessage {
-  DType dtype;
-  std::vector<std::int64_t> shape;
+  MailHeader header;
   std::vector<std::byte> bytes;
 };
 

@@ -1,6 +1,5 @@
 // Ranks as threads of one process: each reads what it needs from the memory of its peers.
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 
 #include <fmt/format.h>
@@ -12,14 +11,6 @@
 
 namespace tera::comm {
 namespace {
-
-std::byte* bytes_of(const Tensor& x) {
-  return static_cast<std::byte*>(x.view().data);
-}
-
-void copy_bytes(std::byte* to, const std::byte* from, std::int64_t bytes) {
-  if (bytes > 0 && to != from) std::memcpy(to, from, static_cast<std::size_t>(bytes));
-}
 
 class ThreadTransport final : public Transport {
  public:
@@ -125,7 +116,7 @@ class ThreadTransport final : public Transport {
   }
 
   void send(const Tensor& x, int to) {
-    ThreadMessage message{x.dtype(), x.shape(), {}};
+    ThreadMessage message{header_of(x), {}};
     message.bytes.assign(bytes_of(x), bytes_of(x) + x.num_bytes());
     ThreadWorld& world = meetings_->world();
     const std::scoped_lock lock(world.mutex());
@@ -154,11 +145,9 @@ class ThreadTransport final : public Transport {
     const ThreadMessage message = std::move(box.front());
     box.pop_front();
     lock.unlock();
-    if (message.dtype != x.dtype() || message.shape != x.shape()) {
-      fail(fmt::format("recv on {}: rank {} sent {} [{}], rank {} expects {} [{}]", group().axis,
-                       sender, dtype_name(message.dtype), fmt::join(message.shape, ", "),
-                       group().world_rank(), dtype_name(x.dtype()), fmt::join(x.shape(), ", ")));
-    }
+    if (const std::string reason = mail_disagreement(group(), from, message.header, header_of(x));
+        !reason.empty())
+      fail(reason);
     copy_bytes(bytes_of(x), message.bytes.data(), x.num_bytes());
   }
 

@@ -22,6 +22,12 @@ struct Group {
 
 // "all_reduce on data, rank 3": who does what, for messages.
 std::string place_of(const Group& group, OperationKind kind);
+// The same, put into words only when they are needed.
+struct Place {
+  const Group* group;  // outlives the operation
+  OperationKind kind;
+  std::string text() const { return place_of(*group, kind); }
+};
 // "rank 4", "ranks 0-3, 6", in ascending order.
 std::string rank_list(std::vector<int> ranks);
 
