@@ -1,0 +1,36 @@
+// A store in the memory of rank 0, reached over TCP by those who know its secret.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/comm/store.h"
+
+namespace tera::comm {
+
+// Where to find a store: what rank 0 tells the others, over whatever they have in common.
+struct TcpStoreAddress {
+  std::vector<std::string> hosts = {};  // IPv4 addresses of the same computer, tried in turn
+  int port = 0;
+  std::string secret = {};
+
+  std::string text() const;  // "10.0.0.1,127.0.0.1:4242/secret"
+};
+// Error: not of that form.
+Result<TcpStoreAddress> parse_tcp_store_address(const std::string& text);
+
+// Rank 0's own: serves the others until they have left or its process ends. It listens at `hosts`,
+// or at all addresses of this computer, at a free port where `port` is 0; a secret is made up where
+// there is none.
+struct ServedStore {
+  std::unique_ptr<Store> store;
+  TcpStoreAddress address;
+};
+Result<ServedStore> serve_tcp_store(TcpStoreAddress address = {});
+
+// Another rank's. Tries for timeout_s. An answer that takes longer is an error, too.
+Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
+                                              int rank,
+                                              double timeout_s);
+
+}  // namespace tera::comm
