@@ -1,0 +1,168 @@
+// Ranks as processes with a GPU each.
+#include <algorithm>
+#include <cstring>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "core/base/check.h"
+#include "core/base/error.h"
+#include "core/base/thread_pool.h"
+#include "core/comm/nccl.h"
+#include "core/comm/nccl_channel.h"
+#include "core/comm/nccl_collectives.h"
+#include "core/comm/tcp_store.h"
+#include "core/tensor/cpu_backend.h"
+
+namespace tera::comm {
+namespace {
+
+class NcclTransport final : public Transport {
+ public:
+  // `name` is the group's alone.
+  NcclTransport(Group group, std::shared_ptr<NcclProcess> process, std::string name)
+      : Transport(std::move(group)),
+        member_(std::move(process), std::move(name), this->group().size(), this->group().rank) {}
+
+  void run(const Operation& operation) override {
+    if (operation.kind == OperationKind::send) return send(operation.from, operation.peer);
+    if (operation.kind == OperationKind::recv) return recv(operation.to, operation.peer);
+    run_collective(member_, group(), operation, scratch_);
+  }
+
+  std::unique_ptr<Transport> split(SplitRequest request, std::string axis) override {
+    const std::vector<Announcement> all =
+        greet(member_, group(), {.kind = OperationKind::split, .split = request});
+    std::vector<SplitRequest> requests;
+    for (const Announcement& each : all)
+      requests.push_back(each.split);
+    return std::make_unique<NcclTransport>(
+        split_group(group(), requests, group().rank, std::move(axis)), member_.shared_process(),
+        fmt::format("{}.{}c{}", member_.name(), num_splits_++, request.color));
+  }
+
+  void abort(std::string_view reason) noexcept override { member_.process().abort(reason); }
+
+ private:
+  struct Message {
+    MailHeader header;
+    std::vector<std::byte> bytes;
+  };
+
+  void send(const Tensor& x, int to) {
+    member_.process().throw_if_aborted({&group(), OperationKind::send});
+    if (to == group().rank) {
+      const std::scoped_lock lock(own_mutex_);
+      own_.push_back({header_of(x), {bytes_of(x), bytes_of(x) + x.num_bytes()}});
+      return;
+    }
+    std::unique_ptr<NcclSender>& sender = senders_[to];
+    if (!sender)
+      sender = std::make_unique<NcclSender>(
+          member_.shared_process(), channel_name(member_.name(), group().rank, to), group(), to);
+    sender->send(x);
+  }
+
+  void recv(const Tensor& x, int from) {
+    member_.process().throw_if_aborted({&group(), OperationKind::recv});
+    if (from == group().rank) return recv_own(x);
+    std::unique_ptr<NcclReceiver>& receiver = receivers_[from];
+    if (!receiver)
+      receiver = std::make_unique<NcclReceiver>(member_.shared_process(),
+                                                channel_name(member_.name(), from, group().rank),
+                                                group(), from);
+    receiver->receive(x);
+  }
+
+  void recv_own(const Tensor& x) {
+    Message message;
+    {
+      const std::scoped_lock lock(own_mutex_);
+      if (own_.empty())
+        member_.process().fail(fmt::format("{} from itself: nothing was sent",
+                                           place_of(group(), OperationKind::recv)));
+      message = std::move(own_.front());
+      own_.pop_front();
+    }
+    if (const std::string reason =
+            mail_disagreement(group(), group().rank, message.header, header_of(x));
+        !reason.empty())
+      member_.process().fail(reason);
+    copy_bytes(bytes_of(x), message.bytes.data(), x.num_bytes());
+  }
+
+  NcclMember member_;
+  std::vector<std::byte> scratch_;
+  int num_splits_ = 0;
+  std::map<int, std::unique_ptr<NcclSender>> senders_;      // by their receiver
+  std::map<int, std::unique_ptr<NcclReceiver>> receivers_;  // by their sender
+  std::mutex own_mutex_;
+  std::deque<Message> own_;  // what this rank sent itself
+};
+
+Group world_of(const NcclJob& job) {
+  Group world{.axis = "world", .ranks = {}, .rank = job.rank};
+  world.ranks.resize(static_cast<std::size_t>(job.size));
+  std::iota(world.ranks.begin(), world.ranks.end(), 0);
+  return world;
+}
+
+// The same text on every rank.
+std::string told_by_rank_0(Communicator& ranks, const std::string& text) {
+  constexpr std::size_t kBytes = 4096;
+  ThreadPool pool(1);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  Tensor bytes = Tensor::zeros(*backend, {kBytes}, DType::u8, MemoryKind::workspace);
+  TERA_CHECK(text.size() < kBytes, "an address of {} bytes, expected less than {}", text.size(),
+             kBytes);
+  std::memcpy(bytes_of(bytes), text.data(), text.size());
+  ranks.broadcast(bytes, 0);
+  return reinterpret_cast<const char*>(bytes_of(bytes));
+}
+
+Result<std::unique_ptr<Store>> make_common_store(Communicator& ranks, double timeout_s) {
+  if (ranks.size() == 1) return std::make_unique<MemoryStore>();
+  if (ranks.rank() > 0) {
+    TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(told_by_rank_0(ranks, "")));
+    return join_tcp_store(address, ranks.rank(), timeout_s);
+  }
+  Result<ServedStore> served = serve_tcp_store();
+  told_by_rank_0(ranks, served ? served->address.text() : "");
+  if (!served) return tl::unexpected<Error>(served.error());
+  return std::move(served->store);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<NcclDevice> device,
+                                                             std::unique_ptr<Store> store,
+                                                             const NcclJob& job) {
+  TERA_CHECK(job.rank >= 0 && job.rank < job.size && job.timeout_s > 0,
+             "rank {} of {} with timeout {} s", job.rank, job.size, job.timeout_s);
+  try {
+    auto process =
+        std::make_shared<NcclProcess>(std::move(device), std::move(store), job.rank, job.timeout_s);
+    auto world = std::make_unique<Communicator>(
+        std::make_unique<NcclTransport>(world_of(job), std::move(process), "world"));
+    world->barrier();
+    return world;
+  } catch (const CommunicationError& error) {
+    return fail(ErrorCode::failed, error.what(),
+                "each rank needs a GPU of its own: `teragpt doctor` on its computer; "
+                "NCCL_DEBUG=INFO shows what NCCL tries");
+  }
+}
+
+Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<NcclDevice> device,
+                                                             Communicator& ranks,
+                                                             double timeout_s) {
+  TERA_TRY(std::unique_ptr<Store> store, make_common_store(ranks, timeout_s));
+  return make_nccl_communicator(
+      std::move(device), std::move(store),
+      {.rank = ranks.rank(), .size = ranks.size(), .timeout_s = timeout_s});
+}
+
+}  // namespace tera::comm
