@@ -24,8 +24,7 @@ namespace {
 // Requests are "s" name newline value and "g" name; answers "1" (set; a value follows) and "0".
 // Before them the secret, which is answered with "1".
 constexpr std::size_t kMaxSecretBytes = 256;
-// A computer on the way that drops packets, or a rank that is stopped.
-constexpr double kReplyS = 10;
+// A computer on the way that drops packets.
 constexpr double kConnectS = 2;
 constexpr int kLookMs = 20;  // how often the server looks whether it should end
 
@@ -145,7 +144,10 @@ class ServedTcpStore final : public Store {
 
 class TcpStore final : public Store {
  public:
-  TcpStore(Socket socket, std::string text) : socket_(std::move(socket)), text_(std::move(text)) {}
+  TcpStore(Socket socket, std::string text, double timeout_s)
+      : socket_(std::move(socket)), text_(std::move(text)), timeout_s_(timeout_s) {
+    limit_waits(socket_, timeout_s);
+  }
 
   bool set(std::string_view name, std::string_view value) override {
     return ask(fmt::format("s{}\n{}", name, value), name) == "1";
@@ -167,13 +169,15 @@ class TcpStore final : public Store {
       if (std::optional<std::string> reply = receive_frame(socket_)) return std::move(*reply);
     }
     socket_.close();  // a late answer would be taken for that of another question
-    throw CommunicationError(fmt::format(
-        "{}: asked for {}, rank 0 is gone or does not answer within {} s", text_, name, kReplyS));
+    throw CommunicationError(
+        fmt::format("{}: asked for {}, rank 0 is gone or does not answer within {} s", text_, name,
+                    timeout_s_));
   }
 
   std::mutex mutex_;
   Socket socket_;
   const std::string text_;
+  const double timeout_s_;
 };
 
 // Where the secret is known, too: other computers may have the same address.
@@ -183,7 +187,6 @@ Socket find_server(const TcpStoreAddress& address, double seconds) {
     if (!socket.is_open()) continue;
     limit_waits(socket, kConnectS);
     if (!send_frame(socket, address.secret) || receive_frame(socket) != "1") continue;
-    limit_waits(socket, kReplyS);
     return socket;
   }
   return {};
@@ -241,7 +244,9 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
   while (true) {
     const double left_s = end_s - monotonic_s();
     Socket socket = find_server(address, std::max(left_s, 1e-3));
-    if (socket.is_open()) return std::make_unique<TcpStore>(std::move(socket), where);
+    if (socket.is_open()) {
+      return std::make_unique<TcpStore>(std::move(socket), where, timeout_s);
+    }
     if (monotonic_s() >= end_s) {
       return fail(ErrorCode::failed,
                   fmt::format("{}: nobody answers there within {} s", where, timeout_s),

@@ -28,7 +28,7 @@ struct ServedStore {
 };
 Result<ServedStore> serve_tcp_store(TcpStoreAddress address = {});
 
-// Another rank's. Tries for timeout_s. An answer that takes longer is an error, too.
+// Another rank's. Tries for timeout_s; an answer that takes longer is an error, too.
 Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
                                               int rank,
                                               double timeout_s);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <thread>
 
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/comm/tcp_socket.h"
 #include "core/comm/tcp_store.h"
 #include "tests/support/temp_dir.h"
 
@@ -178,6 +180,29 @@ TEST(TcpStore, SaysThatRank0IsGone) {
     EXPECT_THAT(message_of([&] { store->get("id.world"); }),
                 HasSubstr("rank 5: store 127.0.0.1:" + std::to_string(served->address.port) +
                           ": asked for id.world, rank 0 is gone"));
+}
+
+// One that is stopped, or whose computer drops packets: ranks wait as long as they wait for others.
+TEST(TcpStore, SaysThatRank0DoesNotAnswer) {
+  const Socket listener = listen_at("127.0.0.1", 0);
+  const TcpStoreAddress address = {
+      .hosts = {"127.0.0.1"}, .port = port_of(listener), .secret = "s"};
+  std::atomic<bool> is_over = false;
+  const std::jthread rank_0([&] {
+    const Socket joined(::accept(listener.get(), nullptr, nullptr));
+    EXPECT_EQ(receive_frame(joined), "s");
+    EXPECT_TRUE(send_frame(joined, "1"));
+    is_over.wait(false);
+  });
+  const auto store = opened(join_tcp_store(address, 5, 0.3));
+  const double start_s = monotonic_s();
+  const std::string said = message_of([&] { store->get("id.world"); });
+  EXPECT_THAT(said,
+              HasSubstr("asked for id.world, rank 0 is gone or does not answer within 0.3 s"));
+  EXPECT_GE(monotonic_s() - start_s, 0.3);
+  EXPECT_LT(monotonic_s() - start_s, 5);
+  is_over = true;
+  is_over.notify_all();
 }
 
 TEST(TcpStore, StaysUntilTheOthersHaveLeft) {
