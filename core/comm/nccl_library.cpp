@@ -13,6 +13,7 @@
 #include <nccl.h>
 
 #include "core/base/check.h"
+#include "core/base/counted.h"
 #include "core/base/error.h"
 #include "core/comm/nccl.h"
 #include "core/comm/patience.h"
@@ -157,7 +158,8 @@ class LibraryComm final : public NcclComm {
   }
   void exchange(std::span<const NcclBlock> send, std::span<const NcclBlock> receive) override {
     select();
-    check(ncclGroupStart(), living(), "ncclGroupStart");
+    const ncclComm_t comm = living();  // who throws in a group leaves it open
+    check(ncclGroupStart(), comm, "ncclGroupStart");
     ncclResult_t code = ncclSuccess;
     const auto keep_first = [&](ncclResult_t next) {
       if (code == ncclSuccess || code == ncclInProgress) code = next;
@@ -165,14 +167,13 @@ class LibraryComm final : public NcclComm {
     for (std::size_t r = 0; r < send.size(); ++r) {
       const int peer = static_cast<int>(r);
       if (send[r].bytes > 0)
-        keep_first(
-            ncclSend(send[r].data, count_of(send[r].bytes), ncclUint8, peer, comm_, stream_));
+        keep_first(ncclSend(send[r].data, count_of(send[r].bytes), ncclUint8, peer, comm, stream_));
       if (receive[r].bytes > 0)
         keep_first(
-            ncclRecv(receive[r].data, count_of(receive[r].bytes), ncclUint8, peer, comm_, stream_));
+            ncclRecv(receive[r].data, count_of(receive[r].bytes), ncclUint8, peer, comm, stream_));
     }
     keep_first(ncclGroupEnd());
-    check(code, comm_, "ncclSend and ncclRecv");
+    check(code, comm, "ncclSend and ncclRecv");
   }
 
  private:
@@ -277,9 +278,9 @@ Result<std::unique_ptr<NcclDevice>> make_nccl_device(int index) {
   TERA_TRY(const int count, num_nccl_devices());
   if (index < 0 || index >= count) {
     return fail(ErrorCode::not_found,
-                fmt::format("NCCL: a rank is the {}. of its computer, which has {} GPUs: expected "
-                            "one for each rank",
-                            index + 1, count),
+                fmt::format("NCCL: got a computer with {} for rank {} of those on it, expected one "
+                            "for each",
+                            counted(count, "GPU"), index),
                 "start as many ranks on a computer as it has GPUs");
   }
   return std::make_unique<LibraryDevice>(index);
