@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <optional>
 #include <sstream>
 
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -69,8 +71,7 @@ class BadInput : public testing::Test {
     before_ = fs::current_path();
     fs::current_path(root_);
     root_ = fs::current_path();
-    setenv("TERA_RUNS", "runs", 1);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
+    cache_.emplace("XDG_CACHE_HOME", root_ / "cache");
     for (const char* name : {"empty", "empty.txt", "empty.yaml"})
       write(name, "");
     for (const char* name : {"garbage", "garbage.jsonl", "garbage.yaml"})
@@ -95,10 +96,7 @@ class BadInput : public testing::Test {
       make({"data", "tokenize", "corpus.jsonl", "--tokenizer", "tokenizer.json", "-o", prefix});
     fs::resize_file("broken.bin", 10);
   }
-  void TearDown() override {
-    unsetenv("TERA_RUNS");
-    fs::current_path(before_);
-  }
+  void TearDown() override { fs::current_path(before_); }
 
   static void write(const std::string& name, const std::string& text) {
     std::ofstream(name) << text;
@@ -123,6 +121,8 @@ class BadInput : public testing::Test {
 
   const test::TempDir dir_;
   fs::path root_ = dir_.path();
+  const test::ScopedVariable runs_{"TERA_RUNS", "runs"};
+  std::optional<test::ScopedVariable> cache_;
   fs::path before_;
 };
 

@@ -1,6 +1,5 @@
 // bench: what it measures and what it refuses; speeds themselves are not tested.
 #include <algorithm>
-#include <cstdlib>
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -9,6 +8,7 @@
 
 #include "core/base/vfs.h"
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -94,7 +94,7 @@ TEST(BenchCommand, OpsMeasuresBlocksInTurn) {
 // What is measured is what the profile says, which planning starts from (this_machine_test).
 TEST(BenchCommand, DeviceWritesTheProfileThatPlansUse) {
   const test::TempDir cache;
-  setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  const test::ScopedVariable scoped("XDG_CACHE_HOME", cache.path());
   const ProgramResult measured = run_teragpt({"bench", "device", "--sweeps", "1", "--json"});
   ASSERT_EQ(measured.exit_code, 0) << measured.err;
   const json document = json::parse(measured.out);

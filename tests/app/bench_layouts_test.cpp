@@ -1,7 +1,6 @@
 // bench layouts: its rows beside one rank, what it refuses, and how it ends when it is told to.
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <set>
 #include <string>
 
@@ -11,6 +10,7 @@
 
 #include "tests/app/rank_processes.h"
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -82,12 +82,7 @@ TEST(BenchLayouts, RefusesWhatThisMachineHasNoMemoryFor) {
 // Endless rounds of layouts, in processes that are known by their cache folder.
 class InterruptedLayouts : public testing::Test {
  protected:
-  void SetUp() override {
-    setenv("XDG_CACHE_HOME", folder("cache").c_str(), 1);
-    setenv("TMPDIR", folder("tmp").c_str(), 1);
-    std::filesystem::create_directory(folder("tmp"));
-  }
-  void TearDown() override { unsetenv("TMPDIR"); }
+  void SetUp() override { std::filesystem::create_directory(folder("tmp")); }
   std::string folder(const std::string& name) const { return dir_.path() / name; }
 
   // Until `count` processes of a job are there, mpirun among them.
@@ -102,6 +97,8 @@ class InterruptedLayouts : public testing::Test {
   }
 
   const test::TempDir dir_;
+  const test::ScopedVariable cache_{"XDG_CACHE_HOME", folder("cache")};
+  const test::ScopedVariable tmp_{"TMPDIR", folder("tmp")};
   const test::RankProcesses processes_{folder("cache")};
 };
 

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
@@ -27,12 +28,10 @@ using testing::HasSubstr;
 class ConvertCommand : public testing::Test {
  protected:
   void SetUp() override {
-    setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
     fs::copy(fs::path(std::getenv("TERA_SOURCE_DIR")) / "tests/golden/hugging_face/mixtral",
              root_ / "mixtral");
     fs::remove(root_ / "mixtral/gradients.safetensors");
   }
-  void TearDown() override { unsetenv("TERA_RUNS"); }
   std::string path(const std::string& name) const { return (root_ / name).string(); }
   ProgramResult import(const std::string& out = "ours") const {
     return run_teragpt(
@@ -55,6 +54,7 @@ class ConvertCommand : public testing::Test {
   }
   const test::TempDir dir_;
   const fs::path root_ = dir_.path();
+  const test::ScopedVariable runs_{"TERA_RUNS", root_ / "runs"};
 };
 
 TEST_F(ConvertCommand, ImportsTrainsAndExports) {

@@ -1,6 +1,5 @@
 // The whole job through the command line: text to tokens, plan, training, checkpoint, sample.
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -8,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -17,13 +17,10 @@ namespace fs = std::filesystem;
 
 class Demo : public testing::Test {
  protected:
-  void SetUp() override {
-    setenv("XDG_DATA_HOME", (root_ / "data").c_str(), 1);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
-  }
-
   const test::TempDir dir_;
   const fs::path root_ = dir_.path();
+  const test::ScopedVariable data_{"XDG_DATA_HOME", root_ / "data"};
+  const test::ScopedVariable cache_{"XDG_CACHE_HOME", root_ / "cache"};
 };
 
 TEST_F(Demo, TrainsOnRealTextFromNothing) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -17,9 +18,6 @@ using testing::HasSubstr;
 
 class DoctorCommand : public testing::Test {
  protected:
-  void SetUp() override { path_ = std::getenv("PATH"); }
-  void TearDown() override { setenv("PATH", path_.c_str(), 1); }
-
   static json check(const std::string& name, int exit_code) {
     const test::ProgramResult result = test::run_teragpt({"doctor", "--json"});
     EXPECT_EQ(result.exit_code, exit_code) << result.out << result.err;
@@ -30,7 +28,6 @@ class DoctorCommand : public testing::Test {
     throw std::runtime_error("no check of " + name);
   }
   const test::TempDir dir_;
-  std::string path_;
 };
 
 TEST_F(DoctorCommand, TellsWhatStartsRanksAndWhatTheyShare) {
@@ -42,12 +39,13 @@ TEST_F(DoctorCommand, TellsWhatStartsRanksAndWhatTheyShare) {
 }
 
 TEST_F(DoctorCommand, NamesAnMpirunThatIsAbsentOrOfAnotherMpi) {
-  setenv("PATH", dir_.path().c_str(), 1);
+  const std::string before = std::getenv("PATH");
+  const test::ScopedVariable none("PATH", dir_.path());
   EXPECT_EQ(check("MPI", 0).at("status"), "optional");
   EXPECT_THAT(check("MPI", 0).at("hint").get<std::string>(), HasSubstr("threads of one process"));
   std::ofstream(dir_ / "mpirun") << "#!/bin/sh\necho 'HYDRA build details: Version: 4.0.2'\n";
   std::filesystem::permissions(dir_ / "mpirun", std::filesystem::perms::owner_all);
-  setenv("PATH", (dir_.path().string() + ":" + path_).c_str(), 1);
+  const test::ScopedVariable first("PATH", dir_.path().string() + ":" + before);
   const json other = check("MPI", 1);
   EXPECT_EQ(other.at("status"), "missing");
   EXPECT_THAT(other.at("found").get<std::string>(), HasSubstr("HYDRA"));

@@ -1,7 +1,6 @@
 // generate and eval on a small trained model: prompts from files, JSON, what is wrong with inputs.
 #include <cmath>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
@@ -11,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -27,8 +27,6 @@ class InferCommands : public testing::Test {
   void SetUp() override {
     before_ = fs::current_path();
     fs::current_path(root_);
-    setenv("TERA_RUNS", "runs", 1);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
     std::string text;
     for (int i = 0; i < 60; ++i)
       text +=
@@ -52,10 +50,7 @@ class InferCommands : public testing::Test {
     for (const auto& entry : fs::directory_iterator("runs"))
       run_ = entry.path().string();
   }
-  void TearDown() override {
-    unsetenv("TERA_RUNS");
-    fs::current_path(before_);
-  }
+  void TearDown() override { fs::current_path(before_); }
 
   static void write(const std::string& name, const std::string& text) {
     std::ofstream(name) << text;
@@ -87,6 +82,8 @@ class InferCommands : public testing::Test {
 
   const test::TempDir dir_;
   fs::path root_ = dir_.path();
+  const test::ScopedVariable runs_{"TERA_RUNS", "runs"};
+  const test::ScopedVariable cache_{"XDG_CACHE_HOME", root_ / "cache"};
   fs::path before_;
   std::string run_;
 };

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera {
@@ -31,8 +32,6 @@ using testing::HasSubstr;
 
 class Interrupted : public testing::Test {
  protected:
-  void SetUp() override { setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1); }
-
   std::string file(const std::string& name) const { return (root_ / name).string(); }
   std::set<std::string> names() const {
     std::set<std::string> names;
@@ -48,6 +47,7 @@ class Interrupted : public testing::Test {
 
   const test::TempDir dir_;
   const fs::path root_ = dir_.path();
+  const test::ScopedVariable cache_{"XDG_CACHE_HOME", root_ / "cache"};
 };
 
 // Files of the programs that are started while it lives may not grow beyond `bytes`.

@@ -7,16 +7,13 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera::test {
 
 class PlanFixture : public testing::Test {
  protected:
-  void SetUp() override {
-    setenv("XDG_CACHE_HOME", root_.c_str(), 1);  // no measured device profile
-  }
-
   std::string file(const std::string& name) const { return (root_ / name).string(); }
   std::string write(const std::string& name, const std::string& text) const {
     std::ofstream(root_ / name) << text;
@@ -30,6 +27,7 @@ class PlanFixture : public testing::Test {
 
   const TempDir dir_;
   const std::filesystem::path root_ = dir_.path();
+  const ScopedVariable cache_{"XDG_CACHE_HOME", root_};  // no measured device profile
 };
 
 }  // namespace tera::test

@@ -1,7 +1,6 @@
 // A folder with a toy dataset and the spec of a run on it that ends in a second; the runs of the
 // test go into the same folder, and none outlives it.
 #pragma once
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -14,6 +13,7 @@
 #include "core/run/run_state.h"
 #include "core/spec/yaml.h"
 #include "tests/app/run_program.h"
+#include "tests/support/scoped_variable.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/toy_dataset.h"
 
@@ -22,8 +22,6 @@ namespace tera::test {
 class ToyRun : public testing::Test {
  protected:
   void SetUp() override {
-    setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
     write_toy_dataset(root_ / "toy");
     spec::RunSpec spec;
     spec.name = "toy";
@@ -56,7 +54,6 @@ class ToyRun : public testing::Test {
         if (status.alive) static_cast<void>(launch::make_local_launcher()->stop(dir, true));
       }
     }
-    unsetenv("TERA_RUNS");
   }
   std::string spec_file() const { return (root_ / "toy.yaml").string(); }
 
@@ -78,6 +75,8 @@ class ToyRun : public testing::Test {
 
   const TempDir dir_;
   const std::filesystem::path root_ = dir_.path();
+  const ScopedVariable runs_{"TERA_RUNS", root_ / "runs"};
+  const ScopedVariable cache_{"XDG_CACHE_HOME", root_ / "cache"};
 };
 
 }  // namespace tera::test

@@ -1,6 +1,8 @@
 // What a person reads when ranks of `teragpt train` fail: one cause, soon, with nothing left
 // behind.
 #include <csignal>
+#include <cstdlib>
+#include <optional>
 
 #include <gmock/gmock.h>
 
@@ -18,10 +20,6 @@ using enum test::RunningTeragpt::Output;
 
 class TrainFaults : public test::ToyRanks {
  protected:
-  void TearDown() override {
-    if (!path_.empty()) setenv("PATH", path_.c_str(), 1);
-    ToyRanks::TearDown();
-  }
   // With a checkpoint of every step.
   std::vector<std::string> endless(const std::string& timeout_s = "60") const {
     return train(
@@ -67,12 +65,11 @@ class TrainFaults : public test::ToyRanks {
         << prepare << "\nexec " TERA_MPIEXEC
         << " --oversubscribe --bind-to none -n 1 \"$program\" \"$@\" : -n 1 " << command << "\n";
     fs::permissions(root_ / "bin" / "mpirun", fs::perms::owner_all);
-    path_ = std::getenv("PATH");
-    setenv("PATH", ((root_ / "bin").string() + ":" + path_).c_str(), 1);
+    path_.emplace("PATH", (root_ / "bin").string() + ":" + std::getenv("PATH"));
   }
 
  private:
-  std::string path_;
+  std::optional<test::ScopedVariable> path_;
 };
 
 TEST_F(TrainFaults, AKilledRankIsNamed) {

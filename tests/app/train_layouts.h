@@ -1,12 +1,12 @@
 // One model, any layout, through processes that mpirun starts: what a run of `teragpt train` leaves
 // behind is what a run on one rank does, within the error of summation.
 #pragma once
-#include <cstdlib>
 #include <fstream>
 
 #include "core/spec/yaml.h"
 #include "tests/app/run_program.h"
 #include "tests/core/train/layout_fixture.h"
+#include "tests/support/scoped_variable.h"
 
 namespace tera::train::test {
 
@@ -14,10 +14,6 @@ class TrainLayouts : public LayoutTest {
  protected:
   static constexpr double kLearnt = 0.2;  // of the loss, by the models here
 
-  void SetUp() override {
-    setenv("TERA_RUNS", (root_ / "runs").c_str(), 1);
-    setenv("XDG_CACHE_HOME", (root_ / "cache").c_str(), 1);
-  }
   spec::RunSpec one_thread_spec() const {
     spec::RunSpec spec = descent_spec();
     spec.launch.num_threads = 1;
@@ -36,6 +32,10 @@ class TrainLayouts : public LayoutTest {
     EXPECT_EQ(std::distance(fs::directory_iterator(logs), {}), spec.layout.world_size());
     return trained(run::RunDirectory::planned(posix_vfs(), runs, id));
   }
+
+ private:
+  const tera::test::ScopedVariable runs_{"TERA_RUNS", root_ / "runs"};
+  const tera::test::ScopedVariable cache_{"XDG_CACHE_HOME", root_ / "cache"};
 };
 
 }  // namespace tera::train::test

@@ -1,22 +1,18 @@
 #include "core/base/resources.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 
 #include <gtest/gtest.h>
+
+#include "tests/support/scoped_variable.h"
 
 namespace tera {
 namespace {
 
 namespace fs = std::filesystem;
 
-class Resources : public testing::Test {
- protected:
-  void TearDown() override { unsetenv("TERA_RESOURCE_DIR"); }
-};
-
-TEST_F(Resources, FoundInTheSourceTree) {
+TEST(Resources, FoundInTheSourceTree) {
   const Result<fs::path> dir = resource_dir();
   ASSERT_TRUE(dir.has_value()) << dir.error().message;
   EXPECT_TRUE(fs::is_directory(*dir / "models"));
@@ -26,17 +22,17 @@ TEST_F(Resources, FoundInTheSourceTree) {
   EXPECT_NE(std::find(names->begin(), names->end(), "tiny-moe"), names->end());
 }
 
-TEST_F(Resources, EnvironmentComesFirst) {
+TEST(Resources, EnvironmentComesFirst) {
   const fs::path dir = fs::path(testing::TempDir()) / "tera-resources";
   fs::create_directories(dir / "models");
-  setenv("TERA_RESOURCE_DIR", dir.c_str(), 1);
+  const test::ScopedVariable here("TERA_RESOURCE_DIR", dir);
   const Result<fs::path> found = resource_dir();
   ASSERT_TRUE(found.has_value());
   EXPECT_EQ(*found, dir);
   fs::remove_all(dir);
 }
 
-TEST_F(Resources, AMissingFileIsNamed) {
+TEST(Resources, AMissingFileIsNamed) {
   const auto missing = resource_path("models/no-such-model.yaml");
   ASSERT_FALSE(missing.has_value());
   EXPECT_EQ(missing.error().code, ErrorCode::not_found);

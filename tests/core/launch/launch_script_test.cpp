@@ -1,12 +1,12 @@
 #include "core/launch/launch_script.h"
 
-#include <cstdlib>
 #include <random>
 
 #include <nlohmann/json.hpp>
 
 #include "core/base/hash.h"
 #include "tests/core/launch/launch_fixture.h"
+#include "tests/support/scoped_variable.h"
 
 namespace tera::launch {
 namespace {
@@ -72,14 +72,11 @@ TEST_F(LaunchScriptTest, AMissingProgramOrSpecIsNamed) {
 }
 
 TEST_F(LaunchScriptTest, OnlyTheAllowListIsInherited) {
-  setenv("SECRET_TOKEN", "canary", 1);
-  setenv("TERA_ATTEMPT", "77", 1);
-  setenv("LC_TEST", "C", 1);
+  const tera::test::ScopedVariable secret("SECRET_TOKEN", "canary");
+  const tera::test::ScopedVariable attempt("TERA_ATTEMPT", "77");
+  const tera::test::ScopedVariable language("LC_TEST", "C");
   const LaunchScript script = render(run_, {.program = program("exit 0")});
   const std::vector<std::string> all = full_environment(script);
-  unsetenv("SECRET_TOKEN");
-  unsetenv("TERA_ATTEMPT");
-  unsetenv("LC_TEST");
   int attempts = 0;
   bool lc = false;
   for (const std::string& entry : all) {

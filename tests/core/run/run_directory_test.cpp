@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <regex>
 
 #include <sys/stat.h>
@@ -14,18 +13,16 @@
 #include "core/base/hash.h"
 #include "core/spec/yaml.h"
 #include "tests/core/run/temp_dir.h"
+#include "tests/support/scoped_variable.h"
 
 namespace tera::run {
 namespace {
 
 namespace fs = std::filesystem;
+using tera::test::ScopedVariable;
 
 class RunDirectoryTest : public test::TempDirTest {
  protected:
-  void TearDown() override {
-    for (const char* name : {"TERA_RUNS", kAttemptVariable})
-      unsetenv(name);
-  }
   static spec::RunSpec make_spec() {
     spec::RunSpec spec;
     spec.name = "toy";
@@ -111,12 +108,12 @@ TEST_F(RunDirectoryTest, OpensByPathIdAndUniquePrefix) {
 }
 
 TEST_F(RunDirectoryTest, DefaultRootFollowsTheEnvironment) {
-  setenv("TERA_RUNS", "/somewhere/runs", 1);
+  const ScopedVariable runs("TERA_RUNS", "/somewhere/runs");
   EXPECT_EQ(default_runs_root(), "/somewhere/runs");
-  unsetenv("TERA_RUNS");
-  setenv("XDG_DATA_HOME", "/data", 1);
+  const ScopedVariable no_runs("TERA_RUNS", std::nullopt);
+  const ScopedVariable data("XDG_DATA_HOME", "/data");
   EXPECT_EQ(default_runs_root(), "/data/teragpt/runs");
-  unsetenv("XDG_DATA_HOME");
+  const ScopedVariable no_data("XDG_DATA_HOME", std::nullopt);
   EXPECT_TRUE(default_runs_root().string().ends_with(".local/share/teragpt/runs"));
 }
 
@@ -147,14 +144,14 @@ TEST_F(RunDirectoryTest, AttemptsCountWhateverTheyLeft) {
 TEST_F(RunDirectoryTest, TheLauncherChoosesTheAttemptOnce) {
   const RunDirectory dir = create();
   EXPECT_EQ(*dir.attempt_to_start(), 1);
-  setenv(kAttemptVariable, "1", 1);
+  const ScopedVariable first(kAttemptVariable, "1");
   EXPECT_EQ(*dir.attempt_to_start(), 1) << "nothing prepared: the next one, which is 1 too";
   fs::create_directories(dir.launch_dir(1));
   EXPECT_EQ(*dir.attempt_to_start(), 1) << "prepared by a launcher";
   write(dir.metrics_file(1).lexically_relative(dir_), "");
   EXPECT_EQ(*dir.attempt_to_start(), 2) << "used already";
   for (const char* text : {"0", "-1", "x", "99999999999999", ""}) {
-    setenv(kAttemptVariable, text, 1);
+    const ScopedVariable other(kAttemptVariable, text);
     EXPECT_EQ(*dir.attempt_to_start(), 2) << text;
   }
 }
