@@ -2,6 +2,8 @@
 
 #include <charconv>
 #include <optional>
+#include <set>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -44,47 +46,76 @@ bool take_schedule(std::string_view& text, spec::ParallelLayout& layout) {
   return true;
 }
 
-bool take_part(std::string_view& text, spec::ParallelLayout& layout) {
-  if (const auto size = take(text, "tp")) {
-    layout.tensor_parallel_size = *size;
-    layout.sequence_parallel = *size > 1;
-  } else if (const auto pieces = take(text, "cp")) {
-    layout.context_parallel_size = *pieces;
-  } else if (take_word(text, enum_name(spec::ContextMethod::ulysses))) {
-    layout.context_parallel_method = spec::ContextMethod::ulysses;
-  } else if (const auto stages = take(text, "pp")) {
-    layout.pipeline_parallel_size = *stages;
-  } else if (const auto replicas = take(text, "dp")) {
-    layout.data_parallel_size = *replicas;
-  } else if (const auto experts = take(text, "ep")) {
-    layout.expert_parallel_size = *experts;
-  } else if (const auto parts = take(text, "etp")) {
-    layout.expert_tensor_parallel_size = *parts;
-  } else if (const auto stage = take(text, "zero")) {
-    layout.zero_stage = *stage;
-  } else {
-    return take_schedule(text, layout);
+// What the first part speaks of; empty where nothing is known by that name.
+std::string_view take_part(std::string_view& text, spec::ParallelLayout& layout) {
+  const std::pair<std::string_view, int*> numbers[] = {
+      {"tp", &layout.tensor_parallel_size},   {"cp", &layout.context_parallel_size},
+      {"pp", &layout.pipeline_parallel_size}, {"dp", &layout.data_parallel_size},
+      {"ep", &layout.expert_parallel_size},   {"etp", &layout.expert_tensor_parallel_size},
+      {"zero", &layout.zero_stage}};
+  for (const auto& [name, field] : numbers) {
+    if (const std::optional<int> number = take(text, name)) {
+      *field = *number;
+      return name;
+    }
   }
-  return true;
+  constexpr auto kUlysses = spec::ContextMethod::ulysses;
+  if (take_word(text, enum_name(kUlysses))) {
+    layout.context_parallel_method = kUlysses;
+    return enum_name(kUlysses);
+  }
+  return take_schedule(text, layout) ? "schedule" : "";
+}
+
+// Parts that would change nothing, for want of ranks that they speak of.
+Result<void> require_effect(const std::string& word, const spec::ParallelLayout& layout) {
+  const auto refuse = [&](std::string_view got, std::string_view expected) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("layout {}: got {}, expected {}", word, got, expected));
+  };
+  if (layout.context_parallel_method != spec::ContextMethod::ring &&
+      layout.context_parallel_size == 1) {
+    return refuse("ulysses with one context rank", "cp2 or more beside it: cp2-ulysses");
+  }
+  if (layout.schedule != spec::ScheduleKind::one_f_one_b && layout.pipeline_parallel_size == 1) {
+    const std::string_view schedule = enum_name(layout.schedule);
+    return refuse(fmt::format("{} with one pipeline stage", schedule),
+                  fmt::format("pp2 or more beside it: pp2-{}", schedule));
+  }
+  if (layout.zero_stage > 0 && layout.data_parallel_size == 1 &&
+      layout.context_parallel_size == 1) {
+    return refuse(fmt::format("zero{} with one replica", layout.zero_stage),
+                  fmt::format("dp2 or more beside it: dp2-zero{}", layout.zero_stage));
+  }
+  return {};
 }
 
 }  // namespace
 
-Result<spec::ParallelLayout> layout_of(const std::string& word, spec::ParallelLayout layout) {
+Result<spec::ParallelLayout> layout_of(const std::string& word) {
+  spec::ParallelLayout layout;
   std::string_view rest = word;
+  std::set<std::string_view> told;
   do {
     const std::string_view part = rest;
-    const bool known = take_part(rest, layout);
-    if (!known || !(rest.empty() || (rest.front() == '-' && rest.size() > 1))) {
+    const std::string_view name = take_part(rest, layout);
+    if (name.empty() || !(rest.empty() || (rest.front() == '-' && rest.size() > 1))) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("layout {}: got '{}', expected {}", word, part, kExpected));
     }
+    if (!told.insert(name).second) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("layout {}: got '{}' after another {}, expected each once", word,
+                              part.substr(0, part.size() - rest.size()), name));
+    }
     if (!rest.empty()) rest.remove_prefix(1);
   } while (!rest.empty());
+  layout.sequence_parallel = layout.tensor_parallel_size > 1;
   const int of_experts = layout.expert_parallel_size * layout.expert_tensor_parallel_size;
   const int of_tokens = layout.tensor_parallel_size * layout.context_parallel_size;
   if (layout.data_parallel_size == 1 && of_experts > of_tokens && of_experts % of_tokens == 0)
     layout.data_parallel_size = of_experts / of_tokens;
+  TERA_TRY_VOID(require_effect(word, layout));
   return layout;
 }
 

@@ -7,10 +7,10 @@
 
 namespace tera::app {
 
-// Degrees of tp (with sequence parallelism), pp, dp, ep, etp, a ZeRO stage and a schedule, joined
-// by
-// "-", over the rest of `base`. Where experts need more ranks than tp and dp make, replicas make
-// them up: ep2 is dp2-ep2. Errors name the part.
-Result<spec::ParallelLayout> layout_of(const std::string& word, spec::ParallelLayout base = {});
+// Degrees of tp (with sequence parallelism), cp (with ulysses in place of a ring), pp, dp, ep, etp,
+// a ZeRO stage and a schedule, joined by "-". Where experts need more ranks than tp, cp and dp
+// make, replicas make them up: ep2 is dp2-ep2. Errors name the part that is unknown, said twice or
+// without effect: ulysses, a schedule or ZeRO without ranks that it speaks of.
+Result<spec::ParallelLayout> layout_of(const std::string& word);
 
 }  // namespace tera::app

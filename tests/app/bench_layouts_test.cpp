@@ -63,10 +63,29 @@ TEST(BenchLayouts, RefusesWrongArguments) {
               HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp or zero"));
   EXPECT_THAT(error_of({"--layouts", "dp2-"}), HasSubstr("layout dp2-: got 'dp2-', expected"));
   EXPECT_THAT(error_of({"--layouts", "dp2-zero7"}), HasSubstr("layout dp2-zero7: "));
+  EXPECT_THAT(error_of({"--layouts", "tp2-dp2-tp4"}),
+              HasSubstr("layout tp2-dp2-tp4: got 'tp4' after another tp, expected each once"));
+  EXPECT_THAT(error_of({"--layouts", "pp2-gpipe-zb-v"}), HasSubstr("'zb-v' after another schedule"));
   EXPECT_THAT(error_of({"--layouts", "dp3", "--batch", "8"}), HasSubstr("layout dp3: "));
   EXPECT_THAT(error_of({"--model", "none"}), HasSubstr("none"));
   EXPECT_THAT(error_of({"--precision", "fp4"}), HasSubstr("--precision: got fp4, expected"));
   EXPECT_THAT(error_of({"--steps", "0"}), HasSubstr("--steps: got '0', expected"));
+}
+
+// They would be measured as what they are beside.
+TEST(BenchLayouts, RefusesWordsWithoutEffect) {
+  for (const auto& [layout, message] :
+       {std::pair{"dp2-ulysses", "ulysses with one context rank, expected cp2 or more beside it: "
+                                 "cp2-ulysses"},
+        std::pair{"tp2-gpipe", "gpipe with one pipeline stage, expected pp2 or more beside it: "
+                               "pp2-gpipe"},
+        std::pair{"zero3-tp2", "zero3 with one replica, expected dp2 or more beside it: dp2-zero3"},
+        std::pair{"dp1-zero1", "zero1 with one replica, expected"}}) {
+    const ProgramResult refused = run_teragpt({"bench", "layouts", "--layouts", layout});
+    EXPECT_EQ(refused.exit_code, 2) << layout;
+    EXPECT_THAT(refused.err,
+                HasSubstr("error: layout " + std::string(layout) + ": got " + message));
+  }
 }
 
 // Before anything is allocated.
