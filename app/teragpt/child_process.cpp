@@ -1,11 +1,16 @@
 #include "app/teragpt/child_process.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <system_error>
 #include <thread>
 
 #include <fcntl.h>
@@ -20,7 +25,7 @@
 namespace tera::app {
 namespace {
 
-// mpirun leaves its ranks a second between one signal and the next.
+// mpirun leaves its ranks a second between one signal and the next, and they some to tell why.
 constexpr double kGraceS = 10;
 
 // What a forked child may do before it becomes another program is little: all is made ready here.
@@ -38,7 +43,7 @@ struct ReadyProgram {
 };
 
 [[noreturn]] void become(ReadyProgram& program, const ChildCommand& command, int report) {
-  setpgid(0, 0);
+  setsid();
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   const int nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
   const int streams[] = {command.in, command.out, command.err};
@@ -50,6 +55,29 @@ struct ReadyProgram {
   const int error = errno;
   static_cast<void>(write(report, &error, sizeof error));
   _exit(127);
+}
+
+// Processes that run, or are stopped. The session is the child's as long as nobody waited for it.
+std::vector<pid_t> living_of_session(pid_t leader) {
+  std::vector<pid_t> found;
+  std::error_code problem;
+  for (std::filesystem::directory_iterator at("/proc", problem), end; !problem && at != end;
+       at.increment(problem)) {
+    const std::string name = at->path().filename();
+    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+    std::ifstream file(at->path() / "stat");
+    std::string text;
+    std::getline(file, text);  // nothing of one that is gone
+    // "pid (name) state parent group session ...", where the name may be anything.
+    std::istringstream words(text.substr(std::min(text.size(), text.rfind(')') + 1)));
+    char state = 'Z';
+    pid_t parent = 0;
+    pid_t group = 0;
+    pid_t session = 0;
+    words >> state >> parent >> group >> session;
+    if (session == leader && state != 'Z') found.push_back(std::atoi(name.c_str()));
+  }
+  return found;
 }
 
 }  // namespace
@@ -76,20 +104,34 @@ Result<pid_t> start_child(const ChildCommand& command) {
   return cannot(ErrorCode::not_found, error, "check the name of the program, or give its path");
 }
 
-std::optional<int> child_end(pid_t child) {
-  int status = 0;
-  if (waitpid(child, &status, WNOHANG) != child) return std::nullopt;
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+bool has_ended(pid_t child) {
+  siginfo_t found = {};
+  const int rc = waitid(P_PID, static_cast<id_t>(child), &found, WEXITED | WNOHANG | WNOWAIT);
+  return rc == 0 && found.si_pid == child;
 }
 
 int end_child(pid_t child) {
   kill(child, SIGTERM);
+  kill(child, SIGCONT);  // one that is stopped hears nothing
   const double begin_s = monotonic_s();
-  for (bool killed = false;;) {
-    if (const std::optional<int> end = child_end(child)) return *end;
-    if (!killed && monotonic_s() - begin_s > kGraceS) killed = kill(child, SIGKILL) == 0;
+  for (;;) {
+    const std::vector<pid_t> rest = living_of_session(child);
+    const double waited_s = monotonic_s() - begin_s;
+    const bool ended = has_ended(child);
+    // Who waits for a disk in the kernel outlives even SIGKILL.
+    if (ended && (rest.empty() || waited_s > 2 * kGraceS)) break;
+    for (const pid_t pid : rest) {
+      if (waited_s > kGraceS) {
+        kill(pid, SIGKILL);
+      } else if (ended) {
+        kill(pid, SIGCONT);  // to find out that mpirun is gone
+      }
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
+  int status = 0;
+  waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 }  // namespace tera::app

@@ -1,6 +1,5 @@
 // A program that this one starts and waits for, and that does not outlive it.
 #pragma once
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,15 +19,17 @@ struct ChildCommand {
   int err = -1;
 };
 
-// In a process group of its own: Ctrl-C of a terminal is for this program, which tells the child.
-// When the thread that calls this ends, however it does, the child is asked to end, by SIGTERM.
+// In a session of its own, with all that it starts: Ctrl-C of a terminal is for this program, which
+// tells the child. When the thread that calls this ends, however it does, the child is asked to
+// end, by SIGTERM.
 Result<pid_t> start_child(const ChildCommand& command);
 
-// Its exit code, or 128 + signal; nothing as long as it runs. Once.
-std::optional<int> child_end(pid_t child);
+// Whether it runs no more; end_child() tells how it ended.
+bool has_ended(pid_t child);
 
-// Asks the child to end, and makes it when it does not within seconds. mpirun ends its ranks
-// first, those that are stopped as well.
+// Asks the child to end where it still runs, and waits for it and all of its session: mpirun ends
+// its ranks first, those that are stopped as well. Who is there after seconds, stopped or deaf, is
+// killed. Returns its exit code, or 128 + signal. Once.
 int end_child(pid_t child);
 
 }  // namespace tera::app

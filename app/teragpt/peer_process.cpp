@@ -55,7 +55,7 @@ PeerProcess::~PeerProcess() {
   if (from_ >= 0) close(from_);
   if (pid_ <= 0) return;
   for (int i = 0; i < 40 && stop_requests().load() == 0; ++i) {
-    if (child_end(pid_)) return;
+    if (has_ended(pid_)) break;
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   end_child(pid_);

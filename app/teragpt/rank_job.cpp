@@ -48,8 +48,7 @@ Result<int> run_rank_job(const MpiJob& job,
   if (!child) return tl::unexpected<Error>(child.error());
   bool told = false;
   for (;;) {
-    if (const std::optional<int> end = child_end(*child)) return *end;
-    if (is_lost()) return end_child(*child);
+    if (has_ended(*child) || is_lost()) return end_child(*child);
     if (stop_requests().load() > 0 && !told && listens()) {
       kill(*child, SIGUSR1);  // mpirun hands it on to every rank
       told = true;

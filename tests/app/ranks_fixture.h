@@ -1,5 +1,8 @@
 // `teragpt train` of a toy with several ranks.
 #pragma once
+#include <cstdlib>
+#include <optional>
+
 #include "tests/app/rank_processes.h"
 #include "tests/app/toy_run.h"
 
@@ -36,8 +39,27 @@ class ToyRanks : public ToyRun {
       text += *line + "\n";
     return text;
   }
+  // From now on rank 1 is started by `command` of a shell, in which "$program" "$@" is what
+  // teragpt starts as a rank, and "$3" its run.
+  void start_rank_1_by(const std::string& prepare, const std::string& command) {
+    mpirun_is("while [ \"$1\" != -n ]; do shift; done\nshift 2; program=$1; shift\ncd " +
+              root_.string() + "\n" + prepare +
+              "\nexec " TERA_MPIEXEC
+              " --oversubscribe --bind-to none -n 1 \"$program\" \"$@\" : -n 1 " +
+              command + "\n");
+  }
+  // From now on mpirun is this script of bash.
+  void mpirun_is(const std::string& script) {
+    std::filesystem::create_directories(root_ / "bin");
+    std::ofstream(root_ / "bin" / "mpirun") << "#!/bin/bash\n" << script;
+    std::filesystem::permissions(root_ / "bin" / "mpirun", std::filesystem::perms::owner_all);
+    path_.emplace("PATH", (root_ / "bin").string() + ":" + std::getenv("PATH"));
+  }
 
   const RankProcesses processes_ = RankProcesses((root_ / "runs").string());
+
+ private:
+  std::optional<ScopedVariable> path_;
 };
 
 }  // namespace tera::test

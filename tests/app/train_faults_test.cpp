@@ -1,8 +1,6 @@
 // What a person reads when ranks of `teragpt train` fail: one cause, soon, with nothing left
 // behind.
 #include <csignal>
-#include <cstdlib>
-#include <optional>
 
 #include <gmock/gmock.h>
 
@@ -15,6 +13,7 @@ namespace fs = std::filesystem;
 using test::ProgramResult;
 using test::run_teragpt;
 using test::RunningTeragpt;
+using testing::AnyOf;
 using testing::HasSubstr;
 using enum test::RunningTeragpt::Output;
 
@@ -55,21 +54,6 @@ class TrainFaults : public test::ToyRanks {
     EXPECT_EQ(more.exit_code, 75) << more.err;
     EXPECT_EQ(newest_run().step, status.step + 2);
   }
-  // From now on rank 1 is started by `command` of a shell, in which "$program" "$@" is what
-  // teragpt starts as a rank, and "$3" its run.
-  void start_rank_1_by(const std::string& prepare, const std::string& command) {
-    fs::create_directories(root_ / "bin");
-    std::ofstream(root_ / "bin" / "mpirun")
-        << "#!/bin/sh\nwhile [ \"$1\" != -n ]; do shift; done\nshift 2; program=$1; shift\ncd "
-        << root_.string() << "\n"
-        << prepare << "\nexec " TERA_MPIEXEC
-        << " --oversubscribe --bind-to none -n 1 \"$program\" \"$@\" : -n 1 " << command << "\n";
-    fs::permissions(root_ / "bin" / "mpirun", fs::perms::owner_all);
-    path_.emplace("PATH", (root_ / "bin").string() + ":" + std::getenv("PATH"));
-  }
-
- private:
-  std::optional<test::ScopedVariable> path_;
 };
 
 TEST_F(TrainFaults, AKilledRankIsNamed) {
@@ -120,6 +104,37 @@ TEST_F(TrainFaults, NoRankOutlivesMpirun) {
   processes_.expect_none_left();
   expect_one_error(text);
   expect_goes_on();
+}
+
+// mpirun, and a rank in a process group of its own that is stopped.
+TEST_F(TrainFaults, WhoDoesNotListenIsKilled) {
+  mpirun_is(
+      "trap '' TERM\nset -m\n"
+      "bash -c 'kill -STOP $$' bash --rank-of-mpi-job &\nwhile :; do sleep 1; done\n");
+  const ProgramResult result = run_teragpt(train({"--timeout", "1"}));
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("error: ranks 0-1 do not answer"));
+  processes_.expect_none_left();
+}
+
+// When mpirun goes, the kernel wakes it and hangs up: it may reach a checkpoint.
+TEST_F(TrainFaults, AStoppedRankDoesNotOutliveMpirun) {
+  RunningTeragpt program(endless(), terminal);
+  read_to_a_checkpoint(program);
+  kill(processes_.process_of(1), SIGSTOP);
+  kill(processes_.all().front(), SIGKILL);
+  const std::string text = rest_of(program);
+  EXPECT_THAT(program.wait(), AnyOf(1, 75)) << text;
+  processes_.expect_none_left();
+  expect_goes_on();
+}
+
+TEST_F(TrainFaults, AStoppedMpirunIsWokenToEnd) {
+  mpirun_is("kill -STOP $$; sleep 100\n");
+  const double begin_s = monotonic_s();
+  EXPECT_EQ(run_teragpt(train({"--timeout", "1"})).exit_code, 1);
+  EXPECT_LT(monotonic_s() - begin_s, 8) << "not by SIGKILL";
+  processes_.expect_none_left();
 }
 
 TEST_F(TrainFaults, CtrlCBeforeTheRanksAreThereLeavesACheckpoint) {
