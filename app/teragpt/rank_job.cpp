@@ -1,12 +1,9 @@
 #include "app/teragpt/rank_job.h"
 
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
-#include <cstdlib>
 #include <cstring>
-#include <string_view>
 #include <thread>
 
 #include <fcntl.h>
@@ -17,22 +14,10 @@
 #include "app/teragpt/child_process.h"
 #include "app/teragpt/cli.h"
 #include "core/base/clock.h"
+#include "core/comm/launched_rank.h"
 #include "core/comm/mpi.h"
 
 namespace tera::app {
-namespace {
-
-std::optional<int> number_in_environment(const char* name) {
-  const char* value = std::getenv(name);
-  if (value == nullptr) return std::nullopt;
-  const std::string_view text(value);
-  int number = 0;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-  return parsed.ec == std::errc() ? std::optional(number) : std::nullopt;
-}
-
-}  // namespace
-
 Result<int> run_rank_job(const MpiJob& job,
                          const std::filesystem::path& log,
                          const std::function<bool()>& listens,
@@ -61,8 +46,8 @@ Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirector
                                                           double timeout_s) {
   std::optional<run::RankPulse> pulse;
   TERA_TRY(const int attempt, dir.attempt_to_start());
-  if (const std::optional<int> rank = number_in_environment("OMPI_COMM_WORLD_RANK"))
-    pulse.emplace(dir, attempt, *rank, timeout_s);
+  if (const std::optional<comm::LaunchedRank> place = comm::launched_rank())
+    pulse.emplace(dir, attempt, place->rank, timeout_s);
   TERA_TRY(auto world, comm::make_mpi_communicator(timeout_s));
   // mpirun wakes who is stopped before it ends them.
   if (const std::optional<run::RankError> lost = run::first_rank_error(dir, attempt))
@@ -90,11 +75,8 @@ run::RankError error_of(const run::LostRanks& lost) {
 }
 
 int num_local_ranks(int world_size) {
-  for (const char* name : {"OMPI_COMM_WORLD_LOCAL_SIZE", "SLURM_NTASKS_PER_NODE"}) {
-    if (const std::optional<int> count = number_in_environment(name); count && *count > 0)
-      return *count;
-  }
-  return world_size;
+  const std::optional<comm::LaunchedRank> place = comm::launched_rank();
+  return place && place->local_size > 0 ? place->local_size : world_size;
 }
 
 }  // namespace tera::app

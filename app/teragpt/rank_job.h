@@ -30,8 +30,8 @@ Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirector
 // What a person reads of ranks that never came together.
 run::RankError error_of(const run::LostRanks& lost);
 
-// The first of a job's ranks on a computer share its processors: how many they are, told by the
-// launcher of the job (Open MPI, Slurm), else all.
+// The ranks of a job on one computer share its processors: how many they are on this one, told by
+// the launcher of the job, else all.
 int num_local_ranks(int world_size);
 
 }  // namespace tera::app

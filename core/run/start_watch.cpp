@@ -61,7 +61,7 @@ Result<StartWatch> StartWatch::begin(const RunDirectory& dir,
                                      int attempt,
                                      int num_ranks,
                                      double timeout_s) {
-  StartWatch watch(dir.vfs(), timeout_s);
+  StartWatch watch(dir, attempt, timeout_s);
   TERA_TRY_VOID(make_dirs(dir.vfs(), dir.launch_dir(attempt)));
   for (int rank = 0; rank < num_ranks; ++rank) {
     const std::filesystem::path file = start_file(dir, attempt, rank);
@@ -71,8 +71,13 @@ Result<StartWatch> StartWatch::begin(const RunDirectory& dir,
   return watch;
 }
 
+bool StartWatch::train() const {
+  const Result<LockHolder> holder = lock_holder(dir_);
+  return holder && holder->held && holder->attempt == attempt_;
+}
+
 void StartWatch::look_at(Rank& rank, double now_s) {
-  const Result<std::string> said = read_text(*vfs_, rank.file, kMaxBytes);
+  const Result<std::string> said = read_text(dir_.vfs(), rank.file, kMaxBytes);
   rank.is_together = !said && said.error().code == ErrorCode::not_found;
   some_are_together_ = some_are_together_ || rank.is_together;
   if (!said || *said == rank.said) return;
@@ -85,6 +90,10 @@ std::optional<LostRanks> StartWatch::lost() {
   const double now_s = monotonic_s();
   if (ranks_.empty() || now_s < next_look_s_) return std::nullopt;
   next_look_s_ = now_s + beat_interval_s(timeout_s_) / 2;
+  if (train()) {
+    ranks_.clear();
+    return std::nullopt;
+  }
   for (Rank& rank : ranks_)
     look_at(rank, now_s);
   std::erase_if(ranks_, [](const Rank& rank) { return rank.is_together; });

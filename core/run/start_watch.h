@@ -1,7 +1,8 @@
 // Signs of life of the ranks of an attempt while they start. MPI begins with all of them together
 // and waits for ever for one that is stopped or never came: who started them watches a file for
 // each, beside the launch, which grows while its rank waits for the others and is gone when all are
-// together.
+// together. A rank that cannot tell its number has no file of its own: whoever holds the run's lock
+// for the attempt speaks for all.
 #pragma once
 #include <optional>
 #include <string>
@@ -56,10 +57,13 @@ class StartWatch {
     double since_s = 0;  // it said so
     bool is_together = false;
   };
-  StartWatch(Vfs& vfs, double timeout_s) : vfs_(&vfs), timeout_s_(timeout_s) {}
+  StartWatch(const RunDirectory& dir, int attempt, double timeout_s)
+      : dir_(dir), attempt_(attempt), timeout_s_(timeout_s) {}
+  bool train() const;  // a rank takes the lock when all are together
   void look_at(Rank& rank, double now_s);
 
-  Vfs* vfs_;
+  RunDirectory dir_;
+  int attempt_;
   double timeout_s_;
   double next_look_s_ = 0;
   double last_came_s_ = 0;

@@ -72,6 +72,20 @@ TEST_F(StartWatches, NameWhoFellSilent) {
   EXPECT_THAT(found->silent, ElementsAre(2));
 }
 
+// Of a launcher that tells no rank its number.
+TEST_F(StartWatches, EndWithTheLockOfTheAttempt) {
+  {
+    const RunLock lock = RunLock::acquire(run_, 1).value();
+    EXPECT_FALSE(lost_within(0.5 * kTimeoutS));
+  }
+  EXPECT_FALSE(lost_within(1.5 * kTimeoutS)) << "for good";
+}
+
+TEST_F(StartWatches, DoNotEndWithTheLockOfAnotherAttempt) {
+  const RunLock lock = RunLock::acquire(run_, 2).value();
+  EXPECT_TRUE(lost_within(20));
+}
+
 TEST_F(StartWatches, TellWhenAllAreThereAndDoNotFindEachOther) {
   const auto first = pulse(0);
   const auto second = pulse(1);
