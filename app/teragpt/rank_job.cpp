@@ -2,8 +2,10 @@
 
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <csignal>
 #include <cstring>
+#include <mutex>
 #include <thread>
 
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include "app/teragpt/child_process.h"
 #include "app/teragpt/cli.h"
 #include "core/base/clock.h"
+#include "core/base/counted.h"
 #include "core/comm/launched_rank.h"
 #include "core/comm/mpi.h"
 
@@ -53,6 +56,38 @@ Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirector
   if (const std::optional<run::RankError> lost = run::first_rank_error(dir, attempt))
     return tl::unexpected<Error>(lost->error);
   return world;
+}
+
+Result<std::unique_ptr<comm::Communicator>> join_launched_job(
+    const comm::LaunchedRank& place,
+    double timeout_s,
+    const std::function<void(const Error&)>& gives_up) {
+  std::jthread watch([&](const std::stop_token& joined) {
+    std::mutex mutex;
+    std::unique_lock lock(mutex);
+    std::condition_variable_any never;
+    never.wait_for(lock, joined, std::chrono::duration<double>(timeout_s), [] { return false; });
+    if (joined.stop_requested()) return;
+    gives_up({ErrorCode::failed,
+              fmt::format("{} waited {:.3g} s for the others, which are not all there",
+                          text_of(place), timeout_s),
+              "did all of them start, and can their computers reach each other, on every port? "
+              "Ranks wait as long as teragpt train --timeout says"});
+  });
+  TERA_TRY(auto world, comm::make_mpi_communicator(timeout_s));
+  watch.request_stop();
+  if (place.size > 0 && world->size() != place.size) {
+    return fail(ErrorCode::failed,
+                fmt::format("{}: MPI knows of {}, expected {}", text_of(place),
+                            counted(world->size(), "process", "es"), place.size),
+                "start them by a launcher that this MPI knows: mpirun, or `srun --mpi=pmix`");
+  }
+  return world;
+}
+
+std::string text_of(const comm::LaunchedRank& place) {
+  return place.size > 0 ? fmt::format("rank {} of {}", place.rank, place.size)
+                        : fmt::format("rank {}", place.rank);
 }
 
 run::RankError error_of(const run::LostRanks& lost) {

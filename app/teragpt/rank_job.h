@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <string>
 
 #include "app/teragpt/mpi_job.h"
 #include "core/base/result.h"
 #include "core/comm/communicator.h"
+#include "core/comm/launched_rank.h"
 #include "core/run/rank_errors.h"
 #include "core/run/start_watch.h"
 
@@ -26,6 +28,18 @@ Result<int> run_rank_job(const MpiJob& job,
 // Errors: those of make_mpi_communicator(), and that the job was given up before all were there.
 Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirectory& dir,
                                                           double timeout_s);
+
+// As one of the ranks of a job that somebody else started, and nobody watches: when the others do
+// not join within timeout_s, for which MPI waits for ever, `gives_up` ends this process; it is
+// called on a thread of its own. Errors: those of make_mpi_communicator(), and a job of another
+// size than its launcher says, which has not given it to MPI.
+Result<std::unique_ptr<comm::Communicator>> join_launched_job(
+    const comm::LaunchedRank& place,
+    double timeout_s,
+    const std::function<void(const Error&)>& gives_up);
+
+// "rank 3 of 8", of as many as the launcher says.
+std::string text_of(const comm::LaunchedRank& place);
 
 // What a person reads of ranks that never came together.
 run::RankError error_of(const run::LostRanks& lost);

@@ -1,103 +1,24 @@
 // teragpt train: trains as one run directory, in this process or as ranks of a job it starts.
-#include <cstdlib>
 #include <optional>
-
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "app/teragpt/cli.h"
 #include "app/teragpt/job_end.h"
 #include "app/teragpt/mpi_job.h"
-#include "app/teragpt/own_run.h"
 #include "app/teragpt/rank_job.h"
 #include "app/teragpt/run_view.h"
+#include "app/teragpt/train_run.h"
 #include "core/base/clock.h"
 #include "core/base/counted.h"
 #include "core/base/log.h"
+#include "core/comm/launched_rank.h"
 #include "core/run/rank_errors.h"
 #include "core/run/run_directory.h"
 #include "core/train/rank_main.h"
 
 namespace tera::app {
 namespace {
-
-struct TrainArguments {
-  std::string spec;
-  std::string run;
-  std::string runs_root;
-  bool resume = false;
-  bool dry_run = false;
-  bool is_mpi_rank = false;
-  std::string ranks = "processes";  // or threads, of this process
-  std::string hostfile;
-  // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
-  double timeout_s = 600;
-  std::int64_t steps = 0;
-  std::vector<std::string> overrides;
-};
-
-// The run directory to train in: a new one from SPEC, or the one given.
-std::optional<run::RunDirectory> open_run(Cli& cli, const TrainArguments& args) {
-  if (!args.run.empty()) {
-    if (!args.overrides.empty()) {
-      cli.fail({ErrorCode::invalid_input, "--set cannot change the spec of a run that exists",
-                "start a new run: teragpt train SPEC --set ..."});
-      return std::nullopt;
-    }
-    Result<run::RunDirectory> dir = run::RunDirectory::open(posix_vfs(), args.run);
-    if (!dir) {
-      cli.fail(dir.error());
-      return std::nullopt;
-    }
-    return std::move(*dir);
-  }
-  spec::RunSpec spec;
-  if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
-  const std::filesystem::path root =
-      args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
-  // Before anything is written: what cannot be trained leaves no run behind.
-  const run::RunDirectory planned =
-      run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
-  if (!report_checks(cli, launch::preflight(spec, planned, args.hostfile))) return std::nullopt;
-  Result<run::RunDirectory> dir = run::RunDirectory::create(posix_vfs(), root, spec, planned.id());
-  if (!dir) {
-    cli.fail(dir.error());
-    return std::nullopt;
-  }
-  return std::move(*dir);
-}
-
-void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t num_steps) {
-  print_if_read(cli.json ? json_line(record) : record_line(record, num_steps) + "\n");
-}
-
-train::TrainOptions options_of(const Cli& cli,
-                               const TrainArguments& args,
-                               std::int64_t num_steps,
-                               std::vector<double>& steps_s) {
-  return {.resume = args.resume,
-          .stop_at_step = args.steps,
-          .stop_requested = &stop_requests(),
-          .on_record = [&cli, &steps_s, num_steps](const run::MetricRecord& record) {
-            steps_s.push_back(record.value("step_s", 0));
-            print_record(cli, record, num_steps);
-          }};
-}
-
-void learn_from(const run::RunDirectory& dir,
-                const spec::RunSpec& spec,
-                const std::vector<double>& steps_s) {
-  if (const Result<void> noted = note_own_run(dir.id(), spec, steps_s); !noted)
-    spdlog::warn("plans do not learn from this run: {}", noted.error().message);
-}
-
-void tell_stopped(Cli& cli, const run::RunDirectory& dir) {
-  cli.exit_code = exit_stopped;
-  if (!cli.json)
-    print_if_read(fmt::format(
-        "stopped after a checkpoint; go on with: teragpt train --run {} --resume\n", dir.id()));
-}
 
 void train_here(Cli& cli,
                 const TrainArguments& args,
@@ -116,34 +37,10 @@ void train_here(Cli& cli,
   }
 }
 
-// One of the processes that train_as_job() started, which tells what ended them.
-void train_rank(Cli& cli,
-                const TrainArguments& args,
-                const run::RunDirectory& dir,
-                const spec::RunSpec& spec) {
-  const auto world = join_rank_job(dir, args.timeout_s);
-  const auto ends_with = [&cli](const Error& error) {
-    spdlog::error("{}", error.message);
-    if (!error.hint.empty()) spdlog::error("hint: {}", error.hint);
-    cli.exit_code = exit_no;
-  };
-  if (!world) {
-    ends_with(world.error());
-    if (const Result<int> attempt = dir.attempt_to_start()) {
-      static_cast<void>(run::note_rank_error(
-          dir, *attempt, {.rank = -1, .error = world.error(), .time_s = wall_s()}));
-    }
-    return;
-  }
-  std::vector<double> steps_s;
-  const Result<train::TrainEnd> end =
-      train::run_training_rank(dir, **world, num_local_ranks((*world)->size()),
-                               options_of(cli, args, spec.training.num_steps, steps_s));
-  if (!end) {
-    ends_with(end.error());
-  } else if ((*world)->rank() == 0) {
-    learn_from(dir, spec, steps_s);
-  }
+// Of a process that somebody else started as one of several.
+std::optional<comm::LaunchedRank> launched_place(const TrainArguments& args) {
+  const std::optional<comm::LaunchedRank> place = comm::launched_rank();
+  return args.is_mpi_rank || !place || place->is_alone() ? std::nullopt : place;
 }
 
 Result<MpiJob> job_of(const Cli& cli,
@@ -190,6 +87,8 @@ void train_as_job(
 void train(Cli& cli, const TrainArguments& args) {
   catch_stop_signals();  // before the run directory is made: it is never left half-written
   outlive_readers();
+  if (const std::optional<comm::LaunchedRank> place = launched_place(args))
+    return train_launched(cli, args, *place);
   const std::optional<run::RunDirectory> dir = open_run(cli, args);
   if (!dir) return;
   const Result<spec::RunSpec> spec = dir->spec();
@@ -216,17 +115,20 @@ void plan_job(Cli& cli, const TrainArguments& args) {
   const run::RunDirectory dir = run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
   if (!report_checks(cli, launch::preflight(spec, dir, args.hostfile))) return;
   const std::int64_t ranks = spec.layout.world_size();
-  const bool in_process = ranks == 1 || args.ranks == "threads";
+  const std::optional<comm::LaunchedRank> place = launched_place(args);
+  const bool in_process = place || ranks == 1 || args.ranks == "threads";
   const Result<MpiJob> job = in_process ? Result<MpiJob>(MpiJob{}) : job_of(cli, args, dir, spec);
+  const std::string here =
+      place ? text_of(*place) + ", which a launcher started" : counted(ranks, "rank");
   if (cli.json) {
     return cli.print_json({{"schema", "teragpt.train_plan/1"},
                            {"ranks", ranks},
-                           {"processes", job && !in_process ? ranks : 1},
+                           {"processes", job && (place || !in_process) ? ranks : 1},
                            {"command", job && !in_process ? job->command() : ""},
                            {"reasons", job ? job->reasons : std::vector{job.error().message}}});
   }
   if (in_process || !job) {
-    fmt::print("{} in this process\n", counted(ranks, "rank"));
+    fmt::print("{} in this process\n", here);
     if (!job) fmt::print("  {}\n", job.error().message);
     return;
   }
@@ -272,7 +174,8 @@ void add_train_command(CLI::App& root, Cli& cli) {
       "Example:\n  teragpt train tiny-moe.yaml --set training.num_steps=100\n"
       "  teragpt train --run 20260101-120000-0a1b2c3d --resume\n"
       "Ctrl-C, or closing the terminal, writes a checkpoint and leaves with exit code 75;\n"
-      "a second Ctrl-C leaves at once. A reader that leaves (| head) does not end the training.");
+      "a second Ctrl-C leaves at once. A reader that leaves (| head) does not end the training.\n"
+      "Started as several processes, by `srun --mpi=pmix` or mpirun, each is a rank.");
   verb->callback([&cli, args, verb] {
     if (args->spec.empty() && args->run.empty()) {
       cli.fail({ErrorCode::invalid_input,

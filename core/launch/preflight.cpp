@@ -87,8 +87,10 @@ double checkpoint_bytes(spec::RunSpec spec) {
   return static_cast<double>(bytes.weights + bytes.optimizer);
 }
 
-Check check_memory(const spec::RunSpec& spec) {
-  const double needs = needed_memory_bytes(spec);
+Check check_memory(const spec::RunSpec& spec, int num_local_ranks) {
+  const auto ranks = static_cast<double>(spec.layout.world_size());
+  const double share = num_local_ranks > 0 ? std::min(1.0, num_local_ranks / ranks) : 1;
+  const double needs = share * needed_memory_bytes(spec);
   std::string detail = fmt::format("training needs {} of memory", format_bytes(needs));
   if (const std::optional<double> free = free_memory_bytes()) {
     detail += fmt::format(", {} are free", format_bytes(*free));
@@ -183,7 +185,8 @@ std::string_view check_state_name(CheckState state) {
 
 std::vector<Check> preflight(const spec::RunSpec& spec,
                              const run::RunDirectory& dir,
-                             const std::string& hostfile) {
+                             const std::string& hostfile,
+                             int num_local_ranks) {
   std::vector<Check> checks;
   add_errors(spec::validate(spec), checks);
   if (!checks.empty()) return checks;  // sizes of such a spec mean nothing
@@ -198,7 +201,7 @@ std::vector<Check> preflight(const spec::RunSpec& spec,
   if (!hostfile.empty()) {
     checks.push_back(check_hosts(spec, hostfile));
   } else if (trainable) {
-    checks.push_back(check_memory(spec));
+    checks.push_back(check_memory(spec, num_local_ranks));
   }
   checks.push_back(check_disk(spec, dir));
   checks.push_back(check_others(dir));

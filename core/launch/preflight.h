@@ -32,10 +32,12 @@ struct Check {
 
 // spec: one check per error, of the spec or of what this build's engine lacks. Then data, memory
 // (or, with a hostfile, the computers it names), disk and other runs. `dir` is the run to start:
-// one that exists, or where it would be made.
+// one that exists, or where it would be made. num_local_ranks: of the ranks, those on this machine,
+// whose memory is looked at; 0: all.
 std::vector<Check> preflight(const spec::RunSpec& spec,
                              const run::RunDirectory& dir,
-                             const std::string& hostfile = {});
+                             const std::string& hostfile = {},
+                             int num_local_ranks = 0);
 // The program that a launcher would start: the path given, or the one it finds.
 Check check_program(const std::string& given);
 

@@ -1,5 +1,11 @@
-// Ranks that another launcher started than Open MPI's mpirun.
+// Ranks that another launcher started than Open MPI's mpirun, or another program than teragpt: srun
+// stands here for all of them. There is none, so that mpirun starts the processes and their
+// environment is made srun's.
+#include <array>
 #include <csignal>
+#include <cstdio>
+
+#include <sys/wait.h>
 
 #include <gmock/gmock.h>
 
@@ -8,12 +14,128 @@
 namespace tera {
 namespace {
 
+namespace fs = std::filesystem;
+using test::ProgramResult;
+using test::run_teragpt;
 using test::RunningTeragpt;
 using testing::HasSubstr;
 using testing::Not;
 using enum test::RunningTeragpt::Output;
 
-class TrainLaunchers : public test::ToyRanks {};
+class TrainLaunchers : public test::ToyRanks {
+ protected:
+  struct JobEnd {
+    int exit_code = 0;
+    std::string output;  // of all processes, and of mpirun
+    double seconds = 0;
+    std::size_t count(const std::string& text) const {
+      std::size_t found = 0;
+      for (auto at = output.find(text); at != std::string::npos; at = output.find(text, at + 1))
+        ++found;
+      return found;
+    }
+  };
+  // Two processes, the second by `second` of a shell, in which "$@" is the program as a rank.
+  JobEnd srun(const std::vector<std::string>& arguments,
+              const std::string& second = "exec \"$@\"") const {
+    const fs::path step = root_ / "step";
+    std::ofstream(step) << "export SLURM_PROCID=$OMPI_COMM_WORLD_RANK SLURM_STEP_NUM_TASKS=2 "
+                           "SLURM_STEP_TASKS_PER_NODE=2 SLURM_NODEID=0\n"
+                           "unset OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE "
+                           "OMPI_COMM_WORLD_LOCAL_SIZE\n";
+    std::string words = std::string(std::getenv("TERA_BINARY_DIR")) + "/app/teragpt/teragpt";
+    for (const std::string& argument : arguments)
+      words += " '" + argument + "'";
+    const auto process = [&](const std::string& command) {
+      return " -n 1 sh -c '. " + step.string() + "; " + command + "' sh " + words;
+    };
+    const std::string command =
+        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " TERA_MPIEXEC
+        " --oversubscribe --bind-to none" +
+        process("exec \"$@\"") + " :" + process(second) + " 2>&1 </dev/null";
+    JobEnd end;
+    const double begin_s = monotonic_s();
+    std::FILE* pipe = ::popen(command.c_str(), "r");
+    std::array<char, 4096> buffer{};
+    while (std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe) != nullptr)
+      end.output += buffer.data();
+    const int status = ::pclose(pipe);
+    end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    end.seconds = monotonic_s() - begin_s;
+    return end;
+  }
+  std::size_t num_runs() const {
+    const Result<run::RunList> list = run::list_runs(posix_vfs(), root_ / "runs");
+    return list ? list->runs.size() : 0;
+  }
+};
+
+TEST_F(TrainLaunchers, TheProcessesOfAStepAreTheRanksOfOneRun) {
+  const JobEnd end = srun(train());
+  EXPECT_EQ(end.exit_code, 0) << end.output;
+  EXPECT_EQ(end.count("run /"), 1U) << end.output;
+  EXPECT_EQ(end.count(" 20/20 "), 1U) << end.output;
+  ASSERT_EQ(num_runs(), 1U);
+  EXPECT_EQ(newest_run().state, run::RunState::completed);
+  for (const char* rank : {"rank-00000.log", "rank-00001.log"})
+    EXPECT_TRUE(fs::exists(newest_run().path / "logs/a001" / rank)) << rank;
+}
+
+TEST_F(TrainLaunchers, AStepStopsAndGoesOnLikeAnyRun) {
+  const JobEnd stopped = srun(train({"--steps", "2"}));
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.output;
+  EXPECT_EQ(stopped.count("stopped after a checkpoint"), 1U) << stopped.output;
+  const std::string path = newest_run().path.string();
+  const JobEnd again = srun({"train", "--run", path});
+  EXPECT_THAT(again.output, HasSubstr("error: run " + newest_run().id + " has checkpoints up to"));
+  const JobEnd more = srun({"train", "--run", path, "--resume"});
+  EXPECT_EQ(more.exit_code, 0) << more.output;
+  EXPECT_EQ(newest_run().state, run::RunState::completed);
+}
+
+TEST_F(TrainLaunchers, WhatRankZeroRefusesIsSaidOnce) {
+  const JobEnd end = srun(train({"--set", "layout.data_parallel_size=3"}));
+  EXPECT_NE(end.exit_code, 0);
+  EXPECT_EQ(end.count("error: "), 1U) << end.output;
+  EXPECT_EQ(num_runs(), 0U);
+}
+
+// MPI waits for ever for who never joins, and nobody watches.
+TEST_F(TrainLaunchers, ARankThatNeverComesIsWaitedForNoLongerThanTheTimeout) {
+  const JobEnd end = srun(train({"--timeout", "3"}), "sleep 100");
+  EXPECT_EQ(end.exit_code, 1) << end.output;
+  EXPECT_THAT(end.output,
+              HasSubstr("error: rank 0 of 2 waited 3 s for the others, which are not all there"));
+  EXPECT_THAT(end.output, HasSubstr("did all of them start"));
+  EXPECT_GE(end.seconds, 3);
+  EXPECT_LT(end.seconds, 20);
+  EXPECT_EQ(num_runs(), 0U);
+}
+
+// srun without --mpi=pmix: each process would be alone, with a run of its own.
+TEST_F(TrainLaunchers, ProcessesThatMpiDoesNotKnowAreRefused) {
+  const test::ScopedVariable rank("SLURM_PROCID", "1");
+  const test::ScopedVariable size("SLURM_STEP_NUM_TASKS", "2");
+  const ProgramResult result = run_teragpt(train());
+  EXPECT_EQ(result.exit_code, 1);
+  EXPECT_THAT(result.err, HasSubstr("error: rank 1 of 2: MPI knows of 1 process, expected 2"));
+  EXPECT_THAT(result.err, HasSubstr("--mpi=pmix"));
+  const ProgramResult threads = run_teragpt(train({"--ranks", "threads"}));
+  EXPECT_EQ(threads.exit_code, 2);
+  EXPECT_THAT(threads.err, HasSubstr("train: got --ranks threads in rank 1 of 2, expected"));
+  EXPECT_EQ(num_runs(), 0U);
+  const ProgramResult plan = run_teragpt(train({"--dry-run"}));
+  EXPECT_THAT(plan.out, HasSubstr("rank 1 of 2, which a launcher started"));
+}
+
+// The script of a Slurm job, and a step of one process, start ranks as a terminal does.
+TEST_F(TrainLaunchers, AProcessAloneStartsTheRanks) {
+  const test::ScopedVariable rank("SLURM_PROCID", "0");
+  const test::ScopedVariable size("SLURM_NTASKS", "2");
+  EXPECT_THAT(run_teragpt(train({"--dry-run"})).out, HasSubstr("mpirun --bind-to none"));
+  const test::ScopedVariable step("SLURM_STEP_NUM_TASKS", "1");
+  EXPECT_THAT(run_teragpt(train({"--dry-run"})).out, HasSubstr("mpirun --bind-to none"));
+}
 
 // Who started it must hear of it by whatever name its launcher gave it.
 TEST_F(TrainLaunchers, ARankOfAnotherLauncherIsNotTakenForLost) {

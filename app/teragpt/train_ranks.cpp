@@ -1,0 +1,125 @@
+// teragpt train as one rank of a job.
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <optional>
+
+#include <fmt/format.h>
+
+#include "app/teragpt/cli.h"
+#include "app/teragpt/rank_job.h"
+#include "app/teragpt/train_run.h"
+#include "core/base/clock.h"
+#include "core/base/error.h"
+#include "core/base/log.h"
+#include "core/base/thread_pool.h"
+#include "core/run/rank_errors.h"
+#include "core/tensor/cpu_backend.h"
+#include "core/train/rank_main.h"
+
+namespace tera::app {
+namespace {
+
+// What rank 0 says, on every rank.
+std::string from_rank_0(comm::Communicator& world, std::string text) {
+  ThreadPool pool(1);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  Tensor length = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
+  *length.data<std::int64_t>() = std::ssize(text);
+  world.broadcast(length, 0);
+  text.resize(static_cast<std::size_t>(*length.data<std::int64_t>()));
+  Tensor bytes = Tensor::empty(*backend, {std::ssize(text)}, DType::u8, MemoryKind::workspace);
+  std::copy(text.begin(), text.end(), bytes.data<std::uint8_t>());
+  world.broadcast(bytes, 0);
+  std::copy_n(bytes.data<std::uint8_t>(), text.size(), text.begin());
+  return text;
+}
+
+// The run that rank 0 makes or finds; nothing where it found that this cannot be, and told why.
+std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
+                                                 const TrainArguments& args,
+                                                 comm::Communicator& world) {
+  std::optional<run::RunDirectory> dir;
+  if (world.rank() == 0) dir = open_run(cli, args, num_local_ranks(world.size()));
+  const std::string path = from_rank_0(world, dir ? dir->path().string() : "");
+  if (path.empty()) cli.exit_code = std::max<int>(cli.exit_code, exit_no);
+  if (path.empty() || world.rank() == 0) return dir;
+  Result<run::RunDirectory> found = run::RunDirectory::open(posix_vfs(), path);
+  if (found) return std::move(*found);
+  cli.fail(found.error());
+  return std::nullopt;
+}
+
+void train_in(Cli& cli, const TrainArguments& args, comm::Communicator& world) {
+  const std::optional<run::RunDirectory> dir = open_run_of_all(cli, args, world);
+  if (!dir) return;
+  if (world.rank() == 0 && !cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
+  const Result<spec::RunSpec> spec = dir->spec();
+  std::vector<double> steps_s;
+  const Result<train::TrainEnd> end =
+      train::run_training_rank(*dir, world, num_local_ranks(world.size()),
+                               options_of(cli, args, spec ? spec->training.num_steps : 0, steps_s));
+  if (!end) return cli.fail(end.error());
+  if (world.rank() == 0) learn_from(*dir, *spec, steps_s);
+  if (*end != train::TrainEnd::stopped) return;
+  cli.exit_code = exit_stopped;
+  if (world.rank() == 0) tell_stopped(cli, *dir);
+}
+
+}  // namespace
+
+void train_rank(Cli& cli,
+                const TrainArguments& args,
+                const run::RunDirectory& dir,
+                const spec::RunSpec& spec) {
+  const auto world = join_rank_job(dir, args.timeout_s);
+  const auto ends_with = [&cli](const Error& error) {
+    spdlog::error("{}", error.message);
+    if (!error.hint.empty()) spdlog::error("hint: {}", error.hint);
+    cli.exit_code = exit_no;
+  };
+  if (!world) {
+    ends_with(world.error());
+    if (const Result<int> attempt = dir.attempt_to_start()) {
+      static_cast<void>(run::note_rank_error(
+          dir, *attempt, {.rank = -1, .error = world.error(), .time_s = wall_s()}));
+    }
+    return;
+  }
+  std::vector<double> steps_s;
+  const Result<train::TrainEnd> end =
+      train::run_training_rank(dir, **world, num_local_ranks((*world)->size()),
+                               options_of(cli, args, spec.training.num_steps, steps_s));
+  if (!end) {
+    ends_with(end.error());
+  } else if ((*world)->rank() == 0) {
+    learn_from(dir, spec, steps_s);
+  }
+}
+
+void train_launched(Cli& cli, const TrainArguments& args, const comm::LaunchedRank& place) {
+  if (args.ranks == "threads" || !args.hostfile.empty()) {
+    return cli.fail(
+        {ErrorCode::invalid_input,
+         fmt::format("train: got {} in {}, expected a rank to each process, where the "
+                     "launcher put it",
+                     args.hostfile.empty() ? "--ranks threads" : "--hostfile", text_of(place)),
+         "leave it out, or start one process"});
+  }
+  const auto gives_up = [&cli](const Error& error) {
+    cli.fail(error);
+    cli.finish();
+    std::fflush(nullptr);
+    std::_Exit(cli.exit_code);
+  };
+  const auto world = join_launched_job(place, args.timeout_s, gives_up);
+  if (!world) return cli.fail(world.error());
+  try {
+    train_in(cli, args, **world);
+  } catch (const CommunicationError& error) {
+    cli.fail({ErrorCode::failed, error.what(), {}});
+  }
+}
+
+}  // namespace tera::app
