@@ -1,9 +1,12 @@
 #include "app/teragpt/job_end.h"
 
+#include <algorithm>
 #include <deque>
 #include <fstream>
 #include <optional>
 #include <regex>
+#include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -73,6 +76,27 @@ std::string hint_of(const run::RunDirectory& dir, int attempt, const std::string
   return text;
 }
 
+// How the attempt ended by the word of rank 0, when its last checkpoint was whole.
+std::optional<run::RunState> good_end(const run::RunDirectory& dir, int attempt) {
+  const Result<std::vector<run::RunEvent>> events = run::read_events(dir);
+  if (!events) return std::nullopt;
+  for (const run::RunState state : {run::RunState::completed, run::RunState::stopped}) {
+    const auto says_so = [&](const run::RunEvent& event) {
+      return event.attempt == attempt && event.state == run_state_name(state);
+    };
+    if (std::any_of(events->begin(), events->end(), says_so)) return state;
+  }
+  return std::nullopt;
+}
+
+void note(const run::RunDirectory& dir, int attempt, std::string_view state, std::string detail) {
+  const Result<void> noted = run::append_event(dir, {.time_s = wall_s(),
+                                                     .attempt = attempt,
+                                                     .state = std::string(state),
+                                                     .detail = std::move(detail)});
+  if (!noted) spdlog::warn("cannot note it: {}", noted.error().message);
+}
+
 // Nobody said how the attempt ended.
 bool is_open(run::RunState state) {
   using enum run::RunState;
@@ -83,18 +107,19 @@ bool is_open(run::RunState state) {
 
 Result<run::RunState> job_end(const run::RunDirectory& dir, int attempt, int exit_code) {
   const std::optional<run::RankError> first = run::first_rank_error(dir, attempt);
+  if (const std::optional<run::RunState> end = good_end(dir, attempt)) {
+    if (!first) return *end;
+    const std::string detail =
+        fmt::format("the run is whole, its ranks did not part in peace: {}", first->error.message);
+    spdlog::warn("{}", detail);
+    note(dir, attempt, "note", detail);
+    return *end;
+  }
   TERA_TRY(const run::RunStatus status, run::run_status(dir));
-  if (!first && !is_open(status.state) &&
-      (exit_code == 0 || status.state == run::RunState::stopped))
-    return status.state;
   Error cause = first ? first->error : unexplained(dir.log_file(attempt, 0), exit_code);
   if (is_open(status.state)) {
-    const Result<void> noted = run::append_event(
-        dir, {.time_s = wall_s(),
-              .attempt = attempt,
-              .state = first ? "failed" : "note",
-              .detail = first ? cause.message : fmt::format("is gone: {}", cause.message)});
-    if (!noted) spdlog::warn("cannot note the failure: {}", noted.error().message);
+    note(dir, attempt, first ? "failed" : "note",
+         first ? cause.message : fmt::format("is gone: {}", cause.message));
   }
   cause.hint = hint_of(dir, attempt, cause.hint);
   return tl::unexpected<Error>(std::move(cause));

@@ -17,12 +17,14 @@
 #include "core/base/rng.h"
 #include "core/base/thread_pool.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/comm/lone_work.h"
 #include "core/comm/peer_aborted.h"
 #include "core/run/rank_errors.h"
 #include "core/run/run_state.h"
 #include "core/spec/validate.h"
 #include "core/spec/yaml.h"
 #include "core/tensor/cpu_backend.h"
+#include "core/train/train_state.h"
 
 namespace tera::train {
 namespace {
@@ -156,10 +158,12 @@ Result<void> open_log(const run::RunDirectory& dir, int attempt, int rank) {
   return log_to_file(dir.log_file(attempt, rank), rank, rank == 0);
 }
 
-// Takes the attempt, runs it and notes how it began and ended.
+// Takes the attempt, runs it and notes how it began and ended; `leave` is called after a good end,
+// before another attempt can begin.
 Result<TrainEnd> lead(const run::RunDirectory& dir,
                       bool resume,
-                      const std::function<Result<TrainEnd>(int attempt)>& run_attempt) {
+                      const std::function<Result<TrainEnd>(int attempt)>& run_attempt,
+                      const std::function<void()>& leave) {
   if (!resume) TERA_TRY_VOID(refuse_to_start_over(dir));
   TERA_TRY(const int attempt, dir.attempt_to_start());
   TERA_TRY(const run::RunLock lock, run::RunLock::acquire(dir, attempt));
@@ -173,6 +177,7 @@ Result<TrainEnd> lead(const run::RunDirectory& dir,
     return end;
   }
   TERA_TRY_VOID(note(dir, attempt, *end == TrainEnd::completed ? "completed" : "stopped", ""));
+  leave();
   return end;
 }
 
@@ -217,14 +222,31 @@ void note_error(const run::RunDirectory& dir,
   if (!noted) spdlog::warn("cannot note why this rank ends: {}", noted.error().message);
 }
 
+// What is left when the run is whole. It fails nothing any more: who parts in anger is noted.
+void leave(const run::RunDirectory& dir,
+           const spec::RunSpec& spec,
+           comm::Communicator& world,
+           const Result<int>& attempt) {
+  const Result<TrainEnd> left = guarded(world, [&]() -> Result<TrainEnd> {
+    ThreadPool pool(1);
+    const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+    comm::do_on_rank_0(world, *backend, [&] { remove_old_checkpoints(dir, spec); });
+    return TrainEnd::completed;
+  });
+  if (!left) note_error(dir, attempt, world, left.error());
+}
+
 }  // namespace
 
 Result<TrainEnd> run_training(const run::RunDirectory& dir, TrainOptions options) {
   TERA_TRY(const spec::RunSpec spec, trainable_spec(dir));
-  return lead(dir, options.resume, [&](int attempt) {
-    options.attempt = attempt;
-    return run_ranks(dir, spec, options);
-  });
+  return lead(
+      dir, options.resume,
+      [&](int attempt) {
+        options.attempt = attempt;
+        return run_ranks(dir, spec, options);
+      },
+      [&] { remove_old_checkpoints(dir, spec); });
 }
 
 Result<TrainEnd> run_training_rank(const run::RunDirectory& dir,
@@ -240,16 +262,21 @@ Result<TrainEnd> run_training_rank(const run::RunDirectory& dir,
     TERA_TRY(const spec::RunSpec spec, named(world, trainable_spec(dir)));
     TERA_TRY_VOID(require_same_run(world, spec));
     if (world.rank() == 0) {
-      return lead(dir, options.resume, [&](int attempt) {
-        return guarded(world, [&] {
-          numbers_of_all(world, static_cast<std::uint64_t>(attempt));
-          return train_attempt(spec, attempt);
-        });
-      });
+      return lead(
+          dir, options.resume,
+          [&](int attempt) {
+            return guarded(world, [&] {
+              numbers_of_all(world, static_cast<std::uint64_t>(attempt));
+              return train_attempt(spec, attempt);
+            });
+          },
+          [&] { leave(dir, spec, world, launched); });
     }
     const auto attempt = static_cast<int>(numbers_of_all(world, 0).front());
     TERA_TRY_VOID(open_log(dir, attempt, world.rank()));
-    return train_attempt(spec, attempt);
+    Result<TrainEnd> trained = train_attempt(spec, attempt);
+    if (trained) leave(dir, spec, world, launched);
+    return trained;
   });
   if (end) return end;
   note_error(dir, launched, world, end.error());

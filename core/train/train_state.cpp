@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/log.h"
+#include "core/checkpoint/checkpoint.h"
 #include "core/checkpoint/saved_spec.h"
 #include "core/checkpoint/weights.h"
 #include "core/plan/adapter_table.h"
@@ -114,6 +115,12 @@ Result<std::filesystem::path> save_state(Vfs& vfs,
       vfs, checkpoints_dir, {.step = state.step, .json = document.dump()}, tensors, load);
   parts.done();
   return saved;
+}
+
+void remove_old_checkpoints(const run::RunDirectory& dir, const spec::RunSpec& spec) {
+  const Result<void> pruned =
+      checkpoint::prune(dir.vfs(), dir.checkpoints_dir(), spec.training.keep_checkpoints);
+  if (!pruned) spdlog::warn("an old checkpoint stays: {}", pruned.error().message);
 }
 
 Result<checkpoint::Reader> open_chosen(Vfs& vfs,

@@ -8,6 +8,7 @@
 
 #include "core/base/vfs.h"
 #include "core/checkpoint/weights.h"
+#include "core/run/run_directory.h"
 #include "core/spec/run_spec.h"
 #include "core/train/loss_scaler.h"
 #include "core/train/outlier_guard.h"
@@ -41,6 +42,10 @@ using CheckpointChoice =
 Result<checkpoint::Reader> open_chosen(Vfs& vfs,
                                        TensorParts& parts,
                                        const CheckpointChoice& choose);
+
+// All but the newest that the run keeps; what cannot be removed is told in the log and stays until
+// the next time.
+void remove_old_checkpoints(const run::RunDirectory& dir, const spec::RunSpec& spec);
 
 // Fills the parts of this rank, with adapters the frozen weights from where they were; refuses a
 // checkpoint of another model or precision by name. Where replicas share weights out, each has

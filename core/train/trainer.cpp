@@ -9,6 +9,7 @@
 #include "core/base/log.h"
 #include "core/base/units.h"
 #include "core/checkpoint/checkpoint.h"
+#include "core/comm/lone_work.h"
 #include "core/comm/mesh_groups.h"
 #include "core/data/batch_loader.h"
 #include "core/plan/adapter_table.h"
@@ -58,7 +59,12 @@ class RankTrainer {
       TERA_TRY_VOID(step());
       const bool leave = stop_agreed_ || at_stop();
       const bool last = state_.step == spec_.training.num_steps;
-      if (leave || last || due(spec_.training.checkpoint_interval)) TERA_TRY_VOID(save());
+      if (leave || last) {
+        TERA_TRY_VOID(save());
+      } else if (due(spec_.training.checkpoint_interval)) {
+        TERA_TRY_VOID(save());
+        comm::do_on_rank_0(world_, backend_, [this] { remove_old_checkpoints(dir_, spec_); });
+      }
       if (leave && !last) return TrainEnd::stopped;
     }
     return TrainEnd::completed;
@@ -249,8 +255,6 @@ class RankTrainer {
     TERA_TRY(const std::filesystem::path path,
              save_state(dir_.vfs(), dir_.checkpoints_dir(), spec_, state_, *parts_));
     if (!leader()) return {};
-    TERA_TRY_VOID(
-        checkpoint::prune(dir_.vfs(), dir_.checkpoints_dir(), spec_.training.keep_checkpoints));
     const double checkpoint_s = monotonic_s() - begin;
     reporter_->set_checkpoint_s(checkpoint_s);
     spdlog::info("checkpoint of step {} in {}", state_.step, format_seconds(checkpoint_s));

@@ -27,8 +27,9 @@ struct TrainOptions {
 };
 
 // Trains the spec as one rank of `world`, which has as many as the layout, on `backend`, writing
-// into the run directory (rank 0 writes metrics, events and checkpoints). Errors are for people:
-// data, disk, checkpoint, NaN.
+// into the run directory (rank 0 writes metrics, events and checkpoints). Old checkpoints go when
+// there is a new one, but for the last, after which nothing may fail: who notes the end of the run
+// removes them then. Errors are for people: data, disk, checkpoint, NaN.
 Result<TrainEnd> train(const run::RunDirectory& dir,
                        const spec::RunSpec& spec,
                        comm::Communicator& world,
