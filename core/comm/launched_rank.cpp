@@ -57,15 +57,20 @@ std::optional<LaunchedRank> launched_rank() {
   if (std::optional<LaunchedRank> place =
           place_in("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")) {
     place->local_size = number_in_environment("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(0);
+    place->local_rank = number_in_environment("OMPI_COMM_WORLD_LOCAL_RANK").value_or(-1);
     return place;
   }
   std::optional<LaunchedRank> step = place_in("SLURM_PROCID", "SLURM_STEP_NUM_TASKS");
-  if (step) step->local_size = tasks_of_this_node();
+  if (step) {
+    step->local_size = tasks_of_this_node();
+    step->local_rank = number_in_environment("SLURM_LOCALID").value_or(-1);
+  }
   if (const std::optional<LaunchedRank> place = place_in("PMI_RANK", "PMI_SIZE")) {
     if (step && step->rank == place->rank && step->size == place->size) return step;
     return LaunchedRank{.rank = place->rank,
                         .size = place->size,
-                        .local_size = number_in_environment("MPI_LOCALNRANKS").value_or(0)};
+                        .local_size = number_in_environment("MPI_LOCALNRANKS").value_or(0),
+                        .local_rank = number_in_environment("MPI_LOCALRANKID").value_or(-1)};
   }
   if (step) return step;
   if (const std::optional<int> rank = number_in_environment("PMIX_RANK"))

@@ -7,8 +7,9 @@ namespace tera::comm {
 
 struct LaunchedRank {
   int rank = 0;
-  int size = 0;        // processes of the job; 0: not said
-  int local_size = 0;  // of them on this computer; 0: not said
+  int size = 0;         // processes of the job; 0: not said
+  int local_size = 0;   // of them on this computer; 0: not said
+  int local_rank = -1;  // which of those; -1: not said
 
   bool is_alone() const { return size == 1; }
 };

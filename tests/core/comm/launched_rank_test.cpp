@@ -15,8 +15,9 @@ namespace {
 std::optional<LaunchedRank> launched_with(const std::map<std::string, std::string>& variables) {
   std::deque<tera::test::ScopedVariable> environment;
   for (const char* name :
-       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE", "PMI_RANK",
-        "PMI_SIZE", "MPI_LOCALNRANKS", "PMIX_RANK", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS",
+       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_SIZE",
+        "OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID", "MPI_LOCALRANKID", "PMI_RANK", "PMI_SIZE",
+        "MPI_LOCALNRANKS", "PMIX_RANK", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS",
         "SLURM_STEP_TASKS_PER_NODE", "SLURM_NODEID"}) {
     const auto found = variables.find(name);
     environment.emplace_back(
@@ -31,16 +32,19 @@ void expect_place(const std::map<std::string, std::string>& variables, const Lau
   EXPECT_EQ(got->rank, want.rank) << variables.begin()->first;
   EXPECT_EQ(got->size, want.size) << variables.begin()->first;
   EXPECT_EQ(got->local_size, want.local_size) << variables.begin()->first;
+  EXPECT_EQ(got->local_rank, want.local_rank) << variables.begin()->first;
 }
 
 TEST(LaunchedRank, IsToldByEveryLauncher) {
   expect_place({{"OMPI_COMM_WORLD_RANK", "3"},
                 {"OMPI_COMM_WORLD_SIZE", "8"},
                 {"OMPI_COMM_WORLD_LOCAL_SIZE", "4"},
+                {"OMPI_COMM_WORLD_LOCAL_RANK", "2"},
                 {"PMIX_RANK", "3"}},
-               {.rank = 3, .size = 8, .local_size = 4});
-  expect_place({{"PMI_RANK", "0"}, {"PMI_SIZE", "2"}, {"MPI_LOCALNRANKS", "1"}},
-               {.rank = 0, .size = 2, .local_size = 1});
+               {.rank = 3, .size = 8, .local_size = 4, .local_rank = 2});
+  expect_place(
+      {{"PMI_RANK", "1"}, {"PMI_SIZE", "2"}, {"MPI_LOCALNRANKS", "1"}, {"MPI_LOCALRANKID", "0"}},
+      {.rank = 1, .size = 2, .local_size = 1, .local_rank = 0});
   expect_place({{"PMIX_RANK", "5"}}, {.rank = 5});
   // srun --mpi=pmix, and pmi2.
   expect_place({{"SLURM_PROCID", "6"}, {"SLURM_STEP_NUM_TASKS", "7"}, {"PMIX_RANK", "6"}},
@@ -49,9 +53,10 @@ TEST(LaunchedRank, IsToldByEveryLauncher) {
                 {"SLURM_STEP_NUM_TASKS", "7"},
                 {"SLURM_STEP_TASKS_PER_NODE", "7"},
                 {"SLURM_NODEID", "0"},
+                {"SLURM_LOCALID", "6"},
                 {"PMI_RANK", "6"},
                 {"PMI_SIZE", "7"}},
-               {.rank = 6, .size = 7, .local_size = 7});
+               {.rank = 6, .size = 7, .local_size = 7, .local_rank = 6});
 }
 
 TEST(LaunchedRank, OfAStepOfSlurmKnowsItsNeighbours) {
