@@ -15,6 +15,7 @@
 #include "core/base/units.h"
 #include "core/base/vfs.h"
 #include "core/comm/mpi.h"
+#include "core/comm/nccl.h"
 
 namespace tera::app {
 namespace {
@@ -54,6 +55,19 @@ Check mpi_check() {
   return {"MPI", "ok", found, ""};
 }
 
+Check nccl_check() {
+  const Result<int> devices = comm::num_nccl_devices();
+  if (!devices) {
+    const std::string library = comm::nccl_library();
+    return {"NCCL", "optional",
+            fmt::format("{}{}{}", library, library.empty() ? "" : "; ", devices.error().message),
+            "only needed for train --transport nccl; " + devices.error().hint};
+  }
+  return {"NCCL", "ok",
+          fmt::format("{}; {}, one for each rank", comm::nccl_library(), counted(*devices, "GPU")),
+          ""};
+}
+
 Check ranks_check() {
   const int processors = ThreadPool::available_processors();
   std::string found = fmt::format("{} at full speed; more take turns on {}",
@@ -79,7 +93,7 @@ Check shared_memory_check() {
 }  // namespace
 
 std::vector<Check> engine_checks() {
-  return {mpi_check(), ranks_check(), shared_memory_check()};
+  return {mpi_check(), nccl_check(), ranks_check(), shared_memory_check()};
 }
 
 }  // namespace tera::app

@@ -45,8 +45,7 @@ Result<int> run_rank_job(const MpiJob& job,
   }
 }
 
-Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirectory& dir,
-                                                          double timeout_s) {
+Result<JoinedRanks> join_rank_job(const run::RunDirectory& dir, bool by_nccl, double timeout_s) {
   std::optional<run::RankPulse> pulse;
   TERA_TRY(const int attempt, dir.attempt_to_start());
   if (const std::optional<comm::LaunchedRank> place = comm::launched_rank())
@@ -55,13 +54,13 @@ Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirector
   // mpirun wakes who is stopped before it ends them.
   if (const std::optional<run::RankError> lost = run::first_rank_error(dir, attempt))
     return tl::unexpected<Error>(lost->error);
-  return world;
+  return connect_ranks(std::move(world), by_nccl, timeout_s);
 }
 
-Result<std::unique_ptr<comm::Communicator>> join_launched_job(
-    const comm::LaunchedRank& place,
-    double timeout_s,
-    const std::function<void(const Error&)>& gives_up) {
+Result<JoinedRanks> join_launched_job(const comm::LaunchedRank& place,
+                                      bool by_nccl,
+                                      double timeout_s,
+                                      const std::function<void(const Error&)>& gives_up) {
   std::jthread watch([&](const std::stop_token& joined) {
     std::mutex mutex;
     std::unique_lock lock(mutex);
@@ -82,7 +81,7 @@ Result<std::unique_ptr<comm::Communicator>> join_launched_job(
                             counted(world->size(), "process", "es"), place.size),
                 "start them by a launcher that this MPI knows: mpirun, or `srun --mpi=pmix`");
   }
-  return world;
+  return connect_ranks(std::move(world), by_nccl, timeout_s);
 }
 
 std::string text_of(const comm::LaunchedRank& place) {

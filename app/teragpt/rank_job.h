@@ -3,12 +3,11 @@
 #pragma once
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <string>
 
 #include "app/teragpt/mpi_job.h"
+#include "app/teragpt/nccl_ranks.h"
 #include "core/base/result.h"
-#include "core/comm/communicator.h"
 #include "core/comm/launched_rank.h"
 #include "core/run/rank_errors.h"
 #include "core/run/start_watch.h"
@@ -25,18 +24,18 @@ Result<int> run_rank_job(const MpiJob& job,
                          const std::function<bool()>& is_lost);
 
 // As one of its ranks: who started the job sees that this one lives while it waits for the others.
-// Errors: those of make_mpi_communicator(), and that the job was given up before all were there.
-Result<std::unique_ptr<comm::Communicator>> join_rank_job(const run::RunDirectory& dir,
-                                                          double timeout_s);
+// Errors: those of make_mpi_communicator() and connect_ranks(), and that the job was given up
+// before all were there.
+Result<JoinedRanks> join_rank_job(const run::RunDirectory& dir, bool by_nccl, double timeout_s);
 
 // As one of the ranks of a job that somebody else started, and nobody watches: when the others do
 // not join within timeout_s, for which MPI waits for ever, `gives_up` ends this process; it is
-// called on a thread of its own. Errors: those of make_mpi_communicator(), and a job of another
-// size than its launcher says, which has not given it to MPI.
-Result<std::unique_ptr<comm::Communicator>> join_launched_job(
-    const comm::LaunchedRank& place,
-    double timeout_s,
-    const std::function<void(const Error&)>& gives_up);
+// called on a thread of its own. Errors: those of make_mpi_communicator() and connect_ranks(), and
+// a job of another size than its launcher says, which has not given it to MPI.
+Result<JoinedRanks> join_launched_job(const comm::LaunchedRank& place,
+                                      bool by_nccl,
+                                      double timeout_s,
+                                      const std::function<void(const Error&)>& gives_up);
 
 // "rank 3 of 8", of as many as the launcher says.
 std::string text_of(const comm::LaunchedRank& place);

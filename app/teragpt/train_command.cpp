@@ -6,6 +6,7 @@
 #include "app/teragpt/cli.h"
 #include "app/teragpt/job_end.h"
 #include "app/teragpt/mpi_job.h"
+#include "app/teragpt/nccl_ranks.h"
 #include "app/teragpt/rank_job.h"
 #include "app/teragpt/run_view.h"
 #include "app/teragpt/train_run.h"
@@ -20,13 +21,22 @@
 namespace tera::app {
 namespace {
 
+// A run of one rank, whose sums over the ranks pass its GPU.
+Result<train::TrainEnd> train_by_nccl(const run::RunDirectory& dir,
+                                      double timeout_s,
+                                      const train::TrainOptions& options) {
+  TERA_TRY(const auto world, make_nccl_rank(timeout_s));
+  return train::run_training_rank(dir, *world, 1, options);
+}
+
 void train_here(Cli& cli,
                 const TrainArguments& args,
                 const run::RunDirectory& dir,
                 const spec::RunSpec& spec) {
   std::vector<double> steps_s;
-  const Result<train::TrainEnd> end =
-      train::run_training(dir, options_of(cli, args, spec.training.num_steps, steps_s));
+  const train::TrainOptions options = options_of(cli, args, spec.training.num_steps, steps_s);
+  const Result<train::TrainEnd> end = args.by_nccl() ? train_by_nccl(dir, args.timeout_s, options)
+                                                     : train::run_training(dir, options);
   if (!end) return cli.fail(end.error());
   learn_from(dir, spec, steps_s);
   if (*end == train::TrainEnd::stopped) {
@@ -49,6 +59,7 @@ Result<MpiJob> job_of(const Cli& cli,
                       const spec::RunSpec& spec) {
   std::vector<std::string> arguments = {"train", "--run", dir.path().string(), "--rank-of-mpi-job"};
   arguments.insert(arguments.end(), {"--timeout", fmt::format("{}", args.timeout_s)});
+  if (args.by_nccl()) arguments.insert(arguments.end(), {"--transport", args.transport});
   if (args.resume) arguments.emplace_back("--resume");
   if (args.steps > 0) arguments.insert(arguments.end(), {"--steps", std::to_string(args.steps)});
   if (cli.json) arguments.insert(arguments.begin(), "--json");
@@ -94,11 +105,12 @@ void train(Cli& cli, const TrainArguments& args) {
   const Result<spec::RunSpec> spec = dir->spec();
   if (!spec) return cli.fail(spec.error());
   if (args.is_mpi_rank) return train_rank(cli, args, *dir, *spec);
+  if (!args.run.empty() && !can_connect(cli, args, *spec)) return;
   if (!cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
   if (spec->layout.world_size() == 1 || args.ranks == "threads")
     return train_here(cli, args, *dir, *spec);
   Result<MpiJob> job = job_of(cli, args, *dir, *spec);
-  if (!job && !args.hostfile.empty()) return cli.fail(job.error());
+  if (!job && (!args.hostfile.empty() || args.by_nccl())) return cli.fail(job.error());
   if (!job) {
     spdlog::warn("ranks are threads of this process: {}", job.error().message);
     return train_here(cli, args, *dir, *spec);
@@ -110,12 +122,13 @@ void train(Cli& cli, const TrainArguments& args) {
 void plan_job(Cli& cli, const TrainArguments& args) {
   spec::RunSpec spec;
   if (!load_spec(cli, args.spec, args.overrides, spec)) return;
+  const std::optional<comm::LaunchedRank> place = launched_place(args);
+  if (!place && !can_connect(cli, args, spec)) return;
   const std::filesystem::path root =
       args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
   const run::RunDirectory dir = run::RunDirectory::planned(posix_vfs(), root, run::make_run_id());
   if (!report_checks(cli, launch::preflight(spec, dir, args.hostfile))) return;
   const std::int64_t ranks = spec.layout.world_size();
-  const std::optional<comm::LaunchedRank> place = launched_place(args);
   const bool in_process = place || ranks == 1 || args.ranks == "threads";
   const Result<MpiJob> job = in_process ? Result<MpiJob>(MpiJob{}) : job_of(cli, args, dir, spec);
   const std::string here =
@@ -157,6 +170,11 @@ void add_train_command(CLI::App& root, Cli& cli) {
                    "Of a layout with several: processes that mpirun starts, or threads of this one")
       ->check(CLI::IsMember({"processes", "threads"}))
       ->capture_default_str();
+  verb->add_option("--transport", args->transport,
+                   "What connects ranks that are processes: mpi, or nccl, through a GPU for each "
+                   "rank (the model is computed on the CPU)")
+      ->check(CLI::IsMember({"mpi", "nccl"}))
+      ->capture_default_str();
   verb->add_option("--hostfile", args->hostfile,
                    "Computers that share the ranks, a line `name slots=4` each; the run, its data "
                    "and this program are at the same paths on all of them, reached by ssh")
@@ -181,6 +199,13 @@ void add_train_command(CLI::App& root, Cli& cli) {
       cli.fail({ErrorCode::invalid_input,
                 "train: got neither SPEC nor --run RUN, expected one of them",
                 "teragpt train --help shows examples"});
+      return;
+    }
+    if (args->by_nccl() && args->ranks == "threads") {
+      cli.fail({ErrorCode::invalid_input,
+                "train: got --transport nccl with --ranks threads, expected processes: NCCL "
+                "connects those, each with a GPU",
+                "leave one of the two out"});
       return;
     }
     if (args->dry_run) return plan_job(cli, *args);

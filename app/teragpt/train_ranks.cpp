@@ -51,7 +51,8 @@ std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
   return std::nullopt;
 }
 
-void train_in(Cli& cli, const TrainArguments& args, comm::Communicator& world) {
+void train_in(Cli& cli, const TrainArguments& args, const JoinedRanks& joined) {
+  comm::Communicator& world = joined.world();
   const std::optional<run::RunDirectory> dir = open_run_of_all(cli, args, world);
   if (!dir) return;
   if (world.rank() == 0 && !cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));
@@ -60,7 +61,10 @@ void train_in(Cli& cli, const TrainArguments& args, comm::Communicator& world) {
   const Result<train::TrainEnd> end =
       train::run_training_rank(*dir, world, num_local_ranks(world.size()),
                                options_of(cli, args, spec ? spec->training.num_steps : 0, steps_s));
-  if (!end) return cli.fail(end.error());
+  if (!end) {
+    joined.abort(end.error().message);
+    return cli.fail(end.error());
+  }
   if (world.rank() == 0) learn_from(*dir, *spec, steps_s);
   if (*end != train::TrainEnd::stopped) return;
   cli.exit_code = exit_stopped;
@@ -73,27 +77,29 @@ void train_rank(Cli& cli,
                 const TrainArguments& args,
                 const run::RunDirectory& dir,
                 const spec::RunSpec& spec) {
-  const auto world = join_rank_job(dir, args.timeout_s);
+  const Result<JoinedRanks> joined = join_rank_job(dir, args.by_nccl(), args.timeout_s);
   const auto ends_with = [&cli](const Error& error) {
     spdlog::error("{}", error.message);
     if (!error.hint.empty()) spdlog::error("hint: {}", error.hint);
     cli.exit_code = exit_no;
   };
-  if (!world) {
-    ends_with(world.error());
+  if (!joined) {
+    ends_with(joined.error());
     if (const Result<int> attempt = dir.attempt_to_start()) {
       static_cast<void>(run::note_rank_error(
-          dir, *attempt, {.rank = -1, .error = world.error(), .time_s = wall_s()}));
+          dir, *attempt, {.rank = -1, .error = joined.error(), .time_s = wall_s()}));
     }
     return;
   }
+  comm::Communicator& world = joined->world();
   std::vector<double> steps_s;
   const Result<train::TrainEnd> end =
-      train::run_training_rank(dir, **world, num_local_ranks((*world)->size()),
+      train::run_training_rank(dir, world, num_local_ranks(world.size()),
                                options_of(cli, args, spec.training.num_steps, steps_s));
   if (!end) {
     ends_with(end.error());
-  } else if ((*world)->rank() == 0) {
+    joined->abort(end.error().message);
+  } else if (world.rank() == 0) {
     learn_from(dir, spec, steps_s);
   }
 }
@@ -113,11 +119,13 @@ void train_launched(Cli& cli, const TrainArguments& args, const comm::LaunchedRa
     std::fflush(nullptr);
     std::_Exit(cli.exit_code);
   };
-  const auto world = join_launched_job(place, args.timeout_s, gives_up);
-  if (!world) return cli.fail(world.error());
+  const Result<JoinedRanks> joined =
+      join_launched_job(place, args.by_nccl(), args.timeout_s, gives_up);
+  if (!joined) return cli.fail(joined.error());
   try {
-    train_in(cli, args, **world);
+    train_in(cli, args, *joined);
   } catch (const CommunicationError& error) {
+    joined->abort(error.what());
     cli.fail({ErrorCode::failed, error.what(), {}});
   }
 }

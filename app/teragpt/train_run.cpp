@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "app/teragpt/nccl_ranks.h"
 #include "app/teragpt/own_run.h"
 #include "app/teragpt/run_view.h"
 #include "core/base/log.h"
@@ -15,6 +16,13 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
 }
 
 }  // namespace
+
+bool can_connect(Cli& cli, const TrainArguments& args, const spec::RunSpec& spec) {
+  if (!args.by_nccl() || !args.hostfile.empty()) return true;
+  const Result<void> can = check_nccl_ranks(static_cast<int>(spec.layout.world_size()));
+  if (!can) cli.fail(can.error());
+  return can.has_value();
+}
 
 std::optional<run::RunDirectory> open_run(Cli& cli,
                                           const TrainArguments& args,
@@ -34,6 +42,7 @@ std::optional<run::RunDirectory> open_run(Cli& cli,
   }
   spec::RunSpec spec;
   if (!load_spec(cli, args.spec, args.overrides, spec)) return std::nullopt;
+  if (num_local_ranks == 0 && !can_connect(cli, args, spec)) return std::nullopt;
   const std::filesystem::path root =
       args.runs_root.empty() ? run::default_runs_root() : std::filesystem::path(args.runs_root);
   // Before anything is written: what cannot be trained leaves no run behind.

@@ -21,15 +21,22 @@ struct TrainArguments {
   bool dry_run = false;
   bool is_mpi_rank = false;
   std::string ranks = "processes";  // or threads, of this process
+  std::string transport = "mpi";    // or nccl, between processes
   std::string hostfile;
   // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
   double timeout_s = 600;
   std::int64_t steps = 0;
   std::vector<std::string> overrides;
+
+  bool by_nccl() const { return transport == "nccl"; }
 };
 
-// The run directory to train in: a new one from SPEC, or the one given. num_local_ranks: as in
-// launch::preflight().
+// Whether this computer can hold and connect the ranks of `spec` as it is asked; says so where not.
+// Of a --hostfile its computers find out.
+bool can_connect(Cli& cli, const TrainArguments& args, const spec::RunSpec& spec);
+
+// The run directory to train in: a new one from SPEC, or the one given. num_local_ranks: of ranks
+// that are connected already, as in launch::preflight().
 std::optional<run::RunDirectory> open_run(Cli& cli,
                                           const TrainArguments& args,
                                           int num_local_ranks = 0);

@@ -14,6 +14,8 @@ namespace tera {
 namespace {
 
 using nlohmann::json;
+using testing::AnyOf;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 
 class DoctorCommand : public testing::Test {
@@ -36,6 +38,18 @@ TEST_F(DoctorCommand, TellsWhatStartsRanksAndWhatTheyShare) {
   EXPECT_THAT(mpi.at("found").get<std::string>(), HasSubstr("; mpirun "));
   EXPECT_THAT(check("ranks", 0).at("found").get<std::string>(), HasSubstr("at full speed"));
   EXPECT_THAT(check("shared memory", 0).at("found").get<std::string>(), HasSubstr("/dev/shm"));
+}
+
+TEST_F(DoctorCommand, TellsWhetherNcclHasAGpu) {
+  const json nccl = check("NCCL", 0);
+  const std::string found = nccl.at("found");
+  if (nccl.at("status") == "ok") {
+    EXPECT_THAT(found, ContainsRegex("^NCCL [0-9.]+, CUDA runtime [0-9.]+; [0-9]+ GPUs?, one for"));
+    return;
+  }
+  EXPECT_EQ(nccl.at("status"), "optional");
+  EXPECT_THAT(found, AnyOf(HasSubstr("; NCCL: got no GPU ("), HasSubstr("has no NCCL")));
+  EXPECT_THAT(nccl.at("hint").get<std::string>(), HasSubstr("train --transport nccl; "));
 }
 
 TEST_F(DoctorCommand, NamesAnMpirunThatIsAbsentOrOfAnotherMpi) {

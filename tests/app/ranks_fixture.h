@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "core/checkpoint/checkpoint.h"
 #include "tests/app/rank_processes.h"
 #include "tests/app/toy_run.h"
 
@@ -23,6 +24,19 @@ class ToyRanks : public ToyRun {
     const Result<run::RunList> list = run::list_runs(posix_vfs(), root_ / "runs");
     if (!list || list->runs.empty()) throw std::runtime_error("expected a run");
     return list->runs.front();
+  }
+  // Every byte of the tensors in a run's last checkpoint.
+  static std::string weights_of(const std::filesystem::path& run) {
+    std::vector<std::string> skipped;
+    const auto reader = checkpoint::open_latest_valid(posix_vfs(), run / "ckpt", skipped);
+    EXPECT_TRUE(reader.has_value());
+    std::string all;
+    for (const checkpoint::TensorInfo& info : reader->tensors()) {
+      std::string bytes(static_cast<std::size_t>(info.num_bytes()), '\0');
+      EXPECT_TRUE(reader->read(info, bytes.data()).has_value());
+      all += bytes;
+    }
+    return all;
   }
   // Reads until a step has been printed.
   static void read_a_step(RunningTeragpt& program) {

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 using test::ProgramResult;
 using test::run_teragpt;
 using test::RunningTeragpt;
+using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 using enum test::RunningTeragpt::Output;
@@ -126,6 +127,15 @@ TEST_F(TrainLaunchers, ProcessesThatMpiDoesNotKnowAreRefused) {
   EXPECT_EQ(num_runs(), 0U);
   const ProgramResult plan = run_teragpt(train({"--dry-run"}));
   EXPECT_THAT(plan.out, HasSubstr("rank 1 of 2, which a launcher started"));
+}
+
+// Each rank looks for a GPU where it is.
+TEST_F(TrainLaunchers, RanksWithoutAGpuSaySo) {
+  const JobEnd end = srun(train({"--transport", "nccl"}));
+  if (end.exit_code == 0) GTEST_SKIP() << "there is a GPU for each";
+  EXPECT_THAT(end.output, ContainsRegex("error: rank [01]: .*NCCL"));
+  EXPECT_LT(end.seconds, 60);
+  EXPECT_EQ(num_runs(), 0U);
 }
 
 // The script of a Slurm job, and a step of one process, start ranks as a terminal does.
