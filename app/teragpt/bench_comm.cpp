@@ -1,5 +1,6 @@
 #include "app/teragpt/bench_comm.h"
 
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -10,6 +11,7 @@
 #include "app/teragpt/bench_device.h"
 #include "app/teragpt/comm_cases.h"
 #include "app/teragpt/mpi_job.h"
+#include "app/teragpt/nccl_ranks.h"
 #include "app/teragpt/peer_process.h"
 #include "core/base/error.h"
 #include "core/base/units.h"
@@ -22,12 +24,20 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr const char* kRowsAreComplete = "the rows printed before are complete";
+constexpr double kNcclTimeoutS = 120;
 
 struct CommArguments {
   int ranks = 2;
   std::vector<std::int64_t> bytes = {4 << 10, 256 << 10, 4 << 20, 64 << 20};
   double seconds = 0.2;
   bool is_mpi_rank = false;
+  // What connects the ranks; all that this computer has, unless it was asked for some.
+  std::vector<std::string> transports = {"threads", "mpi", "nccl"};
+  bool were_named = false;
+
+  bool has(std::string_view transport) const {
+    return std::find(transports.begin(), transports.end(), transport) != transports.end();
+  }
 };
 
 ordered_json row_of(const char* transport, int ranks, const CommTiming& timing) {
@@ -78,20 +88,25 @@ Result<void> measure_threads(const CommArguments& args, const OnRow& on_row) {
   return {};
 }
 
-// A rank of the job that measure_mpi started: rank 0 prints a line of JSON for each row.
+// A rank of the job that measure_processes started: rank 0 prints a line of JSON for each row.
 void run_mpi_rank(Cli& cli, const CommArguments& args) {
-  const auto world = comm::make_mpi_communicator();
-  if (!world) return cli.fail(world.error());
+  auto job = comm::make_mpi_communicator();
+  if (!job) return cli.fail(job.error());
+  const bool by_nccl = args.has("nccl");
+  const Result<JoinedRanks> joined = connect_ranks(std::move(*job), by_nccl, kNcclTimeoutS);
+  if (!joined) return cli.fail(joined.error());
+  comm::Communicator& world = joined->world();
   ThreadPool pool(1);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  const int ranks = (*world)->size();
-  time_collectives(
-      **world, *backend, {.bytes = args.bytes, .seconds = args.seconds, .raw = comm::run_raw_mpi},
-      [&](const CommTiming& timing) { cli.print_json_line(row_of("mpi", ranks, timing)); });
-  if ((*world)->rank() == 0) cli.print_json_line({{"end", true}});
+  CommSettings settings = {.bytes = args.bytes, .seconds = args.seconds};
+  if (!by_nccl) settings.raw = comm::run_raw_mpi;
+  time_collectives(world, *backend, settings, [&](const CommTiming& timing) {
+    cli.print_json_line(row_of(by_nccl ? "nccl" : "mpi", world.size(), timing));
+  });
+  if (world.rank() == 0) cli.print_json_line({{"end", true}});
 }
 
-Result<void> measure_mpi(const CommArguments& args, const MpiJob& job, const OnRow& on_row) {
+Result<void> measure_processes(const CommArguments& args, const MpiJob& job, const OnRow& on_row) {
   TERA_TRY(PeerProcess ranks, PeerProcess::start(job.argv, job.environment));
   const auto failed = [&](const std::string& what) {
     return fail(ErrorCode::failed, fmt::format("the MPI job failed: {}", printable(what)),
@@ -109,13 +124,15 @@ Result<void> measure_mpi(const CommArguments& args, const MpiJob& job, const OnR
   }
 }
 
-std::vector<std::string> rank_arguments(const CommArguments& args) {
-  std::vector<std::string> arguments = {
-      "bench",  "comm", "--rank-of-mpi-job", "--seconds", fmt::format("{}", args.seconds),
-      "--bytes"};
+// The job whose ranks are processes, connected by `transport`. An error says what that lacks.
+Result<MpiJob> job_of(const CommArguments& args, const std::string& transport) {
+  if (transport == "nccl") TERA_TRY_VOID(check_nccl_ranks(args.ranks));
+  std::vector<std::string> arguments = {"bench", "comm", "--rank-of-mpi-job"};
+  arguments.insert(arguments.end(), {"--transport", transport});
+  arguments.insert(arguments.end(), {"--seconds", fmt::format("{}", args.seconds), "--bytes"});
   for (const std::int64_t bytes : args.bytes)
     arguments.push_back(std::to_string(bytes));
-  return arguments;
+  return make_mpi_job(args.ranks, arguments);
 }
 
 void print_row(const ordered_json& row) {
@@ -153,20 +170,25 @@ Result<ordered_json> measure(const CommArguments& args, bool print) {
   if (print)
     fmt::print("{} ranks; {} threads read and write memory at {}\n", args.ranks, pool.size(),
                format_rate(peak, "B/s"));
-  TERA_TRY_VOID(measure_threads(args, on_row));
-  const Result<MpiJob> job = make_mpi_job(args.ranks, rank_arguments(args));
-  if (job) {
+  if (args.has("threads")) TERA_TRY_VOID(measure_threads(args, on_row));
+  for (const std::string transport : {"mpi", "nccl"}) {
+    if (!args.has(transport)) continue;
+    const Result<MpiJob> job = job_of(args, transport);
+    if (!job && args.were_named) return tl::unexpected<Error>(job.error());
+    if (!job) {
+      if (print)
+        fmt::print("{:<8} not measured: {} ({})\n", transport, job.error().message,
+                   job.error().hint);
+      report[transport + "_missing"] = job.error().message;
+      continue;
+    }
     if (print) {
       fmt::print("$ {}\n", job->command());
       for (const std::string& reason : job->reasons)
         fmt::print("  {}\n", reason);
     }
-    TERA_TRY_VOID(measure_mpi(args, *job, on_row));
-    report["mpi_command"] = job->command();
-  } else {
-    if (print)
-      fmt::print("mpi      not measured: {} ({})\n", job.error().message, job.error().hint);
-    report["mpi_missing"] = job.error().message;
+    TERA_TRY_VOID(measure_processes(args, *job, on_row));
+    report[transport + "_command"] = job->command();
   }
   report["rows"] = std::move(rows);
   return report;
@@ -176,7 +198,8 @@ Result<ordered_json> measure(const CommArguments& args, bool print) {
 
 void add_comm_bench(CLI::App& bench, Cli& cli) {
   auto* verb = bench.add_subcommand(
-      "comm", "Collectives of threads and MPI processes, beside memory's speed and MPI's own");
+      "comm",
+      "Collectives of threads and processes (MPI, NCCL), beside memory's speed and MPI's own");
   auto args = std::make_shared<CommArguments>();
   verb->add_option("--ranks", args->ranks, "Ranks of this computer")
       ->check(at_least(1, 64))
@@ -187,15 +210,21 @@ void add_comm_bench(CLI::App& bench, Cli& cli) {
   verb->add_option("--seconds", args->seconds, "Time spent on each collective and size")
       ->check(number_between(0, 3600))
       ->capture_default_str();
+  auto* transports = verb->add_option("--transport", args->transports,
+                                      "What connects the ranks: threads, mpi, nccl, which takes "
+                                      "a GPU for each (default: all that are here)")
+                         ->check(CLI::IsMember({"threads", "mpi", "nccl"}));
   verb->add_flag("--rank-of-mpi-job", args->is_mpi_rank)->group("");  // this program starts itself
   verb->footer(
       "Example:\n  teragpt bench comm --ranks 4 --bytes 65536 16777216\n"
       "Rates are of what the ranks at least read and write in memory: an all-reduce of S bytes "
-      "over "
-      "n ranks reads and writes n S. Small tensors pass the memory's speed from the cache. With "
-      "MPI, "
-      "the program starts itself under mpirun and calls MPI's own collective in turn.");
-  verb->callback([&cli, args] {
+      "over n ranks reads and writes n S. Small tensors pass the memory's speed from the cache. "
+      "With MPI, the program starts itself under mpirun and calls MPI's own collective in turn; "
+      "with a GPU for each rank, a second time over NCCL, where tensors of host memory pass "
+      "through "
+      "the GPUs.");
+  verb->callback([&cli, args, transports] {
+    args->were_named = transports->count() > 0;
     if (args->is_mpi_rank) return run_mpi_rank(cli, *args);
     catch_stop_signals();
     const Result<ordered_json> report = measure(*args, !cli.json);

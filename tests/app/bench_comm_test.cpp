@@ -56,9 +56,32 @@ TEST(BenchComm, PutsEachCollectiveBesideMemoryAndMpi) {
   const bool has_mpi = report.contains("mpi_command");
   EXPECT_NE(has_mpi, report.contains("mpi_missing"));
   EXPECT_EQ(transports.contains("mpi"), has_mpi);
-  EXPECT_EQ(report.at("rows").size(), has_mpi ? 20U : 10U);
+  const bool has_nccl = report.contains("nccl_command");  // a GPU for each of three ranks
+  EXPECT_NE(has_nccl, report.contains("nccl_missing"));
+  EXPECT_EQ(transports.contains("nccl"), has_nccl);
+  EXPECT_EQ(report.at("rows").size(), 10U * (1U + (has_mpi ? 1U : 0U) + (has_nccl ? 1U : 0U)));
   if (!has_mpi) return;
   EXPECT_THAT(report.at("mpi_command").get<std::string>(), HasSubstr("mpirun --bind-to none"));
+}
+
+TEST(BenchComm, MeasuresTheTransportsThatWereNamed) {
+  std::vector<std::string> arguments = {"bench", "comm", "--bytes", "4096", "--seconds", "0"};
+  arguments.insert(arguments.end(), {"--json", "--ranks", "64", "--transport"});
+  const auto with = [&arguments](const char* transport) {
+    std::vector<std::string> all = arguments;
+    all.emplace_back(transport);
+    return run_teragpt(all);
+  };
+  const ProgramResult threads = with("threads");
+  ASSERT_EQ(threads.exit_code, 0) << threads.err;
+  const json report = json::parse(threads.out);
+  EXPECT_EQ(report.at("rows").size(), 5U);
+  EXPECT_FALSE(report.contains("mpi_command") || report.contains("mpi_missing"));
+  EXPECT_FALSE(report.contains("nccl_command") || report.contains("nccl_missing"));
+  const ProgramResult nccl = with("nccl");  // no computer has as many GPUs
+  EXPECT_EQ(nccl.exit_code, 2);
+  EXPECT_THAT(nccl.err, HasSubstr("NCCL"));
+  EXPECT_THAT(nccl.err, HasSubstr("\nhint:  "));
 }
 
 TEST(BenchComm, CtrlCEndsItAfterTheRowAtHand) {
@@ -88,6 +111,7 @@ TEST(BenchComm, RefusesWrongArguments) {
   EXPECT_THAT(error_of({"--bytes", "4096", "3"}), HasSubstr("--bytes: got '3', expected"));
   EXPECT_THAT(error_of({"--bytes", "64MiB"}), HasSubstr("--bytes: got '64MiB', expected"));
   EXPECT_THAT(error_of({"--seconds", "-1"}), HasSubstr("--seconds: got '-1', expected"));
+  EXPECT_THAT(error_of({"--transport", "tcp"}), HasSubstr("--transport"));
   EXPECT_THAT(error_of({"--sizes", "4"}), HasSubstr("--sizes"));
 }
 
