@@ -61,7 +61,13 @@ struct RunSpec {
   bool overlaps_experts() const {
     return software.framework == Framework::teragpt && software.expert_overlap &&
            model.num_experts > 0 && layout.expert_parallel_size > 1 && num_micro_batches() > 1 &&
-           (layout.schedule != ScheduleKind::gpipe || !layout.schedule_file.empty());
+           (forms_pairs(layout.schedule) || !layout.schedule_file.empty());
+  }
+  // Schedules that have forwards beside backwards of other micro-batches on every stage. The others
+  // have none, or have both of one micro-batch beside each other on the stage of the head.
+  static bool forms_pairs(ScheduleKind kind) {
+    return kind == ScheduleKind::one_f_one_b || kind == ScheduleKind::interleaved ||
+           kind == ScheduleKind::dualpipe_v;
   }
   // What the chunks of a pipeline share, in order: parts before the layers, layers, parts behind.
   // Where the ends count as layers, embedding and head are one part each; each prediction of

@@ -76,7 +76,8 @@ struct SoftwareConfig {
                           "--moe-flex-dispatcher-backend"},
           self.token_deduplication);
     visit(Field{.name = "expert_overlap",
-                .help = "Dispatch and combine travel beside the work of another micro-batch.",
+                .help = "Dispatch and combine travel beside the work of another micro-batch: 1f1b "
+                        "then runs further ahead, and keeps more.",
                 .source = "DeepSeek-AI 2024, section 3.2.1, DualPipe; Megatron-LM, "
                           "--overlap-moe-expert-parallel-comm"},
           self.expert_overlap);

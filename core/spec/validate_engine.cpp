@@ -99,6 +99,11 @@ void check_reproducible_sums(const RunSpec& spec, Findings& findings) {
                     has_file ? "a layout.schedule_file"
                              : fmt::format("layout.schedule {}", enum_name(layout.schedule))),
         "use 1f1b or interleaved and no schedule_file, or false, to train here");
+  } else if (spec.overlaps_experts()) {
+    findings.error(kField,
+                   "true can be planned, but with software.expert_overlap this engine adds up "
+                   "gradients of two micro-batches at a time",
+                   "use no expert_overlap, or false, to train here");
   } else if (layout.pipeline_parallel_size > 1 &&
              (spec.model.tie_embeddings || spec.model.num_mtp_layers > 0)) {
     findings.error(kField,

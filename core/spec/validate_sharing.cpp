@@ -98,16 +98,21 @@ void check_expert_overlap(const RunSpec& spec, Findings& findings) {
       spec.overlaps_experts())
     return;
   const ParallelLayout& layout = spec.layout;
-  const char* why = "one micro-batch";
+  std::string why = "one micro-batch";
   const char* hint = "raise training.global_batch_size";
   if (spec.model.num_experts == 0 || layout.expert_parallel_size == 1) {
     why = "expert_parallel_size 1: no rows travel";
     hint = "";
-  } else if (layout.schedule == ScheduleKind::gpipe) {
-    why = "layout.schedule gpipe, which has no forward beside a backward";
-    hint = "use 1f1b";
+  } else if (!RunSpec::forms_pairs(layout.schedule) && layout.schedule_file.empty()) {
+    why = fmt::format(
+        "layout.schedule {}, which does not have forwards and backwards of different "
+        "micro-batches in pairs on every stage",
+        enum_name(layout.schedule));
+    hint = "use 1f1b, interleaved or dualpipe-v";
+  } else if (spec.num_micro_batches() == 0) {  // an error of its own
+    return;
   }
-  findings.note("software.expert_overlap", fmt::format("has no effect with {}", why), hint);
+  findings.note("software.expert_overlap", "has no effect with " + why, hint);
 }
 
 }  // namespace

@@ -515,9 +515,12 @@ TEST(Validate, TellsWhenNothingRunsBesideTheExchange) {
   };
   EXPECT_TRUE(told("no rows travel", [](RunSpec& s) { s.layout.expert_parallel_size = 1; }));
   EXPECT_TRUE(told("gpipe", [](RunSpec& s) { s.layout.schedule = ScheduleKind::gpipe; }));
+  EXPECT_TRUE(told("zb-h1", [](RunSpec& s) { s.layout.schedule = ScheduleKind::zb_h1; }));
   EXPECT_TRUE(told("one micro-batch", [](RunSpec& s) {
     s.training.global_batch_size = s.layout.micro_batch_size * s.layout.data_parallel_size;
   }));
+  good.training.global_batch_size += 1;  // does not divide
+  EXPECT_EQ(find(validate(good), "software.expert_overlap", ""), nullptr);
 }
 
 TEST(Validate, ReportsEveryProblemAtOnce) {
@@ -662,6 +665,13 @@ TEST(ValidateForEngine, ReproducibleSumsKnowTheMicroBatchOfAGradient) {
     other.layout.schedule = kind;
     expect_refused(other, "layout.schedule " + std::string(enum_name(kind)), "1f1b or interleaved");
   }
+  RunSpec in_turns = good;
+  in_turns.layout.data_parallel_size = in_turns.layout.expert_parallel_size = 2;
+  in_turns.training.global_batch_size = 8 * in_turns.layout.micro_batch_size;
+  EXPECT_EQ(findings_text(validate_for_engine(in_turns)), "");
+  in_turns.software.expert_overlap = true;
+  ASSERT_TRUE(in_turns.overlaps_experts());
+  expect_refused(in_turns, "two micro-batches at a time", "no expert_overlap");
 }
 
 TEST(Validate, AdapterRules) {

@@ -112,7 +112,6 @@ TEST_F(LayoutBits, MicroBatchesInTurnsGiveTheSameBits) {
       {"recompute", 2, [](ParallelLayout& l) { l.recompute = spec::RecomputeKind::full; }},
       {"1f1b", 2, stages(one_f_one_b)},
       {"interleaved", 2, stages(interleaved)},
-      {"zb-v", 2, stages(zb_v)},
       {"dualpipe-v", 2, stages(dualpipe_v)},
   };
   for (const Case& c : cases) {
