@@ -75,7 +75,10 @@ void Turns::work() {
     const std::function<void()>& code = *std::exchange(second_, nullptr);
     const bool stopped = error_ != nullptr;  // before it began
     lock.unlock();
-    run_body(Body::second, stopped ? std::function<void()>([] {}) : code);
+    if (stopped)
+      run_body(Body::second, [] {});
+    else
+      run_body(Body::second, code);
     lock.lock();
   }
 }

@@ -122,7 +122,8 @@ void LayerMessages::add_context(PassCost& cost) const {
 }
 
 // Exchanges of one micro-batch beside the work of another, backward beside forward: what does not
-// fit beside the work of the layer shows, and a share of the rest.
+// fit beside the work of the layer shows, and a share of the rest. The share is fitted to whole
+// steps: those passes are in it that have nothing beside them as the step begins and ends.
 void LayerMessages::overlap_exchange(PassCost& cost) const {
   const double shown = spec_.layout.schedule == spec::ScheduleKind::dualpipe_v
                            ? kPairedExpertShown.value

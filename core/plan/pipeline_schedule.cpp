@@ -45,10 +45,13 @@ std::int64_t ahead_of_pairs(const PipelineShape& shape) {
 
 // As many forwards ahead as there are later stages, then one of each.
 // Narayanan et al. 2019, PipeDream; 2021, Megatron-LM, section 2.2.1.
+// In pairs twice as many: what a pair gives to a neighbour is there when both of it have ended, so
+// that a micro-batch takes the time of a pair for every stage on its way up, and again down.
 StageOrder one_f_one_b(const PipelineShape& shape, int stage) {
   const std::int64_t count = shape.num_micro_batches;
+  const std::int64_t later = shape.num_stages - 1 - stage;
   const std::int64_t ahead =
-      std::min<std::int64_t>(shape.num_stages - 1 - stage + ahead_of_pairs(shape), count);
+      std::min((shape.in_pairs ? 2 : 1) * later + ahead_of_pairs(shape), count);
   StageOrder order;
   add(order, {forward(0, 0)}, ahead);
   add(order, {forward(0, ahead), whole(0, 0)}, count - ahead);

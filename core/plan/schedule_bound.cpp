@@ -78,8 +78,10 @@ double one_f_one_b(const PipelineShape& shape,
                              : backward_before + s * send_s;
     const double round = sums.forward - forward_before + all_backward - backward_before +
                          2 * (shape.num_stages - 1 - s) * send_s;
-    const std::int64_t n = 1 + std::int64_t{order.times} * (shape.num_stages - 1 - s) +
-                           (shape.in_pairs && !order.split ? 1 : 0);
+    const bool in_pairs = shape.in_pairs && !order.split;
+    const std::int64_t n = 1 +
+                           std::int64_t{in_pairs ? 2 : order.times} * (shape.num_stages - 1 - s) +
+                           (in_pairs ? 1 : 0);
     const std::int64_t lag = std::int64_t{order.times} * s;
     // Gradients of weights that the order has computed after so many backwards.
     const auto weights = [&](std::int64_t backwards) {

@@ -6,9 +6,21 @@
 
 namespace tera::plan {
 
+namespace {
+
+auto find_message(auto& messages, std::int64_t micro_batch) {
+  return std::find_if(messages.begin(), messages.end(),
+                      [=](const Message& m) { return m.micro_batch == micro_batch; });
+}
+
+}  // namespace
+
+bool Mailbox::holds(std::int64_t micro_batch) const {
+  return find_message(messages_, micro_batch) != messages_.end();
+}
+
 std::optional<Message> Mailbox::take(std::int64_t micro_batch) {
-  const auto found = std::find_if(messages_.begin(), messages_.end(),
-                                  [=](const Message& m) { return m.micro_batch == micro_batch; });
+  const auto found = find_message(messages_, micro_batch);
   if (found == messages_.end()) return std::nullopt;
   const Message message = *found;
   messages_.erase(found);
@@ -33,6 +45,11 @@ RoundHistory::RoundHistory(const PipelineSchedule& schedule) : schedule_(schedul
     shift = std::max(shift, loop.shift);
   max_period_ = 1 + schedule.shape.num_stages / shift;
   quiet_.assign(static_cast<std::size_t>(max_period_) + 1, 0);
+}
+
+void RoundHistory::forget() {
+  rounds_.clear();
+  quiet_.assign(quiet_.size(), 0);
 }
 
 Round& RoundHistory::begin_round() {
@@ -173,8 +190,7 @@ void RoundHistory::jump(PlayState& state, std::int64_t period, std::int64_t time
       message.arrival += times * later_by(state, message.sent, period);
     }
   }
-  rounds_.clear();
-  quiet_.assign(quiet_.size(), 0);
+  forget();
 }
 
 }  // namespace tera::plan

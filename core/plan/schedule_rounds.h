@@ -27,6 +27,7 @@ struct Message {
 class Mailbox {
  public:
   void put(const Message& message) { messages_.push_back(message); }
+  bool holds(std::int64_t micro_batch) const;
   std::optional<Message> take(std::int64_t micro_batch);
   std::vector<Message>& messages() { return messages_; }
   const std::vector<Message>& messages() const { return messages_; }
@@ -53,6 +54,7 @@ struct PlayState {
     Ticks begun_at = 0;  // its first action
     Moment last;         // its last action
     bool started = false;
+    bool apart = false;  // its next action runs without the one behind it
   };
   std::vector<Stage> stages;
   std::vector<Mailbox> mailboxes;
@@ -74,6 +76,8 @@ class RoundHistory {
 
   // The newest round, to be filled in.
   Round& begin_round();
+  // What comes next is not as what was.
+  void forget();
   // After a round: moves the state as many turns on as are sure to go on like the last ones.
   void skip_turns(PlayState& state);
 

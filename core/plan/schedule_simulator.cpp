@@ -1,7 +1,9 @@
 #include "core/plan/schedule_simulator.h"
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "core/plan/schedule_check.h"
@@ -31,8 +33,11 @@ class Player {
 
   Result<PlayedStep> run() {
     while (!is_finished()) {
-      if (!play_round()) return tl::unexpected<Error>(stuck());
-      if (timeline_ == nullptr) history_.skip_turns(state_);
+      if (play_round()) {
+        if (timeline_ == nullptr) history_.skip_turns(state_);
+      } else if (!take_a_pair_apart()) {
+        return tl::unexpected<Error>(stuck());
+      }
     }
     return result();
   }
@@ -62,8 +67,10 @@ class Player {
       moved = false;
       for (std::size_t i = 0; i < 2 * count; ++i) {
         const std::size_t stage = i < count ? i : 2 * count - 1 - i;
-        while (left_[stage] > 0 && !is_done(stage) && play_action(stage, round)) {
-          --left_[stage];
+        while (left_[stage] > 0 && !is_done(stage)) {
+          const std::size_t played = play_next(stage, round);
+          if (played == 0) break;
+          left_[stage] -= std::min(left_[stage], played);  // a pair may reach into the next turn
           moved = true;
         }
       }
@@ -73,42 +80,113 @@ class Player {
     return !round.ops.empty();
   }
 
-  bool play_action(std::size_t index, Round& round) {
+  // The next action of a stage, or the next two of a pair, at once or not at all: how many ran.
+  std::size_t play_next(std::size_t index, Round& round) {
     PlayState::Stage& stage = state_.stages[index];
-    const Cursor at = stage.next;
-    const std::size_t id = program_.first_op[index][at.loop] + at.at;
-    const Op& op = program_.ops[id];
-    const std::int64_t micro_batch = op.micro_batch + at.turn * op.shift;
-    Ticks arrival = 0;
-    if (op.inbox >= 0) {
-      const auto message = state_.mailboxes[static_cast<std::size_t>(op.inbox)].take(micro_batch);
-      if (!message) return false;
-      arrival = message->arrival;
-      round.longest_wait = std::max(round.longest_wait, state_.round - message->sent.round);
+    const std::array<Cursor, 2> at{stage.next, behind(index, stage.next)};
+    const std::size_t count = begins_pair(index, at) ? 2 : 1;
+    if (count == 2 && !(has_input(index, at[0]) && has_input(index, at[1]))) return 0;
+    const std::size_t first = round.ops.size();
+    Ticks start = stage.free_at;
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::optional<Ticks> arrival = take_input(index, at[i], start, round);
+      if (!arrival) return 0;
+      start = std::max(start, *arrival);
     }
-    const Moment now{state_.round, round.ops.size()};
-    const Ticks start = std::max(stage.free_at, arrival);
-    round.ops.push_back(id);
-    // Without a message nothing can be waited for, now or later.
-    round.gaps.push_back(op.inbox >= 0 ? arrival - stage.free_at
-                                       : std::numeric_limits<Ticks>::min());
+    Ticks end = start;
+    for (std::size_t i = 0; i < count; ++i) {
+      note(index, at[i], count == 2 && i == 0, end);
+      end += op(index, at[i]).duration;
+    }
+    for (std::size_t i = 0; i < count; ++i)
+      give_output(index, at[i], {state_.round, first + i}, end, round);
     if (!stage.started) stage.begun_at = start;
-    stage.free_at = start + op.duration;
-    round.ends.push_back(stage.free_at);
-    if (op.outbox >= 0) {
-      state_.mailboxes[static_cast<std::size_t>(op.outbox)].put(
-          {micro_batch, stage.free_at + op.send, now});
-    }
-    if (timeline_ != nullptr) {
-      PipelineAction action = schedule_.stages[index][at.loop].body[at.at];
-      action.micro_batch = micro_batch;
-      (*timeline_)[index].push_back(
-          {action, program_.to_seconds(start), program_.to_seconds(stage.free_at)});
-    }
-    stage.last = now;
     stage.started = true;
-    stage.next.advance(schedule_.stages[index]);
-    return true;
+    stage.free_at = end;
+    stage.last = {state_.round, first + count - 1};
+    stage.apart = false;
+    stage.next = count == 2 ? behind(index, at[1]) : at[1];
+    return count;
+  }
+
+  Cursor behind(std::size_t stage, Cursor at) const {
+    if (!at.is_done(schedule_.stages[stage])) at.advance(schedule_.stages[stage]);
+    return at;
+  }
+  std::size_t id(std::size_t stage, const Cursor& at) const {
+    return program_.first_op[stage][at.loop] + at.at;
+  }
+  const Op& op(std::size_t stage, const Cursor& at) const { return program_.ops[id(stage, at)]; }
+  std::int64_t micro_batch(std::size_t stage, const Cursor& at) const {
+    return op(stage, at).micro_batch + at.turn * op(stage, at).shift;
+  }
+
+  bool begins_pair(std::size_t index, const std::array<Cursor, 2>& at) const {
+    if (!schedule_.shape.in_pairs || state_.stages[index].apart ||
+        at[1].is_done(schedule_.stages[index]))
+      return false;
+    const auto work = [&](const Cursor& cursor) {
+      return schedule_.stages[index][cursor.loop].body[cursor.at].work;
+    };
+    return work(at[0]) == Work::forward && work(at[1]) == Work::backward &&
+           micro_batch(index, at[0]) != micro_batch(index, at[1]);
+  }
+
+  bool has_input(std::size_t stage, const Cursor& at) const {
+    const int box = op(stage, at).inbox;
+    return box < 0 || state_.mailboxes[static_cast<std::size_t>(box)].holds(micro_batch(stage, at));
+  }
+
+  // When it arrives; without a message nothing can be waited for, now or later.
+  std::optional<Ticks> take_input(std::size_t stage,
+                                  const Cursor& at,
+                                  Ticks free_at,
+                                  Round& round) {
+    const int box = op(stage, at).inbox;
+    if (box < 0) {
+      round.ops.push_back(id(stage, at));
+      round.gaps.push_back(std::numeric_limits<Ticks>::min());
+      return free_at;
+    }
+    const auto message =
+        state_.mailboxes[static_cast<std::size_t>(box)].take(micro_batch(stage, at));
+    if (!message) return std::nullopt;
+    round.longest_wait = std::max(round.longest_wait, state_.round - message->sent.round);
+    round.ops.push_back(id(stage, at));
+    round.gaps.push_back(message->arrival - free_at);
+    return message->arrival;
+  }
+
+  void give_output(
+      std::size_t stage, const Cursor& at, const Moment& now, Ticks end, Round& round) {
+    round.ends.push_back(end);
+    const Op& done = op(stage, at);
+    if (done.outbox < 0) return;
+    state_.mailboxes[static_cast<std::size_t>(done.outbox)].put(
+        {micro_batch(stage, at), end + done.send, now});
+  }
+
+  void note(std::size_t stage, const Cursor& at, bool begins_pair, Ticks start) {
+    if (timeline_ == nullptr) return;
+    PipelineAction action = schedule_.stages[stage][at.loop].body[at.at];
+    action.micro_batch = micro_batch(stage, at);
+    const Ticks end = start + op(stage, at).duration;
+    (*timeline_)[stage].push_back(
+        {action, program_.to_seconds(start), program_.to_seconds(end), begins_pair});
+  }
+
+  // Where all wait: the first forward that has its input goes without the backward behind it.
+  bool take_a_pair_apart() {
+    for (std::size_t index = 0; index < state_.stages.size(); ++index) {
+      PlayState::Stage& stage = state_.stages[index];
+      if (is_done(index) || !begins_pair(index, {stage.next, behind(index, stage.next)}) ||
+          !has_input(index, stage.next))
+        continue;
+      stage.apart = true;
+      history_.forget();
+      return true;
+    }
+    return false;
   }
 
   Error stuck() const {

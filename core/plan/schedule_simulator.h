@@ -1,4 +1,9 @@
 // Plays a schedule event by event: when each action runs, how long the step takes, who waits.
+//
+// Where the shape is in pairs, a forward and, of another micro-batch, the whole backward behind it
+// begin when what either needs is there, are played one after the other (their times say what they
+// save), and give what they have to give when both have ended. Where all stages would so wait for
+// ever, the first forward that has its input runs alone. DeepSeek 2025, DualPipe: F&B.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -25,6 +30,7 @@ struct PlayedAction {
   PipelineAction action;
   double start_s = 0;
   double end_s = 0;
+  bool begins_pair = false;  // with the next one
 };
 struct PlayedStep {
   double step_s = 0;           // until the last stage is done; from step to step of a stage where

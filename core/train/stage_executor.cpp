@@ -71,7 +71,6 @@ class StageExecutor::Run {
         shape_(schedule.shape),
         stage_(executor.pipeline_->rank()),
         actions_(plan::actions_of(schedule.stages.at(static_cast<std::size_t>(stage_)))),
-        begins_pair_(plan::schedule_pairs(schedule).at(static_cast<std::size_t>(stage_))),
         micro_batches_(micro_batches),
         mail_(schedule, *executor.pipeline_),
         start_s_(monotonic_s()) {
@@ -83,7 +82,8 @@ class StageExecutor::Run {
                expected.num_chunks, expected.num_micro_batches);
   }
 
-  StageResult train(const Step& step) {
+  // begins_pair: of the actions of this stage.
+  StageResult train(const Step& step, const std::vector<bool>& begins_pair) {
     const spec::ModelConfig& config = executor_.config_;
     result_.router.resize(static_cast<std::size_t>(config.num_all_layers()));
     for (int layer = 0; layer < config.num_all_layers(); ++layer) {
@@ -92,7 +92,7 @@ class StageExecutor::Run {
             static_cast<std::size_t>(config.num_experts));
     }
     for (std::size_t i = 0; i < actions_.size(); ++i) {
-      if (begins_pair_[i]) {
+      if (begins_pair[i]) {
         run_pair(actions_[i], actions_[i + 1], step);
         ++i;
       } else {
@@ -157,7 +157,8 @@ class StageExecutor::Run {
     note(action, begin_s, monotonic_s() - begin_s);
   }
 
-  // Each goes on while rows of the other travel. Others expect the forward's message first.
+  // Each goes on while rows of the other travel; their times are of both. Others expect the
+  // forward's message first.
   void run_pair(const PipelineAction& forward, const PipelineAction& backward, const Step& step) {
     const Tensor x = receive(forward);
     const Tensor dy = receive(backward);
@@ -233,7 +234,6 @@ class StageExecutor::Run {
   plan::PipelineShape shape_;
   int stage_;
   std::vector<PipelineAction> actions_;
-  std::vector<bool> begins_pair_;  // as actions_
   const std::vector<data::HostBatch>& micro_batches_;
   StageMail mail_;
   double start_s_;
@@ -270,7 +270,9 @@ StageExecutor::StageExecutor(const spec::RunSpec& spec,
 StageResult StageExecutor::run(const plan::PipelineSchedule& schedule,
                                const std::vector<data::HostBatch>& micro_batches,
                                const Step& step) {
-  return Run(*this, schedule, micro_batches).train(step);
+  const std::vector<std::vector<bool>> pairs = plan::schedule_pairs(schedule);
+  return Run(*this, schedule, micro_batches)
+      .train(step, pairs.at(static_cast<std::size_t>(pipeline_->rank())));
 }
 
 StageExecutor::Evaluation StageExecutor::evaluate(const std::vector<data::HostBatch>& batches,

@@ -197,6 +197,24 @@ TEST(LayerCost, ExchangesBesideOtherWorkShowInPart) {
   EXPECT_NEAR(slow.forward.expert + slow.backward.expert, slow_s - hidden_s, 1e-9 * slow_s);
 }
 
+// Where micro-batches run in pairs, and on devices that compute while rows travel.
+TEST(LayerCost, TeraGptHidesExchangesInPairs) {
+  spec::RunSpec spec = exchange_spec();
+  spec.software.framework = spec::Framework::teragpt;
+  ASSERT_GT(spec.num_micro_batches(), 1);
+  const double apart_s = layer_of(spec).forward.expert;
+  spec.software.expert_overlap = true;
+  const double beside_s = layer_of(spec).forward.expert;
+  EXPECT_NEAR(beside_s, kExpertShown.value * apart_s, 1e-12);
+  spec.layout.schedule = spec::ScheduleKind::gpipe;
+  EXPECT_EQ(layer_of(spec).forward.expert, apart_s);
+  spec.layout.schedule = spec::ScheduleKind::one_f_one_b;
+  spec.cluster.device.is_cpu = true;
+  const double on_processors_s = layer_of(spec).forward.expert;
+  spec.software.expert_overlap = false;
+  EXPECT_EQ(layer_of(spec).forward.expert, on_processors_s);
+}
+
 TEST(LayerCost, ExpertsWaitForTheHostWhateverAttentionTakes) {
   spec::RunSpec spec = exchange_spec();
   spec.layout.micro_batch_size = 1;

@@ -8,15 +8,16 @@
 #include <vector>
 
 #include "core/plan/pipeline_schedule.h"
+#include "core/plan/schedule_pairs.h"
 #include "core/plan/schedule_simulator.h"
 
 namespace tera::plan {
 
 class ReferencePlayer {
  public:
-  // joins_pairs: a forward and the whole backward right behind it are one action, DualPipe's F&B:
-  // it begins when both inputs are there, and both results leave at its end.
-  ReferencePlayer(const PipelineSchedule& schedule, const ScheduleTimes& times, bool joins_pairs)
+  // A forward and the backward behind it that schedule_pairs() names are one action: it begins when
+  // both inputs are there, and both results leave at its end.
+  ReferencePlayer(const PipelineSchedule& schedule, const ScheduleTimes& times)
       : shape_(schedule.shape),
         times_(times),
         up_(times.links.size()),
@@ -24,13 +25,16 @@ class ReferencePlayer {
         overlaps_steps_(schedule.overlaps_steps),
         begun_s_(schedule.stages.size(), -1),
         free_s_(schedule.stages.size(), 0) {
+    const std::vector<std::vector<bool>> pairs = schedule_pairs(schedule);
     for (const StageOrder& order : schedule.stages) {
       std::vector<std::vector<PipelineAction>> groups;
-      for (const PipelineAction& action : actions_of(order)) {
-        const bool joins = joins_pairs && action.work == Work::backward && !groups.empty() &&
-                           groups.back().size() == 1 && groups.back().front().work == Work::forward;
+      const std::vector<bool>& begins = pairs[stages_.size()];
+      bool joins = false;
+      const std::vector<PipelineAction> actions = actions_of(order);
+      for (std::size_t i = 0; i < actions.size(); ++i) {
         if (!joins) groups.emplace_back();
-        groups.back().push_back(action);
+        groups.back().push_back(actions[i]);
+        joins = begins[i];
       }
       stages_.push_back(std::move(groups));
     }

@@ -11,13 +11,6 @@
 namespace tera::plan {
 namespace {
 
-PipelineSchedule paired(ScheduleKind kind, int stages, std::int64_t count, int chunks = 0) {
-  return make_schedule(kind, {.num_stages = stages,
-                              .num_chunks = chunks > 0 ? chunks : default_chunks(kind),
-                              .num_micro_batches = legal_count(kind, stages, count),
-                              .in_pairs = true});
-}
-
 // "F0 (F1 BW0) BW1"
 std::string line(const PipelineSchedule& schedule, std::size_t stage) {
   const std::vector<PipelineAction> actions = actions_of(schedule.stages[stage]);
@@ -33,17 +26,18 @@ std::string line(const PipelineSchedule& schedule, std::size_t stage) {
 }
 
 TEST(SchedulePairs, AreForwardsAndTheBackwardsBehindThem) {
-  EXPECT_EQ(line(paired(ScheduleKind::one_f_one_b, 1, 3), 0), "F0 (F1 BW0) (F2 BW1) BW2");
-  EXPECT_EQ(line(paired(ScheduleKind::one_f_one_b, 2, 4), 0), "F0 F1 (F2 BW0) (F3 BW1) BW2 BW3");
-  EXPECT_EQ(line(paired(ScheduleKind::one_f_one_b, 2, 4), 1), "F0 (F1 BW0) (F2 BW1) (F3 BW2) BW3");
-  EXPECT_EQ(line(paired(ScheduleKind::dualpipe_v, 2, 4), 1),
+  EXPECT_EQ(line(in_pairs(ScheduleKind::one_f_one_b, 1, 3), 0), "F0 (F1 BW0) (F2 BW1) BW2");
+  EXPECT_EQ(line(in_pairs(ScheduleKind::one_f_one_b, 2, 4), 0), "F0 F1 F2 (F3 BW0) BW1 BW2 BW3");
+  EXPECT_EQ(line(in_pairs(ScheduleKind::one_f_one_b, 2, 4), 1),
+            "F0 (F1 BW0) (F2 BW1) (F3 BW2) BW3");
+  EXPECT_EQ(line(in_pairs(ScheduleKind::dualpipe_v, 2, 4), 1),
             "F0.0 F0.1 F1.0 F1.1 (F2.0 BW0.1) (F2.1 BW0.0) (F3.0 BW1.1) (F3.1 BW1.0) BW2.1 BW2.0 "
             "B3.1 B3.0 W3.1 W3.0");
 }
 
 TEST(SchedulePairs, AStageThatWouldWaitForEverHasNone) {
   // F1 of the first stage is what B0 waits for, by way of F1 on the second.
-  const PipelineSchedule schedule = paired(ScheduleKind::gpipe, 2, 2);
+  const PipelineSchedule schedule = in_pairs(ScheduleKind::gpipe, 2, 2);
   EXPECT_EQ(line(schedule, 0), "F0 F1 BW0 BW1");
   EXPECT_EQ(line(schedule, 1), "F0 (F1 BW0) BW1");
 }
@@ -89,7 +83,7 @@ TEST(SchedulePairs, EveryKindAndSizeEnds) {
   for (const ScheduleKind kind : kScheduleKinds) {
     for (const int stages : {1, 2, 3, 5, 8}) {
       for (const std::int64_t count : {1, 2, 3, 7, 16}) {
-        const PipelineSchedule schedule = paired(kind, stages, count);
+        const PipelineSchedule schedule = in_pairs(kind, stages, count);
         const auto checked = check_schedule(schedule);
         ASSERT_TRUE(checked) << name_of(kind, schedule.shape) << ": " << checked.error().message;
         expect_ends(schedule, name_of(kind, schedule.shape));
@@ -98,16 +92,20 @@ TEST(SchedulePairs, EveryKindAndSizeEnds) {
   }
 }
 
-// One forward more ahead: on every stage all but the first forwards have a backward beside them.
-TEST(SchedulePairs, OfOneForwardOneBackwardAreAsManyAsThereCanBe) {
+// As many as the stage still has forwards for: those of a step, less the ones that it begins with.
+TEST(SchedulePairs, AreAsManyAsThereCanBe) {
+  const auto count = [](const PipelineSchedule& schedule, int stage) {
+    const std::vector<bool> begins = schedule_pairs(schedule)[static_cast<std::size_t>(stage)];
+    return std::count(begins.begin(), begins.end(), true);
+  };
   for (const int stages : {1, 2, 4}) {
-    const PipelineSchedule schedule = paired(ScheduleKind::one_f_one_b, stages, 32);
-    const std::vector<std::vector<bool>> pairs = schedule_pairs(schedule);
+    const PipelineSchedule whole = in_pairs(ScheduleKind::one_f_one_b, stages, 32);
+    const PipelineSchedule chunks = in_pairs(ScheduleKind::interleaved, stages, 32);
     for (int stage = 0; stage < stages; ++stage) {
-      const auto& begins = pairs[static_cast<std::size_t>(stage)];
-      EXPECT_EQ(std::count(begins.begin(), begins.end(), true), 32 - (stages - stage));
-      EXPECT_EQ(peak_in_flight(schedule.stages[static_cast<std::size_t>(stage)], 1),
-                stages - stage + 1);
+      const int later = stages - 1 - stage;
+      EXPECT_EQ(count(whole, stage), 32 - (2 * later + 1));
+      EXPECT_EQ(peak_in_flight(whole.stages[static_cast<std::size_t>(stage)], 1), 2 * later + 2);
+      EXPECT_EQ(count(chunks, stage), 2 * 32 - (2 * later + stages + 1));
     }
   }
 }

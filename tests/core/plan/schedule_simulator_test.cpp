@@ -35,7 +35,7 @@ double closed_bubble_s(ScheduleKind kind, int stages, LinkSeconds t) {
       return ahead * t.forward;
     case ScheduleKind::dualpipe_v:
       // DeepSeek's (p - 1)(F&B + B - 3 W) is of pairs F&B that are one action; see the test of
-      // pairs below. Here a forward's result goes on before the backward behind it runs: one
+      // pairs below. Apart a forward's result goes on before the backward behind it runs: one
       // gradient of the input less.
       return ahead * (t.forward + 2 * backward - 3 * t.backward_weight - t.backward_input);
   }
@@ -85,10 +85,10 @@ TEST(Play, ClosedFormulasHoldForRandomTimesWhereTheyAreDerived) {
   }
 }
 
-TEST(Play, DualPipeWithJoinedPairsHasTheBubbleOfItsAuthors) {
-  // Joined, the same order leaves (p - 1)(F&B + B - 3 W) idle, to the letter, where the gradient of
-  // the input takes longest. Apart it is legal as well, and faster: the halves of a pair wait for
-  // one input each instead of both, and the result of the first leaves sooner.
+TEST(Play, DualPipeInPairsHasTheBubbleOfItsAuthors) {
+  // In pairs, the same order leaves (p - 1)(F&B + B - 3 W) idle, to the letter, where the gradient
+  // of the input takes longest. Apart it is legal as well, and faster: the halves of a pair wait
+  // for one input each instead of both, and the result of the first leaves sooner.
   std::mt19937 random(5);
   std::uniform_real_distribution<double> seconds(0.1, 2);
   for (int trial = 0; trial < 60; ++trial) {
@@ -101,10 +101,24 @@ TEST(Play, DualPipeWithJoinedPairsHasTheBubbleOfItsAuthors) {
     const double work =
         2.0 * static_cast<double>(schedule.shape.num_micro_batches) * (t.forward + backward);
     const double bubble = (stages - 1) * (t.forward + backward + backward - 3 * t.backward_weight);
-    const double joined = ReferencePlayer(schedule, times, true).step_s();
+    const double joined = step_of(in_pairs(ScheduleKind::dualpipe_v, stages, 3 * stages), t);
     EXPECT_NEAR(joined, work + bubble, 1e-12 * joined)
         << name_of(ScheduleKind::dualpipe_v, schedule.shape);
     EXPECT_LT(step_of(schedule, t), joined);
+  }
+}
+
+// Twice as many forwards ahead as without pairs: stages are never idle between the first and the
+// last pair, so that one micro-batch more takes its own time longer.
+TEST(Play, OneForwardOneBackwardInPairsRunsAtFullRate) {
+  for (const int stages : {1, 2, 3, 5, 8}) {
+    for (const std::int64_t count : {2 * stages, 5 * stages}) {
+      const LinkSeconds t{1, 1.25, 0.75};
+      const auto step_s = [&](std::int64_t micro_batches) {
+        return step_of(in_pairs(ScheduleKind::one_f_one_b, stages, micro_batches), t);
+      };
+      EXPECT_DOUBLE_EQ(step_s(count + 1) - step_s(count), 3) << stages << ", " << count;
+    }
   }
 }
 
@@ -114,13 +128,14 @@ TEST(Play, EqualsTheDefinition) {
   for (int trial = 0; trial < 120; ++trial) {
     const ScheduleKind kind =
         kScheduleKinds[static_cast<std::size_t>(trial) % kScheduleKinds.size()];
-    const PipelineSchedule schedule = schedule_of(kind, 1 + trial % 5, 1 + trial % 23);
+    PipelineSchedule schedule = schedule_of(kind, 1 + trial % 5, 1 + trial % 23);
+    if (trial % 2 == 1) schedule = in_pairs(kind, 1 + trial % 5, 1 + trial % 23);
     ScheduleTimes times;
     for (int link = 0; link < schedule.shape.num_links(); ++link) {
       times.links.push_back({seconds(random), seconds(random), seconds(random)});
       if (link > 0) times.send_s.push_back(trial % 3 * seconds(random));
     }
-    const double expected = ReferencePlayer(schedule, times, false).step_s();
+    const double expected = ReferencePlayer(schedule, times).step_s();
     const auto played = play(schedule, times);
     ASSERT_TRUE(played) << name_of(kind, schedule.shape);
     EXPECT_NEAR(played->step_s, expected, 1e-12 * expected) << name_of(kind, schedule.shape);
@@ -152,7 +167,9 @@ TEST(Play, SkippingTurnsChangesNothing) {
     const ScheduleKind kind =
         kScheduleKinds[static_cast<std::size_t>(trial) % kScheduleKinds.size()];
     const int stages = pick(1, 2, 3, 4, 6);
-    const PipelineSchedule schedule = schedule_of(kind, stages, pick(20, 57, 600, 4000));
+    const std::int64_t count = pick(20, 57, 600, 4000);
+    const PipelineSchedule schedule =
+        pick(true, false) ? schedule_of(kind, stages, count) : in_pairs(kind, stages, count);
     const auto links = static_cast<std::size_t>(schedule.shape.num_links());
     // Far apart, nearly equal (another stage becomes the slow one late), or equal.
     const double spread = pick(1.0, 3e-3, 3e-4, 0.0);

@@ -36,6 +36,12 @@ inline PipelineSchedule schedule_of(ScheduleKind kind,
                               .num_micro_batches = legal_count(kind, stages, count)});
 }
 
+inline PipelineSchedule in_pairs(ScheduleKind kind, int stages, std::int64_t count) {
+  PipelineShape shape = schedule_of(kind, stages, count).shape;
+  shape.in_pairs = true;
+  return make_schedule(kind, shape);
+}
+
 // Every link takes the same.
 inline ScheduleTimes equal_times(const PipelineShape& shape, LinkSeconds seconds) {
   return {.links = std::vector<LinkSeconds>(static_cast<std::size_t>(shape.num_links()), seconds),
