@@ -137,11 +137,15 @@ void LayoutBounds::visit_passes(const std::vector<ScheduleKind>& kinds, const Vi
     for (const std::vector<int>& zeros : {zeros_of_passes(false), zeros_of_passes(true)}) {
       if (zeros.empty()) continue;
       zeros_ = zeros;
-      figures_ = &part_figures();
-      set_passes();
-      set_bytes();
+      figures_ = nullptr;
       for (const ScheduleKind kind : kinds) {
         spec_.layout.schedule = kind;
+        const PartFigures& figures = part_figures();
+        if (&figures != figures_) {
+          figures_ = &figures;
+          set_passes();
+          set_bytes();
+        }
         visit_schedule(visit);
       }
     }
@@ -270,9 +274,12 @@ void LayoutBounds::set_steps(const Placement& placement, const PlayedSchedule& l
 }
 
 const LayoutBounds::PartFigures& LayoutBounds::part_figures() {
-  const std::tuple<int, spec::RecomputeKind, bool, bool> key{
-      spec_.layout.micro_batch_size, spec_.layout.recompute,
-      spec_.layout.pipeline_parallel_size > 1, passes_feel_zero_ && zeros_.front() > 0};
+  const ParallelLayout& layout = spec_.layout;
+  const bool is_dualpipe = layout.schedule == ScheduleKind::dualpipe_v;
+  const std::tuple<int, spec::RecomputeKind, bool, bool, bool, bool> key{
+      layout.micro_batch_size,           layout.recompute,
+      layout.pipeline_parallel_size > 1, passes_feel_zero_ && zeros_.front() > 0,
+      spec_.overlaps_experts(),          is_dualpipe && spec_.software.expert_overlap};
   const auto found = parts_.find(key);
   if (found != parts_.end()) return found->second;
   spec_.layout.zero_stage = zeros_.front();

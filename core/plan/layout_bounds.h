@@ -132,8 +132,9 @@ class LayoutBounds {
   double fragmentation_ = 0;       // share of activations
   bool passes_feel_zero_ = false;  // passes depend on the stage of ZeRO
 
-  // Of the family: micro-batch, recomputation, whether there is a pipeline, and sharding.
-  std::map<std::tuple<int, spec::RecomputeKind, bool, bool>, PartFigures> parts_;
+  // Of the family: micro-batch, recomputation, whether there is a pipeline, sharding, whether
+  // exchanges of experts run beside another micro-batch, and in the pairs of dualpipe-v.
+  std::map<std::tuple<int, spec::RecomputeKind, bool, bool, bool, bool>, PartFigures> parts_;
   std::map<std::tuple<int, int, bool, bool>, PipelineCut> cuts_;  // stages, chunks, V, ends
   std::map<std::tuple<spec::ScheduleKind, int, int, std::int64_t, bool, bool>, HeldMoments>
       moments_;

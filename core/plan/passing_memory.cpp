@@ -186,6 +186,10 @@ Sources sources_of(const spec::SoftwareConfig& software) {
           "Rajbhandari et al. 2020, ZeRO, section 3"};
 }
 
+std::string_view in_pair(const RunSpec& spec) {
+  return spec.overlaps_experts() ? "2 micro-batches x " : "";
+}
+
 Term workspace_term(const RunSpec& spec,
                     const ActivationBytes& activation,
                     const PassingBytes& bytes) {
@@ -203,7 +207,8 @@ Term workspace_term(const RunSpec& spec,
           : fmt::format("half of what one layer keeps: {} / 2", layer),
       std::string(sources_of(spec.software).gradients));
   add("recomputed layer", bytes.recomputed_layer,
-      fmt::format("of {} that one layer keeps without recomputation, what it does not keep", layer),
+      fmt::format("{}of {} that one layer keeps without recomputation, what it does not keep",
+                  in_pair(spec), layer),
       "Chen et al. 2016, training with sublinear memory");
   add("placeholders of weight gradients", bytes.placeholders,
       fmt::format("2 B x {} weights: of one layer, one expert and the head",
@@ -254,6 +259,10 @@ PassingBytes passing_bytes(const RunSpec& spec,
     passing.dispatch = (1 + bytes.expert_load) * dispatched_rows(spec) * spec.model.hidden_size *
                        element_bytes(spec);
   }
+  if (spec.overlaps_experts()) {  // a forward beside a backward
+    passing.recomputed_layer *= 2;
+    passing.dispatch *= 2;
+  }
   if (!own) {  // all logits of a micro-batch: they are gone when layers run backward
     const double layers = passing.layer_gradients + passing.recomputed_layer + passing.dispatch;
     if (passing.logits > layers) {
@@ -292,8 +301,8 @@ std::vector<Term> passing_terms(const RunSpec& spec,
                        sources.logits));
   terms.push_back(term(
       "dispatch", bytes.dispatch,
-      fmt::format("{} rows sent, {:.2f} x as many received on the busiest rank, x {} x {:.0f} B",
-                  format_count(dispatched_rows(spec)), activation.expert_load,
+      fmt::format("{}{} rows sent, {:.2f} x as many received on the busiest rank, x {} x {:.0f} B",
+                  in_pair(spec), format_count(dispatched_rows(spec)), activation.expert_load,
                   spec.model.hidden_size, element_bytes(spec)),
       "buffers of the all-to-all; load at layout.expert_load_percentile (Wang et al. 2024)"));
   terms.push_back(term("gathered layers", bytes.gathered_layers,

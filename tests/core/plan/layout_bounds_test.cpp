@@ -137,6 +137,18 @@ TEST(LayoutBounds, AreNotAboveTheEstimateOfOtherSoftware) {
   }
 }
 
+// Exchanges beside other micro-batches: by schedule and number of them, and more of it in pairs.
+TEST(LayoutBounds, AreNotAboveTheEstimateOfExpertsBesideOtherWork) {
+  spec::RunSpec spec = run_spec("deepseek-v3");
+  spec.cluster.num_nodes = 4;
+  spec.training.global_batch_size = 64;
+  spec.software.expert_overlap = true;
+  for (const spec::Framework framework : {spec::Framework::teragpt, spec::Framework::megatron_lm}) {
+    spec.software.framework = framework;
+    EXPECT_GT(check_some(spec, 99991).staying, 10);
+  }
+}
+
 // A host with little memory: what goes to disks may matter.
 TEST(LayoutBounds, LeaveOutOnlyWaysToOffloadThatAnotherBeats) {
   spec::RunSpec spec = run_spec("mixtral-8x7b");

@@ -278,6 +278,21 @@ TEST(MemoryModel, SchedulesHoldWhatTheyHold) {
   EXPECT_GT(find_term(last.memory, "activations/waiting for weight gradients")->value, 0);
 }
 
+TEST(MemoryModel, PairsHaveRowsOfTwoMicroBatchesOnTheirWay) {
+  spec::RunSpec spec = run_spec("olmoe-1b-7b");
+  spec.layout.recompute = spec::RecomputeKind::full;
+  ASSERT_GT(spec.num_micro_batches(), 1);
+  ASSERT_GT(spec.layout.expert_parallel_size, 1);
+  const StageMemory alone = memory_of(spec).front();
+  spec.software.expert_overlap = true;
+  const StageMemory in_pairs = memory_of(spec).front();
+  EXPECT_EQ(kind(in_pairs, "dispatch"), 2 * kind(alone, "dispatch"));
+  const auto recomputed = [](const StageMemory& stage) {
+    return find_term(stage.memory, "workspace/recomputed layer")->value;
+  };
+  EXPECT_EQ(recomputed(in_pairs), 2 * recomputed(alone));
+}
+
 TEST(MemoryModel, TheRangeHoldsThePlanAndGrowsWithExpertParallelRanks) {
   for (const char* preset : {"moe-1t", "deepseek-v3", "mixtral-8x7b", "gpt2-124m"}) {
     for (const spec::Framework framework :
