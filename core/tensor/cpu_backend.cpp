@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <mutex>
 #include <new>
 #include <vector>
 
@@ -15,10 +16,12 @@ namespace tera {
 namespace {
 
 // The arena and the counters. Shared by the backend and every tensor, so that a tensor that dies
-// after its backend still finds where to return its block.
+// after its backend still finds where to return its block, on whichever thread: operations between
+// ranks that nobody waits for, as after an error, hold theirs till they end.
 class Memory {
  public:
   std::byte* take(std::int64_t bytes, MemoryKind kind) {
+    const std::scoped_lock lock(mutex_);
     const auto size = static_cast<std::size_t>(bytes);
     std::byte* block = kind == MemoryKind::gradients ? arena_.take_high(size) : arena_.take(size);
     count(bytes, kind);
@@ -26,29 +29,36 @@ class Memory {
   }
 
   void recount(std::int64_t bytes, MemoryKind from, MemoryKind to) {
+    const std::scoped_lock lock(mutex_);
     counters_[static_cast<std::size_t>(from)].live_bytes -= bytes;
     count(bytes, to);
   }
 
   void give_back(std::byte* block, std::int64_t bytes, MemoryKind kind) noexcept {
+    const std::scoped_lock lock(mutex_);
     counters_[static_cast<std::size_t>(kind)].live_bytes -= bytes;
     arena_.give_back(block, static_cast<std::size_t>(bytes));
   }
 
-  MemoryCounter counter(MemoryKind kind) const { return counters_[static_cast<std::size_t>(kind)]; }
+  MemoryCounter counter(MemoryKind kind) const {
+    const std::scoped_lock lock(mutex_);
+    return counters_[static_cast<std::size_t>(kind)];
+  }
 
   void reset_peaks() {
+    const std::scoped_lock lock(mutex_);
     for (MemoryCounter& c : counters_)
       c.peak_bytes = c.live_bytes;
   }
 
  private:
-  void count(std::int64_t bytes, MemoryKind kind) {
+  void count(std::int64_t bytes, MemoryKind kind) {  // holds the lock
     MemoryCounter& c = counters_[static_cast<std::size_t>(kind)];
     c.live_bytes += bytes;
     c.peak_bytes = std::max(c.peak_bytes, c.live_bytes);
   }
 
+  mutable std::mutex mutex_;
   Arena arena_;
   std::array<MemoryCounter, kNumMemoryKinds> counters_;
 };

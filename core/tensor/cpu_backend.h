@@ -10,7 +10,7 @@ namespace tera {
 enum class CpuOps : std::uint8_t { fast, reference };
 
 // The pool must outlive the backend, and the backend the use of its tensors (their memory alone may
-// be released later). Not thread-safe: one backend per rank.
+// be released later, on any thread). Not thread-safe beyond that: one backend per rank.
 std::unique_ptr<Backend> make_cpu_backend(ThreadPool& pool, CpuOps ops = CpuOps::fast);
 
 }  // namespace tera

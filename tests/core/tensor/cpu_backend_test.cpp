@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstring>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -50,6 +52,26 @@ TEST(CpuBackend, CountsMemoryAsAnotherKindFromThenOn) {
   EXPECT_EQ(backend->counter(MemoryKind::workspace).live_bytes, 0);
   EXPECT_THROW(other->recount(backend->allocate(1, MemoryKind::workspace), MemoryKind::weights),
                ContractError);
+}
+
+// Operations that nobody waits for any more end on threads of their own.
+TEST(CpuBackend, TakesMemoryBackOnAnyThread) {
+  ThreadPool pool(1);
+  const auto backend = make_cpu_backend(pool, CpuOps::reference);
+  std::vector<std::shared_ptr<std::byte>> blocks(100'000);
+  for (auto& block : blocks)
+    block = backend->allocate(100, MemoryKind::activations);
+  {
+    std::atomic<bool> ended = false;
+    const std::jthread ends([&] {
+      for (auto& block : blocks)
+        block.reset();
+      ended = true;
+    });
+    while (!ended)
+      backend->allocate(50, MemoryKind::activations);
+  }
+  EXPECT_EQ(backend->counter(MemoryKind::activations).live_bytes, 0);
 }
 
 TEST(CpuBackend, ReusesFreedMemory) {
