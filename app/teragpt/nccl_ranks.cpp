@@ -4,28 +4,32 @@
 
 #include "core/base/counted.h"
 #include "core/base/error.h"
-#include "core/comm/launched_rank.h"
 #include "core/comm/nccl.h"
+#include "core/comm/tcp_store.h"
 
 namespace tera::app {
 namespace {
 
 // The GPUs of a computer are its ranks', in order. A launcher that has given each rank one shows it
 // no other; where ranks share one after all, NCCL says so.
-Result<std::unique_ptr<comm::NcclDevice>> device_of(int rank) {
+Result<std::unique_ptr<comm::NcclDevice>> find_device(int rank) {
   TERA_TRY(const int num_devices, comm::num_nccl_devices());
   const std::optional<comm::LaunchedRank> place = comm::launched_rank();
   const int local_rank = place && place->local_rank >= 0 ? place->local_rank : rank;
   return comm::make_nccl_device(num_devices == 1 ? 0 : local_rank);
 }
 
+Result<std::unique_ptr<comm::NcclDevice>> device_of(int rank) {
+  Result<std::unique_ptr<comm::NcclDevice>> device = find_device(rank);
+  if (!device) device.error().message = fmt::format("rank {}: {}", rank, device.error().message);
+  return device;
+}
+
 Result<std::unique_ptr<comm::Communicator>> connect_by_nccl(comm::Communicator& job,
                                                             double timeout_s) {
   try {
-    Result<std::unique_ptr<comm::NcclDevice>> device = device_of(job.rank());
-    if (device) return comm::make_nccl_communicator(std::move(*device), job, timeout_s);
-    const Error& error = device.error();
-    return fail(error.code, fmt::format("rank {}: {}", job.rank(), error.message), error.hint);
+    TERA_TRY(std::unique_ptr<comm::NcclDevice> device, device_of(job.rank()));
+    return comm::make_nccl_communicator(std::move(device), job, timeout_s);
   } catch (const CommunicationError& error) {
     return fail(ErrorCode::failed, error.what());
   }
@@ -54,6 +58,26 @@ Result<JoinedRanks> connect_ranks(std::unique_ptr<comm::Communicator> job,
   }
   joined.abort(nccl.error().message);
   return tl::unexpected<Error>(nccl.error());
+}
+
+Result<JoinedRanks> join_by_store(const comm::LaunchedRank& place,
+                                  const std::string& store,
+                                  double timeout_s) {
+  if (place.size == 0) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("--store: got rank {} of a launcher that does not say of how many, "
+                            "expected one that does",
+                            place.rank),
+                "srun, mpirun and launchers that speak PMI do; leave --store out to find out by "
+                "MPI");
+  }
+  TERA_TRY(std::unique_ptr<comm::NcclDevice> device, device_of(place.rank));
+  TERA_TRY(std::unique_ptr<comm::Store> opened, comm::open_store(store, place.rank, timeout_s));
+  TERA_TRY(std::unique_ptr<comm::Communicator> world,
+           comm::make_nccl_communicator(
+               std::move(device), std::move(opened),
+               {.rank = place.rank, .size = place.size, .timeout_s = timeout_s}));
+  return JoinedRanks{.job = nullptr, .nccl = std::move(world)};
 }
 
 Result<std::unique_ptr<comm::Communicator>> make_nccl_rank(double timeout_s) {

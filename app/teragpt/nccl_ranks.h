@@ -6,6 +6,7 @@
 
 #include "core/base/result.h"
 #include "core/comm/communicator.h"
+#include "core/comm/launched_rank.h"
 
 namespace tera::app {
 
@@ -15,7 +16,7 @@ Result<void> check_nccl_ranks(int num_ranks);
 
 // This process among others, and what connects it to them.
 struct JoinedRanks {
-  std::unique_ptr<comm::Communicator> job;   // of MPI; may be null with `nccl`
+  std::unique_ptr<comm::Communicator> job;   // of MPI; null where NCCL alone connects them
   std::unique_ptr<comm::Communicator> nccl;  // null: MPI does
   comm::Communicator& world() const { return nccl ? *nccl : *job; }
   // After a failure of the world: what started the ranks does not end in peace, which would wait
@@ -29,6 +30,13 @@ struct JoinedRanks {
 // cannot, all end with its reason.
 Result<JoinedRanks> connect_ranks(std::unique_ptr<comm::Communicator> job,
                                   bool by_nccl,
+                                  double timeout_s);
+
+// The process at `place` among those that a launcher started and no MPI connects: they find each
+// other in a store (comm::open_store). Errors: those of comm::make_nccl_communicator(), and a
+// launcher that does not say how many they are.
+Result<JoinedRanks> join_by_store(const comm::LaunchedRank& place,
+                                  const std::string& store,
                                   double timeout_s);
 
 // A run of one rank, in this process.

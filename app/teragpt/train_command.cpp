@@ -150,6 +150,24 @@ void plan_job(Cli& cli, const TrainArguments& args) {
     fmt::print("  {}\n", reason);
 }
 
+// Whether what was asked of the transport goes together.
+Result<void> check_transport(const TrainArguments& args) {
+  if (args.by_nccl() && args.ranks == "threads") {
+    return fail(ErrorCode::invalid_input,
+                "train: got --transport nccl with --ranks threads, expected processes: NCCL "
+                "connects those, each with a GPU",
+                "leave one of the two out");
+  }
+  if (!args.store.empty() && !(args.by_nccl() && comm::launched_rank())) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("train: got --store {}, expected it with --transport nccl, in "
+                            "processes that a launcher such as srun started",
+                            args.store),
+                "leave it out: ranks that this program starts find each other by MPI");
+  }
+  return {};
+}
+
 }  // namespace
 
 void add_train_command(CLI::App& root, Cli& cli) {
@@ -175,6 +193,11 @@ void add_train_command(CLI::App& root, Cli& cli) {
                    "rank (the model is computed on the CPU)")
       ->check(CLI::IsMember({"mpi", "nccl"}))
       ->capture_default_str();
+  verb->add_option("--store", args->store,
+                   "With --transport nccl, where processes that a launcher started find each other "
+                   "without MPI: a folder of this job alone that all see, or "
+                   "tcp://10.0.0.1:4242/SECRET, the address of rank 0")
+      ->type_name("WHERE");
   verb->add_option("--hostfile", args->hostfile,
                    "Computers that share the ranks, a line `name slots=4` each; the run, its data "
                    "and this program are at the same paths on all of them, reached by ssh")
@@ -201,13 +224,7 @@ void add_train_command(CLI::App& root, Cli& cli) {
                 "teragpt train --help shows examples"});
       return;
     }
-    if (args->by_nccl() && args->ranks == "threads") {
-      cli.fail({ErrorCode::invalid_input,
-                "train: got --transport nccl with --ranks threads, expected processes: NCCL "
-                "connects those, each with a GPU",
-                "leave one of the two out"});
-      return;
-    }
+    if (const Result<void> good = check_transport(*args); !good) return cli.fail(good.error());
     if (args->dry_run) return plan_job(cli, *args);
     train(cli, *args);
   });

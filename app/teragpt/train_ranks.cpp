@@ -120,7 +120,8 @@ void train_launched(Cli& cli, const TrainArguments& args, const comm::LaunchedRa
     std::_Exit(cli.exit_code);
   };
   const Result<JoinedRanks> joined =
-      join_launched_job(place, args.by_nccl(), args.timeout_s, gives_up);
+      args.store.empty() ? join_launched_job(place, args.by_nccl(), args.timeout_s, gives_up)
+                         : join_by_store(place, args.store, args.timeout_s);
   if (!joined) return cli.fail(joined.error());
   try {
     train_in(cli, args, *joined);

@@ -22,6 +22,7 @@ struct TrainArguments {
   bool is_mpi_rank = false;
   std::string ranks = "processes";  // or threads, of this process
   std::string transport = "mpi";    // or nccl, between processes
+  std::string store;                // in which these find each other without MPI
   std::string hostfile;
   // Long enough for the others to wait while rank 0 writes a checkpoint to a slow disk.
   double timeout_s = 600;

@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t kMaxSecretBytes = 256;
 // A computer on the way that drops packets.
 constexpr double kConnectS = 2;
+constexpr std::string_view kTcp = "tcp://";
 constexpr int kLookMs = 20;  // how often the server looks whether it should end
 
 std::string make_secret() {
@@ -254,6 +255,19 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+Result<std::unique_ptr<Store>> open_store(const std::string& where, int rank, double timeout_s) {
+  if (!where.starts_with(kTcp)) return make_file_store(where, rank);
+  TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(where.substr(kTcp.size())));
+  if (address.secret.empty()) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("got the store {} without a secret, expected one after a slash", where),
+                "without it any process of the network could join");
+  }
+  if (rank > 0) return join_tcp_store(address, rank, timeout_s);
+  TERA_TRY(ServedStore served, serve_tcp_store(address));
+  return std::move(served.store);
 }
 
 }  // namespace tera::comm

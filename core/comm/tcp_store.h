@@ -33,4 +33,8 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
                                               int rank,
                                               double timeout_s);
 
+// What the ranks of one job are given: a folder that all see, or "tcp://10.0.0.1:4242/secret",
+// where rank 0 listens. Errors: those of the above and of make_file_store(), and no secret.
+Result<std::unique_ptr<Store>> open_store(const std::string& where, int rank, double timeout_s);
+
 }  // namespace tera::comm

@@ -81,6 +81,28 @@ TEST_F(TrainNccl, ARankWithoutAGpuEndsTheRun) {
   EXPECT_EQ(newest_run().state, run::RunState::failed);
 }
 
+// Of a launcher whose processes MPI need not know.
+TEST_F(TrainNccl, RanksFindEachOtherInAStoreWithoutMpi) {
+  const std::string store = (root_ / "store").string();
+  const ProgramResult alone = run_teragpt(train_by_nccl({"--store", store}));
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_THAT(alone.err, HasSubstr("train: got --store " + store + ", expected it with"));
+  const test::ScopedVariable rank("SLURM_PROCID", "1");
+  const test::ScopedVariable size("SLURM_STEP_NUM_TASKS", "2");
+  const ProgramResult mpi = run_teragpt(train({"--store", store}));
+  EXPECT_EQ(mpi.exit_code, 2);
+  EXPECT_THAT(mpi.err, HasSubstr("expected it with --transport nccl"));
+  const ProgramResult result = run_teragpt(train_by_nccl({"--store", store, "--timeout", "2"}));
+  if (!has_a_gpu()) {
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, ContainsRegex("error: rank 1: (NCCL: got no GPU \\(|this build)"));
+    return;
+  }
+  EXPECT_EQ(result.exit_code, 1);  // rank 0 never came
+  EXPECT_THAT(result.err, HasSubstr("error: rank 0 does not answer: barrier on world, rank 1"));
+  EXPECT_FALSE(fs::exists(root_ / "runs"));
+}
+
 TEST_F(TrainNccl, ConnectsProcessesOnly) {
   const ProgramResult threads = run_teragpt(train_by_nccl({"--ranks", "threads"}));
   EXPECT_EQ(threads.exit_code, 2);

@@ -1,14 +1,17 @@
 // The contract on ranks that a fake of NCCL connects, which adds in another order than the contract
 // wants; on the library itself where this computer has a GPU.
+#include <thread>
 #include <tuple>
 
 #include <gtest/gtest.h>
 
 #include "core/comm/nccl.h"
 #include "core/comm/nccl_collectives.h"
+#include "core/comm/tcp_store.h"
 #include "tests/core/comm/contract.h"
 #include "tests/core/comm/fake_nccl.h"
 #include "tests/core/comm/rank_tensors.h"
+#include "tests/support/temp_dir.h"
 
 namespace tera::comm {
 namespace {
@@ -127,6 +130,31 @@ TEST(NcclBootstrap, GoesOverWhatRanksHaveInCommon) {
         each.body(world);
     }
   });
+}
+
+TEST(NcclBootstrap, GoesOverAStoreAlone) {
+  const tera::test::TempDir dir;
+  Result<ServedStore> free = serve_tcp_store({.hosts = {"127.0.0.1"}});
+  ASSERT_TRUE(free);
+  const std::string address = "tcp://" + free->address.text();
+  free->store.reset();
+  for (const std::string& where : {dir.path().string(), address}) {
+    FakeNccl fake;
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 3; ++rank) {
+      threads.emplace_back([&, rank] {
+        auto store = open_store(where, rank, 60);
+        ASSERT_TRUE(store) << store.error().message;
+        auto made = make_nccl_communicator(fake.device(rank), std::move(*store),
+                                           {.rank = rank, .size = 3, .timeout_s = 60});
+        ASSERT_TRUE(made) << made.error().message;
+        for (const test::ContractCase& each : test::contract_cases()) {
+          if (each.name == std::string("Messages") || each.name == std::string("NestedSplit"))
+            each.body(**made);
+        }
+      });
+    }
+  }
 }
 
 TEST(NcclLibrary, HoldsTheContractOnOneRankWhereThereIsAGpu) {

@@ -160,6 +160,18 @@ TEST(TcpStore, IsFoundByItsAddressAsText) {
     EXPECT_FALSE(parse_tcp_store_address(text)) << text;
 }
 
+TEST(Stores, AreOpenedAsTheRanksOfAJobAreGivenThem) {
+  const tera::test::TempDir dir;
+  const std::string address = "tcp://" + free_address().text();
+  for (const std::string& where : {dir.path().string(), address})
+    use_in_processes([&](int rank) { return opened(open_store(where, rank, 30)); });
+  const Result<std::unique_ptr<Store>> open = open_store("tcp://127.0.0.1:4242", 0, 30);
+  ASSERT_FALSE(open);
+  EXPECT_EQ(open.error().message,
+            "got the store tcp://127.0.0.1:4242 without a secret, expected one after a slash");
+  EXPECT_FALSE(open_store("tcp://here", 0, 30));
+}
+
 TEST(TcpStore, KnowsNobodyWithoutItsSecret) {
   Result<ServedStore> served = serve_tcp_store({.hosts = {"127.0.0.1"}});
   ASSERT_TRUE(served);
