@@ -1,20 +1,18 @@
 // Ranks that another launcher started than Open MPI's mpirun, or another program than teragpt: srun
 // stands here for all of them. There is none, so that mpirun starts the processes and their
 // environment is made srun's.
-#include <array>
 #include <csignal>
-#include <cstdio>
-
-#include <sys/wait.h>
 
 #include <gmock/gmock.h>
 
 #include "tests/app/ranks_fixture.h"
+#include "tests/support/mpi_job.h"
 
 namespace tera {
 namespace {
 
 namespace fs = std::filesystem;
+using test::JobEnd;
 using test::ProgramResult;
 using test::run_teragpt;
 using test::RunningTeragpt;
@@ -25,17 +23,6 @@ using enum test::RunningTeragpt::Output;
 
 class TrainLaunchers : public test::ToyRanks {
  protected:
-  struct JobEnd {
-    int exit_code = 0;
-    std::string output;  // of all processes, and of mpirun
-    double seconds = 0;
-    std::size_t count(const std::string& text) const {
-      std::size_t found = 0;
-      for (auto at = output.find(text); at != std::string::npos; at = output.find(text, at + 1))
-        ++found;
-      return found;
-    }
-  };
   // Two processes, the second by `second` of a shell, in which "$@" is the program as a rank.
   JobEnd srun(const std::vector<std::string>& arguments,
               const std::string& second = "exec \"$@\"") const {
@@ -50,20 +37,7 @@ class TrainLaunchers : public test::ToyRanks {
     const auto process = [&](const std::string& command) {
       return " -n 1 sh -c '. " + step.string() + "; " + command + "' sh " + words;
     };
-    const std::string command =
-        "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " TERA_MPIEXEC
-        " --oversubscribe --bind-to none" +
-        process("exec \"$@\"") + " :" + process(second) + " 2>&1 </dev/null";
-    JobEnd end;
-    const double begin_s = monotonic_s();
-    std::FILE* pipe = ::popen(command.c_str(), "r");
-    std::array<char, 4096> buffer{};
-    while (std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe) != nullptr)
-      end.output += buffer.data();
-    const int status = ::pclose(pipe);
-    end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    end.seconds = monotonic_s() - begin_s;
-    return end;
+    return test::run_mpi_job(process("exec \"$@\"") + " :" + process(second));
   }
   std::size_t num_runs() const {
     const Result<run::RunList> list = run::list_runs(posix_vfs(), root_ / "runs");

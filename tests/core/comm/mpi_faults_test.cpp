@@ -1,47 +1,25 @@
 // What the ranks of an MPI job say when something goes wrong, and that the job ends.
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <string>
-
-#include <sys/wait.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "core/base/clock.h"
+#include "tests/support/mpi_job.h"
 
 namespace tera::comm {
 namespace {
 
+using test::JobEnd;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
 
 const std::string kASecond = "1(\\.[0-9]+)? s";  // a busy machine notices its end a little later
 
-struct JobEnd {
-  int exit_code = 0;
-  std::string output;  // of all ranks and mpirun
-  double seconds = 0;
-};
-
 JobEnd run_job(int ranks, const std::string& fault, const std::string& timeout_s) {
-  const std::string command =
-      "OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 " TERA_MPIEXEC
-      " --oversubscribe --bind-to none -n " +
-      std::to_string(ranks) + " " + std::getenv("TERA_BINARY_DIR") + "/tests/core/comm/mpi_faults" +
-      " " + fault + " " + timeout_s + " 2>&1 </dev/null";
-  JobEnd end;
-  const double start = monotonic_s();
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  std::array<char, 4096> buffer{};
-  while (std::fgets(buffer.data(), static_cast<int>(buffer.size()), pipe) != nullptr)
-    end.output += buffer.data();
-  const int status = ::pclose(pipe);
-  end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  end.seconds = monotonic_s() - start;
-  return end;
+  return test::run_mpi_job("-n " + std::to_string(ranks) + " " + std::getenv("TERA_BINARY_DIR") +
+                           "/tests/core/comm/mpi_faults " + fault + " " + timeout_s);
 }
 
 TEST(MpiFaults, TensorsThatDifferAreNamedOnEveryRank) {
