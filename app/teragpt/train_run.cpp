@@ -18,8 +18,9 @@ void print_record(const Cli& cli, const run::MetricRecord& record, std::int64_t 
 }  // namespace
 
 bool can_connect(Cli& cli, const TrainArguments& args, const spec::RunSpec& spec) {
-  if (!args.by_nccl() || !args.hostfile.empty()) return true;
-  const Result<void> can = check_nccl_ranks(static_cast<int>(spec.layout.world_size()));
+  const auto num_ranks = static_cast<int>(spec.layout.world_size());
+  if (!args.by_nccl() || (!args.hostfile.empty() && num_ranks > 1)) return true;
+  const Result<void> can = check_nccl_ranks(num_ranks);
   if (!can) cli.fail(can.error());
   return can.has_value();
 }

@@ -33,7 +33,7 @@ struct TrainArguments {
 };
 
 // Whether this computer can hold and connect the ranks of `spec` as it is asked; says so where not.
-// Of a --hostfile its computers find out.
+// Of several ranks of a --hostfile its computers find out.
 bool can_connect(Cli& cli, const TrainArguments& args, const spec::RunSpec& spec);
 
 // The run directory to train in: a new one from SPEC, or the one given. num_local_ranks: of ranks

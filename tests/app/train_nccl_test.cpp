@@ -42,6 +42,10 @@ class TrainNccl : public test::ToyRanks {
 TEST_F(TrainNccl, OneRankTrainsAsWithoutWhereThereIsAGpu) {
   if (!has_a_gpu()) {
     expect_refused(train_by_nccl(one_rank_));
+    std::ofstream(root_ / "hosts") << "localhost slots=2\n";
+    std::vector<std::string> hosts = one_rank_;
+    hosts.insert(hosts.end(), {"--hostfile", (root_ / "hosts").string()});
+    expect_refused(train_by_nccl(hosts));  // this process trains it
     EXPECT_FALSE(fs::exists(root_ / "runs"));
     return;
   }
