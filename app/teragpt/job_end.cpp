@@ -1,6 +1,7 @@
 #include "app/teragpt/job_end.h"
 
 #include <algorithm>
+#include <cstring>
 #include <deque>
 #include <fstream>
 #include <optional>
@@ -62,7 +63,10 @@ Error unexplained(const std::filesystem::path& log, int exit_code) {
     lines.pop_front();
   for (const std::string& line : lines)
     fmt::print(stderr, "  | {}\n", printable(line));
-  return {ErrorCode::failed, fmt::format("the ranks ended with exit code {}", exit_code), {}};
+  std::string message = fmt::format("the ranks ended with exit code {}", exit_code);
+  if (exit_code > 128)
+    message += fmt::format(" (signal {}, {})", exit_code - 128, strsignal(exit_code - 128));
+  return {ErrorCode::failed, std::move(message), {}};
 }
 
 // Where to look, and how to go on.

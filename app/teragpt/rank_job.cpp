@@ -21,6 +21,13 @@
 #include "core/comm/mpi.h"
 
 namespace tera::app {
+namespace {
+
+// mpirun leaves ranks a second or two between a failure and their end.
+constexpr double kPartingS = 5;
+
+}  // namespace
+
 Result<int> run_rank_job(const MpiJob& job,
                          const std::filesystem::path& log,
                          const std::function<bool()>& listens,
@@ -43,6 +50,14 @@ Result<int> run_rank_job(const MpiJob& job,
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
+}
+
+bool Overdue::operator()() {
+  const double now_s = monotonic_s();
+  if (now_s < next_look_s_) return false;
+  next_look_s_ = now_s + 1;
+  if (!noted_s_ && run::first_rank_error(dir_, attempt_)) noted_s_ = now_s;
+  return noted_s_ && now_s - *noted_s_ > kPartingS;
 }
 
 Result<JoinedRanks> join_rank_job(const run::RunDirectory& dir, bool by_nccl, double timeout_s) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "app/teragpt/mpi_job.h"
@@ -10,6 +11,7 @@
 #include "core/base/result.h"
 #include "core/comm/launched_rank.h"
 #include "core/run/rank_errors.h"
+#include "core/run/run_directory.h"
 #include "core/run/start_watch.h"
 
 namespace tera::app {
@@ -22,6 +24,20 @@ Result<int> run_rank_job(const MpiJob& job,
                          const std::filesystem::path& log,
                          const std::function<bool()>& listens,
                          const std::function<bool()>& is_lost);
+
+// Whether a job is there still, seconds after one of its ranks noted why it ends: mpirun, which
+// ends the others then, is stopped itself.
+class Overdue {
+ public:
+  Overdue(const run::RunDirectory& dir, int attempt) : dir_(dir), attempt_(attempt) {}
+  bool operator()();  // may be asked as often as one likes
+
+ private:
+  run::RunDirectory dir_;
+  int attempt_;
+  double next_look_s_ = 0;
+  std::optional<double> noted_s_;
+};
 
 // As one of its ranks: who started the job sees that this one lives while it waits for the others.
 // Errors: those of make_mpi_communicator() and connect_ranks(), and that the job was given up

@@ -81,7 +81,9 @@ void train_as_job(
   };
   Result<run::StartWatch> start = run::StartWatch::begin(dir, *attempt, num_ranks, args.timeout_s);
   if (!start) return cli.fail(start.error());
+  Overdue overdue(dir, *attempt);
   const auto is_lost = [&] {
+    if (overdue()) return true;
     const std::optional<run::LostRanks> lost = start->lost();
     if (!lost) return false;
     if (const Result<void> noted = run::note_rank_error(dir, *attempt, error_of(*lost)); !noted)

@@ -101,6 +101,7 @@ TEST_F(TrainFaults, NoRankOutlivesMpirun) {
   kill(processes_.all().front(), SIGKILL);
   const std::string text = rest_of(program);
   EXPECT_EQ(program.wait(), 1) << text;
+  EXPECT_THAT(text, HasSubstr("error: the ranks ended with exit code 137 (signal 9, Killed)"));
   processes_.expect_none_left();
   expect_one_error(text);
   expect_goes_on();
@@ -134,6 +135,20 @@ TEST_F(TrainFaults, AStoppedMpirunIsWokenToEnd) {
   const double begin_s = monotonic_s();
   EXPECT_EQ(run_teragpt(train({"--timeout", "1"})).exit_code, 1);
   EXPECT_LT(monotonic_s() - begin_s, 8) << "not by SIGKILL";
+  processes_.expect_none_left();
+}
+
+// It neither hears of the rank that is killed nor ends those that give up.
+TEST_F(TrainFaults, RanksThatGiveUpDoNotWaitForAStoppedMpirun) {
+  RunningTeragpt program(endless("2"), terminal);
+  read_to_a_checkpoint(program);
+  const double begin_s = monotonic_s();
+  kill(processes_.all().front(), SIGSTOP);
+  kill(processes_.process_of(1), SIGKILL);
+  const std::string text = rest_of(program);
+  EXPECT_EQ(program.wait(), 1) << text;
+  EXPECT_LT(monotonic_s() - begin_s, 20);
+  EXPECT_THAT(text, HasSubstr("error: rank 1 does not answer: "));
   processes_.expect_none_left();
 }
 
