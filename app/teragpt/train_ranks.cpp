@@ -36,6 +36,38 @@ std::string from_rank_0(comm::Communicator& world, std::string text) {
   return text;
 }
 
+// What the ranks of a run must be told alike.
+std::string words_of(const TrainArguments& args) {
+  std::string words = "train " + (args.run.empty() ? args.spec : "--run " + args.run);
+  if (args.resume) words += " --resume";
+  if (args.steps > 0) words += fmt::format(" --steps {}", args.steps);
+  if (!args.runs_root.empty()) words += " --runs-root " + args.runs_root;
+  for (const std::string& each : args.overrides)
+    words += " --set " + each;
+  return words;
+}
+
+// Rank 0 opens the run: who was told another would train that one without a word. The first of them
+// tells; all have the same answer.
+bool told_the_same(Cli& cli, const TrainArguments& args, comm::Communicator& world) {
+  const std::string mine = words_of(args);
+  const std::string of_rank_0 = from_rank_0(world, mine);
+  ThreadPool pool(1);
+  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
+  Tensor other = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
+  auto& first = *other.data<std::int64_t>();
+  first = mine == of_rank_0 ? world.size() : world.rank();
+  world.all_reduce(other, comm::Reduce::min);
+  if (first == world.size()) return true;
+  cli.exit_code = exit_usage;
+  if (first == world.rank()) {
+    cli.fail({ErrorCode::invalid_input,
+              fmt::format("rank {} was started as `{}`, rank 0 as `{}`", first, mine, of_rank_0),
+              "start all ranks of a run with the same words"});
+  }
+  return false;
+}
+
 // The run that rank 0 makes or finds; nothing where it found that this cannot be, and told why.
 std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
                                                  const TrainArguments& args,
@@ -53,6 +85,7 @@ std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
 
 void train_in(Cli& cli, const TrainArguments& args, const JoinedRanks& joined) {
   comm::Communicator& world = joined.world();
+  if (!told_the_same(cli, args, world)) return;
   const std::optional<run::RunDirectory> dir = open_run_of_all(cli, args, world);
   if (!dir) return;
   if (world.rank() == 0 && !cli.json) print_if_read(fmt::format("run {}\n", dir->path().string()));

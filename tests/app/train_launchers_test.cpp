@@ -75,6 +75,15 @@ TEST_F(TrainLaunchers, WhatRankZeroRefusesIsSaidOnce) {
   EXPECT_EQ(num_runs(), 0U);
 }
 
+TEST_F(TrainLaunchers, ARankThatIsToldAnotherThingIsNamed) {
+  const JobEnd end = srun(train(), "exec \"$@\" --set seed=99");
+  EXPECT_EQ(end.exit_code, 2) << end.output;
+  EXPECT_EQ(end.count("error: "), 1U) << end.output;
+  EXPECT_THAT(end.output, HasSubstr("error: rank 1 was started as `train "));
+  EXPECT_THAT(end.output, HasSubstr(" --set seed=99`, rank 0 as `train "));
+  EXPECT_EQ(num_runs(), 0U);
+}
+
 // MPI waits for ever for who never joins, and nobody watches.
 TEST_F(TrainLaunchers, ARankThatNeverComesIsWaitedForNoLongerThanTheTimeout) {
   const JobEnd end = srun(train({"--timeout", "3"}), "sleep 100");
@@ -85,6 +94,16 @@ TEST_F(TrainLaunchers, ARankThatNeverComesIsWaitedForNoLongerThanTheTimeout) {
   EXPECT_GE(end.seconds, 3);
   EXPECT_LT(end.seconds, 20);
   EXPECT_EQ(num_runs(), 0U);
+}
+
+TEST_F(TrainLaunchers, AStoppedRankIsNamed) {
+  const std::string events = (root_ / "runs/*/events.jsonl").string();
+  const JobEnd end = srun(
+      train({"--set", kEndless, "--timeout", "2"}),
+      "(until grep -qs running " + events + "; do sleep 0.1; done; kill -STOP $$) & exec \"$@\"");
+  EXPECT_EQ(end.exit_code, 1) << end.output;
+  EXPECT_THAT(end.output, HasSubstr("error: rank 1 does not answer: "));
+  EXPECT_LT(end.seconds, 20);
 }
 
 // srun without --mpi=pmix: each process would be alone, with a run of its own.
