@@ -11,8 +11,8 @@ namespace tera::app {
 namespace {
 
 constexpr const char* kExpected =
-    "tp, cp, pp, dp, ep, etp or zero with a number, ulysses, or a schedule, joined by '-': tp2, "
-    "dp2-zero3, pp2-zb-v, cp2-ulysses";
+    "tp, cp, pp, dp, ep, etp, zero or copies with a number, ulysses, or a schedule, joined by '-': "
+    "tp2, dp2-zero3, dp4-zero1-copies2, pp2-zb-v, cp2-ulysses";
 
 // The number behind `name` at the beginning of `text`, which loses both.
 std::optional<int> take(std::string_view& text, std::string_view name) {
@@ -52,7 +52,7 @@ std::string_view take_part(std::string_view& text, spec::ParallelLayout& layout)
       {"tp", &layout.tensor_parallel_size},   {"cp", &layout.context_parallel_size},
       {"pp", &layout.pipeline_parallel_size}, {"dp", &layout.data_parallel_size},
       {"ep", &layout.expert_parallel_size},   {"etp", &layout.expert_tensor_parallel_size},
-      {"zero", &layout.zero_stage}};
+      {"zero", &layout.zero_stage},           {"copies", &layout.zero_replicas}};
   for (const auto& [name, field] : numbers) {
     if (const std::optional<int> number = take(text, name)) {
       *field = *number;
@@ -86,6 +86,11 @@ Result<void> require_effect(const std::string& word, const spec::ParallelLayout&
       layout.context_parallel_size == 1) {
     return refuse(fmt::format("zero{} with one replica", layout.zero_stage),
                   fmt::format("dp2 or more beside it: dp2-zero{}", layout.zero_stage));
+  }
+  if (layout.zero_replicas > 1 && layout.zero_stage == 0) {
+    return refuse(fmt::format("copies{} of nothing that is shared out", layout.zero_replicas),
+                  fmt::format("zero1, 2 or 3 beside it: dp{}-zero1-copies{}",
+                              2 * layout.zero_replicas, layout.zero_replicas));
   }
   return {};
 }

@@ -51,6 +51,8 @@ std::string layout_text(const spec::ParallelLayout& layout) {
   if (layout.sequence_parallel) add("sequence parallel");
   add(fmt::format("recompute {}", enum_name(layout.recompute)));
   add(fmt::format("zero {}", layout.zero_stage));
+  if (layout.zero_stage > 0 && layout.zero_replicas > 1)
+    add(fmt::format("{} copies", layout.zero_replicas));
   if (layout.offload.any()) add(offload_text(layout.offload));
   return text;
 }

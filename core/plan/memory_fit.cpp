@@ -27,6 +27,7 @@ std::string hint_for(const RunSpec& spec, const std::string& most) {
   }
   const bool state = most == "moments" || most == "master";
   if (state && spec.layout.zero_stage == 0) return "use zero_stage 1";
+  if (state && spec.layout.zero_replicas > 1) return "lower zero_replicas";
   if (spec.model.num_experts > 0 && (most == "weights" || most == "gradients"))
     return "raise expert_parallel_size or pipeline_parallel_size";
   if (state && spec.cluster.host.memory_bytes > 0) return "use offload.optimizer host";

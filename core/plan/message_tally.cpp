@@ -10,8 +10,16 @@ void MessageTally::add(std::string_view axis, int ranks, MessageKind kind, std::
 }
 
 void MessageTally::replicas(bool experts, MessageKind kind, std::int64_t bytes) {
-  if (experts) return add("expert_data", mesh_.size(Axis::expert_data), kind, bytes);
-  add("replica", mesh_.size(Axis::context) * mesh_.size(Axis::data), kind, bytes);
+  add(experts ? "expert_data" : "replica", mesh_.num_replicas(experts), kind, bytes);
+}
+
+void MessageTally::shards(bool experts, MessageKind kind, std::int64_t bytes) {
+  if (mesh_.num_copies() == 1) return replicas(experts, kind, bytes);
+  add(experts ? "expert_shard" : "shard", mesh_.num_shards(experts), kind, bytes);
+}
+
+void MessageTally::copies(bool experts, MessageKind kind, std::int64_t bytes) {
+  add(experts ? "expert_copy" : "copy", mesh_.num_copies(), kind, bytes);
 }
 
 std::vector<PlannedMessages> MessageTally::take() const {

@@ -52,8 +52,11 @@ class MessageTally {
   void expert_tensor(MessageKind kind, std::int64_t bytes) {
     add("expert_tensor", mesh_.size(Axis::expert_tensor), kind, bytes);
   }
-  // Of ranks that hold the same parameters.
+  // Of ranks that hold the same parameters; of those that share a copy of what ZeRO shards; and of
+  // those that hold the same shard.
   void replicas(bool experts, MessageKind kind, std::int64_t bytes);
+  void shards(bool experts, MessageKind kind, std::int64_t bytes);
+  void copies(bool experts, MessageKind kind, std::int64_t bytes);
   // What is added from now on happens so many times.
   void set_times(std::int64_t times) { times_ = times; }
 

@@ -35,22 +35,23 @@ std::vector<ParamBucket> replicated_buckets(const spec::RunSpec& spec,
                                             const RankMesh& mesh,
                                             int rank,
                                             const LocalTable& table) {
-  const int dense_rank = mesh.coordinate(rank, Axis::context) +
-                         mesh.size(Axis::context) * mesh.coordinate(rank, Axis::data);
+  const int copies = spec.layout.zero_stage == 0 ? 1 : mesh.num_copies();
   std::vector<ParamBucket> buckets;
   for (std::size_t i = 0; i < table.size(); ++i) {
     const ParamSpec& param = table[i].spec;
     if (param.kind == ParamKind::router_bias) continue;
     const bool experts = param.is_expert();
+    const int replicas = mesh.num_replicas(experts);
+    const int replica = mesh.replica(rank, experts);
+    const int shards = replicas / copies;
     ParamBucket made{.part = part_of(param),
                      .experts = experts,
                      .trained = param.trainable,
                      .dtype = weight_dtype(param, spec.training.precision),
                      .entries = {},
-                     .ranks = experts ? mesh.size(Axis::expert_data)
-                                      : mesh.size(Axis::context) * mesh.size(Axis::data),
-                     .rank = experts ? mesh.coordinate(rank, Axis::expert_data) : dense_rank};
-    if (made.ranks == 1) continue;
+                     .ranks = replicas,
+                     .rank = replica % shards * copies + replica / shards};
+    if (replicas == 1) continue;
     const bool alone = param.name == "embedding.tokens";
     auto bucket = std::find_if(buckets.begin(), buckets.end(), [&](const ParamBucket& other) {
       return is_alike(made, other) &&
@@ -72,6 +73,11 @@ std::vector<ParamBucket> sharded_buckets(const spec::RunSpec& spec,
                                          const LocalTable& table) {
   if (spec.layout.zero_stage == 0) return {};
   std::vector<ParamBucket> buckets = replicated_buckets(spec, mesh, rank, table);
+  for (ParamBucket& bucket : buckets) {
+    bucket.ranks /= mesh.num_copies();
+    bucket.rank /= mesh.num_copies();
+  }
+  std::erase_if(buckets, [](const ParamBucket& bucket) { return bucket.ranks == 1; });
   if (spec.layout.zero_stage < 3)
     std::erase_if(buckets, [](const ParamBucket& bucket) { return !bucket.trained; });
   return buckets;

@@ -28,8 +28,8 @@ struct ParamBucket {
   bool trained = true;
   DType dtype = DType::f32;  // of the weights
   std::vector<Entry> entries;
-  std::int64_t num_elements = 0;  // padding included: a multiple of kBucketBlock x ranks
-  int ranks = 1;                  // that hold the same
+  std::int64_t num_elements = 0;  // padding included: a multiple of kBucketBlock x replicas
+  int ranks = 1;                  // that share it out
   int rank = 0;                   // this one
 
   std::int64_t shard_elements() const { return num_elements / ranks; }
@@ -43,12 +43,14 @@ inline constexpr std::int64_t kBucketBlock = 256;
 // Everything that has replicas, in the order of the table: one bucket for the tensors of a part
 // that are dense or experts, trained or not, and of one type; the embedding matrix, of which
 // another stage may hold a copy, has its own. What is neither trained nor frozen, the router's
-// bias, has none.
+// bias, has none. Shared out among all replicas; where ZeRO shards several copies, those that hold
+// the same shard share that.
 std::vector<ParamBucket> replicated_buckets(const spec::RunSpec& spec,
                                             const RankMesh& mesh,
                                             int rank,
                                             const LocalTable& table);
-// Of those, the ones that layout.zero_stage shares out: 1 and 2 what is trained, 3 all.
+// Of those, the ones that layout.zero_stage shares out among the ranks of a copy: 1 and 2 what is
+// trained, 3 all.
 std::vector<ParamBucket> sharded_buckets(const spec::RunSpec& spec,
                                          const RankMesh& mesh,
                                          int rank,

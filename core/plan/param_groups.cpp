@@ -53,7 +53,7 @@ void add_rows(ParamGroups& groups,
           std::max(group.update_workspace,
                    static_cast<double>(update_workspace_bytes(param, spec.training)));
     }
-    group.replicas = num_replicas(param, mesh);
+    group.shards = mesh.num_shards(param.is_expert());
   }
 }
 
@@ -70,7 +70,7 @@ void add_groups(ParamGroups& sum, const ParamGroups& part, double count) {
     group.update.bytes += count * one.update.bytes;
     group.update.flops += count * one.update.flops;
     group.update_workspace = std::max(group.update_workspace, one.update_workspace);
-    group.replicas = one.replicas;
+    group.shards = one.shards;
   }
 }
 
@@ -125,7 +125,7 @@ LocalParams local_params(const ParamGroups& groups, int zero_stage) {
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const ParamGroup& group = groups[i];
     (i == kExpertGroup ? params.experts : params.dense) += group.trainable;
-    const double share = zero_stage >= 1 ? 1 / group.replicas : 1;
+    const double share = zero_stage >= 1 ? 1 / group.shards : 1;
     params.updated += share * group.trainable;
     params.update_bytes += share * group.update.bytes;
     params.update_flops += share * group.update.flops;

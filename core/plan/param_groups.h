@@ -26,7 +26,7 @@ struct ParamGroup {
   StateBytes state = {};  // of local
   UpdateWork update = {};
   double update_workspace = 0;  // bytes, of the tensor that needs the most
-  double replicas = 1;          // ZeRO's group
+  double shards = 1;            // of which ZeRO gives a rank one
 };
 using ParamGroups = std::array<ParamGroup, kParamGroups.size()>;
 

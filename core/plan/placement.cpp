@@ -1,7 +1,6 @@
 #include "core/plan/placement.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -102,11 +101,6 @@ double local_elements(const ParamSpec& param, const spec::RunSpec& spec) {
   return elements;
 }
 
-double num_replicas(const ParamSpec& param, const RankMesh& mesh) {
-  if (param.is_expert()) return mesh.size(Axis::expert_data);
-  return double{1} * mesh.size(Axis::data) * mesh.size(Axis::context);
-}
-
 double local_tokens(const spec::RunSpec& spec) {
   return double{1} * spec.layout.micro_batch_size * spec.training.seq_length /
          spec.layout.context_parallel_size;
@@ -121,10 +115,15 @@ double ranks_per_device(const spec::RunSpec& spec) {
 GroupShape group_shape(const RankGroup& group, const spec::RunSpec& spec) {
   const double ranks_per_node = ranks_per_device(spec) * spec.cluster.devices_per_node;
   GroupShape shape{.size = double{1} * group.size};
-  const double run = double{1} * group.size / group.runs;
-  shape.per_node = std::clamp(std::floor(ranks_per_node / group.stride), 1.0, run);
-  if (group.runs > 1 && shape.per_node == run)
-    shape.per_node *= std::clamp(std::floor(ranks_per_node / group.jump), 1.0, 1.0 * group.runs);
+  // Where members lie unevenly over runs: as many in each as in the mean.
+  const double run =
+      group.run == 0 ? shape.size : std::max(1.0, double{1} * group.run / group.step);
+  const double runs = std::ceil(shape.size / run);
+  shape.per_node = std::clamp(std::floor(ranks_per_node / (group.stride * group.step)), 1.0, run);
+  if (runs > 1 && shape.per_node == run) {
+    const double jump = group.jump * std::max(1.0, double{1} * group.step / group.run);
+    shape.per_node *= std::clamp(std::floor(ranks_per_node / jump), 1.0, runs);
+  }
   shape.num_nodes = std::ceil(shape.size / shape.per_node);
   const double reach = std::floor((group[group.size - 1] - group.first) / ranks_per_node) + 1;
   const int most = spec.cluster.nodes_per_switch;
@@ -141,10 +140,14 @@ bool places_alike(const spec::RunSpec& spec, spec::RankOrder a, spec::RankOrder 
     spec::ParallelLayout layout = spec.layout;
     layout.rank_order = order;
     const RankMesh mesh = *RankMesh::make(layout);
-    std::array<GroupShape, kNumAxes + 1> found;
-    for (std::size_t axis = 0; axis < kNumAxes; ++axis)
-      found[axis] = group_shape(mesh.group(0, static_cast<Axis>(axis)), spec);
-    found[kNumAxes] = group_shape(mesh.group(0, Axis::context, Axis::data), spec);
+    std::vector<GroupShape> found;
+    for (int axis = 0; axis < kNumAxes; ++axis)
+      found.push_back(group_shape(mesh.group(0, static_cast<Axis>(axis)), spec));
+    for (const bool experts : {false, true}) {
+      for (const RankGroup& group :
+           {mesh.replicas(0, experts), mesh.shards(0, experts), mesh.copies(0, experts)})
+        found.push_back(group_shape(group, spec));
+    }
     return found;
   };
   return shapes(a) == shapes(b);

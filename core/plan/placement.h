@@ -64,8 +64,6 @@ int layer_of_kind(const spec::ModelConfig& model, bool moe);
 // Elements of a tensor on one rank of its stage, before ZeRO. Split dims are rounded up; key and
 // value heads are replicated when there are fewer than tensor-parallel ranks.
 double local_elements(const ParamSpec& param, const spec::RunSpec& spec);
-// Ranks among which ZeRO shares a tensor out: data x context, or expert-data for experts.
-double num_replicas(const ParamSpec& param, const RankMesh& mesh);
 // Tokens of a micro-batch on one rank.
 double local_tokens(const spec::RunSpec& spec);
 

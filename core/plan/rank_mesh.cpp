@@ -8,6 +8,15 @@
 
 namespace tera::plan {
 
+RankGroup RankGroup::part(int begin, int every, int count) const {
+  const int last = begin + (count - 1) * every;
+  if (run == 0 || begin / run == last / run) return {(*this)[begin], stride * every, count};
+  if (every % run == 0) return {(*this)[begin], every / run * jump, count};
+  if (run % every == 0 && begin % run < every)
+    return {(*this)[begin], stride * every, count, run / every, jump};
+  return {first, stride, count, run, jump, begin, every};
+}
+
 int axis_size(const spec::ParallelLayout& layout, Axis axis) {
   switch (axis) {
     case Axis::tensor:
@@ -57,7 +66,16 @@ Result<RankMesh> RankMesh::make(const spec::ParallelLayout& layout) {
                     folded, stage),
         "use a divisor of tensor x context x data parallel size");
   }
+  for (const std::int64_t replicas :
+       {std::int64_t{layout.context_parallel_size} * layout.data_parallel_size, stage / folded}) {
+    if (layout.zero_replicas >= 1 && replicas % layout.zero_replicas == 0) continue;
+    return fail(ErrorCode::invalid_input,
+                fmt::format("layout.zero_replicas: {} does not divide {} replicas",
+                            layout.zero_replicas, replicas),
+                "use 1");
+  }
   RankMesh mesh;
+  mesh.num_copies_ = layout.zero_replicas;
   const auto set = [&mesh](Axis axis, std::int64_t size, std::int64_t stride) {
     mesh.axes_[static_cast<std::size_t>(axis)] = {static_cast<int>(size), static_cast<int>(stride)};
   };
@@ -87,7 +105,7 @@ RankGroup RankMesh::placed(int rank, int stage_first, int stride, int size) cons
   const int run = std::clamp(block() / stride, 1, size);
   if (run == size) return {first, stride, size};
   if (run == 1) return {first, stride / block() * next, size};
-  return {first, stride, size, size / run, next};
+  return {first, stride, size, run, next};
 }
 
 RankGroup RankMesh::group(int rank, Axis axis) const {
@@ -100,6 +118,29 @@ RankGroup RankMesh::group(int rank, Axis inner, Axis outer) const {
   const int before =
       coordinate(rank, inner) * stride(inner) + coordinate(rank, outer) * stride(outer);
   return placed(rank, stage_rank(rank) - before, stride(inner), size(inner) * size(outer));
+}
+
+int RankMesh::num_replicas(bool experts) const {
+  return experts ? size(Axis::expert_data) : size(Axis::context) * size(Axis::data);
+}
+
+int RankMesh::replica(int rank, bool experts) const {
+  if (experts) return coordinate(rank, Axis::expert_data);
+  return coordinate(rank, Axis::context) + size(Axis::context) * coordinate(rank, Axis::data);
+}
+
+RankGroup RankMesh::replicas(int rank, bool experts) const {
+  return experts ? group(rank, Axis::expert_data) : group(rank, Axis::context, Axis::data);
+}
+
+RankGroup RankMesh::shards(int rank, bool experts) const {
+  const int size = num_shards(experts);
+  return replicas(rank, experts).part(replica(rank, experts) / size * size, 1, size);
+}
+
+RankGroup RankMesh::copies(int rank, bool experts) const {
+  const int step = num_shards(experts);
+  return replicas(rank, experts).part(replica(rank, experts) % step, step, num_copies_);
 }
 
 std::string RankMesh::describe(int rank) const {

@@ -262,7 +262,9 @@ const std::vector<int>& SearchSpace::zero_stages(const MeshSizes& mesh,
   const std::int64_t replicas = std::int64_t{mesh.context} * mesh.data;
   const std::int64_t expert_replicas =
       mesh.tensor * replicas / (std::int64_t{experts.expert} * experts.expert_tensor);
-  const bool one = replicas == 1 && (spec_.model.num_experts == 0 || expert_replicas == 1);
+  const int copies = spec_.layout.zero_replicas;  // of one rank each, where nothing is sharded
+  const bool one =
+      replicas == copies && (spec_.model.num_experts == 0 || expert_replicas == copies);
   return one ? zero_stages_of_one_ : zero_stages_;
 }
 

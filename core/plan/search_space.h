@@ -2,8 +2,8 @@
 // spec::validate decides what is legal; it is asked for each part alone, since its rules join
 // only the axes of a part: sizes of the mesh, experts with a pipeline stage, schedule with
 // micro-batches, the order of the ranks with sizes and experts (a test asks it about whole
-// layouts). Of layouts that are the same under different names, such as ZeRO 1 and 0 with one
-// replica, or orders of the ranks that put as many of each group into a node, one is here.
+// layouts). Of layouts that are the same under different names, such as ZeRO 1 and 0 where a copy
+// is one rank, or orders of the ranks that put as many of each group into a node, one is here.
 #pragma once
 #include <cstdint>
 #include <map>

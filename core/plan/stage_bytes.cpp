@@ -12,7 +12,7 @@ namespace {
 using spec::Framework;
 
 double shards_of(const ParamGroup& group, const StateRule& rule, const spec::RunSpec& spec) {
-  return spec.layout.zero_stage >= rule.zero_from && group.replicas > 1 ? group.replicas : 1;
+  return spec.layout.zero_stage >= rule.zero_from && group.shards > 1 ? group.shards : 1;
 }
 
 }  // namespace
@@ -35,6 +35,8 @@ int num_communicators(const spec::RunSpec& spec) {
                          layout.expert_parallel_size, layout.expert_tensor_parallel_size}) {
     if (size > 1) ++count;
   }
+  if (layout.zero_stage > 0 && layout.zero_replicas > 1)
+    count += 2 * (spec.model.num_experts > 0 ? 2 : 1);  // of shards and of copies
   return count;
 }
 

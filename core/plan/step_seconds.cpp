@@ -14,47 +14,76 @@ namespace {
 
 using spec::RunSpec;
 
+// Over the replicas of dense parameters and of experts, or over the parts of them that hold a copy
+// or a shard of what ZeRO shards.
+using GroupOf = RankGroup (RankMesh::*)(int rank, bool experts) const;
+class Gather {
+ public:
+  Gather(const RunSpec& spec, const RankMesh& mesh, const LayerCost& cost, GroupOf group)
+      : comm_(cost.comm()),
+        dense_(group_shape((mesh.*group)(0, false), spec)),
+        experts_(group_shape((mesh.*group)(0, true), spec)) {}
+  double seconds(double dense_bytes, double expert_bytes) const {
+    return comm_.all_gather_s(dense_, dense_bytes) + comm_.all_gather_s(experts_, expert_bytes);
+  }
+  // Of each message but the first, whose latency is in seconds().
+  double latency_s(double messages) const { return (messages - 1) * comm_.all_gather_s(dense_, 0); }
+  bool alone() const { return dense_.size <= 1 && experts_.size <= 1; }
+
+ private:
+  const CommCost& comm_;
+  GroupShape dense_, experts_;
+};
+
 GradientSync gradient_sync(const RunSpec& spec,
                            const RankMesh& mesh,
                            const LayerCost& cost,
                            const BusiestStage& busiest,
                            double micro_batches) {
   const spec::ParallelLayout& layout = spec.layout;
+  const spec::Framework framework = spec.software.framework;
   const LocalParams& params = busiest.params;
-  const GroupShape dense = group_shape(mesh.group(0, Axis::context, Axis::data), spec);
-  const GroupShape experts = group_shape(mesh.group(0, Axis::expert_data), spec);
-  const auto weight_bytes =
-      static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
-  const auto gather_s = [&](double bytes_per_element) {
-    return cost.comm().all_gather_s(dense, params.dense * bytes_per_element) +
-           cost.comm().all_gather_s(experts, params.experts * bytes_per_element);
-  };
+  const Gather replicas(spec, mesh, cost, &RankMesh::replicas);
   GradientSync sync;
-  if (dense.size <= 1 && experts.size <= 1) return sync;
+  if (replicas.alone()) return sync;
+  const Gather shards(spec, mesh, cost, &RankMesh::shards);
+  const int zero_stage = shards.alone() ? 0 : layout.zero_stage;
   const bool overlaps = spec.software.gradient_overlap && !spec.cluster.device.is_cpu;
   const int layers = std::max(1, busiest.num_layers);
   // What is shared out travels layer by layer; without overlap, tensor by tensor.
-  const double messages =
-      layout.zero_stage < 2 ? 1 : layers * (overlaps ? 1 : kTensorsOfLayer.value);
-  const double latency_s = (messages - 1) * cost.comm().all_gather_s(dense, 0);
-  // DeepSpeed's first stage sums all gradients everywhere and uses its share.
-  const bool sums_all =
-      layout.zero_stage == 0 ||
-      (layout.zero_stage == 1 && spec.software.framework == spec::Framework::deepspeed);
+  const double messages = zero_stage < 2 ? 1 : layers * (overlaps ? 1 : kTensorsOfLayer.value);
   // TeraGPT exchanges gradients once a step, whatever is shared out (keeps_whole_gradients).
-  const bool each_time =
-      layout.zero_stage >= 2 && spec.software.framework != spec::Framework::teragpt;
+  const bool each_time = zero_stage >= 2 && framework != spec::Framework::teragpt;
   const double passes = each_time ? micro_batches : 1;
-  sync.gradients_s = (gather_s(gradient_sum_bytes(spec)) + latency_s) * passes * (sums_all ? 2 : 1);
-  if (layout.zero_stage > 0) sync.weights_s = gather_s(weight_bytes) + latency_s;
-  if (layout.zero_stage == 3) sync.weights_s *= 2 * micro_batches;
+  const double dense_bytes = params.dense * gradient_sum_bytes(spec);
+  const double expert_bytes = params.experts * gradient_sum_bytes(spec);
+  // DeepSpeed's first stage sums all gradients everywhere and uses its share.
+  if (zero_stage == 0 || (zero_stage == 1 && framework == spec::Framework::deepspeed)) {
+    sync.gradients_s = 2 * replicas.seconds(dense_bytes, expert_bytes);
+  } else {
+    sync.gradients_s =
+        (shards.seconds(dense_bytes, expert_bytes) + shards.latency_s(messages)) * passes;
+    // Then over the copies, by DeepSpeed after the last micro-batch alone: Zhang et al. 2022, MiCS,
+    // 2-hop gradient synchronization.
+    const Gather copies(spec, mesh, cost, &RankMesh::copies);
+    const double sums =
+        copies.seconds(dense_bytes / mesh.num_shards(false), expert_bytes / mesh.num_shards(true)) +
+        copies.latency_s(messages);
+    sync.gradients_s += 2 * sums * (framework == spec::Framework::deepspeed ? 1 : passes);
+  }
+  if (zero_stage > 0) {
+    const auto bytes = static_cast<double>(dtype_bytes(compute_dtype(spec.training.precision)));
+    sync.weights_s =
+        shards.seconds(params.dense * bytes, params.experts * bytes) + shards.latency_s(messages);
+  }
+  if (zero_stage == 3) sync.weights_s *= 2 * micro_batches;
   const double all_s = sync.gradients_s + sync.weights_s;
   // Gradients overlap with the backward of the last micro-batch, weights with the first forward;
   // a part is left over. Thread ranks on a processor sum after the last backward.
-  const double window = kGradientWindow.value * busiest.pass.total() *
-                        (layout.zero_stage == 3 ? micro_batches : passes);
+  const double window =
+      kGradientWindow.value * busiest.pass.total() * (zero_stage == 3 ? micro_batches : passes);
   const double shown = std::max(1.0 / layers, cost.fitted().gradient_shown);
-  if (layout.zero_stage >= 2 && spec.software.framework == spec::Framework::torchtitan) {
+  if (zero_stage >= 2 && framework == spec::Framework::torchtitan) {
     const double copied = gradient_sum_bytes(spec) > 2 ? kMessageCopies.value + kMessageCasts.value
                                                        : kMessageCopies.value;
     sync.copies_s =

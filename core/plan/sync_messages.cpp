@@ -30,7 +30,8 @@ SyncMessages::SyncMessages(const spec::RunSpec& spec, int rank, MessageTally& ta
   }
 }
 
-// Reproducible sums are made after every micro-batch, of whole tensors but after the last.
+// Reproducible sums are made after every micro-batch, of whole tensors but after the last; with
+// several copies also then.
 void SyncMessages::gradients() {
   const spec::ParallelLayout& layout = spec_.layout;
   const std::int64_t before_last =
@@ -50,10 +51,13 @@ void SyncMessages::gradients() {
   for (const ParamBucket& bucket : buckets_) {
     if (!bucket.trained) continue;
     const std::int64_t bytes = bucket.num_elements * kF32;
-    tally_.set_times(before_last);
-    if (before_last > 0) tally_.replicas(bucket.experts, all_reduce, bytes);
+    const bool sums_whole = spec_.training.reproducible_sums && tally_.mesh().num_copies() > 1;
+    tally_.set_times(before_last + (sums_whole ? 1 : 0));
+    if (before_last > 0 || sums_whole) tally_.replicas(bucket.experts, all_reduce, bytes);
     tally_.set_times(1);
-    tally_.replicas(bucket.experts, reduce_scatter, bytes);
+    if (sums_whole) continue;
+    tally_.shards(bucket.experts, reduce_scatter, bytes);
+    tally_.copies(bucket.experts, all_reduce, bucket.shard_elements() * kF32);
   }
   tally_.set_times(1);
   embedding_copies();
@@ -78,7 +82,7 @@ void SyncMessages::weights(const StageOrder& order) {
 }
 
 void SyncMessages::gather(const ParamBucket& bucket) {
-  tally_.replicas(bucket.experts, all_gather, bucket.num_elements * dtype_bytes(bucket.dtype));
+  tally_.shards(bucket.experts, all_gather, bucket.num_elements * dtype_bytes(bucket.dtype));
 }
 
 // Between first and last stage, of this rank's shard.

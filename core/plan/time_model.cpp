@@ -140,14 +140,19 @@ Term communication_term(const RunSpec& spec,
                          kBlockingSend.source));
   }
   const GradientSync& sync = step.sync;
+  const auto shape = [&](const RankGroup& group) { return group_text(group_shape(group, spec)); };
+  const bool copies = mesh.num_copies() > 1 && spec.layout.zero_stage > 0;
+  const std::string replicas =
+      copies ? fmt::format("shards {}; copies {}", shape(mesh.shards(0, false)),
+                           shape(mesh.copies(0, false)))
+             : shape(mesh.replicas(0, false));
   if (sync.gradients_s > 0) {
     const LocalParams& params = times.busiest.params;
     terms.push_back(leaf(
         "data parallel", sync.exposed_s,
         fmt::format("gradients {} ({:.0f} B each, {} parameters, {}) + weights {}; {} overlapped",
                     format_seconds(sync.gradients_s), gradient_sum_bytes(spec),
-                    format_count(params.dense + params.experts),
-                    group_text(group_shape(mesh.group(0, Axis::context, Axis::data), spec)),
+                    format_count(params.dense + params.experts), replicas,
                     format_seconds(sync.weights_s),
                     format_seconds(sync.gradients_s + sync.weights_s - sync.exposed_s)),
         "ring, one level per link; Rajbhandari et al. 2020"));

@@ -76,8 +76,6 @@ void check_coming(const ParallelLayout& layout, Findings& findings) {
     findings.error(field, fmt::format("{} is not trained by this engine yet", value),
                    fmt::format("use {} to train here", use));
   };
-  if (layout.zero_replicas > 1)
-    refuse("layout.zero_replicas", fmt::format("{}", layout.zero_replicas), "1");
   if (layout.expert_dispatcher != ExpertDispatcher::all_to_all)
     refuse("layout.expert_dispatcher", enum_name(layout.expert_dispatcher), "all-to-all");
 }

@@ -225,6 +225,30 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
   check_schedule(spec, findings);
 }
 
+// Copies of what ZeRO shards are as many replicas each, of experts too.
+void check_copies(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  const int copies = layout.zero_replicas;
+  if (copies == 1) return;
+  constexpr const char* kCopies = "layout.zero_replicas";
+  const std::int64_t replicas =
+      std::int64_t{layout.context_parallel_size} * layout.data_parallel_size;
+  const std::int64_t folded =
+      std::int64_t{layout.expert_parallel_size} * layout.expert_tensor_parallel_size;
+  const std::int64_t stage = replicas * layout.tensor_parallel_size;
+  std::vector<Whole> wholes = {{"context_parallel_size x data_parallel_size", replicas}};
+  if (spec.model.num_experts > 0 && stage % folded == 0)
+    wholes.push_back({"replicas of experts", stage / folded});
+  must_divide(findings, kCopies, copies, wholes);
+  if (layout.zero_stage == 0) {
+    findings.note(kCopies, "has no effect with zero_stage 0", "");
+  } else if (std::all_of(wholes.begin(), wholes.end(),
+                         [copies](const Whole& whole) { return whole.size == copies; })) {
+    findings.note(kCopies, fmt::format("{} copies are a rank each: nothing is sharded", copies),
+                  fmt::format("use zero_stage 0, or less than {}", copies));
+  }
+}
+
 // Ranks that hold one replica of experts in a stage: of those that are not there, as of the rest.
 std::int64_t folded_ranks(const RunSpec& spec) {
   const ParallelLayout& layout = spec.layout;
@@ -283,6 +307,7 @@ void check_layout(const RunSpec& spec, Findings& findings) {
   check_expert_axes(spec, findings);
   check_rank_order(spec, findings);
   check_sharing(spec, findings);
+  check_copies(spec, findings);
   check_placement(spec, findings);
 }
 

@@ -44,6 +44,7 @@ GradSync::GradSync(nn::ParamStore& params, comm::MeshGroups& groups, const spec:
       groups_(groups),
       zero_stage_(spec.layout.zero_stage),
       reproducible_(spec.training.reproducible_sums),
+      sums_whole_(reproducible_ && groups.has_copies()),
       shares_embedding_(plan::shares_embedding(spec.model)),
       copies_embedding_(plan::copies_embedding(
           spec.model, plan::stage_chunks(spec, spec.layout.pipeline_parallel_size - 1))),
@@ -84,7 +85,7 @@ void GradSync::enter(int part, int next, bool backward) {
       if (buckets.count(&bucket) == 0 || gathers_.count(&bucket) > 0) continue;
       params_.hold_weights(bucket);
       gathers_.emplace(
-          &bucket, groups_.replicas(bucket.plan.experts)
+          &bucket, groups_.shards(bucket.plan.experts)
                        .start(comm::Operation::all_gather(bucket.weight_shard, bucket.weights)));
     }
   };
@@ -207,7 +208,7 @@ void GradSync::sum_micro_batch(int part) {
 
 void GradSync::sum_part(int part) {
   if (!summed_.insert(part).second) return;
-  if (zero_stage_ >= 2) wait();
+  if (zero_stage_ >= 2 || groups_.has_copies()) wait();
   const std::vector<Piece> pieces = pieces_of(part);
   sum_over_tensor_ranks(params_, part);
   add_sums_before(pieces);
@@ -228,25 +229,45 @@ void GradSync::sum_bucket(nn::ParamBucket& bucket) {
       zero_stage_ == 1 ? bucket.gradients.slice(0, begin, begin + bucket.plan.shard_elements())
                        : Tensor::empty(params_.backend(), {bucket.plan.shard_elements()},
                                        bucket.gradients.dtype(), MemoryKind::gradients);
-  works_.push_back(groups_.replicas(bucket.plan.experts)
-                       .start(comm::Operation::reduce_scatter(
-                           bucket.gradients, bucket.gradient_shard, comm::Reduce::sum)));
-  if (zero_stage_ >= 2) reducing_.push_back(&bucket);
+  const bool experts = bucket.plan.experts;
+  works_.push_back(sums_whole_ ? groups_.replicas(experts).start(comm::Operation::all_reduce(
+                                     bucket.gradients, comm::Reduce::sum))
+                               : groups_.shards(experts).start(comm::Operation::reduce_scatter(
+                                     bucket.gradients, bucket.gradient_shard, comm::Reduce::sum)));
+  reducing_.push_back(&bucket);
 }
 
 void GradSync::wait() {
   for (comm::Work& work : works_)
     work.wait();
   works_.clear();
-  for (nn::ParamBucket* bucket : reducing_)
-    params_.drop_gradients(*bucket);
+  for (nn::ParamBucket* bucket : reducing_) {
+    if (zero_stage_ >= 2) keep_shard(*bucket);
+    if (groups_.has_copies() && !sums_whole_) {
+      works_.push_back(
+          groups_.copies(bucket->plan.experts)
+              .start(comm::Operation::all_reduce(bucket->gradient_shard, comm::Reduce::sum)));
+    }
+  }
   reducing_.clear();
+}
+
+void GradSync::keep_shard(nn::ParamBucket& bucket) {
+  if (sums_whole_) {
+    const std::int64_t begin = bucket.plan.shard_begin();
+    Backend& backend = params_.backend();
+    backend.ops().copy(backend.context(),
+                       bucket.gradients.slice(0, begin, begin + bucket.plan.shard_elements()),
+                       bucket.gradient_shard);
+  }
+  params_.drop_gradients(bucket);
 }
 
 void GradSync::finish() {
   for (auto part = order_.rbegin(); part != order_.rend(); ++part)
     sum_part(*part);
-  wait();
+  while (!works_.empty())
+    wait();
   if (copies_embedding_) sum_embedding_copies();
 }
 
@@ -262,7 +283,7 @@ void GradSync::sum_embedding_copies() {
 void GradSync::share_weights() {
   if (!params_.keeps_weights()) return;
   for (nn::ParamBucket& bucket : params_.buckets()) {
-    works_.push_back(groups_.replicas(bucket.plan.experts)
+    works_.push_back(groups_.shards(bucket.plan.experts)
                          .start(comm::Operation::all_gather(bucket.weight_shard, bucket.weights)));
   }
   wait();

@@ -2,10 +2,15 @@
 // while the next part computes; and, where ZeRO shares weights out, gather them one part ahead.
 // Reductions add in rank order, so that every stage of ZeRO gives the same bits.
 //
+// With several copies of what ZeRO shards (layout.zero_replicas) the ranks of a copy sum and gather
+// among themselves, and those that hold the same shard then sum that over the copies, once a step:
+// the sum of a copy's replicas in rank order, and those sums in the order of copies. Other than
+// that of all replicas in a row, it rounds otherwise, except where a copy is one rank.
+//
 // With training.reproducible_sums gradients are those of one micro-batch, and what came before is
 // summed up beside them: replicas take turns in the global batch, so that a sum over them after
 // every micro-batch, to which the first replica adds what came before, has the order of one replica
-// that runs all of it.
+// that runs all of it. So are sums over several copies then: of all replicas in a row.
 #pragma once
 #include <map>
 #include <optional>
@@ -69,12 +74,14 @@ class GradSync final : public nn::PartWatcher {
   void sum_part(int part);
   void sum_bucket(nn::ParamBucket& bucket);
   void sum_embedding_copies();
+  void keep_shard(nn::ParamBucket& bucket);
   void wait();
 
   nn::ParamStore& params_;
   comm::MeshGroups& groups_;
   const int zero_stage_;
   const bool reproducible_;
+  const bool sums_whole_;  // replicas of all copies in one order
   const bool shares_embedding_;
   const bool copies_embedding_;  // the last stage holds the matrix, too
   const int num_layers_;         // behind them parts predict, and read the matrix
@@ -89,7 +96,7 @@ class GradSync final : public nn::PartWatcher {
   std::map<Piece, Tensor> sums_before_;
   std::map<int, std::int64_t> micro_batches_summed_;  // of each part
   std::vector<comm::Work> works_;
-  std::vector<nn::ParamBucket*> reducing_;  // whole gradients to drop once works_ are done
+  std::vector<nn::ParamBucket*> reducing_;  // have their shard once works_ are done
 };
 
 // Factor on the gradients so that their norm is at most max_norm; 1 when max_norm is 0 (off).

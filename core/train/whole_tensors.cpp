@@ -80,14 +80,16 @@ std::vector<WholeTensor> whole_tensors(const spec::RunSpec& spec) {
   return weights;
 }
 
-bool TensorParts::is_first_replica(const plan::ParamSpec& param) const {
-  return groups_.replicas(param.is_expert()).rank() == 0;
+// Of the ranks that own the same elements.
+bool TensorParts::is_first_owner(const nn::Param& param) const {
+  const int owners = param.bucket != nullptr ? param.bucket->plan.ranks : 1;  // of one copy
+  return groups_.replicas(param.spec.is_expert()).rank() < owners;
 }
 
 TensorParts::Mine TensorParts::mine(const WholeTensor& tensor) const {
   if (!params_.has(tensor.info.name)) return {};
   const nn::Param& param = params_.get(tensor.info.name);
-  if (param.bucket == nullptr && !is_first_replica(param.spec)) return {};
+  if (!is_first_owner(param)) return {};
   if (param.slice.first_ranges().empty()) return {};  // a copy
   Mine mine;
   if (tensor.info.role == kWeight) {

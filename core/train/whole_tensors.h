@@ -53,7 +53,7 @@ class TensorParts {
     std::int64_t end = 0;
   };
   Mine mine(const WholeTensor& tensor) const;
-  bool is_first_replica(const plan::ParamSpec& param) const;
+  bool is_first_owner(const nn::Param& param) const;
 
   comm::MeshGroups& groups_;
   nn::ParamStore& params_;

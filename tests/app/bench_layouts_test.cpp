@@ -60,7 +60,7 @@ TEST(BenchLayouts, RefusesWrongArguments) {
     return refused.err;
   };
   EXPECT_THAT(error_of({"--layouts", "dp2", "xp2"}),
-              HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp or zero"));
+              HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp, zero or copies"));
   EXPECT_THAT(error_of({"--layouts", "dp2-"}), HasSubstr("layout dp2-: got 'dp2-', expected"));
   EXPECT_THAT(error_of({"--layouts", "dp2-zero7"}), HasSubstr("layout dp2-zero7: "));
   EXPECT_THAT(error_of({"--layouts", "tp2-dp2-tp4"}),
@@ -80,7 +80,9 @@ TEST(BenchLayouts, RefusesWordsWithoutEffect) {
         std::pair{"tp2-gpipe", "gpipe with one pipeline stage, expected pp2 or more beside it: "
                                "pp2-gpipe"},
         std::pair{"zero3-tp2", "zero3 with one replica, expected dp2 or more beside it: dp2-zero3"},
-        std::pair{"dp1-zero1", "zero1 with one replica, expected"}}) {
+        std::pair{"dp1-zero1", "zero1 with one replica, expected"},
+        std::pair{"dp4-copies2", "copies2 of nothing that is shared out, expected zero1, 2 or 3 "
+                                 "beside it: dp4-zero1-copies2"}}) {
     const ProgramResult refused = run_teragpt({"bench", "layouts", "--layouts", layout});
     EXPECT_EQ(refused.exit_code, 2) << layout;
     EXPECT_THAT(refused.err,

@@ -131,6 +131,7 @@ void import_deepspeed(const std::vector<ConfigFile>& files,
   read_schedule(in);
   read_zero(in, kOnHost);
   read_batch_sizes(in, options.num_gpus);
+  if (in.ok()) read_copies(in);
   in.report_unused();
   if (in.ok()) in.validate_result();
 }

@@ -184,6 +184,7 @@ void import_gpt_neox(const std::vector<ConfigFile>& files,
   read_training(in);
   read_software(in);
   read_batch_sizes(in, options.num_gpus);
+  if (in.ok()) read_copies(in);
   in.report_unused();
   if (in.ok()) in.validate_result();
 }

@@ -44,6 +44,9 @@ bool is_partly_rotary(const RunSpec& spec) {
 bool has_context(const RunSpec& spec) {
   return spec.layout.context_parallel_size > 1;
 }
+bool has_copies(const RunSpec& spec) {
+  return spec.layout.zero_stage > 0 && spec.layout.zero_replicas > 1;
+}
 bool predicts_more(const RunSpec& spec) {
   return spec.model.num_mtp_layers > 0;
 }
@@ -207,6 +210,10 @@ constexpr Row kRows[] = {
      .field = "layout.sequence_parallel",
      .otherwise = "false",
      .words = kTrue},
+    {.key = "--num-distributed-optimizer-instances",
+     .field = "layout.zero_replicas",
+     .otherwise = "1",
+     .when = has_copies},
     {.key = "--micro-batch-size", .field = "layout.micro_batch_size", .required = true},
     {.key = "--global-batch-size", .field = "training.global_batch_size"},
     {.key = "--seq-length", .field = "training.seq_length", .required = true},

@@ -2,6 +2,7 @@
 // changed between them are read in both forms and written in the newer.
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <string>
 
 #include <fmt/format.h>
@@ -201,8 +202,7 @@ void read_replicas(Importer& in, std::int64_t num_gpus) {
   const bool keeps =
       reshard == "never" || (reshard == "default" && layout.pipeline_parallel_size > 1);
   layout.zero_stage = shards == 1 ? 0 : keeps ? 2 : 3;
-  if (copies > 1 && shards > 1)
-    in.leave_out(kCopy, "states are shared by all replicas here, not by those of one group");
+  layout.zero_replicas = shards == 1 ? 1 : static_cast<int>(copies);
 }
 
 void read_batch(Importer& in) {
@@ -291,10 +291,12 @@ std::string export_torchtitan(const RunSpec& spec) {
                                                                  static_cast<double>(t.num_steps)));
   out.push_back(whole_setting("training.global_batch_size", t.global_batch_size));
   const bool shares = layout.zero_stage > 0;
-  out.push_back(whole_setting("parallelism.data_parallel_replicate_degree",
-                              shares ? 1 : layout.data_parallel_size));
-  out.push_back(whole_setting("parallelism.data_parallel_shard_degree",
-                              shares ? layout.data_parallel_size : 1));
+  // Context ranks of a copy always share it.
+  const int copies = shares ? std::gcd(layout.zero_replicas, layout.data_parallel_size)
+                            : layout.data_parallel_size;
+  out.push_back(whole_setting("parallelism.data_parallel_replicate_degree", copies));
+  out.push_back(
+      whole_setting("parallelism.data_parallel_shard_degree", layout.data_parallel_size / copies));
   if (shares)
     out.push_back(text_setting("parallelism.fsdp_reshard_after_forward",
                                layout.zero_stage == 3 ? "always" : "never"));

@@ -14,6 +14,7 @@ constexpr const char* kOldWeights = "zero_optimization.cpu_offload_param";
 constexpr const char* kOverlap = "zero_optimization.overlap_comm";
 constexpr const char* kSums = "data_types.grad_accum_dtype";
 constexpr const char* kStage = "zero_optimization.stage";
+constexpr const char* kCopyRanks = "zero_optimization.mics_shard_size";
 
 constexpr Word kTiers[] = {{"none", "none"}, {"cpu", "host"}, {"nvme", "nvme"}};
 constexpr Word kDtypes[] = {{"fp32", "fp32"}, {"bf16", "bf16"}, {"fp16", "bf16"}};  // by width
@@ -69,6 +70,10 @@ GradientPrecision usual_sums(const RunSpec& spec) {
   return wide ? GradientPrecision::fp32 : GradientPrecision::bf16;
 }
 
+std::int64_t num_replicas(const ParallelLayout& layout) {
+  return std::int64_t{layout.data_parallel_size} * layout.context_parallel_size;
+}
+
 }  // namespace
 
 void read_zero(Importer& in, const char* activations) {
@@ -83,6 +88,22 @@ void read_zero(Importer& in, const char* activations) {
   read_offload(in, activations);
 }
 
+void read_copies(Importer& in) {
+  ParallelLayout& layout = in.spec().layout;
+  layout.zero_replicas = 1;
+  const std::int64_t ranks = in.integer(kCopyRanks).value_or(-1);
+  if (ranks == -1) return;  // all of them
+  const std::int64_t replicas = num_replicas(layout);
+  if (ranks < 1 || replicas % ranks != 0) {
+    return in.error(kCopyRanks,
+                    fmt::format("{} ranks of a copy do not divide {} replicas", ranks, replicas),
+                    fmt::format("use {}, or leave it away", replicas));
+  }
+  if (layout.zero_stage < 3)
+    return in.leave_out(kCopyRanks, fmt::format("DeepSpeed copies with {} 3 alone", kStage));
+  layout.zero_replicas = static_cast<int>(replicas / ranks);
+}
+
 void write_zero(const RunSpec& spec, const char* activations, SettingList& out) {
   const Offload& offload = spec.layout.offload;
   const auto write_tier = [&out](std::string where, OffloadTier tier) {
@@ -95,6 +116,8 @@ void write_zero(const RunSpec& spec, const char* activations, SettingList& out) 
   if (spec.layout.zero_stage > 0) write_tier("offload_optimizer", offload.optimizer);
   if (spec.layout.zero_stage == 3) write_tier("offload_param", offload.weights);
   if (offload.activations == OffloadTier::host) out.push_back(boolean_setting(activations, true));
+  if (spec.layout.zero_stage == 3 && spec.layout.zero_replicas > 1)
+    out.push_back(whole_setting(kCopyRanks, num_replicas(spec.layout) / spec.layout.zero_replicas));
   out.push_back(boolean_setting(kOverlap, spec.software.gradient_overlap));
   const GradientPrecision sums = spec.training.gradient_precision;
   if (sums == usual_sums(spec)) return;

@@ -9,5 +9,7 @@ namespace tera::spec {
 // `activations` that keeps activations on the host. Reading needs the stage and the precision.
 void read_zero(Importer& in, const char* activations);
 void write_zero(const RunSpec& spec, const char* activations, SettingList& out);
+// Copies of what the third stage shards (MiCS). Reading needs the replicas.
+void read_copies(Importer& in);
 
 }  // namespace tera::spec

@@ -54,6 +54,31 @@ TEST(MeshGroups, HoldTheRanksOfTheirAxisInOrder) {
   }
 }
 
+TEST(MeshGroups, HoldCopiesOfWhatZeroShards) {
+  spec::ParallelLayout layout = layout_of_all_axes();
+  layout.expert_parallel_size = 2;
+  layout.rank_order = spec::RankOrder::tp_cp_ep_pp_dp;
+  layout.zero_replicas = 2;
+  const plan::RankMesh mesh = *plan::RankMesh::make(layout);
+  test::spawn_ranks(mesh.world_size(), [&](Communicator& world) {
+    MeshGroups groups(mesh, world);
+    ASSERT_TRUE(groups.has_copies());
+    for (const bool experts : {false, true}) {
+      const auto expect_group = [&](Communicator& group, const plan::RankGroup& planned) {
+        ASSERT_EQ(group.size(), planned.size);
+        for (int i = 0; i < group.size(); ++i)
+          ASSERT_EQ(group.group().ranks[static_cast<std::size_t>(i)], planned[i]);
+      };
+      expect_group(groups.replicas(experts), mesh.replicas(world.rank(), experts));
+      expect_group(groups.shards(experts), mesh.shards(world.rank(), experts));
+      expect_group(groups.copies(experts), mesh.copies(world.rank(), experts));
+      ASSERT_EQ(groups.shards(experts).group().axis, experts ? "expert_shard" : "shard");
+      ASSERT_EQ(groups.copies(experts).group().axis, experts ? "expert_copy" : "copy");
+    }
+    ASSERT_EQ(groups.embedding().group().axis, "embedding");
+  });
+}
+
 TEST(MeshGroups, CountTrafficByAxis) {
   const plan::RankMesh mesh = *plan::RankMesh::make(layout_of_all_axes());
   test::spawn_ranks(mesh.world_size(), [&](Communicator& world) {

@@ -73,6 +73,21 @@ TEST(Estimate, SaysWhatDoesNotFitAndWhy) {
   EXPECT_THAT(e->diagnostics.back().hint, HasSubstr("micro_batch_size"));
 }
 
+TEST(Estimate, SaysThatFewerCopiesNeedLess) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.layout.data_parallel_size = 4;
+  spec.layout.zero_stage = 1;
+  spec.layout.zero_replicas = 4;
+  spec.cluster.device.memory_bytes = 1.2e9;
+  spec.training.seq_length = 8;  // states are most
+  spec.layout.micro_batch_size = 1;
+  spec.training.global_batch_size = 4;
+  const auto e = estimate(spec);
+  ASSERT_TRUE(e) << e.error().message;
+  ASSERT_THAT(e->diagnostics.back().message, HasSubstr("most is m"));  // moments
+  EXPECT_EQ(e->diagnostics.back().hint, "lower zero_replicas");
+}
+
 TEST(Estimate, BrokenSpecsAreErrorsNotNumbers) {
   spec::RunSpec spec = run_spec("moe-1t");
   spec.layout.expert_parallel_size = 3;

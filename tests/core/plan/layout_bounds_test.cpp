@@ -149,6 +149,15 @@ TEST(LayoutBounds, AreNotAboveTheEstimateOfExpertsBesideOtherWork) {
   }
 }
 
+// Shards of a copy are larger, and reach less far.
+TEST(LayoutBounds, AreNotAboveTheEstimateOfCopies) {
+  spec::RunSpec spec = run_spec("mixtral-8x7b");
+  spec.cluster.num_nodes = 4;
+  spec.training.global_batch_size = 64;
+  spec.layout.zero_replicas = 4;
+  EXPECT_GT(check_some(spec, 14983).staying, 10);
+}
+
 // A host with little memory: what goes to disks may matter.
 TEST(LayoutBounds, LeaveOutOnlyWaysToOffloadThatAnotherBeats) {
   spec::RunSpec spec = run_spec("mixtral-8x7b");

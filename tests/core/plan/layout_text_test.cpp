@@ -21,6 +21,8 @@ TEST(LayoutText, NamesWhatIsNotOneAndTheChoices) {
   EXPECT_EQ(layout_text(layout),
             "tensor 4, pipeline 8, chunks 2, micro-batch 1, interleaved, ends count, sequence "
             "parallel, recompute none, zero 1");
+  layout.zero_replicas = 4;
+  EXPECT_TRUE(layout_text(layout).ends_with("zero 1, 4 copies"));
   layout = {};
   layout.pipeline_parallel_size = layout.data_parallel_size = 2;
   layout.rank_order = spec::RankOrder::tp_cp_ep_pp_dp;

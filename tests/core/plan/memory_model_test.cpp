@@ -126,6 +126,16 @@ TEST(MemoryModel, ZeroShardsWhatItsStageSays) {
   }
 }
 
+TEST(MemoryModel, EachCopyHoldsAllShards) {
+  spec::RunSpec spec = run_spec("olmoe-1b-7b");
+  spec.layout.zero_stage = 1;
+  const double all = kind(memory_of(spec).front(), "moments");
+  for (const int copies : {2, 4, 32}) {
+    spec.layout.zero_replicas = copies;
+    EXPECT_DOUBLE_EQ(kind(memory_of(spec).front(), "moments"), copies * all);
+  }
+}
+
 // Whole until the last micro-batch. The engine has the shards of the layer that is exchanged beside
 // them, and what buckets are padded by. Of one micro-batch each rank keeps its half, and two layers
 // whole.

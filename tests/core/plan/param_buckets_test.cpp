@@ -78,6 +78,41 @@ TEST(ParamBuckets, ShardsOfAllRanksCoverATensor) {
   }
 }
 
+// Buckets are those of one copy, in fewer and larger shards: what all replicas share out is shared
+// out within them.
+TEST(ParamBuckets, OfSeveralCopiesAreSharedOutInEach) {
+  const spec::RunSpec flat = zero_spec(3);
+  spec::RunSpec spec = flat;
+  spec.layout.zero_replicas = 2;
+  const RankMesh mesh = *RankMesh::make(spec.layout);
+  for (int rank = 0; rank < 4; ++rank) {
+    LocalTable table;
+    std::vector<ParamBucket> all = buckets_of(flat, rank, table);
+    std::erase_if(all, [](const ParamBucket& bucket) { return bucket.experts; });
+    const std::vector<ParamBucket> copy = buckets_of(spec, rank, table);
+    const std::vector<ParamBucket> counted = replicated_buckets(spec, mesh, rank, table);
+    ASSERT_EQ(copy.size(), all.size()) << "a copy of the experts is one rank";
+    std::size_t i = 0;
+    for (const ParamBucket& bucket : counted) {
+      if (bucket.experts) continue;
+      EXPECT_EQ(copy[i].num_elements, all[i].num_elements);
+      EXPECT_EQ(copy[i].ranks, 2);
+      EXPECT_EQ(copy[i].rank, rank % 2) << "ranks of a copy are neighbours";
+      EXPECT_EQ(bucket.ranks, 4);
+      EXPECT_GE(bucket.shard_begin(), copy[i].shard_begin());
+      EXPECT_LE(bucket.shard_begin() + bucket.shard_elements(),
+                copy[i].shard_begin() + copy[i].shard_elements());
+      EXPECT_EQ(bucket.shard_begin() == copy[i].shard_begin(), rank < 2);
+      ++i;
+    }
+  }
+  spec.layout.zero_stage = 0;  // replicas count the norm as if there were no copies
+  LocalTable table = local_table(spec, mesh, 1);
+  for (const ParamBucket& bucket : replicated_buckets(spec, mesh, 1, table)) {
+    EXPECT_EQ(bucket.rank, bucket.experts ? 0 : 1);
+  }
+}
+
 TEST(ParamBuckets, FollowTheStageOfZeroAndTheReplicas) {
   LocalTable table;
   EXPECT_TRUE(buckets_of(zero_spec(0), 0, table).empty());

@@ -62,7 +62,7 @@ TEST(StageGroups, AStageIsTheSumOfItsParts) {
               std::max(layer.update_workspace, embedding.update_workspace));
   }
   EXPECT_GT(stage[kExpertGroup].all, 0);
-  EXPECT_EQ(stage[kExpertGroup].replicas, model.moe_layer[kExpertGroup].replicas);
+  EXPECT_EQ(stage[kExpertGroup].shards, model.moe_layer[kExpertGroup].shards);
 }
 
 }  // namespace

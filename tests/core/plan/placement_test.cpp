@@ -119,9 +119,9 @@ TEST(GroupShape, IsWhatCountingMembersGives) {
   spec::RunSpec spec = run_spec("moe-1t");
   spec.cluster.devices_per_node = 8;
   spec.cluster.nodes_per_switch = 4;
-  const std::vector<RankGroup> groups = {{0, 1, 16},        {0, 4, 8},        {0, 16, 4},
-                                         {0, 2, 8, 4, 32},  {0, 1, 8, 2, 32}, {0, 1, 4, 2, 4},
-                                         {0, 2, 16, 2, 64}, {0, 1, 4, 4, 16}};
+  const std::vector<RankGroup> groups = {
+      {0, 1, 16},      {0, 4, 8},         {0, 16, 4},       {0, 2, 8, 2, 32},      {0, 1, 8, 4, 32},
+      {0, 1, 4, 2, 4}, {0, 2, 16, 8, 64}, {0, 1, 4, 1, 16}, {0, 1, 3, 4, 16, 2, 4}};
   for (const RankGroup& group : groups) {
     std::map<int, int> members;  // of a node
     for (int i = 0; i < group.size; ++i)

@@ -90,7 +90,7 @@ TEST(RankMesh, StagesMayAlternateWithReplicas) {
   EXPECT_EQ(mesh.group(13, Axis::pipeline), (RankGroup{5, 8, 5}));
   EXPECT_EQ(mesh.group(13, Axis::data), (RankGroup{13, 40, 3}));
   EXPECT_EQ(mesh.group(13, Axis::expert_data), (RankGroup{13, 40, 3}));
-  EXPECT_EQ(mesh.group(13, Axis::context, Axis::data), (RankGroup{9, 4, 6, 3, 40}));
+  EXPECT_EQ(mesh.group(13, Axis::context, Axis::data), (RankGroup{9, 4, 6, 2, 40}));
 }
 
 // Stages of 12 ranks, of which experts need 6 side by side.
@@ -109,7 +109,7 @@ TEST(RankMesh, BlocksOfAStageHoldItsTensorContextAndExpertGroups) {
     expect_partition(mesh, axis);
   EXPECT_EQ(mesh.group(25, Axis::expert), (RankGroup{24, 1, 3}));
   EXPECT_EQ(mesh.group(25, Axis::expert_data), (RankGroup{7, 3, 4, 2, 18}));
-  EXPECT_EQ(mesh.group(25, Axis::data), (RankGroup{7, 2, 6, 2, 18}));
+  EXPECT_EQ(mesh.group(25, Axis::data), (RankGroup{7, 2, 6, 3, 18}));
   for (int rank = 0; rank < mesh.world_size(); ++rank) {
     const RankGroup replicas = mesh.group(rank, Axis::context, Axis::data);
     for (int i = 0; i < replicas.size; ++i) {
@@ -137,6 +137,65 @@ TEST(RankMesh, AdjacentAxesFormOneProgression) {
     EXPECT_TRUE(members.count(rank));
     EXPECT_EQ(members.size(), 6U);
   }
+}
+
+// Copies of what ZeRO shards are runs of neighbours among the replicas: every rank is in one copy
+// and holds one shard, whatever lies between its neighbours.
+TEST(RankMesh, CopiesAreRunsOfNeighboursAmongReplicas) {
+  const auto check = [](const spec::ParallelLayout& layout) {
+    const RankMesh mesh = mesh_of(layout);
+    for (int rank = 0; rank < mesh.world_size(); ++rank) {
+      for (const bool experts : {false, true}) {
+        const RankGroup replicas = mesh.replicas(rank, experts);
+        const RankGroup shards = mesh.shards(rank, experts);
+        const RankGroup copies = mesh.copies(rank, experts);
+        ASSERT_EQ(shards.size * copies.size, replicas.size);
+        ASSERT_EQ(copies.size, layout.zero_replicas);
+        const int place = mesh.replica(rank, experts);
+        ASSERT_EQ(replicas[place], rank);
+        for (int i = 0; i < shards.size; ++i)
+          ASSERT_EQ(shards[i], replicas[place / shards.size * shards.size + i]) << rank;
+        for (int i = 0; i < copies.size; ++i)
+          ASSERT_EQ(copies[i], replicas[place % shards.size + i * shards.size]) << rank;
+      }
+    }
+  };
+  for (const auto order : {spec::RankOrder::tp_cp_ep_dp_pp, spec::RankOrder::tp_cp_ep_pp_dp}) {
+    for (const int copies : {1, 2, 3, 4, 6, 12}) {
+      spec::ParallelLayout layout{.context_parallel_size = 2,
+                                  .data_parallel_size = 6,
+                                  .pipeline_parallel_size = 2,
+                                  .rank_order = order,
+                                  .zero_replicas = copies,
+                                  .offload = {}};
+      check(layout);  // of 2 replicas side by side, runs of 3 among them
+      layout.tensor_parallel_size = 2;
+      check(layout);
+    }
+    for (const int copies : {1, 2, 3}) {
+      check({.context_parallel_size = 3,
+             .data_parallel_size = 4,
+             .pipeline_parallel_size = 2,
+             .expert_parallel_size = 2,
+             .rank_order = order,
+             .zero_replicas = copies,
+             .offload = {}});
+    }
+  }
+}
+
+TEST(RankMesh, CopiesShareOutReplicasOfExpertsToo) {
+  spec::ParallelLayout layout{
+      .data_parallel_size = 8, .expert_parallel_size = 2, .zero_replicas = 4, .offload = {}};
+  const RankMesh mesh = mesh_of(layout);
+  EXPECT_EQ(mesh.shards(5, false), (RankGroup{4, 1, 2}));
+  EXPECT_EQ(mesh.copies(5, false), (RankGroup{1, 2, 4}));
+  EXPECT_EQ(mesh.shards(5, true), (RankGroup{5, 2, 1}));
+  EXPECT_EQ(mesh.copies(5, true), (RankGroup{1, 2, 4}));
+  layout.zero_replicas = 8;
+  EXPECT_FALSE(RankMesh::make(layout)) << "4 replicas of experts";
+  layout.zero_replicas = 3;
+  EXPECT_FALSE(RankMesh::make(layout));
 }
 
 TEST(RankMesh, RefusesSizesThatDoNotFit) {

@@ -53,6 +53,30 @@ TEST(StepTraffic, ReplicasSumGradientsAndShareWeights) {
   EXPECT_GT(four, 4 * 4 * params_of(spec)) << "more than once for each micro-batch";
 }
 
+// Zhao et al. 2023, section 3.2.2: gradients and weights stay within a copy, whose shards of the
+// gradients alone are summed over the copies.
+TEST(StepTraffic, CopiesSumTheirShards) {
+  spec::RunSpec spec = run_spec("gpt2-124m");
+  spec.training.precision = spec::Precision::fp32;
+  spec.layout.data_parallel_size = 8;
+  spec.layout.zero_stage = 1;
+  spec.layout.micro_batch_size = 1;
+  spec.training.global_batch_size = 8;
+  const std::int64_t all = find(spec, "replica", MessageKind::all_gather).bytes;
+  spec.layout.zero_replicas = 2;
+  EXPECT_EQ(find(spec, "shard", MessageKind::reduce_scatter).bytes, all);
+  EXPECT_EQ(find(spec, "shard", MessageKind::reduce_scatter).ranks, 4);
+  EXPECT_EQ(find(spec, "shard", MessageKind::all_gather).bytes, all);
+  EXPECT_EQ(find(spec, "copy", MessageKind::all_reduce).bytes, all / 4);
+  EXPECT_EQ(find(spec, "copy", MessageKind::all_reduce).ranks, 2);
+  EXPECT_EQ(find(spec, "replica", MessageKind::all_gather).bytes, 0);
+  EXPECT_EQ(find(spec, "replica", MessageKind::all_reduce).bytes, 0);
+  spec.training.reproducible_sums = true;  // of all replicas in a row
+  EXPECT_EQ(find(spec, "copy", MessageKind::all_reduce).bytes, 0);
+  EXPECT_GE(find(spec, "replica", MessageKind::all_reduce).bytes, all);
+  EXPECT_EQ(find(spec, "shard", MessageKind::all_gather).bytes, all);
+}
+
 // Shoeybi et al. 2019, section 3: two sums of [T, H] forward and two backward in every layer, here
 // beside those of the embedding, of the gradient at the head's input and of what the loss needs.
 TEST(StepTraffic, TensorRanksSumTwiceForwardAndTwiceBackward) {

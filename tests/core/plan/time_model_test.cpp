@@ -91,6 +91,36 @@ TEST(StepSeconds, GradientsTravelAsOftenAsTheSoftwareSendsThem) {
   EXPECT_NEAR(times(), static_cast<double>(spec.num_micro_batches()), 1e-9);
 }
 
+// Nodes of 8 hold a copy each: weights stay within a node, and an eighth of the gradients leaves
+// it, to be summed and to come back.
+TEST(StepSeconds, CopiesKeepWeightsWithinANode) {
+  spec::RunSpec spec = run_spec("gpt-neox-20b");
+  spec.software = {};
+  spec.cluster.num_nodes = 4;
+  spec.cluster.devices_per_node = 8;
+  spec.layout = {};
+  spec.layout.data_parallel_size = 32;
+  spec.layout.zero_stage = 3;
+  spec.cluster.intra_node.latency_s = spec.cluster.inter_node.latency_s = 0;
+  const spec::LinkSpec network = spec.cluster.inter_node;
+  const double network_rate = network.bytes_per_s * network.efficiency;
+  spec.cluster.intra_node.bytes_per_s = 1e30;  // nothing within a node takes time
+  const GradientSync flat = sync_of(spec);
+  spec.layout.zero_replicas = 4;
+  const GradientSync copies = sync_of(spec);
+  EXPECT_GT(flat.weights_s, 0);
+  EXPECT_NEAR(copies.weights_s / flat.weights_s, 0, 1e-6);
+  const double gradients = 4 * static_cast<double>(count_params(spec.model).total);
+  EXPECT_NEAR(copies.gradients_s, 2 * (gradients / 8) * 3 / 4 / network_rate,
+              1e-6 * copies.gradients_s);
+  spec.layout.zero_replicas = 32;  // of a rank each: as if nothing were sharded
+  const GradientSync alone = sync_of(spec);
+  spec.layout.zero_replicas = 1;
+  spec.layout.zero_stage = 0;
+  EXPECT_EQ(alone.gradients_s, sync_of(spec).gradients_s);
+  EXPECT_EQ(alone.weights_s, 0);
+}
+
 TEST(StepSeconds, GradientsTravelInTheNumbersInWhichTheyAreSummed) {
   spec::RunSpec spec = run_spec("gpt-neox-20b");
   ASSERT_EQ(spec.software.framework, spec::Framework::deepspeed);

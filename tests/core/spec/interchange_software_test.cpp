@@ -150,6 +150,8 @@ constexpr Word kWords[] = {
     {"layout.offload.activations=host", {true, true, true, false}},
     {"layout.offload.activations=nvme", {false, false, false, false}},
     {"layout.rank_order=tp-cp-ep-pp-dp", {true, false, false, false}},
+    {"layout.zero_replicas=2", {true, true, true, true}},
+    {"layout.zero_replicas=2 layout.zero_stage=1", {true, false, false, false}},
     {"layout.recompute=selective", {true, false, false, true}},
     {"layout.recompute=full", {true, false, true, true}},
 };

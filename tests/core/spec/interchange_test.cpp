@@ -1,6 +1,7 @@
 // Configurations of other projects: what is said about wrong ones, and the single settings.
 #include "core/spec/interchange/interchange.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -418,6 +419,50 @@ TEST(ImportTorchTitan, DegreesAndFlavors) {
   EXPECT_THAT(
       errors(read(ConfigFormat::torchtitan, "[model]\nname = \"llama3\"\nflavor = \"8B\"\n")),
       HasSubstr("how many there are is not in the file (say it with --gpus)"));
+}
+
+TEST(ImportTorchTitan, CopiesOfWhatFsdpShards) {
+  const ImportedConfig imported = read(
+      ConfigFormat::torchtitan, std::string(kTitan) + "data_parallel_replicate_degree = 2\n", 16);
+  EXPECT_EQ(errors(imported), "");
+  EXPECT_EQ(imported.spec.layout.data_parallel_size, 16);
+  EXPECT_EQ(imported.spec.layout.zero_replicas, 2);
+  EXPECT_THAT(export_config(imported.spec, ConfigFormat::torchtitan)->text,
+              HasSubstr("data_parallel_replicate_degree = 2\ndata_parallel_shard_degree = 8"));
+  EXPECT_EQ(read(ConfigFormat::torchtitan, kTitan).spec.layout.zero_replicas, 1);
+}
+
+TEST(ImportDeepSpeed, CopiesOfWhatTheThirdStageShards) {
+  const auto text = [](int stage, int ranks) {
+    return fmt::format(R"({{"train_batch_size": 8, "train_micro_batch_size_per_gpu": 1,
+      "gradient_accumulation_steps": 1,
+      "zero_optimization": {{"stage": {}, "mics_shard_size": {}}}}})",
+                       stage, ranks);
+  };
+  const ImportedConfig imported = read(ConfigFormat::deepspeed, text(3, 2));
+  EXPECT_EQ(errors(imported), "");
+  EXPECT_EQ(imported.spec.layout.zero_replicas, 4);
+  EXPECT_EQ(read(ConfigFormat::deepspeed, text(3, -1)).spec.layout.zero_replicas, 1);
+  EXPECT_THAT(deepspeed(text(3, 3)),
+              HasSubstr("zero_optimization.mics_shard_size: 3 ranks of a copy do not divide 8 "
+                        "replicas (use 8, or leave it away)"));
+  const ImportedConfig second = read(ConfigFormat::deepspeed, text(2, 2));
+  EXPECT_EQ(second.spec.layout.zero_replicas, 1);
+  EXPECT_TRUE(std::any_of(second.left_out.begin(), second.left_out.end(), [](const LeftOut& one) {
+    return one.name == "zero_optimization.mics_shard_size";
+  }));
+}
+
+TEST(ImportMegatron, CopiesOfTheDistributedOptimizer) {
+  const ImportedConfig imported = read(
+      ConfigFormat::megatron,
+      std::string(kGpt) + "--use-distributed-optimizer --num-distributed-optimizer-instances 2");
+  EXPECT_EQ(errors(imported), "");
+  EXPECT_EQ(imported.spec.layout.zero_replicas, 2);
+  EXPECT_THAT(export_config(imported.spec, ConfigFormat::megatron)->text,
+              HasSubstr("--num-distributed-optimizer-instances 2"));
+  EXPECT_THAT(megatron("--use-distributed-optimizer --num-distributed-optimizer-instances 3"),
+              HasSubstr("--num-distributed-optimizer-instances: 3 does not divide "));
 }
 
 TEST(ImportTorchTitan, SchedulesOfSeveralChunks) {

@@ -487,6 +487,29 @@ TEST(Validate, WarnsWhereItCostsSpeed) {
                Severity::warning);
 }
 
+TEST(Validate, CopiesOfWhatZeroShardsDivideReplicas) {
+  RunSpec good = run_preset("moe-1t")->spec;  // tensor 2 x context 2 x data 128, expert 8
+  good.layout.zero_replicas = 32;
+  expect_cases(good,
+               {{"layout.zero_replicas",
+                 "3 does not divide context_parallel_size x data_parallel_size = 256", "use 2 or 4",
+                 [](RunSpec& s) { s.layout.zero_replicas = 3; }},
+                {"layout.zero_replicas", "128 does not divide replicas of experts = 64", "use 64",
+                 [](RunSpec& s) { s.layout.zero_replicas = 128; }}},
+               Severity::error);
+  RunSpec dense = run_preset("gpt2-124m")->spec;
+  dense.layout.data_parallel_size = 4;
+  dense.layout.zero_stage = 1;
+  expect_cases(dense,
+               {{"layout.zero_replicas", "no effect with zero_stage 0", "",
+                 [](RunSpec& s) { s.layout.zero_replicas = 2, s.layout.zero_stage = 0; }},
+                {"layout.zero_replicas", "4 copies are a rank each", "zero_stage 0, or less than 4",
+                 [](RunSpec& s) { s.layout.zero_replicas = 4; }}},
+               Severity::note);
+  dense.layout.zero_replicas = 2;
+  EXPECT_EQ(findings_text(validate(dense)).find("zero_replicas"), std::string::npos);
+}
+
 TEST(Validate, TellsWhenZeroSharesGradientsOut) {
   RunSpec spec = tiny_spec();
   spec.layout.zero_stage = 2;

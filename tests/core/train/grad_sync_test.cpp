@@ -1,7 +1,10 @@
 // Gradients summed over replicas in every stage of ZeRO, their norm and the clip.
 #include "core/train/grad_sync.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdint>
 
 #include <gtest/gtest.h>
 
@@ -84,6 +87,45 @@ TEST(GradSync, SumsOverRanksWhatEachOfThemOwns) {
       ASSERT_EQ(owned == all, zero_stage == 0);
       ASSERT_DOUBLE_EQ(rank.sync.norm(), std::sqrt(squares));
     });
+  }
+}
+
+// Four replicas in two copies: a rank owns half of what it holds, and the sum of a copy is rounded
+// before the copies are added; with reproducible sums all replicas are added in a row.
+TEST(GradSync, SumsShardsOverTheCopies) {
+  const float least = std::ldexp(1.0F, -24);  // 1 + least is 1, 1 + 2 least is not
+  for (const bool reproducible : {false, true}) {
+    for (const int zero_stage : {1, 2, 3}) {
+      SCOPED_TRACE(testing::Message() << zero_stage << (reproducible ? ", reproducible" : ""));
+      std::atomic<std::int64_t> owned = 0;
+      std::atomic<std::int64_t> trained = 0;
+      test::spawn_ranks(4, [&](comm::Communicator& world) {
+        spec::RunSpec spec = spec_of(4, zero_stage);
+        spec.layout.zero_replicas = 2;
+        spec.training.reproducible_sums = reproducible;
+        Rank rank(spec, world);
+        double elements = 0;
+        for (nn::Param& param : rank.params.params()) {
+          if (!param.trained) continue;
+          const Tensor& grad = param.gradient();
+          std::fill_n(grad.data<float>(), grad.num_elements(), world.rank() == 0 ? 1.0F : least);
+          elements += static_cast<double>(grad.num_elements());
+        }
+        rank.sync.finish();
+        const float expected = reproducible ? 1.0F : 1.0F + 2 * least;
+        for (const nn::Param& param : rank.params.params()) {
+          if (!param.trained) continue;
+          owned += param.num_owned();
+          trained += param.spec.num_elements();
+          for (const double value : nn::test::values_of(param.owned_gradient()))
+            ASSERT_EQ(value, expected) << param.spec.name;
+          ASSERT_EQ(param.grad.present(), zero_stage < 2) << param.spec.name;
+        }
+        ASSERT_NEAR(rank.sync.norm(), std::sqrt(elements) * expected, 1e-9 * std::sqrt(elements));
+        ASSERT_EQ(world.traffic().wire_bytes("copy") > 0, !reproducible);
+      });
+      EXPECT_EQ(2 * owned, trained) << "each copy has all of it, in two shards";
+    }
   }
 }
 

@@ -46,6 +46,38 @@ TEST_F(LayoutBits, StagesOfZeroGiveTheSameBits) {
   }
 }
 
+// The order of sums is that of copies and of ranks within each, whatever is shared out: every stage
+// of ZeRO gives the same bits, and where a copy is one rank, those of all replicas in a row.
+TEST_F(LayoutBits, StagesOfZeroInCopiesGiveTheSameBits) {
+  for (const int copies : {2, 4}) {
+    spec::RunSpec spec = small_spec();
+    spec.training.precision = spec::Precision::bf16;
+    spec.training.ema_decay = 0.9;
+    spec.training.grad_clip = 0.5;
+    spec.layout.data_parallel_size = 4;
+    spec.layout.expert_parallel_size = 1;
+    spec.layout.zero_replicas = copies;
+    Records expected;
+    std::map<std::string, std::vector<char>> tensors;
+    for (const int stage : copies == 4 ? std::vector{0, 1, 2, 3} : std::vector{1, 2, 3}) {
+      SCOPED_TRACE(testing::Message() << copies << " copies, ZeRO " << stage);
+      spec.layout.zero_stage = stage;
+      const run::RunDirectory dir = create(spec);
+      run(dir);
+      if (expected.empty()) {
+        expected = records(dir);
+        tensors = final_tensors(dir);
+        continue;
+      }
+      const Records got = records(dir);
+      for (const auto& [step, record] : expected)
+        expect_equal_values(got.at(step), record,
+                            {"loss", "grad_norm", "eval_loss", "eval_loss_ema"});
+      EXPECT_EQ(final_tensors(dir), tensors);
+    }
+  }
+}
+
 // Gradients come in the order of micro-batches under every schedule, and sums over ranks add zeros
 // of other stages. Where both ends hold the embedding matrix the order is another.
 TEST_F(LayoutBits, StagesOfAPipelineGiveTheSameBits) {
@@ -159,6 +191,10 @@ TEST_F(LayoutBits, ACheckpointServesEveryLayout) {
   using spec::ParallelLayout;
   using enum spec::ScheduleKind;
   const auto zero = [](int stage) { return [stage](ParallelLayout& l) { l.zero_stage = stage; }; };
+  // As copies of one rank, or of two among four replicas: each has an order of sums of its own.
+  const auto copies = [](int stage, int count) {
+    return [=](ParallelLayout& l) { l.zero_stage = stage, l.zero_replicas = count; };
+  };
   const auto stages = [](spec::ScheduleKind schedule, int zero_stage = 0) {
     return [=](ParallelLayout& l) { cut(l, schedule), l.zero_stage = zero_stage; };
   };
@@ -174,6 +210,8 @@ TEST_F(LayoutBits, ACheckpointServesEveryLayout) {
       {2, zero(3), zero(1)},
       {2, zero(1), zero(2)},
       {2, zero(2), zero(0)},
+      {2, zero(3), copies(2, 2)},
+      {2, copies(3, 2), zero(1)},
       {2, zero(3), stages(one_f_one_b, 1)},
       {2, stages(zb_v, 1), stages(interleaved)},
       {2, stages(one_f_one_b), zero(3)},

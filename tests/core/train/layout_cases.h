@@ -14,6 +14,7 @@ namespace tera::train::test {
 struct LayoutCase {
   int tp = 1, cp = 1, dp = 1, ep = 1, etp = 1, pp = 1;
   int zero = 0;
+  int copies = 1;  // of what ZeRO shards
   spec::ScheduleKind schedule = spec::ScheduleKind::one_f_one_b;
   spec::RankOrder order = spec::RankOrder::tp_cp_ep_dp_pp;
   double load = 50;  // percentile that buffers of experts are for; 0: even loads
@@ -29,6 +30,7 @@ struct LayoutCase {
     layout.data_parallel_size = dp;
     if (pp > 1) cut(layout, schedule, pp);
     layout.zero_stage = zero;
+    layout.zero_replicas = copies;
     layout.rank_order = order;
     layout.recompute = recompute;
     if (spec.model.num_experts == 0) return;
@@ -51,6 +53,7 @@ struct LayoutCase {
     add("pp", pp, 1);
     if (pp > 1) name += fmt::format(" {}", enum_name(schedule));
     add("zero", zero, 0);
+    add("copies", copies, 1);
     if (order != spec::RankOrder::tp_cp_ep_dp_pp) name += fmt::format(" {}", enum_name(order));
     if (load != 50) name += fmt::format(" load {}", load);
     if (recompute != spec::RecomputeKind::none)
@@ -70,6 +73,10 @@ inline std::vector<LayoutCase> layout_cases() {
       {.dp = 2, .zero = 3},
       {.dp = 4},
       {.dp = 4, .zero = 3},
+      {.dp = 4, .zero = 1, .copies = 2},
+      {.dp = 4, .zero = 3, .copies = 2},
+      {.dp = 4, .ep = 2, .zero = 2, .copies = 2},
+      {.cp = 2, .dp = 2, .zero = 2, .copies = 2},
       {.tp = 2},
       {.tp = 2, .dp = 2},
       {.tp = 2, .dp = 2, .zero = 3},
@@ -107,6 +114,7 @@ inline std::vector<LayoutCase> layout_cases() {
        .order = spec::RankOrder::tp_cp_ep_pp_dp},
       {.dp = 2, .pp = 2, .schedule = zb_v},
       {.dp = 4, .pp = 2, .zero = 1},
+      {.dp = 4, .pp = 2, .zero = 1, .copies = 2, .order = spec::RankOrder::tp_cp_ep_pp_dp},
       {.tp = 2, .pp = 2},
       {.tp = 2, .dp = 2, .ep = 4, .pp = 2, .zero = 1, .schedule = zb_v},
       {.dp = 2, .ep = 2, .pp = 2, .schedule = zb_h1},
@@ -123,6 +131,10 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.dp = 8, .zero = 1},
       {.dp = 8, .zero = 2},
       {.dp = 8, .zero = 3},
+      {.dp = 8, .zero = 3, .copies = 2},
+      {.dp = 8, .ep = 2, .zero = 1, .copies = 4},
+      {.tp = 2, .dp = 8, .ep = 4, .etp = 2, .zero = 3, .copies = 2},
+      {.cp = 2, .dp = 4, .pp = 2, .zero = 1, .copies = 4},
       {.tp = 4},
       {.tp = 4, .dp = 2, .zero = 2},
       {.tp = 4, .dp = 4, .zero = 3},

@@ -73,7 +73,9 @@ TEST_F(ReproducibleSums, ReplicasChangeNoBit) {
                               {.dp = 8},
                               {.dp = 2, .zero = 1},
                               {.dp = 4, .zero = 2},
-                              {.dp = 8, .zero = 3}});
+                              {.dp = 8, .zero = 3},
+                              {.dp = 4, .zero = 1, .copies = 2},
+                              {.dp = 8, .zero = 3, .copies = 4}});
     }
   }
 }
@@ -91,7 +93,10 @@ TEST_F(ReproducibleSums, InOtherPrecisionsToo) {
 TEST_F(ReproducibleSums, BesideOtherAxes) {
   const spec::RunSpec spec = reproducible_spec();
   expect_same_bits(spec, {{.tp = 2}, {.tp = 2, .dp = 2, .zero = 1}, {.tp = 2, .dp = 4}});
-  expect_same_bits(spec, {{.dp = 2, .ep = 2}, {.dp = 4, .ep = 2, .zero = 2}, {.dp = 8, .ep = 2}});
+  expect_same_bits(spec, {{.dp = 2, .ep = 2},
+                          {.dp = 4, .ep = 2, .zero = 2},
+                          {.dp = 8, .ep = 2},
+                          {.dp = 8, .ep = 2, .zero = 2, .copies = 2}});
   expect_same_bits(spec, {{.dp = 2, .etp = 2}, {.dp = 4, .etp = 2}});
   spec::RunSpec layers = spec;
   layers.model.num_layers = 3;
