@@ -1,5 +1,7 @@
 #include "core/plan/fixed_axes.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "core/spec/suggest.h"
@@ -7,6 +9,8 @@
 
 namespace tera::plan {
 namespace {
+
+constexpr std::string_view kFileAxis = "schedule_file";
 
 // Fields of the layout, "offload.optimizer" among them.
 std::vector<std::string_view> axis_names() {
@@ -51,6 +55,11 @@ Result<FixedAxes> FixedAxes::parse(const std::vector<std::string>& texts) {
                   nearest ? fmt::format("did you mean {}?", *nearest)
                           : fmt::format("it has {}", spec::one_of(names)));
     }
+    if (axis == kFileAxis) {
+      return fail(ErrorCode::invalid_input,
+                  fmt::format("--fix: {} has the order of one layout, and no search runs it", axis),
+                  "hold schedule, for example schedule=1f1b");
+    }
     if (fixed.has(axis)) {
       return fail(
           ErrorCode::invalid_input,
@@ -67,7 +76,8 @@ Result<FixedAxes> FixedAxes::parse(const std::vector<std::string>& texts) {
       }
       layouts.push_back(scratch.layout);
     }
-    if (axis == kPercentileAxis && layouts.size() > 1) {
+    const bool searched = std::find(kHeldAxes.begin(), kHeldAxes.end(), axis) == kHeldAxes.end();
+    if (!searched && layouts.size() > 1) {
       return fail(ErrorCode::invalid_input,
                   fmt::format("--fix: {} is not searched, so it has one value", axis),
                   fmt::format("for example {}={}", axis, value.substr(0, value.find(','))));

@@ -1,6 +1,7 @@
 // Axes of a layout that a person holds to some of their values, for a search.
 #pragma once
 #include <algorithm>
+#include <array>
 #include <map>
 #include <string>
 #include <string_view>
@@ -11,14 +12,16 @@
 
 namespace tera::plan {
 
-// The one field of the layout that no search chooses: how sure a plan has to be.
-inline constexpr std::string_view kPercentileAxis = "expert_load_percentile";
+// Fields of the layout that no search chooses: how sure a plan has to be, and ways to do what sizes
+// ask for. They are what the spec says, or the one value that they are held to.
+inline constexpr std::array<std::string_view, 4> kHeldAxes = {
+    "expert_load_percentile", "context_parallel_method", "zero_replicas", "expert_dispatcher"};
 
 class FixedAxes {
  public:
   // "tensor_parallel_size=8", "schedule=1f1b,interleaved": names and values are those of layout.
   // Errors: an unknown axis, with the nearest; a value that is none of its; several values of an
-  // axis that is not searched.
+  // axis that is not searched; a schedule_file, which is of one layout alone.
   static Result<FixedAxes> parse(const std::vector<std::string>& texts);
 
   bool has(std::string_view axis) const { return layouts_.find(axis) != layouts_.end(); }

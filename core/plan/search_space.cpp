@@ -29,7 +29,9 @@ std::vector<int> divisors(std::int64_t whole) {
 
 SearchSpace::SearchSpace(const spec::RunSpec& spec, const FixedAxes& fixed)
     : spec_(spec), fixed_(fixed) {
-  if (const auto held = fixed.texts().find(kPercentileAxis); held != fixed.texts().end()) {
+  for (const std::string_view axis : kHeldAxes) {
+    const auto held = fixed.texts().find(axis);
+    if (held == fixed.texts().end()) continue;
     TERA_CHECK(spec::set_field(spec_, "layout." + held->first, held->second), "{}: {}", held->first,
                held->second);
   }

@@ -21,6 +21,10 @@ TEST(FixedAxes, SaysWhatIsWrong) {
   EXPECT_NE(message({"zero_stage=1,7"}).find("got '7'"), std::string::npos);
   EXPECT_EQ(message({"expert_load_percentile=50,90"}),
             "--fix: expert_load_percentile is not searched, so it has one value");
+  EXPECT_EQ(message({"zero_replicas=2,4"}),
+            "--fix: zero_replicas is not searched, so it has one value");
+  EXPECT_EQ(message({"schedule_file=order.txt"}),
+            "--fix: schedule_file has the order of one layout, and no search runs it");
 }
 
 TEST(FixedAxes, AllowsTheValuesNamed) {

@@ -94,6 +94,23 @@ TEST(SearchSpace, HasOneOfLayoutsThatAreTheSame) {
   EXPECT_EQ(held.schedules(1, 1).front().kind, spec::ScheduleKind::gpipe);
 }
 
+TEST(SearchSpace, HoldsWhatIsNotSearchedToTheValueGiven) {
+  const spec::RunSpec spec = small("mixtral-8x7b", 16, 64);
+  const SearchSpace space(
+      spec, *FixedAxes::parse({"zero_replicas=2", "expert_dispatcher=all-gather",
+                               "context_parallel_method=ulysses", "expert_load_percentile=90"}));
+  ASSERT_GT(space.num_layouts(), 0);
+  for (const MeshSizes& mesh : space.meshes()) {
+    const spec::ParallelLayout layout = space.layout_of(mesh);
+    EXPECT_EQ(layout.zero_replicas, 2);
+    EXPECT_EQ(layout.expert_dispatcher, spec::ExpertDispatcher::all_gather);
+    EXPECT_EQ(layout.context_parallel_method, spec::ContextMethod::ulysses);
+    EXPECT_EQ(layout.expert_load_percentile, 90);
+    EXPECT_EQ(layout.context_parallel_size * layout.data_parallel_size % 2, 0);
+  }
+  EXPECT_GT(space.refused().at("refused: layout.zero_replicas"), 0);
+}
+
 // Two nodes of 8. Ranks of a tensor group of 8 fill one; with 2 of them there is room for stages or
 // for replicas.
 TEST(SearchSpace, HasTheOrdersOfRanksThatPutOtherGroupsIntoANode) {
