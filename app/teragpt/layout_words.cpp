@@ -11,8 +11,8 @@ namespace tera::app {
 namespace {
 
 constexpr const char* kExpected =
-    "tp, cp, pp, dp, ep, etp, zero or copies with a number, ulysses, or a schedule, joined by '-': "
-    "tp2, dp2-zero3, dp4-zero1-copies2, pp2-zb-v, cp2-ulysses";
+    "tp, cp, pp, dp, ep, etp, zero or copies with a number, ulysses, all-gather, or a schedule, "
+    "joined by '-': tp2, dp2-zero3, dp4-zero1-copies2, pp2-zb-v, cp2-ulysses, ep2-all-gather";
 
 // The number behind `name` at the beginning of `text`, which loses both.
 std::optional<int> take(std::string_view& text, std::string_view name) {
@@ -64,6 +64,11 @@ std::string_view take_part(std::string_view& text, spec::ParallelLayout& layout)
     layout.context_parallel_method = kUlysses;
     return enum_name(kUlysses);
   }
+  constexpr auto kAllGather = spec::ExpertDispatcher::all_gather;
+  if (take_word(text, enum_name(kAllGather))) {
+    layout.expert_dispatcher = kAllGather;
+    return enum_name(kAllGather);
+  }
   return take_schedule(text, layout) ? "schedule" : "";
 }
 
@@ -76,6 +81,10 @@ Result<void> require_effect(const std::string& word, const spec::ParallelLayout&
   if (layout.context_parallel_method != spec::ContextMethod::ring &&
       layout.context_parallel_size == 1) {
     return refuse("ulysses with one context rank", "cp2 or more beside it: cp2-ulysses");
+  }
+  if (layout.expert_dispatcher != spec::ExpertDispatcher::all_to_all &&
+      layout.expert_parallel_size * layout.expert_tensor_parallel_size == 1) {
+    return refuse("all-gather with one rank of experts", "ep2 or more beside it: ep2-all-gather");
   }
   if (layout.schedule != spec::ScheduleKind::one_f_one_b && layout.pipeline_parallel_size == 1) {
     const std::string_view schedule = enum_name(layout.schedule);

@@ -150,6 +150,30 @@ void ExpertExchange::finish_back(Sending sending,
   });
 }
 
+ExpertExchange::Sending ExpertExchange::start_gather(const Tensor& x) const {
+  const Tensor gathered = workspace(x, x.dim(0) * experts_->size());
+  return {x, gathered, experts_->start(comm::Operation::all_gather(x, gathered))};
+}
+
+Tensor ExpertExchange::finish_gather(Sending sending) const {
+  const Tensor of_experts = sending.wait();
+  if (tensor_->size() == 1) return of_experts;
+  Tensor gathered = workspace(of_experts, of_experts.dim(0) * tensor_->size());
+  tensor_->all_gather(of_experts, gathered);
+  return gathered;
+}
+
+ExpertExchange::Sending ExpertExchange::start_sum(const Tensor& parts) const {
+  Tensor of_experts = parts;
+  if (tensor_->size() > 1) {
+    of_experts = workspace(parts, parts.dim(0) / tensor_->size());
+    tensor_->reduce_scatter(parts, of_experts, comm::Reduce::sum);
+  }
+  const Tensor sum = workspace(parts, of_experts.dim(0) / experts_->size());
+  return {of_experts, sum,
+          experts_->start(comm::Operation::reduce_scatter(of_experts, sum, comm::Reduce::sum))};
+}
+
 // Rows in the order of expert ranks: all of them as they are, or those of a chunk side by side.
 Tensor ExpertExchange::packed(const Tensor& rows, const plan::ExchangeChunk& chunk) const {
   if (chunk.num_sent() == rows.dim(0)) return rows;

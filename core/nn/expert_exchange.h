@@ -46,6 +46,13 @@ class ExpertExchange {
   Sending start_back(const Tensor& y, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
   void finish_back(Sending sending, const plan::ExchangeChunk& chunk, const Tensor& rows) const;
 
+  // All of x [T, W] to all ranks of the block -> [ranks T, W], by tensor rank, then expert rank.
+  Sending start_gather(const Tensor& x) const;
+  Tensor finish_gather(Sending sending) const;
+  // Back: parts [ranks T, W] of all ranks -> [T, W] the sums of this rank's.
+  Sending start_sum(const Tensor& parts) const;
+  Tensor finish_sum(Sending sending) const { return sending.wait(); }
+
  private:
   Tensor packed(const Tensor& rows, const plan::ExchangeChunk& chunk) const;
   Tensor sum_parts(const Tensor& parts, const plan::ExchangeChunk& chunk) const;

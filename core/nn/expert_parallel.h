@@ -2,26 +2,16 @@
 // Alone a rank computes the rows where the dispatcher puts them; else rows and gates travel to the
 // ranks of their experts, and results come back (expert_exchange.h). What is computed between
 // send() and what takes its result is computed while rows travel.
-//
-// The first chunk of rows is kept for backward like the rows of one rank; rows beyond it, of loads
-// above Parallelism::expert_load, travel and are computed once more in backward, one chunk at a
-// time. Nothing of such a chunk outlives it, so that the gradients of its weights are added in the
-// input half of backward: where schedules run the halves apart, before those of earlier
-// micro-batches, and the sums have other bits. With full recomputation its rows are computed a
-// third time, since what follows in the layer may read them.
 #pragma once
-#include <functional>
 #include <optional>
 #include <string>
 
-#include "core/nn/expert_exchange.h"
-#include "core/nn/experts.h"
-#include "core/nn/token_dispatcher.h"
+#include "core/nn/expert_chunks.h"
 
 namespace tera::nn {
 
-// Keeps moe.permuted [R, H] c and the entries of Experts; where ranks share experts out also
-// moe.counts [ranks, E] i64 and moe.row_gates [R] a.
+// Keeps moe.permuted [R, H] c and the entries of Experts; where ranks share experts out what
+// ExpertChunks keeps.
 class ExpertParallel {
  public:
   // dispatcher: of the same layer, must outlive this.
@@ -50,23 +40,15 @@ class ExpertParallel {
 
  private:
   Experts::Rows own_rows(const Tensor& row_gates, const Pass& pass) const;
-  Experts::Rows kept_rows(const plan::ExchangeChunk& chunk, const Pass& pass) const;
   // Rows of a chunk that were sent, in tensors of the pass's stash.
   Experts::Rows receive(ExpertExchange::Sending rows,
                         ExpertExchange::Sending gates,
                         const plan::ExchangeChunk& chunk,
                         Pass& pass) const;
-  plan::ExchangePlan exchange_plan(const Pass& pass) const;
-  std::int64_t buffer_rows(const Pass& pass) const;  // R
-  // Calls body(chunk, pass of it, whether it is the first) for every chunk.
-  void for_each_chunk(
-      Pass& pass, const std::function<void(const plan::ExchangeChunk&, Pass&, bool)>& body) const;
 
   std::string prefix_;
-  std::int64_t num_experts_;
-  double load_;
   const TokenDispatcher* dispatcher_;
-  ExpertExchange exchange_;
+  ExpertChunks chunks_;
   Experts experts_;
 };
 

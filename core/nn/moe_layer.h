@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/nn/expert_parallel.h"
+#include "core/nn/gathered_experts.h"
 #include "core/nn/router.h"
 #include "core/nn/shared_experts.h"
 #include "core/nn/token_dispatcher.h"
@@ -21,18 +22,21 @@ class MoeLayer final : public Module {
   Tensor forward(const Tensor& x, Pass& pass) override;  // [T, H] -> [T, H]
   Tensor backward_input(const Tensor& dy, Pass& pass) override;
   void backward_weight(Pass& pass) override;
-  bool reads_input_early(const Pass& pass) const override { return experts_.reads_input(pass); }
+  bool reads_input_early(const Pass& pass) const override {
+    return gathered_ ? gathered_->reads_input(pass) : experts_->reads_input(pass);
+  }
 
   Router& router() { return router_; }
 
  private:
-  Tensor add_routed(const Tensor& routed, const Tensor& shared, const Pass& pass) const;
+  Tensor add_rows(const Tensor& rows, const Tensor& shared, const Pass& pass) const;
 
   int layer_;
   std::string input_;
   Router router_;
   TokenDispatcher dispatcher_;
-  ExpertParallel experts_;
+  std::optional<ExpertParallel> experts_;  // one of these
+  std::optional<GatheredExperts> gathered_;
   std::optional<SharedExperts> shared_part_;  // this rank's columns
   std::optional<TensorParallel> shared_;
 };

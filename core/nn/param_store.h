@@ -69,6 +69,7 @@ struct Parallelism {
   comm::MeshGroups* groups = nullptr;  // null: this rank alone
   bool sequence_parallel = false;      // each tensor rank keeps its tokens of the residual stream
   spec::ContextMethod context_method = spec::ContextMethod::ring;  // of context ranks
+  spec::ExpertDispatcher expert_dispatcher = spec::ExpertDispatcher::all_to_all;
   double expert_load = 1;  // rows that buffers of experts hold, over those of an even load
 };
 

@@ -42,6 +42,7 @@ class TokenDispatcher {
   Tensor gates_backward(const Tensor& d_row_gates, const Pass& pass) const;  // [N] -> [T, K]
 
   const Tensor& offsets(const Pass& pass) const { return pass.stash.get(prefix_ + ".offsets"); }
+  const Tensor& rows(const Pass& pass) const { return pass.stash.get(prefix_ + ".rows"); }
   std::int64_t num_rows(const Pass& pass) const;     // N
   std::int64_t buffer_rows(const Pass& pass) const;  // R
   // Rows of the micro-batch that fall to each of the ranks that share its tokens, rounded up.
@@ -51,7 +52,6 @@ class TokenDispatcher {
   void release(Pass& pass) const;
 
  private:
-  const Tensor& rows(const Pass& pass) const { return pass.stash.get(prefix_ + ".rows"); }
   bool limits(const Pass& pass) const {
     return pass.training || config_.router_choice == spec::RouterChoice::expert;
   }

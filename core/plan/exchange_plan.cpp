@@ -65,6 +65,18 @@ std::int64_t ExchangePlan::before(std::int64_t expert_rank, int chunk) const {
   return rows;
 }
 
+SourceRows ExchangePlan::rows_here(int source) const {
+  const std::int64_t first_expert = block_.expert_rank * per_rank_;
+  SourceRows rows;
+  for (std::int64_t expert = 0; expert < first_expert; ++expert)
+    rows.first += counts_[at(source, expert)];
+  for (std::int64_t expert = first_expert; expert < first_expert + per_rank_; ++expert) {
+    for (std::int64_t i = 0; i < counts_[at(source, expert)]; ++i)
+      rows.places.push_back(starts_[at(source, expert)] + i);
+  }
+  return rows;
+}
+
 ExchangeChunk ExchangePlan::chunk(int index) const {
   ExchangeChunk chunk;
   chunk.buffer_rows = buffer_rows_;
@@ -78,6 +90,7 @@ ExchangeChunk ExchangePlan::chunk(int index) const {
   }
   const std::int64_t first_expert = block_.expert_rank * per_rank_;
   const std::int64_t first_row = index * buffer_rows_;
+  chunk.first_row = first_row;
   for (int tensor = 0; tensor < block_.tensor_ranks; ++tensor) {
     const std::size_t arrived = chunk.order.size();
     for (int rank = 0; rank < block_.expert_ranks; ++rank) {

@@ -31,6 +31,18 @@ struct RowRange {
   std::int64_t count = 0;
 };
 
+// Of the rows of a source, in its order by expert, those for the experts of one rank.
+struct SourceRows {
+  std::int64_t first = 0;                 // of the source's rows
+  std::vector<std::int64_t> places = {};  // of each among all rows of that rank
+
+  // Of a row of the source; -1: of experts of another rank.
+  std::int64_t place(std::int64_t row) const {
+    const bool here = row >= first && row < first + std::ssize(places);
+    return here ? places[static_cast<std::size_t>(row - first)] : -1;
+  }
+};
+
 struct ExchangeChunk {
   std::vector<RowRange> sent;           // [expert_ranks] of this rank's rows, to each
   std::vector<std::int64_t> received;   // [expert_ranks] rows from each, of this tensor rank
@@ -39,6 +51,7 @@ struct ExchangeChunk {
   std::vector<std::int32_t> order;
   std::vector<std::int64_t> offsets;  // [E / expert_ranks + 1] of this rank's experts
   std::int64_t buffer_rows = 0;       // as of the plan
+  std::int64_t first_row = 0;         // of the rows of this rank's experts
 
   std::int64_t num_rows() const { return offsets.back(); }
   std::int64_t num_sent() const;
@@ -55,6 +68,7 @@ class ExchangePlan {
 
   int num_chunks() const { return num_chunks_; }
   ExchangeChunk chunk(int index) const;
+  SourceRows rows_here(int source) const;  // of this rank's experts
 
  private:
   // Rows of a source for an expert in a chunk: [begin, end) among the rows of the expert's rank.

@@ -34,7 +34,8 @@ constexpr std::array<std::string_view, 7> kRowsOfExperts = {
     "moe.permuted", "moe.row_gates", "moe.inner", "moe.act", "moe.out", "moe.d_inner", "moe.d_out"};
 
 // What TeraGPT keeps to send rows of experts again.
-constexpr std::array<std::string_view, 2> kOfExchange = {"moe.counts", "moe.row_gates"};
+constexpr std::array<std::string_view, 3> kOfExchange = {"moe.counts", "moe.row_gates",
+                                                         "moe.choices"};
 
 // What other frameworks keep beside TeraGPT's entries.
 class MoreEntries {

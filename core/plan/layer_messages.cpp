@@ -78,8 +78,13 @@ void LayerMessages::add_experts(PassCost& cost) const {
   const double hidden_bytes = m.hidden_size * rates_.element_bytes;
   const double rows_bytes = rates_.residual_tokens * m.rows_per_token() * hidden_bytes;
   const GroupShape experts = shape(Axis::expert);
-  double once = comm_.all_to_all_s(experts, rows_bytes);
-  if (spec_.software.token_deduplication) {
+  const double inner = spec_.layout.expert_tensor_parallel_size;
+  const bool gathers = spec_.layout.expert_dispatcher == spec::ExpertDispatcher::all_gather;
+  // What a rank has to give: a row for each choice, or each token.
+  const double own_bytes = gathers ? rates_.residual_tokens * hidden_bytes : rows_bytes;
+  double once = gathers ? comm_.all_gather_s(experts, experts.size * own_bytes)
+                        : comm_.all_to_all_s(experts, rows_bytes);
+  if (spec_.software.token_deduplication && !gathers) {
     once = comm_.deduplicated_all_to_all_s(
         experts, rates_.residual_tokens * hidden_bytes, m.experts_per_token(),
         m.router_num_groups > 1 ? m.router_top_groups : m.num_experts);
@@ -87,8 +92,10 @@ void LayerMessages::add_experts(PassCost& cost) const {
   if (experts.size > 1 && spec_.software.framework != spec::Framework::teragpt)
     once += fitted_.exchange_setup_s;
   double exchange = 2 * once;  // dispatch, combine
-  const double inner = spec_.layout.expert_tensor_parallel_size;
-  if (inner > 1) exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor), rows_bytes * inner);
+  if (inner > 1) {
+    exchange += 2 * comm_.all_gather_s(shape(Axis::expert_tensor),
+                                       own_bytes * inner * (gathers ? experts.size : 1));
+  }
   cost.forward.expert += exchange;
   cost.backward.expert += exchange;
   const bool overlaps = spec_.software.framework == spec::Framework::teragpt

@@ -41,6 +41,9 @@ std::string layout_text(const spec::ParallelLayout& layout) {
   add_size("chunks", layout.virtual_stages);
   add_size("expert", layout.expert_parallel_size);
   add_size("expert tensor", layout.expert_tensor_parallel_size);
+  const int expert_ranks = layout.expert_parallel_size * layout.expert_tensor_parallel_size;
+  if (expert_ranks > 1 && layout.expert_dispatcher != spec::ExpertDispatcher::all_to_all)
+    add(enum_name(layout.expert_dispatcher));
   if (text.empty()) add("one rank");
   if (layout.rank_order != spec::RankOrder::tp_cp_ep_dp_pp)
     add(fmt::format("order {}", enum_name(layout.rank_order)));

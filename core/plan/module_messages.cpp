@@ -173,7 +173,8 @@ ExchangeMessages::ExchangeMessages(const spec::RunSpec& spec,
       block_(block),
       tally_(tally),
       row_bytes_(row_bytes(spec)),
-      buffer_rows_(rank_extents(spec).expert_rows) {}
+      buffer_rows_(rank_extents(spec).expert_rows),
+      tokens_(rank_extents(spec).own_tokens) {}
 
 void ExchangeMessages::exchange(const std::vector<std::int64_t>& counts) {
   const ExchangePlan plan(block_, counts, spec_.model.num_experts, buffer_rows_);
@@ -183,6 +184,45 @@ void ExchangeMessages::exchange(const std::vector<std::int64_t>& counts) {
     tally_.expert_tensor(all_gather, block_.tensor_ranks * counts_bytes);
     tally_.expert(all_gather, block_.size() * counts_bytes);
   }
+  if (spec_.layout.expert_dispatcher == spec::ExpertDispatcher::all_gather) {
+    gather_tokens(plan, forwards);
+  } else {
+    send_rows(plan, forwards);
+  }
+}
+
+// Tokens with their choices and gates forward, gradients backward, and the input once more where
+// more rows than those of the first chunk are computed again.
+void ExchangeMessages::gather_tokens(const ExchangePlan& plan, int forwards) {
+  const std::int64_t slots = spec_.model.router_slots();
+  for (int pass = 0; pass < forwards; ++pass) {
+    gather(slots * kI32);
+    gather(row_bytes_);
+    gather(slots * kF32);
+    sum(row_bytes_);
+  }
+  gather(row_bytes_);
+  if (plan.num_chunks() > 1) {
+    gather(row_bytes_);
+    gather(slots * kF32);
+  }
+  sum(row_bytes_);
+  sum(slots * kF32);
+}
+
+// Of all tokens of the block, through expert ranks first; and back.
+void ExchangeMessages::gather(std::int64_t token_bytes) {
+  const std::int64_t bytes = block_.expert_ranks * tokens_ * token_bytes;
+  tally_.expert(all_gather, bytes);
+  tally_.expert_tensor(all_gather, block_.tensor_ranks * bytes);
+}
+void ExchangeMessages::sum(std::int64_t token_bytes) {
+  const std::int64_t bytes = block_.expert_ranks * tokens_ * token_bytes;
+  tally_.expert_tensor(reduce_scatter, block_.tensor_ranks * bytes);
+  tally_.expert(reduce_scatter, bytes);
+}
+
+void ExchangeMessages::send_rows(const ExchangePlan& plan, int forwards) {
   for (int i = 0; i < plan.num_chunks(); ++i) {
     const ExchangeChunk chunk = plan.chunk(i);
     for (int pass = 0; pass < forwards; ++pass) {

@@ -47,7 +47,7 @@ class ModuleMessages {
 };
 
 // Rows of one layer and micro-batch to the ranks of their experts, and back, as of
-// nn/expert_parallel.h.
+// nn/expert_parallel.h; or all tokens to all those ranks, as of nn/gathered_experts.h.
 class ExchangeMessages {
  public:
   ExchangeMessages(const spec::RunSpec& spec, const ExpertBlock& block, MessageTally& tally);
@@ -56,6 +56,10 @@ class ExchangeMessages {
   void exchange(const std::vector<std::int64_t>& counts);
 
  private:
+  void send_rows(const ExchangePlan& plan, int forwards);
+  void gather_tokens(const ExchangePlan& plan, int forwards);
+  void gather(std::int64_t token_bytes);
+  void sum(std::int64_t token_bytes);
   void send(const ExchangeChunk& chunk, std::int64_t width);
   void send_rows_and_gates(const ExchangeChunk& chunk);
   void take_back(const ExchangeChunk& chunk, std::int64_t width);
@@ -65,6 +69,7 @@ class ExchangeMessages {
   MessageTally& tally_;
   std::int64_t row_bytes_;
   std::int64_t buffer_rows_;
+  std::int64_t tokens_;  // of this rank
 };
 
 }  // namespace tera::plan

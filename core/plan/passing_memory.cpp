@@ -9,6 +9,7 @@
 #include "core/base/units.h"
 #include "core/plan/context_exchange.h"
 #include "core/plan/placement.h"
+#include "core/plan/rank_extents.h"
 
 namespace tera::plan {
 namespace {
@@ -54,6 +55,15 @@ double dispatched_rows(const RunSpec& spec) {
   const std::int64_t micro_batch = std::int64_t{layout.micro_batch_size} * spec.training.seq_length;
   return static_cast<double>(spec.model.routed_rows(micro_batch)) / layout.context_parallel_size *
          (layout.sequence_parallel ? 1.0 / layout.tensor_parallel_size : 1);
+}
+
+// What a rank has of tokens and of their sums on their way: rows, or all tokens and their sums of
+// all ranks that share experts out.
+double dispatched_tokens(const RunSpec& spec) {
+  const spec::ParallelLayout& layout = spec.layout;
+  if (layout.expert_dispatcher != spec::ExpertDispatcher::all_gather) return dispatched_rows(spec);
+  const RankExtents extents = rank_extents(spec);
+  return 2 * static_cast<double>(extents.own_tokens * extents.expert_ranks);
 }
 
 // Weights of a stage on one rank: of one layer, and of embedding and head.
@@ -256,8 +266,8 @@ PassingBytes passing_bytes(const RunSpec& spec,
   const bool exchanges =
       std::int64_t{layout.expert_parallel_size} * layout.expert_tensor_parallel_size > 1;
   if (exchanges && parts.layers.moe > 0) {
-    passing.dispatch = (1 + bytes.expert_load) * dispatched_rows(spec) * spec.model.hidden_size *
-                       element_bytes(spec);
+    passing.dispatch = (dispatched_tokens(spec) + bytes.expert_load * dispatched_rows(spec)) *
+                       spec.model.hidden_size * element_bytes(spec);
   }
   if (spec.overlaps_experts()) {  // a forward beside a backward
     passing.recomputed_layer *= 2;
@@ -299,12 +309,22 @@ std::vector<Term> passing_terms(const RunSpec& spec,
                        fmt::format("{:.0f} tokens at a time x {:.0f} words x {:.0f} B",
                                    logit_tokens(spec), vocab_rows(spec), bytes_per_logit(spec)),
                        sources.logits));
+  const std::string received = fmt::format("{:.2f} x", activation.expert_load);
+  const std::string rows = format_count(dispatched_rows(spec));
+  const bool gathers = spec.layout.expert_dispatcher == spec::ExpertDispatcher::all_gather;
   terms.push_back(term(
       "dispatch", bytes.dispatch,
-      fmt::format("{}{} rows sent, {:.2f} x as many received on the busiest rank, x {} x {:.0f} B",
-                  in_pair(spec), format_count(dispatched_rows(spec)), activation.expert_load,
+      fmt::format("{}{} x {} x {:.0f} B", in_pair(spec),
+                  gathers ? fmt::format("({} tokens of all ranks and their sums, {} {} rows "
+                                        "computed on the busiest rank)",
+                                        format_count(dispatched_tokens(spec)), received, rows)
+                          : fmt::format("{} rows sent, {} as many received on the busiest rank,",
+                                        rows, received),
                   spec.model.hidden_size, element_bytes(spec)),
-      "buffers of the all-to-all; load at layout.expert_load_percentile (Wang et al. 2024)"));
+      gathers ? "all-gather and reduce-scatter; load at layout.expert_load_percentile (Wang et al. "
+                "2024)"
+              : "buffers of the all-to-all; load at layout.expert_load_percentile (Wang et al. "
+                "2024)"));
   terms.push_back(term("gathered layers", bytes.gathered_layers,
                        gathered_formula(spec, parts, groups, bytes.gathered_layers),
                        sources.gathered));

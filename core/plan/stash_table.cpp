@@ -26,6 +26,7 @@ class StashBuilder {
         balance_blocks_(spec.model.aux_loss_scope == spec::AuxLossScope::micro_batch
                             ? 1
                             : spec.layout.micro_batch_size),
+        gathers_tokens_(spec.layout.expert_dispatcher == spec::ExpertDispatcher::all_gather),
         rank_(rank_extents(spec)),
         hidden_(spec.model.hidden_size),
         in_rows_(spec.model.gated() ? 2 : 1) {}
@@ -238,6 +239,8 @@ class StashBuilder {
     if (rank_.expert_ranks > 1) {
       add("moe.counts", {rank_.expert_ranks, count}, DType::i64);
       add("moe.row_gates", {rows}, DType::f32);
+      if (gathers_tokens_)
+        add("moe.choices", {rank_.expert_ranks * rank_.own_tokens, slots}, DType::i32);
     }
     if (model_.num_shared_experts > 0) {
       inner("moe.shared.inner", {rank_.tokens, in_rows_ * rank_.shared_width});
@@ -266,6 +269,7 @@ class StashBuilder {
   spec::RecomputeKind recompute_;
   DType compute_;
   std::int64_t balance_blocks_;
+  bool gathers_tokens_;
   RankExtents rank_;
   std::int64_t hidden_;   // H
   std::int64_t in_rows_;  // 2: gate and up

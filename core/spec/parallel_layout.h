@@ -152,8 +152,8 @@ struct ParallelLayout {
                 .min = 0,
                 .max = 3,
                 .help = "0 replicate, 1 shard optimizer state, 2 + gradients, 3 + parameters over "
-                        "data-parallel ranks. TeraGPT sums gradients once a step: with several "
-                        "micro-batches 2 and 3 keep them whole until then.",
+                        "data-parallel ranks. TeraGPT shares gradients out once a step: with "
+                        "several micro-batches 2 and 3 keep them whole until then.",
                 .source = "Rajbhandari et al. 2020, ZeRO"},
           self.zero_stage);
     visit(Field{.name = "zero_replicas",

@@ -70,16 +70,6 @@ void check_zero_for_engine(const RunSpec& spec, Findings& findings) {
   }
 }
 
-// What is on its way into this engine.
-void check_coming(const ParallelLayout& layout, Findings& findings) {
-  const auto refuse = [&findings](const char* field, std::string_view value, const char* use) {
-    findings.error(field, fmt::format("{} is not trained by this engine yet", value),
-                   fmt::format("use {} to train here", use));
-  };
-  if (layout.expert_dispatcher != ExpertDispatcher::all_to_all)
-    refuse("layout.expert_dispatcher", enum_name(layout.expert_dispatcher), "all-to-all");
-}
-
 // Gradients of a micro-batch are summed before the next one adds to them: those of the head come
 // with the loss, those of a shared embedding matrix from both ends of the model.
 void check_reproducible_sums(const RunSpec& spec, Findings& findings) {
@@ -123,7 +113,6 @@ std::vector<Diagnostic> validate_for_engine(const RunSpec& spec) {
   check_split_model(spec, findings);
   check_zero_for_engine(spec, findings);
   check_reproducible_sums(spec, findings);
-  check_coming(layout, findings);
   Offload::visit_fields(layout.offload, [&findings](const Field& field, const OffloadTier& tier) {
     if (tier == OffloadTier::none) return;
     findings.error(

@@ -225,6 +225,22 @@ void check_pipeline_axis(const RunSpec& spec, Findings& findings) {
   check_schedule(spec, findings);
 }
 
+void check_dispatcher(const RunSpec& spec, Findings& findings) {
+  const ParallelLayout& layout = spec.layout;
+  if (layout.expert_dispatcher == ExpertDispatcher::all_to_all) return;
+  constexpr const char* kField = "layout.expert_dispatcher";
+  if (spec.model.num_experts == 0) {
+    findings.note(kField, "has no effect without experts", "");
+  } else if (layout.expert_parallel_size * std::int64_t{layout.expert_tensor_parallel_size} == 1) {
+    findings.note(kField, "has no effect with expert_parallel_size 1", "");
+  } else if (spec.software.token_deduplication) {
+    findings.error(kField,
+                   fmt::format("{}, but software.token_deduplication sends tokens to their experts",
+                               enum_name(layout.expert_dispatcher)),
+                   "use all-to-all, or token_deduplication false");
+  }
+}
+
 // Copies of what ZeRO shards are as many replicas each, of experts too.
 void check_copies(const RunSpec& spec, Findings& findings) {
   const ParallelLayout& layout = spec.layout;
@@ -305,6 +321,7 @@ void check_layout(const RunSpec& spec, Findings& findings) {
   check_tensor_axis(spec, findings);
   check_pipeline_axis(spec, findings);
   check_expert_axes(spec, findings);
+  check_dispatcher(spec, findings);
   check_rank_order(spec, findings);
   check_sharing(spec, findings);
   check_copies(spec, findings);

@@ -20,6 +20,7 @@ nn::ParamStore make_param_store(Backend& backend,
            .parallel = {.groups = &groups,
                         .sequence_parallel = spec.layout.sequence_parallel,
                         .context_method = spec.layout.context_parallel_method,
+                        .expert_dispatcher = spec.layout.expert_dispatcher,
                         .expert_load =
                             plan::busiest_expert_load(spec, spec.layout.expert_load_percentile)},
            .buckets = std::move(buckets),

@@ -75,14 +75,20 @@ TEST(BenchLayouts, RefusesWrongArguments) {
 // They would be measured as what they are beside.
 TEST(BenchLayouts, RefusesWordsWithoutEffect) {
   for (const auto& [layout, message] :
-       {std::pair{"dp2-ulysses", "ulysses with one context rank, expected cp2 or more beside it: "
-                                 "cp2-ulysses"},
-        std::pair{"tp2-gpipe", "gpipe with one pipeline stage, expected pp2 or more beside it: "
-                               "pp2-gpipe"},
+       {std::pair{"dp2-ulysses",
+                  "ulysses with one context rank, expected cp2 or more beside it: "
+                  "cp2-ulysses"},
+        std::pair{"tp2-gpipe",
+                  "gpipe with one pipeline stage, expected pp2 or more beside it: "
+                  "pp2-gpipe"},
         std::pair{"zero3-tp2", "zero3 with one replica, expected dp2 or more beside it: dp2-zero3"},
         std::pair{"dp1-zero1", "zero1 with one replica, expected"},
-        std::pair{"dp4-copies2", "copies2 of nothing that is shared out, expected zero1, 2 or 3 "
-                                 "beside it: dp4-zero1-copies2"}}) {
+        std::pair{"dp2-all-gather",
+                  "all-gather with one rank of experts, expected ep2 or more "
+                  "beside it: ep2-all-gather"},
+        std::pair{"dp4-copies2",
+                  "copies2 of nothing that is shared out, expected zero1, 2 or 3 "
+                  "beside it: dp4-zero1-copies2"}}) {
     const ProgramResult refused = run_teragpt({"bench", "layouts", "--layouts", layout});
     EXPECT_EQ(refused.exit_code, 2) << layout;
     EXPECT_THAT(refused.err,

@@ -121,8 +121,8 @@ void read_dispatch(Importer& in) {
     in.warning(kBackend, fmt::format("has no effect without {} flex", kKind), "remove it");
   spec.software.token_deduplication = kind == "flex";
   spec.software.fused_experts = in.flag("--use-transformer-engine-op-fuser");
-  if (kind == "allgather" && spec.layout.expert_parallel_size > 1)
-    in.leave_out(kKind, "allgather: tokens are planned to go where their experts are, alltoall");
+  spec.layout.expert_dispatcher =
+      kind == "allgather" ? ExpertDispatcher::all_gather : ExpertDispatcher::all_to_all;
 }
 
 void read_overlap(Importer& in) {
@@ -251,8 +251,10 @@ void write_megatron_software(const RunSpec& spec, SettingList& out) {
   }
   if (experts) {
     out.push_back(flag_setting("--moe-grouped-gemm"));
-    out.push_back(text_setting("--moe-token-dispatcher-type",
-                               software.token_deduplication ? "flex" : "alltoall"));
+    const bool gathers = spec.layout.expert_dispatcher == ExpertDispatcher::all_gather;
+    out.push_back(text_setting("--moe-token-dispatcher-type", software.token_deduplication ? "flex"
+                                                              : gathers ? "allgather"
+                                                                        : "alltoall"));
     if (software.token_deduplication) out.push_back(flag_setting("--moe-enable-deepep"));
     if (software.fused_experts) out.push_back(flag_setting("--use-transformer-engine-op-fuser"));
   }

@@ -16,6 +16,7 @@ struct Shape {
   int expert_tensor;
   double load;  // rows of a buffer, over an even load
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
+  spec::ExpertDispatcher dispatcher = spec::ExpertDispatcher::all_to_all;
 };
 
 class ExpertParallelModel : public testing::TestWithParam<std::tuple<NamedConfig, Shape>> {};
@@ -88,6 +89,7 @@ TEST_P(ExpertParallelModel, ComputesWhatOneRankDoes) {
   spec.layout.expert_parallel_size = shape.expert;
   spec.layout.expert_tensor_parallel_size = shape.expert_tensor;
   spec.layout.sequence_parallel = shape.tensor > 1;
+  spec.layout.expert_dispatcher = shape.dispatcher;
   SplitModel whole(config);
   const Losses expected = Trainee{config, shape.data}.run(whole, 0, shape.data);
 
@@ -126,11 +128,17 @@ std::vector<NamedConfig> expert_configs() {
   return with_experts;
 }
 
+Shape gathered(Shape shape) {
+  shape.dispatcher = spec::ExpertDispatcher::all_gather;
+  return shape;
+}
+
 std::string shape_name(const Shape& shape) {
   std::string name = fmt::format("tp{}_dp{}_ep{}_etp{}_load{}", shape.tensor, shape.data,
                                  shape.expert, shape.expert_tensor, static_cast<int>(shape.load));
   if (shape.recompute != spec::RecomputeKind::none)
     name += shape.recompute == spec::RecomputeKind::full ? "_full" : "_selective";
+  if (shape.dispatcher == spec::ExpertDispatcher::all_gather) name += "_gathered";
   return name;
 }
 
@@ -142,7 +150,9 @@ INSTANTIATE_TEST_SUITE_P(Routers,
                                                           Shape{1, 2, 1, 2, 1},
                                                           Shape{2, 1, 1, 1, 8},
                                                           Shape{2, 1, 2, 1, 1},
-                                                          Shape{2, 2, 2, 2, 1})),
+                                                          Shape{2, 2, 2, 2, 1},
+                                                          gathered({1, 2, 2, 1, 1}),
+                                                          gathered({2, 2, 2, 2, 1}))),
                          [](const auto& named) {
                            return fmt::format("{}_over_{}", std::get<0>(named.param).name,
                                               shape_name(std::get<1>(named.param)));
@@ -157,7 +167,12 @@ INSTANTIATE_TEST_SUITE_P(
                                      Shape{4, 1, 2, 1, 1},
                                      Shape{4, 2, 8, 1, 1},
                                      Shape{1, 2, 2, 1, 0.25, spec::RecomputeKind::selective},
-                                     Shape{1, 2, 2, 1, 0.25, spec::RecomputeKind::full})),
+                                     Shape{1, 2, 2, 1, 0.25, spec::RecomputeKind::full},
+                                     gathered({1, 2, 1, 2, 1}),
+                                     gathered({4, 2, 8, 1, 1}),
+                                     gathered({1, 4, 2, 2, 0.25}),
+                                     gathered({1, 2, 2, 1, 0.25, spec::RecomputeKind::selective}),
+                                     gathered({1, 2, 2, 1, 0.25, spec::RecomputeKind::full}))),
     [](const auto& named) { return "moe_over_" + shape_name(std::get<1>(named.param)); });
 
 }  // namespace

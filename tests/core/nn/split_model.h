@@ -26,6 +26,7 @@ struct SplitModel {
                {.compute = DType::f64,
                 .parallel = {.groups = groups.get(),
                              .sequence_parallel = spec.layout.sequence_parallel,
+                             .expert_dispatcher = spec.layout.expert_dispatcher,
                              .expert_load = load}}) {}
 
   // After the last backward.

@@ -80,6 +80,26 @@ std::vector<Row> exchanged(const Block& block, int to, int index) {
   return ordered;
 }
 
+// Of all rows of all sources those that a rank finds for its own experts, in their order.
+std::vector<Row> found(const Block& block, int to) {
+  const ExchangePlan plan = block.plan(to);
+  std::vector<Row> ordered(block.rows_at(to / block.tensor_ranks).size());
+  std::size_t num_found = 0;
+  for (int source = 0; source < block.size(); ++source) {
+    const SourceRows here = plan.rows_here(source);
+    EXPECT_EQ(here.place(-1), -1) << "a choice that is not served";
+    const std::vector<Row> rows = block.rows_of(source);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const std::int64_t place = here.place(static_cast<std::int64_t>(i));
+      if (place < 0) continue;
+      ordered.at(static_cast<std::size_t>(place)) = rows[i];
+      ++num_found;
+    }
+  }
+  EXPECT_EQ(num_found, ordered.size());
+  return ordered;
+}
+
 void expect_all_arrive(const Block& block) {
   for (int rank = 0; rank < block.size(); ++rank) {
     const ExchangePlan plan = block.plan(rank);
@@ -89,6 +109,7 @@ void expect_all_arrive(const Block& block) {
       const std::vector<Row> rows = exchanged(block, rank, index);
       EXPECT_LE(std::ssize(rows), block.buffer_rows);
       const ExchangeChunk chunk = plan.chunk(index);
+      EXPECT_EQ(chunk.first_row, index * block.buffer_rows);
       const int each = block.num_experts / block.expert_ranks;
       for (std::size_t i = 0; i < rows.size(); ++i) {
         const auto local =
@@ -99,6 +120,7 @@ void expect_all_arrive(const Block& block) {
       all.insert(all.end(), rows.begin(), rows.end());
     }
     EXPECT_EQ(all, block.rows_at(rank / block.tensor_ranks));
+    EXPECT_EQ(all, found(block, rank));
   }
 }
 

@@ -179,6 +179,22 @@ TEST(LayerCost, ATokenCrossesOnceForEachExpertOrForEachRank) {
   EXPECT_NEAR(layer_of(spec).forward.expert, 2 * (once_s + kExchangeSetup.value), 1e-9);
 }
 
+// Each of 2 x 4096 tokens goes to all ranks, whatever its choices are, and a sum comes back.
+TEST(LayerCost, AGatheredTokenCrossesOnceForEachRank) {
+  spec::RunSpec spec = exchange_spec();
+  const double sent_s = layer_of(spec).forward.expert;
+  spec.layout.expert_dispatcher = spec::ExpertDispatcher::all_gather;
+  const GroupShape node{.size = 8, .per_node = 8, .num_nodes = 1};
+  const double once_s = CommCost(spec.cluster).all_gather_s(node, 8 * 2 * 4096 * 8192.0);
+  const double gathered_s = layer_of(spec).forward.expert;
+  EXPECT_NEAR(gathered_s, 2 * (once_s + kExchangeSetup.value), 1e-9);
+  EXPECT_GT(gathered_s, sent_s) << "two choices, eight ranks";
+  spec.model.router_top_k = 8;
+  EXPECT_NEAR(layer_of(spec).forward.expert, gathered_s, 1e-9);
+  spec.layout.expert_dispatcher = spec::ExpertDispatcher::all_to_all;
+  EXPECT_GT(layer_of(spec).forward.expert, 3 * sent_s);
+}
+
 TEST(LayerCost, ExchangesBesideOtherWorkShowInPart) {
   spec::RunSpec spec = exchange_spec();
   const PassCost apart = layer_of(spec);

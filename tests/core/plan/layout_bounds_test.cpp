@@ -149,13 +149,15 @@ TEST(LayoutBounds, AreNotAboveTheEstimateOfExpertsBesideOtherWork) {
   }
 }
 
-// Shards of a copy are larger, and reach less far.
-TEST(LayoutBounds, AreNotAboveTheEstimateOfCopies) {
+// Shards of a copy are larger, and reach less far; tokens of all ranks are more than rows.
+TEST(LayoutBounds, AreNotAboveTheEstimateOfWhatIsNotSearched) {
   spec::RunSpec spec = run_spec("mixtral-8x7b");
   spec.cluster.num_nodes = 4;
   spec.training.global_batch_size = 64;
   spec.layout.zero_replicas = 4;
   EXPECT_GT(check_some(spec, 14983).staying, 10);
+  spec.layout.expert_dispatcher = spec::ExpertDispatcher::all_gather;
+  EXPECT_GT(check_some(spec, 19997).staying, 10);
 }
 
 // A host with little memory: what goes to disks may matter.

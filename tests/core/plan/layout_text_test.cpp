@@ -21,6 +21,10 @@ TEST(LayoutText, NamesWhatIsNotOneAndTheChoices) {
   EXPECT_EQ(layout_text(layout),
             "tensor 4, pipeline 8, chunks 2, micro-batch 1, interleaved, ends count, sequence "
             "parallel, recompute none, zero 1");
+  layout.expert_dispatcher = spec::ExpertDispatcher::all_gather;
+  EXPECT_EQ(layout_text(layout).find("all-gather"), std::string::npos) << "nothing is dispatched";
+  layout.expert_parallel_size = 2;
+  EXPECT_NE(layout_text(layout).find("expert 2, all-gather, "), std::string::npos);
   layout.zero_replicas = 4;
   EXPECT_TRUE(layout_text(layout).ends_with("zero 1, 4 copies"));
   layout = {};

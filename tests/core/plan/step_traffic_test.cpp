@@ -135,6 +135,35 @@ TEST(StepTraffic, RowsGoToTheirExpertsAndBackTwice) {
   EXPECT_EQ(find(spec, "expert", MessageKind::all_to_all).calls, 9 * spec.model.num_layers);
 }
 
+// Tokens with their choices and gates to all ranks, sums back; gradients likewise. As large as the
+// batch, whatever is chosen.
+TEST(StepTraffic, TokensGoToAllRanksAndTheirSumsBack) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.data_parallel_size = spec.layout.expert_parallel_size = 4;
+  spec.training.global_batch_size = 4 * spec.layout.micro_batch_size;
+  spec.layout.expert_dispatcher = spec::ExpertDispatcher::all_gather;
+  const std::int64_t tokens = 4 * rank_extents(spec).tokens;
+  const std::int64_t layers = spec.model.num_layers;
+  const std::int64_t counts = 4 * spec.model.num_experts * 8;
+  const std::int64_t row = spec.model.hidden_size * 4;
+  const std::int64_t choice = spec.model.router_top_k * 4;  // a row of i32, or a gate of f32
+  EXPECT_EQ(find(spec, "expert", MessageKind::all_to_all).calls, 0);
+  const PlannedMessages gathered = find(spec, "expert", MessageKind::all_gather);
+  EXPECT_EQ(gathered.calls, 5 * layers);
+  EXPECT_EQ(gathered.bytes, layers * (tokens * (2 * row + 2 * choice) + counts));
+  const PlannedMessages summed = find(spec, "expert", MessageKind::reduce_scatter);
+  EXPECT_EQ(summed.calls, 3 * layers);
+  EXPECT_EQ(summed.bytes, layers * tokens * (2 * row + choice));
+  ExpertCounts all_to_the_first(static_cast<std::size_t>(4 * spec.model.num_experts));
+  all_to_the_first[0] = tokens;
+  spec.layout.expert_load_percentile = 0;
+  const std::vector<ExpertCounts> uneven(static_cast<std::size_t>(layers), all_to_the_first);
+  for (const PlannedMessages& sent : step_traffic(spec, *RankMesh::make(spec.layout), 1, uneven)) {
+    if (sent.axis != "expert" || sent.kind != MessageKind::all_gather) continue;
+    EXPECT_EQ(sent.calls, 7 * layers) << "inputs and gates of rows beyond the buffer once more";
+  }
+}
+
 TEST(StepTraffic, StagesSendEachMicroBatchUpAndDown) {
   spec::RunSpec spec = run_spec("tiny-moe");
   spec.layout.pipeline_parallel_size = 2;

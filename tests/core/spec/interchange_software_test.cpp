@@ -150,6 +150,7 @@ constexpr Word kWords[] = {
     {"layout.offload.activations=host", {true, true, true, false}},
     {"layout.offload.activations=nvme", {false, false, false, false}},
     {"layout.rank_order=tp-cp-ep-pp-dp", {true, false, false, false}},
+    {"layout.expert_dispatcher=all-gather", {true, false, false, false}},
     {"layout.zero_replicas=2", {true, true, true, true}},
     {"layout.zero_replicas=2 layout.zero_stage=1", {true, false, false, false}},
     {"layout.recompute=selective", {true, false, false, true}},
@@ -198,6 +199,15 @@ TEST(InterchangeSoftware, MegatronsWordsAreRead) {
   EXPECT_EQ(spec.training.moment_precision, MomentPrecision::bf16);
   EXPECT_EQ(spec.software.cuda_graphs, GraphScope::routing);
   EXPECT_EQ(spec.layout.recompute, RecomputeKind::selective);
+  const auto dispatcher = [](const char* more) {
+    return megatron(std::string("--num-experts 8 --moe-ffn-hidden-size 128 "
+                                "--expert-model-parallel-size 2 ") +
+                    more)
+        .spec.layout.expert_dispatcher;
+  };
+  EXPECT_EQ(dispatcher(""), ExpertDispatcher::all_gather) << "unless told";
+  EXPECT_EQ(dispatcher("--moe-token-dispatcher-type allgather"), ExpertDispatcher::all_gather);
+  EXPECT_EQ(dispatcher("--moe-token-dispatcher-type alltoall"), ExpertDispatcher::all_to_all);
   const auto graphs = [](const char* more) {
     return megatron(std::string(kSharded) + more).spec.software.cuda_graphs;
   };
@@ -222,9 +232,6 @@ TEST(InterchangeSoftware, WhatIsPlannedOtherwiseIsListed) {
                                 "--use-precision-aware-optimizer --optimizer-cpu-offload "
                                 "--optimizer-offload-fraction 0.5")),
               ElementsAre("--optimizer-offload-fraction"));
-  EXPECT_THAT(left_out(megatron("--num-experts 8 --moe-ffn-hidden-size 128 "
-                                "--expert-model-parallel-size 2")),
-              ElementsAre("--moe-token-dispatcher-type"));
   EXPECT_THAT(left_out(megatron("--account-for-loss-in-pipeline-split")),
               ElementsAre("--account-for-loss-in-pipeline-split"));
   EXPECT_THAT(left_out(deepspeed(R"(, "zero_optimization": {"stage": 3,

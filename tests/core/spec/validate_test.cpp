@@ -487,6 +487,30 @@ TEST(Validate, WarnsWhereItCostsSpeed) {
                Severity::warning);
 }
 
+TEST(Validate, AllGatherIsAWayToExpertsThatRanksShareOut) {
+  RunSpec good = run_preset("moe-1t")->spec;
+  good.layout.expert_dispatcher = ExpertDispatcher::all_gather;
+  EXPECT_EQ(findings_text(validate(good)).find("expert_dispatcher"), std::string::npos);
+  EXPECT_EQ(findings_text(validate_for_engine(good)).find("expert_dispatcher"), std::string::npos);
+  expect_cases(good,
+               {{"layout.expert_dispatcher", "all-gather, but software.token_deduplication",
+                 "use all-to-all",
+                 [](RunSpec& s) {
+                   s.software.framework = Framework::megatron_lm;
+                   s.software.token_deduplication = true;
+                 }}},
+               Severity::error);
+  expect_cases(good,
+               {{"layout.expert_dispatcher", "no effect with expert_parallel_size 1", "",
+                 [](RunSpec& s) { s.layout.expert_parallel_size = 1; }}},
+               Severity::note);
+  RunSpec dense = run_preset("gpt2-124m")->spec;
+  expect_cases(dense,
+               {{"layout.expert_dispatcher", "no effect without experts", "",
+                 [](RunSpec& s) { s.layout.expert_dispatcher = ExpertDispatcher::all_gather; }}},
+               Severity::note);
+}
+
 TEST(Validate, CopiesOfWhatZeroShardsDivideReplicas) {
   RunSpec good = run_preset("moe-1t")->spec;  // tensor 2 x context 2 x data 128, expert 8
   good.layout.zero_replicas = 32;

@@ -48,6 +48,7 @@ TEST_F(ExpertOverflow, TrainsLikeOneRank) {
              {.dp = 2, .ep = 2, .load = 0, .recompute = selective},
              {.dp = 2, .ep = 2, .load = 0, .recompute = full},
              {.dp = 4, .ep = 4, .load = 0},
+             {.dp = 4, .ep = 4, .load = 0, .dispatcher = spec::ExpertDispatcher::all_gather},
              {.tp = 2, .ep = 2, .load = 0, .recompute = full},
              {.dp = 2, .etp = 2, .load = 0},
              {.tp = 2, .dp = 2, .ep = 2, .etp = 2, .load = 0, .recompute = selective},

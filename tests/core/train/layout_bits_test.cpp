@@ -141,6 +141,11 @@ TEST_F(LayoutBits, MicroBatchesInTurnsGiveTheSameBits) {
        [](ParallelLayout& l) { l.tensor_parallel_size = 2, l.sequence_parallel = true; }},
       {"expert tensor ranks", 4, [](ParallelLayout& l) { l.expert_tensor_parallel_size = 2; }},
       {"overflowing buffers", 2, [](ParallelLayout& l) { l.expert_load_percentile = 0; }},
+      {"all-gather into overflowing buffers", 2,
+       [](ParallelLayout& l) {
+         l.expert_dispatcher = spec::ExpertDispatcher::all_gather;
+         l.expert_load_percentile = 0;
+       }},
       {"recompute", 2, [](ParallelLayout& l) { l.recompute = spec::RecomputeKind::full; }},
       {"1f1b", 2, stages(one_f_one_b)},
       {"interleaved", 2, stages(interleaved)},

@@ -20,6 +20,7 @@ struct LayoutCase {
   double load = 50;  // percentile that buffers of experts are for; 0: even loads
   spec::RecomputeKind recompute = spec::RecomputeKind::none;
   spec::ContextMethod context = spec::ContextMethod::ring;
+  spec::ExpertDispatcher dispatcher = spec::ExpertDispatcher::all_to_all;
 
   void apply_to(spec::RunSpec& spec) const {
     spec::ParallelLayout& layout = spec.layout;
@@ -37,6 +38,7 @@ struct LayoutCase {
     layout.expert_parallel_size = ep;
     layout.expert_tensor_parallel_size = etp;
     layout.expert_load_percentile = load;
+    layout.expert_dispatcher = dispatcher;
   }
 
   std::string name() const {
@@ -55,6 +57,8 @@ struct LayoutCase {
     add("zero", zero, 0);
     add("copies", copies, 1);
     if (order != spec::RankOrder::tp_cp_ep_dp_pp) name += fmt::format(" {}", enum_name(order));
+    if (dispatcher != spec::ExpertDispatcher::all_to_all)
+      name += fmt::format(" {}", enum_name(dispatcher));
     if (load != 50) name += fmt::format(" load {}", load);
     if (recompute != spec::RecomputeKind::none)
       name += fmt::format(" recompute {}", enum_name(recompute));
@@ -66,6 +70,7 @@ struct LayoutCase {
 inline std::vector<LayoutCase> layout_cases() {
   using enum spec::ScheduleKind;
   using enum spec::ContextMethod;
+  using enum spec::ExpertDispatcher;
   return {
       {.dp = 2},
       {.dp = 2, .zero = 1},
@@ -82,6 +87,8 @@ inline std::vector<LayoutCase> layout_cases() {
       {.tp = 2, .dp = 2, .zero = 3},
       {.dp = 2, .ep = 2},
       {.dp = 4, .ep = 2, .zero = 2},
+      {.dp = 2, .ep = 2, .dispatcher = all_gather},
+      {.tp = 2, .dp = 2, .ep = 2, .etp = 2, .dispatcher = all_gather},
       {.dp = 2, .etp = 2},
       {.tp = 2, .ep = 2},
       {.tp = 2, .dp = 2, .ep = 4, .zero = 1},
@@ -126,6 +133,7 @@ inline std::vector<LayoutCase> layout_cases() {
 inline std::vector<LayoutCase> wide_layout_cases() {
   using enum spec::ScheduleKind;
   using enum spec::ContextMethod;
+  using enum spec::ExpertDispatcher;
   return {
       {.dp = 8},
       {.dp = 8, .zero = 1},
@@ -142,6 +150,9 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.tp = 2, .dp = 8, .zero = 3},
       {.dp = 4, .ep = 4},
       {.dp = 8, .ep = 8},
+      {.dp = 8, .ep = 8, .dispatcher = all_gather},
+      {.tp = 2, .dp = 4, .ep = 4, .pp = 2, .schedule = zb_v, .dispatcher = all_gather},
+      {.tp = 2, .cp = 4, .dp = 2, .ep = 4, .etp = 2, .zero = 1, .dispatcher = all_gather},
       {.dp = 8, .ep = 2, .zero = 1},
       {.dp = 8, .ep = 4, .zero = 3},
       {.dp = 4, .etp = 4},

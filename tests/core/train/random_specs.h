@@ -140,6 +140,7 @@ inline void add_layout(spec::RunSpec& spec, int most_ranks, std::mt19937& random
     l.expert_parallel_size = pick({1, 2, 3, 4, 8});
     l.expert_tensor_parallel_size = pick({1, 1, 2, 4});
     l.expert_load_percentile = pick({0, 50, 90, 99});
+    l.expert_dispatcher = static_cast<spec::ExpertDispatcher>(pick({0, 0, 1}));
   }
   if (l.pipeline_parallel_size > 1) {
     l.zero_stage = pick({0, 1});
@@ -181,17 +182,18 @@ inline spec::RunSpec random_run(int most_ranks, std::mt19937& random) {
 inline std::string layout_text(const spec::RunSpec& spec) {
   const spec::ParallelLayout& l = spec.layout;
   return fmt::format(
-      "tp {}{} cp {} {} pp {} {} dp {} zero {} copies {} ep {} etp {}, {} x {} sequences of {}, "
+      "tp {}{} cp {} {} pp {} {} dp {} zero {} copies {} ep {} etp {} {}, {} x {} sequences of {}, "
       "{}, {}, "
       "recompute {}, "
       "{} layers, {} experts, {} for prediction, {} adapters{}{}",
       l.tensor_parallel_size, l.sequence_parallel ? " sequence parallel" : "",
       l.context_parallel_size, enum_name(l.context_parallel_method), l.pipeline_parallel_size,
       enum_name(l.schedule), l.data_parallel_size, l.zero_stage, l.zero_replicas,
-      l.expert_parallel_size, l.expert_tensor_parallel_size, spec.num_micro_batches(),
-      l.micro_batch_size, spec.training.seq_length, enum_name(spec.training.precision),
-      enum_name(spec.training.optimizer), enum_name(l.recompute), spec.model.num_layers,
-      spec.model.num_experts, spec.model.num_mtp_layers, spec.lora.target_modules.size(),
+      l.expert_parallel_size, l.expert_tensor_parallel_size, enum_name(l.expert_dispatcher),
+      spec.num_micro_batches(), l.micro_batch_size, spec.training.seq_length,
+      enum_name(spec.training.precision), enum_name(spec.training.optimizer),
+      enum_name(l.recompute), spec.model.num_layers, spec.model.num_experts,
+      spec.model.num_mtp_layers, spec.lora.target_modules.size(),
       spec.training.reproducible_sums ? ", reproducible sums" : "",
       spec.overlaps_experts() ? ", in turns" : "");
 }
