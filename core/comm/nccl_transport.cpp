@@ -5,6 +5,8 @@
 #include <map>
 #include <mutex>
 #include <numeric>
+#include <utility>
+#include <variant>
 
 #include <fmt/format.h>
 
@@ -26,6 +28,12 @@ class NcclTransport final : public Transport {
   NcclTransport(Group group, std::shared_ptr<NcclProcess> process, std::string name)
       : Transport(std::move(group)),
         member_(std::move(process), std::move(name), this->group().size(), this->group().rank) {}
+
+  // The end of a communicator waits for its peer's: every rank ends its channels in the same order.
+  ~NcclTransport() override {
+    while (!channels_.empty())
+      channels_.erase(channels_.begin());
+  }
 
   void run(const Operation& operation) override {
     if (operation.kind == OperationKind::send) return send(operation.from, operation.peer);
@@ -59,22 +67,27 @@ class NcclTransport final : public Transport {
       own_.push_back({header_of(x), {bytes_of(x), bytes_of(x) + x.num_bytes()}});
       return;
     }
-    std::unique_ptr<NcclSender>& sender = senders_[to];
-    if (!sender)
-      sender = std::make_unique<NcclSender>(
-          member_.shared_process(), channel_name(member_.name(), group().rank, to), group(), to);
-    sender->send(x);
+    channel<NcclSender>(group().rank, to, to).send(x);
   }
 
   void recv(const Tensor& x, int from) {
     member_.process().throw_if_aborted({&group(), OperationKind::recv});
     if (from == group().rank) return recv_own(x);
-    std::unique_ptr<NcclReceiver>& receiver = receivers_[from];
-    if (!receiver)
-      receiver = std::make_unique<NcclReceiver>(member_.shared_process(),
-                                                channel_name(member_.name(), from, group().rank),
-                                                group(), from);
-    receiver->receive(x);
+    channel<NcclReceiver>(from, group().rank, from).receive(x);
+  }
+
+  // This rank's end of it, whose other end `peer` has.
+  template <class End>
+  End& channel(int from, int to, int peer) {
+    const std::scoped_lock lock(channels_mutex_);
+    auto found = channels_.find({from, to});
+    if (found == channels_.end()) {
+      found = channels_
+                  .try_emplace({from, to}, std::in_place_type<End>, member_.shared_process(),
+                               channel_name(member_.name(), from, to), group(), peer)
+                  .first;
+    }
+    return std::get<End>(found->second);
   }
 
   void recv_own(const Tensor& x) {
@@ -97,8 +110,8 @@ class NcclTransport final : public Transport {
   NcclMember member_;
   std::vector<std::byte> scratch_;
   int num_splits_ = 0;
-  std::map<int, std::unique_ptr<NcclSender>> senders_;      // by their receiver
-  std::map<int, std::unique_ptr<NcclReceiver>> receivers_;  // by their sender
+  std::mutex channels_mutex_;  // messages are sent on one thread, received on another
+  std::map<std::pair<int, int>, std::variant<NcclSender, NcclReceiver>> channels_;  // from, to
   std::mutex own_mutex_;
   std::deque<Message> own_;  // what this rank sent itself
 };

@@ -1,6 +1,7 @@
 #include "tests/core/comm/fake_nccl.h"
 
 #include <algorithm>
+#include <condition_variable>
 #include <cstring>
 #include <stdexcept>
 #include <thread>
@@ -67,6 +68,15 @@ class FakeClique {
   void abort() {
     const std::scoped_lock lock(mutex_);
     aborted_ = true;
+    left_.notify_all();
+  }
+  // False when a member stays for longer.
+  bool leave(double seconds) {
+    std::unique_lock lock(mutex_);
+    ++num_left_;
+    left_.notify_all();
+    return left_.wait_for(lock, std::chrono::duration<double>(seconds),
+                          [this] { return aborted_ || num_left_ == size(); });
   }
 
  private:
@@ -139,10 +149,12 @@ class FakeClique {
   }
 
   std::mutex mutex_;
+  std::condition_variable left_;
   std::vector<Call> calls_;
   int num_joined_ = 0;
   int num_posted_ = 0;
   int num_rounds_ = 0;
+  int num_left_ = 0;
   bool aborted_ = false;
 };
 
@@ -156,6 +168,7 @@ class FakeComm final : public NcclComm {
   }
   ~FakeComm() override {
     if (!clique_->is_over(round_, false)) abort();
+    if (!aborted_) fake_.leave(*clique_);
   }
 
   bool done() override {
@@ -294,6 +307,10 @@ NcclId FakeNccl::next_id() {
   const std::string text = std::to_string(++num_ids_);
   std::copy(text.begin(), text.end(), id.begin());
   return id;
+}
+
+void FakeNccl::leave(FakeClique& clique) {
+  if (!clique.leave(farewell_s) && farewell_s > 0) ++num_lone_ends_;
 }
 
 int FakeNccl::num_cliques() const {

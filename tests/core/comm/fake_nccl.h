@@ -2,6 +2,7 @@
 // library is. Its reductions go round as a ring does, not in rank order, and round halves at every
 // step. Ranks may be made to fail in it.
 #pragma once
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,12 +27,17 @@ class FakeNccl {
   void break_calls(int rank, std::string words);
   // Whether peers of who aborts get an error, as over a network, or wait on, as on a computer.
   bool aborts_are_seen = false;
+  // How long who ends a communicator waits for its peers to end theirs, as the library does. Ranks
+  // end on threads of their own then.
+  double farewell_s = 0;
+  int num_lone_ends() const { return num_lone_ends_; }  // where that was not long enough
 
   // For the fake's own classes.
   std::shared_ptr<FakeClique> clique(const NcclId& id, int size);
   NcclId next_id();
   void throw_if_broken(int rank, bool joins);
   int num_cliques() const;
+  void leave(FakeClique& clique);
 
  private:
   mutable std::mutex mutex_;
@@ -39,6 +45,7 @@ class FakeNccl {
   std::map<int, std::string> broken_joins_;
   std::map<int, std::string> broken_calls_;
   int num_ids_ = 0;
+  std::atomic<int> num_lone_ends_ = 0;
 };
 
 // A store that several owners share.

@@ -93,6 +93,28 @@ TEST(NcclChannels, AreMadeForPairsThatTalk) {
   EXPECT_EQ(fake.num_cliques(), 3);
 }
 
+// Who ends a communicator of NCCL waits until its peers do: in another order they would wait for
+// each other.
+TEST(NcclChannels, AreEndedInOneOrderByAllRanks) {
+  FakeNccl fake;
+  fake.farewell_s = 5;
+  auto worlds = test::make_fake_worlds(fake, 4, 60);
+  tera::test::spawn_ranks(worlds, [](Communicator& world) {
+    RankTensors rank;
+    Tensor x = rank.floats({1.0F});
+    for (int r = world.size(); r-- > 0;)
+      world.send(x, r);
+    for (int r = 0; r < world.size(); ++r)
+      world.recv(x, r);
+  });
+  EXPECT_EQ(fake.num_cliques(), 1 + 4 * 3);
+  std::vector<std::jthread> threads;
+  for (auto& world : worlds)
+    threads.emplace_back([&world] { world.reset(); });
+  threads.clear();
+  EXPECT_EQ(fake.num_lone_ends(), 0);
+}
+
 // Splits of a split know each other by names of their own, and messages of one axis do not come out
 // at another.
 TEST(NcclChannels, AreOfOneAxis) {
