@@ -83,6 +83,8 @@ bool NcclProcess::look(const Place& where, const Done& done) {
         throw_if_aborted(where);
         listen();
       }
+      hear_abort();  // however long this thread slept in between
+      throw_if_aborted(where);
     } catch (const PeerAborted&) {
       throw;
     } catch (const CommunicationError&) {  // of the store: the first is nearer to the cause
@@ -169,6 +171,15 @@ RankWait NcclProcess::Waiting::now() const {
   return {.where = where.text(), .ranks = *ranks, .seconds = monotonic_s() - since_s};
 }
 
+bool NcclProcess::hear_abort() {
+  const std::optional<std::string> reason = store_->get(kAbort);
+  if (!reason) return false;
+  const std::scoped_lock lock(mutex_);
+  if (!aborted_) reason_ = *reason;
+  aborted_ = true;
+  return true;
+}
+
 void NcclProcess::listen() {
   bool answers = false;
   {
@@ -179,13 +190,7 @@ void NcclProcess::listen() {
     next_listen_s_ = now_s + kListenS;
     answers = !answered_;
   }
-  if (const std::optional<std::string> reason = store_->get(kAbort)) {
-    const std::scoped_lock lock(mutex_);
-    if (!aborted_) reason_ = *reason;
-    aborted_ = true;
-    return;
-  }
-  if (!answers || !store_->get(kQuestion)) return;
+  if (hear_abort() || !answers || !store_->get(kQuestion)) return;
   std::vector<RankWait> waits;
   {
     const std::scoped_lock lock(mutex_);
@@ -200,19 +205,30 @@ void NcclProcess::listen() {
 std::string NcclProcess::why_stuck(const Waiting& waiting) {
   const RankWait stuck = waiting.now();
   HeardWaits heard;
+  std::string lost;
+  try {
+    ask_who_waits(waiting.where, stuck, heard);
+  } catch (const PeerAborted&) {
+    throw;
+  } catch (const CommunicationError& error) {  // of the store: this rank is stuck all the same
+    lost = fmt::format("; {}", error.what());
+  }
+  return stuck_text(rank_, stuck, heard) + lost;
+}
+
+void NcclProcess::ask_who_waits(const Place& where, const RankWait& stuck, HeardWaits& heard) {
   store_->set(kQuestion, std::to_string(rank_));
   for (Patience patience; patience.waited_s() < kAnswerS;) {
     listen();
-    throw_if_aborted(waiting.where);
+    throw_if_aborted(where);
     const std::vector<int> silent = unheard(rank_, stuck, heard);
-    if (silent.empty()) break;
+    if (silent.empty()) return;
     for (const int r : silent) {
       if (const std::optional<std::string> waits = store_->get(waits_of(r)))
         heard[r] = unpack_waits(*waits);
     }
     std::this_thread::sleep_for(std::chrono::duration<double>(kListenS / 10));
   }
-  return stuck_text(rank_, stuck, heard);
 }
 
 }  // namespace tera::comm

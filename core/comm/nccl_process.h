@@ -61,7 +61,10 @@ class NcclProcess {
   bool look(const Place& where, const Done& done);
   // To what other ranks have left in the store, a few times a second.
   void listen();
-  std::string why_stuck(const Waiting& stuck);
+  bool hear_abort();  // whether a rank has given up
+  std::string why_stuck(const Waiting& waiting);
+  // Until `heard` tells the cause, or for a while.
+  void ask_who_waits(const Place& where, const RankWait& stuck, HeardWaits& heard);
 
   const std::unique_ptr<NcclDevice> device_;
   const std::unique_ptr<Store> store_;
