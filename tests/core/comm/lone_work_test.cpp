@@ -14,7 +14,7 @@ namespace {
 
 using test::RankErrors;
 
-constexpr double kTimeoutS = 1;
+constexpr double kTimeoutS = 2;
 
 RankErrors work_of(int num_ranks, const std::function<void()>& work, int missing = -1) {
   return test::spawn_ranks_catching(num_ranks, kTimeoutS, [&](Communicator& world) {
@@ -38,7 +38,7 @@ TEST(LoneWork, IsWaitedForAsLongAsItTakes) {
   for (const int ranks : {1, 2, 3}) {
     int times = 0;
     const auto slow = [&] {
-      std::this_thread::sleep_for(std::chrono::duration<double>(2.5 * kTimeoutS));
+      std::this_thread::sleep_for(std::chrono::duration<double>(1.25 * kTimeoutS));
       ++times;
     };
     for (const std::exception_ptr& error : work_of(ranks, slow))
