@@ -114,6 +114,7 @@ int end_child(pid_t child) {
   kill(child, SIGTERM);
   kill(child, SIGCONT);  // one that is stopped hears nothing
   const double begin_s = monotonic_s();
+  std::chrono::milliseconds pause(5);
   for (;;) {
     const std::vector<pid_t> rest = living_of_session(child);
     const double waited_s = monotonic_s() - begin_s;
@@ -127,7 +128,9 @@ int end_child(pid_t child) {
         kill(pid, SIGCONT);  // to find out that mpirun is gone
       }
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    std::this_thread::sleep_for(pause);
+    pause =
+        std::min(2 * pause, std::chrono::milliseconds(200));  // all processes are looked through
   }
   int status = 0;
   waitpid(child, &status, 0);

@@ -11,16 +11,19 @@ namespace tera::app {
 namespace {
 
 constexpr const char* kExpected =
-    "tp, cp, pp, dp, ep, etp, zero or copies with a number, ulysses, all-gather, or a schedule, "
-    "joined by '-': tp2, dp2-zero3, dp4-zero1-copies2, pp2-zb-v, cp2-ulysses, ep2-all-gather";
+    "tp, cp, pp, dp, ep, etp or copies with 1 to 1024, zero with 0 to 3, ulysses, all-gather, or a "
+    "schedule, joined by '-': tp2, dp2-zero3, dp4-zero1-copies2, pp2-zb-v, cp2-ulysses, "
+    "ep2-all-gather";
 
-// The number behind `name` at the beginning of `text`, which loses both.
-std::optional<int> take(std::string_view& text, std::string_view name) {
+constexpr int kMostRanks = 1024;  // of an axis
+
+// The number behind `name` at the beginning of `text`, which loses both; none that is not within.
+std::optional<int> take(std::string_view& text, std::string_view name, int least, int most) {
   if (!text.starts_with(name)) return std::nullopt;
   int number = 0;
   const char* begin = text.data() + name.size();
   const auto parsed = std::from_chars(begin, text.data() + text.size(), number);
-  if (parsed.ec != std::errc()) return std::nullopt;
+  if (parsed.ec != std::errc() || number < least || number > most) return std::nullopt;
   text.remove_prefix(static_cast<std::size_t>(parsed.ptr - text.data()));
   return number;
 }
@@ -48,16 +51,20 @@ bool take_schedule(std::string_view& text, spec::ParallelLayout& layout) {
 
 // What the first part speaks of; empty where nothing is known by that name.
 std::string_view take_part(std::string_view& text, spec::ParallelLayout& layout) {
-  const std::pair<std::string_view, int*> numbers[] = {
+  const std::pair<std::string_view, int*> sizes[] = {
       {"tp", &layout.tensor_parallel_size},   {"cp", &layout.context_parallel_size},
       {"pp", &layout.pipeline_parallel_size}, {"dp", &layout.data_parallel_size},
       {"ep", &layout.expert_parallel_size},   {"etp", &layout.expert_tensor_parallel_size},
-      {"zero", &layout.zero_stage},           {"copies", &layout.zero_replicas}};
-  for (const auto& [name, field] : numbers) {
-    if (const std::optional<int> number = take(text, name)) {
-      *field = *number;
+      {"copies", &layout.zero_replicas}};
+  for (const auto& [name, field] : sizes) {
+    if (const std::optional<int> size = take(text, name, 1, kMostRanks)) {
+      *field = *size;
       return name;
     }
+  }
+  if (const std::optional<int> stage = take(text, "zero", 0, 3)) {
+    layout.zero_stage = *stage;
+    return "zero";
   }
   constexpr auto kUlysses = spec::ContextMethod::ulysses;
   if (take_word(text, enum_name(kUlysses))) {

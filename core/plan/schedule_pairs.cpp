@@ -6,11 +6,16 @@
 namespace tera::plan {
 
 std::vector<std::vector<bool>> schedule_pairs(const PipelineSchedule& schedule) {
+  std::vector<std::vector<bool>> pairs;
+  if (!schedule.shape.in_pairs) {
+    for (const StageOrder& order : schedule.stages)
+      pairs.emplace_back(actions_of(order).size(), false);
+    return pairs;
+  }
   const auto links = static_cast<std::size_t>(schedule.shape.num_links());
   const Result<Timeline> played =
       play_in_full(schedule, {.links = std::vector<LinkSeconds>(links), .send_s = {}});
   TERA_CHECK(played, "{}", played.error().message);
-  std::vector<std::vector<bool>> pairs;
   for (const std::vector<PlayedAction>& stage : played->stages) {
     std::vector<bool>& begins = pairs.emplace_back();
     for (const PlayedAction& action : stage)

@@ -60,12 +60,17 @@ TEST(BenchLayouts, RefusesWrongArguments) {
     return refused.err;
   };
   EXPECT_THAT(error_of({"--layouts", "dp2", "xp2"}),
-              HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp, zero or copies"));
+              HasSubstr("layout xp2: got 'xp2', expected tp, cp, pp, dp, ep, etp or copies with "));
   EXPECT_THAT(error_of({"--layouts", "dp2-"}), HasSubstr("layout dp2-: got 'dp2-', expected"));
   EXPECT_THAT(error_of({"--layouts", "dp2-zero7"}), HasSubstr("layout dp2-zero7: "));
+  for (const char* word : {"tp0", "cp0", "dp0", "ep-1", "dp1025", "zero-1", "copies0"}) {
+    EXPECT_THAT(error_of({"--layouts", word}),
+                HasSubstr("layout " + std::string(word) + ": got '" + word + "', expected tp, "));
+  }
   EXPECT_THAT(error_of({"--layouts", "tp2-dp2-tp4"}),
               HasSubstr("layout tp2-dp2-tp4: got 'tp4' after another tp, expected each once"));
-  EXPECT_THAT(error_of({"--layouts", "pp2-gpipe-zb-v"}), HasSubstr("'zb-v' after another schedule"));
+  EXPECT_THAT(error_of({"--layouts", "pp2-gpipe-zb-v"}),
+              HasSubstr("'zb-v' after another schedule"));
   EXPECT_THAT(error_of({"--layouts", "dp3", "--batch", "8"}), HasSubstr("layout dp3: "));
   EXPECT_THAT(error_of({"--model", "none"}), HasSubstr("none"));
   EXPECT_THAT(error_of({"--precision", "fp4"}), HasSubstr("--precision: got fp4, expected"));

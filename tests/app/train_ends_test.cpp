@@ -20,7 +20,7 @@ class TrainSlowRemoval : public test::ToyRanks {
   std::vector<std::string> steps(int num_steps) const {
     return train({"--set", "training.num_steps=" + std::to_string(num_steps), "--set",
                   "training.checkpoint_interval=10", "--set", "training.keep_checkpoints=2",
-                  "--timeout", "1"});
+                  "--timeout", "3"});
   }
   void wait_until_it_removes() const {
     for (int i = 0; i < 6000 && !fs::exists(root_ / "gate.waits"); ++i)
@@ -43,7 +43,7 @@ TEST_F(TrainSlowRemoval, MayTakeLongerThanRanksWait) {
   for (const int num_steps : {40, 30}) {
     RunningTeragpt program(steps(num_steps), terminal);
     ASSERT_NO_FATAL_FAILURE(wait_until_it_removes());
-    let_go_on(3);
+    let_go_on(7);
     const std::string text = rest_of(program);
     EXPECT_EQ(program.wait(), 0) << text;
     EXPECT_EQ(newest_run().state, run::RunState::completed) << newest_run().detail;
@@ -57,11 +57,11 @@ TEST_F(TrainSlowRemoval, ARunThatIsWholeIsNotFailedByARankThatStopsAfterIt) {
   RunningTeragpt program(steps(30), terminal);
   ASSERT_NO_FATAL_FAILURE(wait_until_it_removes());
   kill(processes_.process_of(1), SIGSTOP);
-  let_go_on(3);
+  let_go_on(7);
   const std::string text = rest_of(program);
   EXPECT_EQ(program.wait(), 0) << text;
   EXPECT_THAT(text, HasSubstr("the run is whole, its ranks did not part in peace: rank 1 does not "
-                              "answer: broadcast on world, rank 0 waited 1"));
+                              "answer: broadcast on world, rank 0 waited "));
   processes_.expect_none_left();
   EXPECT_EQ(newest_run().state, run::RunState::completed) << newest_run().detail;
   EXPECT_TRUE(fs::exists(newest_run().path / "launch/a001/error-00000.json"));
