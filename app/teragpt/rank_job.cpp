@@ -66,6 +66,7 @@ Result<JoinedRanks> join_rank_job(const run::RunDirectory& dir, bool by_nccl, do
   if (const std::optional<comm::LaunchedRank> place = comm::launched_rank())
     pulse.emplace(dir, attempt, place->rank, timeout_s);
   TERA_TRY(auto world, comm::make_mpi_communicator(timeout_s));
+  pulse.reset();  // all are there: from here on the world itself tells who is not
   // mpirun wakes who is stopped before it ends them.
   if (const std::optional<run::RankError> lost = run::first_rank_error(dir, attempt))
     return tl::unexpected<Error>(lost->error);
