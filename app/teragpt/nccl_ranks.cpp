@@ -1,5 +1,7 @@
 #include "app/teragpt/nccl_ranks.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "core/base/counted.h"
@@ -9,6 +11,9 @@
 
 namespace tera::app {
 namespace {
+
+// How long a rank without a GPU looks for others to tell.
+constexpr double kTellS = 5;
 
 // The GPUs of a computer are its ranks', in order. A launcher that has given each rank one shows it
 // no other; where ranks share one after all, NCCL says so.
@@ -71,12 +76,17 @@ Result<JoinedRanks> join_by_store(const comm::LaunchedRank& place,
                 "srun, mpirun and launchers that speak PMI do; leave --store out to find out by "
                 "MPI");
   }
-  TERA_TRY(std::unique_ptr<comm::NcclDevice> device, device_of(place.rank));
-  TERA_TRY(std::unique_ptr<comm::Store> opened, comm::open_store(store, place.rank, timeout_s));
+  const comm::NcclJob job = {.rank = place.rank, .size = place.size, .timeout_s = timeout_s};
+  Result<std::unique_ptr<comm::NcclDevice>> device = device_of(job.rank);
+  Result<std::unique_ptr<comm::Store>> opened =
+      comm::open_store(store, job.rank, device ? timeout_s : std::min(timeout_s, kTellS));
+  if (!device) {
+    if (opened) comm::decline_nccl_job(std::move(*opened), job, device.error().message);
+    return tl::unexpected<Error>(device.error());
+  }
+  if (!opened) return tl::unexpected<Error>(opened.error());
   TERA_TRY(std::unique_ptr<comm::Communicator> world,
-           comm::make_nccl_communicator(
-               std::move(device), std::move(opened),
-               {.rank = place.rank, .size = place.size, .timeout_s = timeout_s}));
+           comm::make_nccl_communicator(std::move(*device), std::move(*opened), job));
   return JoinedRanks{.job = nullptr, .nccl = std::move(world)};
 }
 

@@ -33,8 +33,8 @@ Result<JoinedRanks> connect_ranks(std::unique_ptr<comm::Communicator> job,
                                   double timeout_s);
 
 // The process at `place` among those that a launcher started and no MPI connects: they find each
-// other in a store (comm::open_store). Errors: those of comm::make_nccl_communicator(), and a
-// launcher that does not say how many they are.
+// other in a store (comm::open_store). One without a GPU ends all with its reason. Errors: those of
+// comm::make_nccl_communicator(), and a launcher that does not say how many they are.
 Result<JoinedRanks> join_by_store(const comm::LaunchedRank& place,
                                   const std::string& store,
                                   double timeout_s);

@@ -5,6 +5,7 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "core/base/result.h"
 #include "core/comm/communicator.h"
@@ -34,8 +35,11 @@ struct NcclJob {
 Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<NcclDevice> device,
                                                              std::unique_ptr<Store> store,
                                                              const NcclJob& job);
-// The same over what its ranks have in common already, processes of MPI: rank 0 holds the store and
-// tells the others where. Collective over `ranks`, which is not used after that.
+// A rank that cannot be one of `job` tells the others why, whose worlds end with that, instead. Of
+// rank 0, which may hold the store, those that start seconds later hear it, too.
+void decline_nccl_job(std::unique_ptr<Store> store, const NcclJob& job, std::string_view reason);
+// The world over what its ranks have in common already, processes of MPI: rank 0 holds the store
+// and tells the others where. Collective over `ranks`, which is not used after that.
 Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<NcclDevice> device,
                                                              Communicator& ranks,
                                                              double timeout_s);

@@ -32,6 +32,10 @@ std::string waits_of(int rank) {
 
 }  // namespace
 
+std::string joins_key(const std::string& name, int rank) {
+  return fmt::format("joins.{}.{}", name, rank);
+}
+
 NcclProcess::NcclProcess(std::unique_ptr<NcclDevice> device,
                          std::unique_ptr<Store> store,
                          int rank,
@@ -119,14 +123,14 @@ std::unique_ptr<NcclComm> NcclProcess::join(const std::string& name,
   NcclId id = {};
   if (rank == 0) {
     for (int r = 1; r < size; ++r)
-      wait_for(fmt::format("joins.{}.{}", name, r));
+      wait_for(joins_key(name, r));
     wait([&] {
       id = device_->make_id();
       return true;
     });
     leave(id_key, {id.data(), id.size()});
   } else {
-    leave(fmt::format("joins.{}.{}", name, rank), "");
+    leave(joins_key(name, rank), "");
     wait_for(id_key);
     value->resize(id.size());
     std::copy(value->begin(), value->end(), id.begin());

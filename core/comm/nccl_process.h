@@ -17,6 +17,9 @@
 
 namespace tera::comm {
 
+// In the store: member `rank` of a communicator has come for it.
+std::string joins_key(const std::string& name, int rank);
+
 // Any thread of the rank may call it.
 class NcclProcess {
  public:

@@ -11,11 +11,13 @@
 #include <fmt/format.h>
 
 #include "core/base/check.h"
+#include "core/base/clock.h"
 #include "core/base/error.h"
 #include "core/base/thread_pool.h"
 #include "core/comm/nccl.h"
 #include "core/comm/nccl_channel.h"
 #include "core/comm/nccl_collectives.h"
+#include "core/comm/peer_aborted.h"
 #include "core/comm/tcp_store.h"
 #include "core/tensor/cpu_backend.h"
 
@@ -116,8 +118,13 @@ class NcclTransport final : public Transport {
   std::deque<Message> own_;  // what this rank sent itself
 };
 
+// The name of the group of all.
+constexpr const char* kWorld = "world";
+// A launcher starts ranks within seconds of each other.
+constexpr double kLatecomersS = 5;
+
 Group world_of(const NcclJob& job) {
-  Group world{.axis = "world", .ranks = {}, .rank = job.rank};
+  Group world{.axis = kWorld, .ranks = {}, .rank = job.rank};
   world.ranks.resize(static_cast<std::size_t>(job.size));
   std::iota(world.ranks.begin(), world.ranks.end(), 0);
   return world;
@@ -134,6 +141,18 @@ std::string told_by_rank_0(Communicator& ranks, const std::string& text) {
   std::memcpy(bytes_of(bytes), text.data(), text.size());
   ranks.broadcast(bytes, 0);
   return reinterpret_cast<const char*>(bytes_of(bytes));
+}
+
+// After the end of a job that did not begin. Rank 0 may hold the store, in which those that start
+// seconds later hear why; the others say that they came.
+void meet_latecomers(Store& words, const NcclJob& job) {
+  const double end_s = monotonic_s() + kLatecomersS;
+  try {
+    if (job.rank > 0) words.set(joins_key(kWorld, job.rank), "");
+    for (int r = 1; job.rank == 0 && r < job.size; ++r)
+      words.wait_for(joins_key(kWorld, r), end_s - monotonic_s());
+  } catch (const CommunicationError&) {  // who is not there by now finds out by its timeout
+  }
 }
 
 Result<std::unique_ptr<Store>> make_common_store(Communicator& ranks, double timeout_s) {
@@ -155,18 +174,32 @@ Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<Ncc
                                                              const NcclJob& job) {
   TERA_CHECK(job.rank >= 0 && job.rank < job.size && job.timeout_s > 0,
              "rank {} of {} with timeout {} s", job.rank, job.size, job.timeout_s);
-  try {
-    auto process =
-        std::make_shared<NcclProcess>(std::move(device), std::move(store), job.rank, job.timeout_s);
-    auto world = std::make_unique<Communicator>(
-        std::make_unique<NcclTransport>(world_of(job), std::move(process), "world"));
-    world->barrier();
-    return world;
-  } catch (const CommunicationError& error) {
+  Store& words = *store;
+  const auto process =
+      std::make_shared<NcclProcess>(std::move(device), std::move(store), job.rank, job.timeout_s);
+  const auto refused = [](const CommunicationError& error) {
     return fail(ErrorCode::failed, error.what(),
                 "each rank needs a GPU of its own: `teragpt doctor` on its computer; "
                 "NCCL_DEBUG=INFO shows what NCCL tries");
+  };
+  try {
+    auto world = std::make_unique<Communicator>(
+        std::make_unique<NcclTransport>(world_of(job), process, kWorld));
+    world->barrier();
+    return world;
+  } catch (const PeerAborted& error) {
+    meet_latecomers(words, job);
+    return refused(error);
+  } catch (const CommunicationError& error) {
+    return refused(error);
   }
+}
+
+void decline_nccl_job(std::unique_ptr<Store> store, const NcclJob& job, std::string_view reason) {
+  Store& words = *store;
+  NcclProcess process(nullptr, std::move(store), job.rank, job.timeout_s);
+  process.abort(reason);
+  meet_latecomers(words, job);
 }
 
 Result<std::unique_ptr<Communicator>> make_nccl_communicator(std::unique_ptr<NcclDevice> device,

@@ -107,6 +107,21 @@ TEST_F(TrainNccl, RanksFindEachOtherInAStoreWithoutMpi) {
   EXPECT_FALSE(fs::exists(root_ / "runs"));
 }
 
+TEST_F(TrainNccl, ARankWithoutAGpuTellsTheOthersInTheStore) {
+  if (has_a_gpu()) GTEST_SKIP() << "there is a GPU";
+  const fs::path store = root_ / "store";
+  const test::ScopedVariable size("SLURM_STEP_NUM_TASKS", "2");
+  const double start_s = monotonic_s();
+  for (const std::string number : {"1", "0"}) {
+    const test::ScopedVariable rank("SLURM_PROCID", number);
+    const ProgramResult result = run_teragpt(train_by_nccl({"--store", store.string()}));
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.err, HasSubstr("error: rank " + number + ": "));
+    EXPECT_THAT(*read_text(posix_vfs(), store / "abort", 4096), HasSubstr("rank 1: "));
+  }
+  EXPECT_LT(monotonic_s() - start_s, 60);  // --timeout is 120
+}
+
 TEST_F(TrainNccl, ConnectsProcessesOnly) {
   const ProgramResult threads = run_teragpt(train_by_nccl({"--ranks", "threads"}));
   EXPECT_EQ(threads.exit_code, 2);

@@ -1,4 +1,5 @@
 // What ranks that NCCL connects say when something goes wrong, and that all of them end.
+#include <stdexcept>
 #include <string>
 #include <thread>
 
@@ -9,6 +10,7 @@
 #include "core/base/error.h"
 #include "core/comm/nccl.h"
 #include "core/comm/peer_aborted.h"
+#include "core/comm/tcp_store.h"
 #include "tests/core/comm/fake_nccl.h"
 #include "tests/core/comm/rank_tensors.h"
 
@@ -198,6 +200,12 @@ std::vector<std::string> bootstrap(FakeNccl& fake, const std::vector<int>& prese
   return said;
 }
 
+TcpStoreAddress free_address() {
+  Result<ServedStore> served = serve_tcp_store({.hosts = {"127.0.0.1"}});
+  if (!served) throw std::runtime_error(served.error().message);
+  return served->address;
+}
+
 TEST(NcclBootstrap, ARankThatIsMissingIsNamed) {
   FakeNccl fake;
   const auto said = bootstrap(fake, {0, 1, 3}, 4);
@@ -216,6 +224,34 @@ TEST(NcclBootstrap, ARankWithoutAGpuOfItsOwnIsNamed) {
                                  "Duplicate GPU detected"));
   EXPECT_EQ(said[1],
             "barrier on world, rank 1: NCCL, ncclCommInitRankConfig: Duplicate GPU detected");
+}
+
+// The others hear of it, whether they are there before or come a little later.
+TEST(NcclBootstrap, ARankThatCannotJoinTellsTheOthers) {
+  for (const int declining : {0, 1}) {
+    const TcpStoreAddress address = free_address();
+    FakeNccl fake;
+    const double start_s = monotonic_s();
+    std::vector<std::string> said(3);
+    std::vector<std::jthread> threads;
+    for (int rank = 0; rank < 3; ++rank) {
+      threads.emplace_back([&, rank] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100 * rank));
+        auto store = open_store("tcp://" + address.text(), rank, 60);
+        ASSERT_TRUE(store) << store.error().message;
+        const NcclJob job = {.rank = rank, .size = 3, .timeout_s = 60};
+        if (rank == declining) return decline_nccl_job(std::move(*store), job, "no GPU here");
+        const auto made = make_nccl_communicator(fake.device(rank), std::move(*store), job);
+        said[static_cast<std::size_t>(rank)] = made ? "made" : made.error().message;
+      });
+    }
+    threads.clear();
+    for (const int rank : {1 - declining, 2}) {
+      EXPECT_EQ(said[static_cast<std::size_t>(rank)],
+                "barrier on world, rank " + std::to_string(rank) + ": aborted: no GPU here");
+    }
+    EXPECT_LT(monotonic_s() - start_s, 20);
+  }
 }
 
 TEST(NcclBootstrap, AStoreOfAnotherJobIsRefused) {
