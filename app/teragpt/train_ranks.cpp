@@ -79,6 +79,9 @@ std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
   if (path.empty() || world.rank() == 0) return dir;
   Result<run::RunDirectory> found = run::RunDirectory::open(posix_vfs(), path);
   if (found) return std::move(*found);
+  found.error().message = fmt::format("rank {}: {}", world.rank(), found.error().message);
+  found.error().hint = "is it on a file system that all computers of the ranks share?";
+  world.abort(found.error().message);
   cli.fail(found.error());
   return std::nullopt;
 }

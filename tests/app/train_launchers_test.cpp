@@ -27,10 +27,12 @@ class TrainLaunchers : public test::ToyRanks {
   JobEnd srun(const std::vector<std::string>& arguments,
               const std::string& second = "exec \"$@\"") const {
     const fs::path step = root_ / "step";
-    std::ofstream(step) << "export SLURM_PROCID=$OMPI_COMM_WORLD_RANK SLURM_STEP_NUM_TASKS=2 "
-                           "SLURM_STEP_TASKS_PER_NODE=2 SLURM_NODEID=0\n"
-                           "unset OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE "
-                           "OMPI_COMM_WORLD_LOCAL_SIZE\n";
+    std::ofstream(step) << "cd " + root_.string() +
+                               "\n"
+                               "export SLURM_PROCID=$OMPI_COMM_WORLD_RANK SLURM_STEP_NUM_TASKS=2 "
+                               "SLURM_STEP_TASKS_PER_NODE=2 SLURM_NODEID=0\n"
+                               "unset OMPI_COMM_WORLD_RANK OMPI_COMM_WORLD_SIZE "
+                               "OMPI_COMM_WORLD_LOCAL_SIZE\n";
     std::string words = std::string(std::getenv("TERA_BINARY_DIR")) + "/app/teragpt/teragpt";
     for (const std::string& argument : arguments)
       words += " '" + argument + "'";
@@ -82,6 +84,16 @@ TEST_F(TrainLaunchers, ARankThatIsToldAnotherThingIsNamed) {
   EXPECT_THAT(end.output, HasSubstr("error: rank 1 was started as `train "));
   EXPECT_THAT(end.output, HasSubstr(" --set seed=99`, rank 0 as `train "));
   EXPECT_EQ(num_runs(), 0U);
+}
+
+// Rank 1 does not see what rank 0 made, as on a computer that does not share its disk.
+TEST_F(TrainLaunchers, ARankThatCannotReadTheRunEndsAll) {
+  const JobEnd end =
+      srun(train({"--runs-root", "/proc/self/cwd/runs", "--set", kEndless}), "cd / && exec \"$@\"");
+  EXPECT_NE(end.exit_code, 0) << end.output;
+  EXPECT_THAT(end.output, ContainsRegex("error: rank 1: .*/proc/self/cwd/runs/"));
+  EXPECT_THAT(end.output, ContainsRegex("rank 0: aborted: rank 1: .*/proc/self/cwd/runs/"));
+  EXPECT_LT(end.seconds, 20);
 }
 
 // MPI waits for ever for who never joins, and nobody watches.
