@@ -160,10 +160,11 @@ Result<void> check_transport(const TrainArguments& args) {
                 "connects those, each with a GPU",
                 "leave one of the two out");
   }
-  if (!args.store.empty() && !(args.by_nccl() && comm::launched_rank())) {
+  const std::optional<comm::LaunchedRank> place = comm::launched_rank();
+  if (!args.store.empty() && !(args.by_nccl() && place && !place->is_alone())) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("train: got --store {}, expected it with --transport nccl, in "
-                            "processes that a launcher such as srun started",
+                            "processes that a launcher such as srun started, two or more",
                             args.store),
                 "leave it out: ranks that this program starts find each other by MPI");
   }

@@ -122,8 +122,10 @@ void train_rank(Cli& cli,
   if (!joined) {
     ends_with(joined.error());
     if (const Result<int> attempt = dir.attempt_to_start()) {
+      const std::optional<comm::LaunchedRank> place = comm::launched_rank();
       static_cast<void>(run::note_rank_error(
-          dir, *attempt, {.rank = -1, .error = joined.error(), .time_s = wall_s()}));
+          dir, *attempt,
+          {.rank = place ? place->rank : -1, .error = joined.error(), .time_s = wall_s()}));
     }
     return;
   }

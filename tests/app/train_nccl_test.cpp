@@ -83,6 +83,9 @@ TEST_F(TrainNccl, ARankWithoutAGpuEndsTheRun) {
                                         "TeraGPT has no NCCL)"));
   EXPECT_LT(monotonic_s() - start_s, 60);
   EXPECT_EQ(newest_run().state, run::RunState::failed);
+  const fs::path launch = newest_run().path / "launch/a001";  // each rank has a word of its own
+  EXPECT_FALSE(fs::exists(launch / "error-start.json"));
+  EXPECT_TRUE(fs::exists(launch / "error-00000.json") || fs::exists(launch / "error-00001.json"));
 }
 
 // Of a launcher whose processes MPI need not know.
@@ -93,6 +96,12 @@ TEST_F(TrainNccl, RanksFindEachOtherInAStoreWithoutMpi) {
   EXPECT_THAT(alone.err, HasSubstr("train: got --store " + store + ", expected it with"));
   const test::ScopedVariable rank("SLURM_PROCID", "1");
   const test::ScopedVariable size("SLURM_STEP_NUM_TASKS", "2");
+  {
+    const test::ScopedVariable one("SLURM_STEP_NUM_TASKS", "1");
+    const test::ScopedVariable first("SLURM_PROCID", "0");
+    EXPECT_THAT(run_teragpt(train_by_nccl({"--store", store})).err,
+                HasSubstr("a launcher such as srun started, two or more"));
+  }
   const ProgramResult mpi = run_teragpt(train({"--store", store}));
   EXPECT_EQ(mpi.exit_code, 2);
   EXPECT_THAT(mpi.err, HasSubstr("expected it with --transport nccl"));
