@@ -199,7 +199,10 @@ void add_train_command(CLI::App& root, Cli& cli) {
   verb->add_option("--store", args->store,
                    "With --transport nccl, where processes that a launcher started find each other "
                    "without MPI: a folder of this job alone that all see, or "
-                   "tcp://10.0.0.1:4242/SECRET, the address of rank 0")
+                   "tcp://10.0.0.1:4242/SECRET, the address of rank 0. Others on the computer can "
+                   "read what a program was started with: of tcp://10.0.0.1:4242/@FILE the secret "
+                   "is the first line of a file. It keeps out who does not know it, not who can "
+                   "read the network")
       ->type_name("WHERE");
   verb->add_option("--hostfile", args->hostfile,
                    "Computers that share the ranks, a line `name slots=4` each; the run, its data "

@@ -97,6 +97,10 @@ std::optional<std::string> take_frame(std::string& received, std::size_t limit, 
   return bytes;
 }
 
+bool is_ipv4(const std::string& host) {
+  return !host.empty() && address_of(host, 0).has_value();
+}
+
 Socket connect_to(const std::string& host, int port, double seconds) {
   const std::optional<sockaddr_in> address = address_of(host, port);
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -123,11 +127,11 @@ Socket listen_at(const std::string& host, int port) {
     return {};
   }
   Socket socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return {};
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const auto* where = reinterpret_cast<const sockaddr*>(&*address);
-  if (!socket.is_open() || ::bind(socket.get(), where, sizeof *address) != 0 ||
-      ::listen(socket.get(), SOMAXCONN) != 0)
+  if (::bind(socket.get(), where, sizeof *address) != 0 || ::listen(socket.get(), SOMAXCONN) != 0)
     return {};
   return socket;
 }

@@ -42,6 +42,8 @@ std::optional<std::string> receive_frame(const Socket& socket);
 // when it never may be.
 std::optional<std::string> take_frame(std::string& received, std::size_t limit, bool& too_long);
 
+// Whether it is an address that the following take.
+bool is_ipv4(const std::string& host);
 // Null where nobody listens or answers within `seconds`.
 Socket connect_to(const std::string& host, int port, double seconds);
 // Listens at `host`, or everywhere where that is empty. Not open, with errno set, where it may not.

@@ -16,6 +16,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/error.h"
+#include "core/base/vfs.h"
 #include "core/comm/tcp_socket.h"
 
 namespace tera::comm {
@@ -24,9 +25,14 @@ namespace {
 // Requests are "s" name newline value and "g" name; answers "1" (set; a value follows) and "0".
 // Before them the secret, which is answered with "1".
 constexpr std::size_t kMaxSecretBytes = 256;
+// Who connects says the secret at once; those who have not yet are few at any time.
+constexpr double kGreetingS = 3;
+constexpr std::ptrdiff_t kMaxUnknown = 64;
+constexpr double kAcceptPauseS = 0.1;  // when this process has no descriptor for another one
 // A computer on the way that drops packets.
 constexpr double kConnectS = 2;
 constexpr std::string_view kTcp = "tcp://";
+constexpr std::string_view kSecretFile = "/@";  // its name follows
 constexpr int kLookMs = 20;  // how often the server looks whether it should end
 
 std::string make_secret() {
@@ -55,12 +61,15 @@ class StoreServer {
   struct Client {
     Socket socket;
     std::string received;
+    double since_s = 0;
     bool known = false;  // told the secret
   };
 
   void serve() {
     while (!closing_) {
-      std::vector<pollfd> waits = {{.fd = listener_.get(), .events = POLLIN, .revents = 0}};
+      forget_silent();
+      std::vector<pollfd> waits = {
+          {.fd = accepts() ? listener_.get() : -1, .events = POLLIN, .revents = 0}};
       for (const Client& client : clients_)
         waits.push_back({.fd = client.socket.get(), .events = POLLIN, .revents = 0});
       if (::poll(waits.data(), waits.size(), kLookMs) <= 0) continue;
@@ -68,16 +77,31 @@ class StoreServer {
         if (waits[i + 1].revents != 0 && !hear(clients_[i]))
           clients_.erase(clients_.begin() + static_cast<std::ptrdiff_t>(i));
       }
-      if (waits.front().revents != 0) {
-        Socket socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-        if (socket.is_open()) {
-          limit_waits(socket, 1);  // nobody keeps the others waiting for longer
-          clients_.push_back({std::move(socket), {}, false});
-        }
-      }
-      num_known_ = static_cast<int>(std::count_if(
-          clients_.begin(), clients_.end(), [](const Client& client) { return client.known; }));
+      if (waits.front().revents != 0) accept();
     }
+  }
+
+  void forget_silent() {
+    const double now_s = monotonic_s();
+    std::erase_if(clients_, [&](const Client& client) {
+      return !client.known && now_s > client.since_s + kGreetingS;
+    });
+    num_known_ = static_cast<int>(std::count_if(clients_.begin(), clients_.end(),
+                                                [](const Client& client) { return client.known; }));
+  }
+
+  bool accepts() const {
+    return std::ssize(clients_) - num_known_ < kMaxUnknown && monotonic_s() >= accepts_from_s_;
+  }
+
+  void accept() {
+    Socket socket(::accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (!socket.is_open()) {
+      accepts_from_s_ = monotonic_s() + kAcceptPauseS;
+      return;
+    }
+    limit_waits(socket, 1);  // nobody keeps the others waiting for longer
+    clients_.push_back({.socket = std::move(socket), .received = {}, .since_s = monotonic_s()});
   }
 
   // False when the client is gone, or none of ours.
@@ -114,6 +138,7 @@ class StoreServer {
   const std::string secret_;
   MemoryStore values_;
   std::vector<Client> clients_;
+  double accepts_from_s_ = 0;
   std::atomic<int> num_known_ = 0;
   std::atomic<bool> closing_ = false;
   std::thread thread_;
@@ -182,15 +207,25 @@ class TcpStore final : public Store {
 };
 
 // Where the secret is known, too: other computers may have the same address.
-Socket find_server(const TcpStoreAddress& address, double seconds) {
+Socket find_server(const TcpStoreAddress& address, double end_s) {
+  const auto left_s = [end_s] { return std::clamp(end_s - monotonic_s(), 1e-3, kConnectS); };
   for (const std::string& host : address.hosts) {
-    Socket socket = connect_to(host, address.port, std::min(seconds, kConnectS));
+    Socket socket = connect_to(host, address.port, left_s());
     if (!socket.is_open()) continue;
-    limit_waits(socket, kConnectS);
+    limit_waits(socket, left_s());
     if (!send_frame(socket, address.secret) || receive_frame(socket) != "1") continue;
     return socket;
   }
   return {};
+}
+
+// An address whose secret is in a file, with the first line of that.
+Result<std::string> with_secret(const std::string& text) {
+  const std::size_t at = text.find(kSecretFile);
+  if (at == std::string::npos) return text;
+  TERA_TRY(const std::string lines,
+           read_text(posix_vfs(), text.substr(at + kSecretFile.size()), kMaxSecretBytes + 1));
+  return text.substr(0, at + 1) + lines.substr(0, lines.find('\n'));
 }
 
 }  // namespace
@@ -213,10 +248,19 @@ Result<TcpStoreAddress> parse_tcp_store_address(const std::string& text) {
     if (std::from_chars(text.data() + colon + 1, end, address.port).ptr != end) address.port = 0;
   }
   address.secret = text.substr(std::min(slash + 1, text.size()));
-  if (address.hosts.empty() || address.port < 1 || address.port > 65535) {
+  const bool named = !std::all_of(address.hosts.begin(), address.hosts.end(), is_ipv4);
+  if (named || address.hosts.empty() || address.port < 1 || address.port > 65535) {
     return fail(
         ErrorCode::invalid_input,
-        fmt::format("got the address \"{}\" of a store, expected \"10.0.0.1:4242/secret\"", text));
+        fmt::format("got the address \"{}\" of a store, expected IPv4 addresses and a port: "
+                    "\"10.0.0.1:4242/secret\"",
+                    text.substr(0, slash)),
+        "`getent ahostsv4 NAME` tells those of a computer");
+  }
+  if (address.secret.size() > kMaxSecretBytes) {
+    return fail(ErrorCode::invalid_input,
+                fmt::format("store {}: got a secret of {} bytes, expected at most {}",
+                            text.substr(0, slash), address.secret.size(), kMaxSecretBytes));
   }
   return address;
 }
@@ -243,8 +287,7 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
       fmt::format("rank {}: store {}:{}", rank, fmt::join(address.hosts, ","), address.port);
   const double end_s = monotonic_s() + timeout_s;
   while (true) {
-    const double left_s = end_s - monotonic_s();
-    Socket socket = find_server(address, std::max(left_s, 1e-3));
+    Socket socket = find_server(address, end_s);
     if (socket.is_open()) {
       return std::make_unique<TcpStore>(std::move(socket), where, timeout_s);
     }
@@ -259,7 +302,8 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
 
 Result<std::unique_ptr<Store>> open_store(const std::string& where, int rank, double timeout_s) {
   if (!where.starts_with(kTcp)) return make_file_store(where, rank);
-  TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(where.substr(kTcp.size())));
+  TERA_TRY(const std::string text, with_secret(where.substr(kTcp.size())));
+  TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(text));
   if (address.secret.empty()) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("got the store {} without a secret, expected one after a slash", where),

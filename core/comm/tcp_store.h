@@ -16,7 +16,7 @@ struct TcpStoreAddress {
 
   std::string text() const;  // "10.0.0.1,127.0.0.1:4242/secret"
 };
-// Error: not of that form.
+// Errors: not of that form, which names no computers, and a secret of more than 256 bytes.
 Result<TcpStoreAddress> parse_tcp_store_address(const std::string& text);
 
 // Rank 0's own: serves the others until they have left or its process ends. It listens at `hosts`,
@@ -34,7 +34,8 @@ Result<std::unique_ptr<Store>> join_tcp_store(const TcpStoreAddress& address,
                                               double timeout_s);
 
 // What the ranks of one job are given: a folder that all see, or "tcp://10.0.0.1:4242/secret",
-// where rank 0 listens. Errors: those of the above and of make_file_store(), and no secret.
+// where rank 0 listens; of "tcp://10.0.0.1:4242/@FILE" the secret is the first line of that file.
+// Errors: those of the above and of make_file_store(), and no secret.
 Result<std::unique_ptr<Store>> open_store(const std::string& where, int rank, double timeout_s);
 
 }  // namespace tera::comm

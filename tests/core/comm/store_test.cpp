@@ -2,6 +2,8 @@
 #include "core/comm/store.h"
 
 #include <atomic>
+#include <ctime>
+#include <fstream>
 #include <thread>
 
 #include <sys/socket.h>
@@ -15,6 +17,7 @@
 #include "core/base/error.h"
 #include "core/comm/tcp_socket.h"
 #include "core/comm/tcp_store.h"
+#include "tests/support/no_more_descriptors.h"
 #include "tests/support/temp_dir.h"
 
 namespace tera::comm {
@@ -156,15 +159,29 @@ TEST(TcpStore, IsFoundByItsAddressAsText) {
   EXPECT_TRUE(served->store->set("a", "1"));
   EXPECT_EQ(store->get("a"), "1");
   store->leave(0);
-  for (const char* text : {"", ":4242/s", "10.0.0.1", "10.0.0.1:x/s", "10.0.0.1:99999/s"})
+  for (const char* text : {"", ":4242/s", "10.0.0.1", "10.0.0.1:x/s", "10.0.0.1:99999/s",
+                           "node-3:4242/s", ",10.0.0.1:4242/s", "::1:4242/s"})
     EXPECT_FALSE(parse_tcp_store_address(text)) << text;
+  EXPECT_EQ(parse_tcp_store_address("node-3:4242/hidden").error().message,
+            "got the address \"node-3:4242\" of a store, expected IPv4 addresses and a port: "
+            "\"10.0.0.1:4242/secret\"");
+  EXPECT_TRUE(parse_tcp_store_address("10.0.0.1:4242/" + std::string(256, 's')));
+  EXPECT_EQ(parse_tcp_store_address("10.0.0.1:4242/" + std::string(257, 's')).error().message,
+            "store 10.0.0.1:4242: got a secret of 257 bytes, expected at most 256");
 }
 
 TEST(Stores, AreOpenedAsTheRanksOfAJobAreGivenThem) {
   const tera::test::TempDir dir;
   const std::string address = "tcp://" + free_address().text();
-  for (const std::string& where : {dir.path().string(), address})
+  const std::string place = address.substr(0, address.rfind('/'));
+  const std::string secret = (dir / "secret").string();
+  std::ofstream(secret) << "not for ps\n";
+  for (const std::string& where : {(dir / "store").string(), address, place + "/@" + secret})
     use_in_processes([&](int rank) { return opened(open_store(where, rank, 30)); });
+  EXPECT_FALSE(open_store(place + "/@" + secret + ".none", 0, 30));
+  std::ofstream(secret, std::ios::trunc) << "";
+  EXPECT_THAT(open_store(place + "/@" + secret, 0, 30).error().message,
+              HasSubstr("without a secret"));
   const Result<std::unique_ptr<Store>> open = open_store("tcp://127.0.0.1:4242", 0, 30);
   ASSERT_FALSE(open);
   EXPECT_EQ(open.error().message,
@@ -181,6 +198,48 @@ TEST(TcpStore, KnowsNobodyWithoutItsSecret) {
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().message, "rank 2: store 127.0.0.1:" + std::to_string(wrong.port) +
                                        ": nobody answers there within 0.2 s");
+}
+
+// Whoever they are: they hold descriptors of rank 0.
+TEST(TcpStore, DropsThoseThatSayNoSecret) {
+  Result<ServedStore> served = serve_tcp_store({.hosts = {"127.0.0.1"}});
+  ASSERT_TRUE(served);
+  const double start_s = monotonic_s();
+  std::vector<Socket> silent;
+  for (int i = 0; i < 80; ++i)  // more than it lets in at a time
+    silent.push_back(connect_to("127.0.0.1", served->address.port, 30));
+  limit_waits(silent.front(), 30);
+  EXPECT_EQ(receive_frame(silent.front()), std::nullopt);
+  const double waited_s = monotonic_s() - start_s;
+  EXPECT_GE(waited_s, 3);
+  EXPECT_LT(waited_s, 20);
+  const auto store = opened(join_tcp_store(served->address, 1, 30));
+  EXPECT_TRUE(store->set("a", "1"));
+}
+
+TEST(TcpStore, RestsWhileThereIsNoDescriptorForAnother) {
+  Result<ServedStore> served = serve_tcp_store({.hosts = {"127.0.0.1"}});
+  ASSERT_TRUE(served);
+  Socket waits;
+  std::clock_t busy = 0;  // all threads
+  {
+    const tera::test::NoMoreDescriptors but_one(1);
+    waits = connect_to("127.0.0.1", served->address.port, 30);
+    const std::clock_t start = std::clock();
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    busy = std::clock() - start;
+  }
+  EXPECT_TRUE(waits.is_open());
+  EXPECT_LT(static_cast<double>(busy) / CLOCKS_PER_SEC, 0.1);
+  EXPECT_TRUE(opened(join_tcp_store(served->address, 1, 30))->set("a", "1"));
+}
+
+TEST(TcpStore, IsGivenUpInTimeWhereAnotherProgramListens) {
+  const Socket listener = listen_at("127.0.0.1", 0);
+  const double start_s = monotonic_s();
+  EXPECT_FALSE(join_tcp_store(
+      {.hosts = {"127.0.0.1", "127.0.0.1"}, .port = port_of(listener), .secret = "s"}, 1, 0.3));
+  EXPECT_LT(monotonic_s() - start_s, 1.5);
 }
 
 TEST(TcpStore, SaysThatRank0IsGone) {
