@@ -14,27 +14,13 @@
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/base/thread_pool.h"
+#include "core/comm/told_by_rank_0.h"
 #include "core/run/rank_errors.h"
 #include "core/tensor/cpu_backend.h"
 #include "core/train/rank_main.h"
 
 namespace tera::app {
 namespace {
-
-// What rank 0 says, on every rank.
-std::string from_rank_0(comm::Communicator& world, std::string text) {
-  ThreadPool pool(1);
-  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  Tensor length = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
-  *length.data<std::int64_t>() = std::ssize(text);
-  world.broadcast(length, 0);
-  text.resize(static_cast<std::size_t>(*length.data<std::int64_t>()));
-  Tensor bytes = Tensor::empty(*backend, {std::ssize(text)}, DType::u8, MemoryKind::workspace);
-  std::copy(text.begin(), text.end(), bytes.data<std::uint8_t>());
-  world.broadcast(bytes, 0);
-  std::copy_n(bytes.data<std::uint8_t>(), text.size(), text.begin());
-  return text;
-}
 
 // What the ranks of a run must be told alike.
 std::string words_of(const TrainArguments& args) {
@@ -51,7 +37,7 @@ std::string words_of(const TrainArguments& args) {
 // tells; all have the same answer.
 bool told_the_same(Cli& cli, const TrainArguments& args, comm::Communicator& world) {
   const std::string mine = words_of(args);
-  const std::string of_rank_0 = from_rank_0(world, mine);
+  const std::string of_rank_0 = comm::told_by_rank_0(world, mine);
   ThreadPool pool(1);
   const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
   Tensor other = Tensor::empty(*backend, {1}, DType::i64, MemoryKind::workspace);
@@ -74,7 +60,7 @@ std::optional<run::RunDirectory> open_run_of_all(Cli& cli,
                                                  comm::Communicator& world) {
   std::optional<run::RunDirectory> dir;
   if (world.rank() == 0) dir = open_run(cli, args, num_local_ranks(world.size()));
-  const std::string path = from_rank_0(world, dir ? dir->path().string() : "");
+  const std::string path = comm::told_by_rank_0(world, dir ? dir->path().string() : "");
   if (path.empty()) cli.exit_code = std::max<int>(cli.exit_code, exit_no);
   if (path.empty() || world.rank() == 0) return dir;
   Result<run::RunDirectory> found = run::RunDirectory::open(posix_vfs(), path);

@@ -1,6 +1,4 @@
 // Ranks as processes with a GPU each.
-#include <algorithm>
-#include <cstring>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -13,13 +11,12 @@
 #include "core/base/check.h"
 #include "core/base/clock.h"
 #include "core/base/error.h"
-#include "core/base/thread_pool.h"
 #include "core/comm/nccl.h"
 #include "core/comm/nccl_channel.h"
 #include "core/comm/nccl_collectives.h"
 #include "core/comm/peer_aborted.h"
 #include "core/comm/tcp_store.h"
-#include "core/tensor/cpu_backend.h"
+#include "core/comm/told_by_rank_0.h"
 
 namespace tera::comm {
 namespace {
@@ -130,19 +127,6 @@ Group world_of(const NcclJob& job) {
   return world;
 }
 
-// The same text on every rank.
-std::string told_by_rank_0(Communicator& ranks, const std::string& text) {
-  constexpr std::size_t kBytes = 4096;
-  ThreadPool pool(1);
-  const std::unique_ptr<Backend> backend = make_cpu_backend(pool);
-  Tensor bytes = Tensor::zeros(*backend, {kBytes}, DType::u8, MemoryKind::workspace);
-  TERA_CHECK(text.size() < kBytes, "an address of {} bytes, expected less than {}", text.size(),
-             kBytes);
-  std::memcpy(bytes_of(bytes), text.data(), text.size());
-  ranks.broadcast(bytes, 0);
-  return reinterpret_cast<const char*>(bytes_of(bytes));
-}
-
 // After the end of a job that did not begin. Rank 0 may hold the store, in which those that start
 // seconds later hear why; the others say that they came.
 void meet_latecomers(Store& words, const NcclJob& job) {
@@ -158,7 +142,9 @@ void meet_latecomers(Store& words, const NcclJob& job) {
 Result<std::unique_ptr<Store>> make_common_store(Communicator& ranks, double timeout_s) {
   if (ranks.size() == 1) return std::make_unique<MemoryStore>();
   if (ranks.rank() > 0) {
-    TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(told_by_rank_0(ranks, "")));
+    const std::string text = told_by_rank_0(ranks);
+    if (text.empty()) return fail(ErrorCode::failed, "rank 0 could not open its store");
+    TERA_TRY(const TcpStoreAddress address, parse_tcp_store_address(text));
     return join_tcp_store(address, ranks.rank(), timeout_s);
   }
   Result<ServedStore> served = serve_tcp_store();

@@ -13,6 +13,7 @@
 #include "core/comm/tcp_store.h"
 #include "tests/core/comm/fake_nccl.h"
 #include "tests/core/comm/rank_tensors.h"
+#include "tests/support/no_more_descriptors.h"
 
 namespace tera::comm {
 namespace {
@@ -252,6 +253,20 @@ TEST(NcclBootstrap, ARankThatCannotJoinTellsTheOthers) {
     }
     EXPECT_LT(monotonic_s() - start_s, 20);
   }
+}
+
+TEST(NcclBootstrap, ARank0WithoutAStoreIsTheReasonOfAll) {
+  FakeNccl fake;
+  std::vector<std::string> said(2);
+  {
+    const tera::test::NoMoreDescriptors none;
+    tera::test::spawn_ranks(2, [&](Communicator& common) {
+      const auto made = make_nccl_communicator(fake.device(common.rank()), common, 60);
+      said[static_cast<std::size_t>(common.rank())] = made ? "made" : made.error().message;
+    });
+  }
+  EXPECT_EQ(said[0], "rank 0: cannot listen at :0: Too many open files");
+  EXPECT_EQ(said[1], "rank 0 could not open its store");
 }
 
 TEST(NcclBootstrap, AStoreOfAnotherJobIsRefused) {
