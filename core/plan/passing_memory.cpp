@@ -85,13 +85,13 @@ bool drops_gradients(const RunSpec& spec) {
          !keeps_whole_gradients(spec);
 }
 
-// Gradients that are whole at once: of two parts that follow each other. A matrix that both ends
-// share is whole from the loss on.
+// Gradients that are whole at once, of what is shared out: of two parts that follow each other. A
+// matrix that both ends share is whole from the loss on.
 double whole_gradient_bytes(const RunSpec& spec,
                             const StageParts& parts,
                             const ParamGroups& groups) {
   const auto of = [](const ParamGroup& group) {
-    return group.state[static_cast<std::size_t>(StateItem::gradients)];
+    return group.shards > 1 ? group.state[static_cast<std::size_t>(StateItem::gradients)] : 0;
   };
   double all = 0;
   for (const ParamGroup& group : groups)
@@ -120,6 +120,7 @@ double gathered_bytes(const RunSpec& spec, const StageParts& parts, const ParamG
   if (spec.layout.zero_stage < 3) return bytes;
   double weight_bytes = 0;
   for (const ParamGroup& group : groups) {
+    if (group.shards <= 1) continue;  // there already
     weight_bytes += group.state[static_cast<std::size_t>(StateItem::weights)];
     weight_bytes += group.state[static_cast<std::size_t>(StateItem::weight_copies)];
   }

@@ -175,6 +175,23 @@ TEST(MemoryModel, GradientsOfOneMicroBatchAreWholeForPartsThatRun) {
   }
 }
 
+// Experts that one rank alone holds are not shared out: nothing of them is gathered, or given up.
+TEST(MemoryModel, WhatHasOneReplicaIsNotGathered) {
+  spec::RunSpec spec = run_spec("tiny-moe");
+  spec.layout.data_parallel_size = spec.layout.expert_parallel_size = 4;
+  spec.layout.zero_stage = 3;
+  spec.training.global_batch_size = 4;
+  spec.layout.micro_batch_size = 1;
+  const StageMemory memory = memory_of(spec).front();
+  const double planned =
+      kind(memory, "weights") + kind(memory, "gradients") + kind(memory, "gathered layers");
+  const EngineBytes engine = engine_bytes(spec);
+  const auto needed = static_cast<double>(engine.weights + engine.gradients);
+  const double experts = kind(memory, "weights") / spec.model.num_layers;  // most of a layer
+  EXPECT_GE(planned, needed);
+  EXPECT_LT(planned, needed + experts);
+}
+
 // The buffers of Newton-Schulz come after the passes: they count where they are the larger part.
 TEST(MemoryModel, WorkspaceHoldsTheUpdateOfMuon) {
   spec::RunSpec spec = run_spec("gpt2-124m");
