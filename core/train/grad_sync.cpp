@@ -209,7 +209,7 @@ void GradSync::sum_micro_batch(int part) {
 
 void GradSync::sum_part(int part) {
   if (!summed_.insert(part).second) return;
-  if (zero_stage_ >= 2 || groups_.has_copies()) wait();
+  if (zero_stage_ >= 2 || (zero_stage_ > 0 && groups_.has_copies())) wait();
   const std::vector<Piece> pieces = pieces_of(part);
   sum_over_tensor_ranks(params_, part);
   add_sums_before(pieces);
