@@ -273,6 +273,7 @@ void import_megatron(const std::vector<ConfigFile>& files,
   Importer in(megatron_mapping(), std::move(settings), out);
   in.spec().model = {};
   in.spec().model.init_method = InitMethod::scaled_normal;
+  in.spec().layout.zero_replicas = 1;  // its row speaks of sharded states, which come later
   in.read_rows();
   read_attention(in);
   read_positions(in);

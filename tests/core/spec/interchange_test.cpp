@@ -463,6 +463,14 @@ TEST(ImportMegatron, CopiesOfTheDistributedOptimizer) {
               HasSubstr("--num-distributed-optimizer-instances 2"));
   EXPECT_THAT(megatron("--use-distributed-optimizer --num-distributed-optimizer-instances 3"),
               HasSubstr("--num-distributed-optimizer-instances: 3 does not divide "));
+  // What they say nothing about is one copy, whatever the spec had that they are read onto.
+  ImportOptions options{.onto = {}, .num_gpus = 0};
+  options.onto.layout.zero_replicas = 4;
+  const auto onto =
+      import_config(ConfigFormat::megatron,
+                    {{"file", std::string(kGpt) + "--use-distributed-optimizer"}}, options);
+  EXPECT_EQ(onto.spec.layout.zero_stage, 1);
+  EXPECT_EQ(onto.spec.layout.zero_replicas, 1);
 }
 
 TEST(ImportTorchTitan, SchedulesOfSeveralChunks) {
