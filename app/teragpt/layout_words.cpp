@@ -108,6 +108,14 @@ Result<void> require_effect(const std::string& word, const spec::ParallelLayout&
                   fmt::format("zero1, 2 or 3 beside it: dp{}-zero1-copies{}",
                               2 * layout.zero_replicas, layout.zero_replicas));
   }
+  const int replicas = layout.data_parallel_size * layout.context_parallel_size;
+  const int of_experts = replicas * layout.tensor_parallel_size /
+                         (layout.expert_parallel_size * layout.expert_tensor_parallel_size);
+  if (layout.zero_replicas > 1 && layout.zero_replicas == replicas && of_experts == replicas) {
+    return refuse(fmt::format("copies{} of one rank each", layout.zero_replicas),
+                  fmt::format("more replicas: dp{}-zero{}-copies{}", 2 * layout.zero_replicas,
+                              layout.zero_stage, layout.zero_replicas));
+  }
   return {};
 }
 

@@ -93,7 +93,9 @@ TEST(BenchLayouts, RefusesWordsWithoutEffect) {
                   "beside it: ep2-all-gather"},
         std::pair{"dp4-copies2",
                   "copies2 of nothing that is shared out, expected zero1, 2 or 3 "
-                  "beside it: dp4-zero1-copies2"}}) {
+                  "beside it: dp4-zero1-copies2"},
+        std::pair{"dp2-zero3-copies2",
+                  "copies2 of one rank each, expected more replicas: dp4-zero3-copies2"}}) {
     const ProgramResult refused = run_teragpt({"bench", "layouts", "--layouts", layout});
     EXPECT_EQ(refused.exit_code, 2) << layout;
     EXPECT_THAT(refused.err,
