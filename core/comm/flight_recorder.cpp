@@ -33,12 +33,13 @@ std::uint64_t FlightRecorder::asked(FlightRecord record) {
 }
 
 void FlightRecorder::set(std::uint64_t id, FlightRecord::State state) {
-  const double now_s = monotonic_s();
+  const bool is_over = state != FlightRecord::State::running;
+  const double now_s = is_over ? monotonic_s() : 0;
   const std::scoped_lock lock(mutex_);
   if (id < first_) return;  // so many came after it that it was forgotten
   FlightRecord& record = records_[id - first_];
   record.state = state;
-  if (state != FlightRecord::State::running) record.end_s = now_s;
+  if (is_over) record.end_s = now_s;
 }
 
 std::deque<FlightRecord> FlightRecorder::records() const {

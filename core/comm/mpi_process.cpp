@@ -140,7 +140,7 @@ void MpiProcess::Messages::receive(void* data, std::int64_t bytes, int from, int
 void MpiProcess::Messages::wait(const Place& where) {
   Patience patience(process_.has_processor_);
   where_ = where;
-  since_s_ = monotonic_s();
+  since_s_ = patience.start_s();
   bool known = false;
   while (true) {
     RankWait stuck;

@@ -222,7 +222,8 @@ std::string NcclProcess::why_stuck(const Waiting& waiting) {
 
 void NcclProcess::ask_who_waits(const Place& where, const RankWait& stuck, HeardWaits& heard) {
   store_->set(kQuestion, std::to_string(rank_));
-  for (Patience patience; patience.waited_s() < kAnswerS;) {
+  const double begin_s = monotonic_s();
+  while (monotonic_s() - begin_s < kAnswerS) {
     listen();
     throw_if_aborted(where);
     const std::vector<int> silent = unheard(rank_, stuck, heard);
