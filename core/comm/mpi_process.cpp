@@ -1,6 +1,7 @@
 #include "core/comm/mpi_process.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <thread>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "core/base/log.h"
 #include "core/base/thread_pool.h"
 #include "core/comm/mpi_calls.h"
+#include "core/comm/mpi_greeting.h"
 #include "core/comm/mpi_program.h"
 #include "core/comm/patience.h"
 
@@ -22,9 +24,19 @@ constexpr std::int64_t kMaxMessageBytes = 1 << 30;
 // and say so.
 constexpr double kFarewellS = 0.5;
 
+// Messages within a computer that go at once, where others are asked for first: greetings with all
+// that they carry are among them. Open MPI's own limit is 4 KiB (ompi_info --param btl vader; the
+// part is called sm from version 5 on). Who sets another keeps it.
+static_assert(sizeof(Greeting) + kMostCarriedBytes < 16384);
+void send_greetings_at_once() {
+  for (const char* name : {"OMPI_MCA_btl_vader_eager_limit", "OMPI_MCA_btl_sm_eager_limit"})
+    ::setenv(name, "16384", 0);
+}
+
 }  // namespace
 
 MpiProcess::MpiProcess(double timeout_s) : timeout_s_(timeout_s) {
+  send_greetings_at_once();
   int provided = MPI_THREAD_SINGLE;
   check(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_SERIALIZED) {
