@@ -10,7 +10,8 @@ namespace {
 
 // Of a slice that is reduced at a time, over all peers: it stays in the second cache.
 constexpr std::int64_t kChunkBytes = 256 << 10;
-// A broadcast of less goes straight from the root; of more every rank passes on its slice.
+// A broadcast of less goes straight from the root; of more every rank passes on its slice, where
+// there are others to pass it on to.
 constexpr std::int64_t kSmallBroadcastBytes = 32 << 10;
 
 constexpr MpiGroup::Use kPayload = MpiGroup::payload;
@@ -19,15 +20,24 @@ std::int64_t width(const Tensor& x) {
   return dtype_bytes(x.dtype());
 }
 
-// Bytes [begin, end) of rank r to all others, in place.
+// The slice of every rank r to all others but the one that has them all, if any. `mine`: this
+// rank's, in its place or elsewhere: what was just written costs the other processor more to read.
 template <class SliceOf>
-void gather(const MpiGroup& group, std::byte* x, const SliceOf& slice_of, const Place& where) {
+void gather(const MpiGroup& group,
+            const std::byte* mine,
+            std::byte* x,
+            const SliceOf& slice_of,
+            const Place& where,
+            int has_all = -1) {
   MpiProcess::Messages messages(group.process());
-  const Slice mine = slice_of(group.rank());
   group.for_each_peer([&](int r) {
     const Slice theirs = slice_of(r);
-    messages.receive(x + theirs.begin, theirs.size(), group.world_rank(r), group.tag(kPayload));
-    messages.send(x + mine.begin, mine.size(), group.world_rank(r), group.tag(kPayload));
+    if (group.rank() != has_all) {
+      messages.receive(x + theirs.begin, theirs.size(), group.world_rank(r), group.tag(kPayload));
+    }
+    if (r != has_all) {
+      messages.send(mine, slice_of(group.rank()).size(), group.world_rank(r), group.tag(kPayload));
+    }
   });
   messages.wait(where);
 }
@@ -76,7 +86,8 @@ void reduce_slices(const MpiGroup& group,
     const auto bytes_of_part = [&](int r) {
       return Slice{part_of(r).begin * bytes, part_of(r).end * bytes};
     };
-    gather(group, bytes_of(x), bytes_of_part, where);
+    gather(group, bytes_of(x) + bytes_of_part(group.rank()).begin, bytes_of(x), bytes_of_part,
+           where);
   }
 }
 
@@ -98,7 +109,7 @@ void all_to_all(const MpiGroup& group, const std::vector<Parcel>& blocks) {
 
 void broadcast(const MpiGroup& group, const Tensor& x, int root) {
   const std::int64_t n = x.num_bytes();
-  const bool whole = n <= kSmallBroadcastBytes;
+  const bool whole = n <= kSmallBroadcastBytes || group.size() == 2;
   const auto slice_of = [&](int r) { return whole ? Slice{0, n} : group.share(n, r); };
   const Place where = group.place(OperationKind::broadcast);
   {
@@ -115,7 +126,9 @@ void broadcast(const MpiGroup& group, const Tensor& x, int root) {
     }
     messages.wait(where);
   }
-  if (!whole) gather(group, bytes_of(x), slice_of, where);
+  if (whole) return;
+  const Slice mine = slice_of(group.rank());
+  gather(group, bytes_of(x) + mine.begin, bytes_of(x), slice_of, where, root);
 }
 
 // Of what came with the greetings; `mine` is this rank's part.
@@ -137,7 +150,7 @@ void all_gather(const MpiGroup& group, const Operation& operation) {
   copy_bytes(x + group.rank() * bytes, bytes_of(operation.from), bytes);
   if (is_carried(bytes)) return;
   const auto slice_of = [&](int r) { return Slice{bytes * r, bytes * (r + 1)}; };
-  gather(group, x, slice_of, group.place(operation.kind));
+  gather(group, bytes_of(operation.from), x, slice_of, group.place(operation.kind));
 }
 
 }  // namespace
