@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <string>
 #include <thread>
 
 #include <fmt/format.h>
@@ -27,10 +28,12 @@ constexpr double kFarewellS = 0.5;
 // Messages within a computer that go at once, where others are asked for first: greetings with all
 // that they carry are among them. Open MPI's own limit is 4 KiB (ompi_info --param btl vader; the
 // part is called sm from version 5 on). Who sets another keeps it.
-static_assert(sizeof(Greeting) + kMostCarriedBytes < 16384);
+constexpr int kAtOnceBytes = 16384;
+static_assert(sizeof(Greeting) + kMostCarriedBytes < kAtOnceBytes);
 void send_greetings_at_once() {
+  const std::string limit = std::to_string(kAtOnceBytes);
   for (const char* name : {"OMPI_MCA_btl_vader_eager_limit", "OMPI_MCA_btl_sm_eager_limit"})
-    ::setenv(name, "16384", 0);
+    ::setenv(name, limit.c_str(), 0);
 }
 
 }  // namespace

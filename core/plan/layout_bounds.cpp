@@ -276,10 +276,12 @@ void LayoutBounds::set_steps(const Placement& placement, const PlayedSchedule& l
 const LayoutBounds::PartFigures& LayoutBounds::part_figures() {
   const ParallelLayout& layout = spec_.layout;
   const bool is_dualpipe = layout.schedule == ScheduleKind::dualpipe_v;
-  const std::tuple<int, spec::RecomputeKind, bool, bool, bool, bool> key{
-      layout.micro_batch_size,           layout.recompute,
-      layout.pipeline_parallel_size > 1, passes_feel_zero_ && zeros_.front() > 0,
-      spec_.overlaps_experts(),          is_dualpipe && spec_.software.expert_overlap};
+  const PartKey key{.micro_batch_size = layout.micro_batch_size,
+                    .recompute = layout.recompute,
+                    .in_pipeline = layout.pipeline_parallel_size > 1,
+                    .shards = passes_feel_zero_ && zeros_.front() > 0,
+                    .overlaps_experts = spec_.overlaps_experts(),
+                    .in_pairs_of_v = is_dualpipe && spec_.software.expert_overlap};
   const auto found = parts_.find(key);
   if (found != parts_.end()) return found->second;
   spec_.layout.zero_stage = zeros_.front();

@@ -3,6 +3,7 @@
 // once.
 #pragma once
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -132,9 +133,17 @@ class LayoutBounds {
   double fragmentation_ = 0;       // share of activations
   bool passes_feel_zero_ = false;  // passes depend on the stage of ZeRO
 
-  // Of the family: micro-batch, recomputation, whether there is a pipeline, sharding, whether
-  // exchanges of experts run beside another micro-batch, and in the pairs of dualpipe-v.
-  std::map<std::tuple<int, spec::RecomputeKind, bool, bool, bool, bool>, PartFigures> parts_;
+  // Of a family, what figures of parts depend on.
+  struct PartKey {
+    int micro_batch_size = 0;
+    spec::RecomputeKind recompute = spec::RecomputeKind::none;
+    bool in_pipeline = false;
+    bool shards = false;  // ZeRO, where passes depend on it
+    bool overlaps_experts = false;
+    bool in_pairs_of_v = false;  // dualpipe-v
+    auto operator<=>(const PartKey&) const = default;
+  };
+  std::map<PartKey, PartFigures> parts_;
   std::map<std::tuple<int, int, bool, bool>, PipelineCut> cuts_;  // stages, chunks, V, ends
   std::map<std::tuple<spec::ScheduleKind, int, int, std::int64_t, bool, bool>, HeldMoments>
       moments_;

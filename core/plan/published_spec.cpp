@@ -28,8 +28,6 @@ class SpecReader {
     }
     const auto precision = precision_word(row_.precision);
     if (precision && !precision->not_modelled.empty()) return not_modelled(precision->not_modelled);
-    const auto sharding = sharding_word(row_.zero);
-    if (sharding && !sharding->not_modelled.empty()) return not_modelled(sharding->not_modelled);
 
     const auto usual_length = usual_seq_length(row_.model);
     if (!row_.seq_len && usual_length) guess("seq_len");
@@ -48,7 +46,7 @@ class SpecReader {
     set_models();
     set_schedule();
     set_batch();
-    set_rest(sharding);
+    set_rest();
     for (const std::string_view column : kColumnsOfASpec)
       if (row_.infers(column)) guess(column);
     const bool stopped = !result_.undetermined.empty() || !result_.not_modelled.empty();
@@ -259,7 +257,7 @@ class SpecReader {
     each<int>(sizes, [](RunSpec& spec, int size) { spec.layout.micro_batch_size = size; });
   }
 
-  void set_rest(const std::optional<ShardingWord>& sharding) {
+  void set_rest() {
     using enum spec::RecomputeKind;
     std::vector<spec::RecomputeKind> kinds = {none, selective, full};
     const bool says = !row_.recompute.empty();
@@ -289,12 +287,16 @@ class SpecReader {
       spec.layout.sequence_parallel = on && spec.layout.tensor_parallel_size > 1;
     });
 
-    std::vector<int> stages = {sharding ? sharding->zero_stage : 0};
+    const auto sharding = sharding_word(row_.zero);
+    std::vector<ShardingWord> shardings = {sharding.value_or(ShardingWord{})};
     if (!sharding && *row_.data * *row_.context > 1) {
-      stages = {0, 1};
+      shardings = {{0}, {1}};
       guess("zero_distopt");
     }
-    each<int>(stages, [](RunSpec& spec, int stage) { spec.layout.zero_stage = stage; });
+    each<ShardingWord>(shardings, [](RunSpec& spec, const ShardingWord& word) {
+      spec.layout.zero_stage = word.zero_stage;
+      spec.layout.zero_replicas = word.within_node ? spec.cluster.num_nodes : 1;
+    });
   }
 
   const PublishedRow& row_;

@@ -42,22 +42,22 @@ const Words<PrecisionWord>& precisions() {
 
 const Words<ShardingWord>& shardings() {
   static const Words<ShardingWord> words = {
-      {"none", {0, {}}},
-      {"ZeRO-0", {0, {}}},
-      {"ZeRO-1", {1, {}}},
-      {"dist-optimizer (ZeRO-1)", {1, {}}},
-      {"dist-optimizer (ZeRO-1), overlapped", {1, {}}},
-      {"dist-optimizer (ZeRO-1), overlap grad+param", {1, {}}},
-      {"DDP + dist-optimizer", {1, {}}},
-      {"FSDP SHARD_GRAD_OP (ZeRO-2)", {2, {}}},
-      {"FSDP: shard optimizer+grad, no reshard after forward (ZeRO-2-like)", {2, {}}},
-      {"ZeRO-3", {3, {}}},
-      {"FSDP", {3, {}}},
-      {"FSDP FULL_SHARD (ZeRO-3)", {3, {}}},
-      {"FSDP2 (ZeRO-3)", {3, {}}},
-      {"FSDP 64", {3, {}}},  // ranks that share; as many as replicas
-      {"FSDP 8", {3, {}}},
-      {"HSDP", {3, "parameters sharded within a node only"}},
+      {"none", {0}},
+      {"ZeRO-0", {0}},
+      {"ZeRO-1", {1}},
+      {"dist-optimizer (ZeRO-1)", {1}},
+      {"dist-optimizer (ZeRO-1), overlapped", {1}},
+      {"dist-optimizer (ZeRO-1), overlap grad+param", {1}},
+      {"DDP + dist-optimizer", {1}},
+      {"FSDP SHARD_GRAD_OP (ZeRO-2)", {2}},
+      {"FSDP: shard optimizer+grad, no reshard after forward (ZeRO-2-like)", {2}},
+      {"ZeRO-3", {3}},
+      {"FSDP", {3}},
+      {"FSDP FULL_SHARD (ZeRO-3)", {3}},
+      {"FSDP2 (ZeRO-3)", {3}},
+      {"FSDP 64", {3}},  // ranks that share; as many as replicas
+      {"FSDP 8", {3}},
+      {"HSDP", {.zero_stage = 3, .within_node = true}},
   };
   return words;
 }

@@ -27,7 +27,7 @@ std::optional<PrecisionWord> precision_word(std::string_view word);
 
 struct ShardingWord {
   int zero_stage = 0;
-  std::string_view not_modelled;
+  bool within_node = false;  // what is sharded; a copy of it in each node
 };
 std::optional<ShardingWord> sharding_word(std::string_view word);
 

@@ -22,7 +22,8 @@ class Gather {
   Gather(const RunSpec& spec, const RankMesh& mesh, const LayerCost& cost, GroupOf group)
       : comm_(cost.comm()),
         dense_(group_shape((mesh.*group)(0, false), spec)),
-        experts_(group_shape((mesh.*group)(0, true), spec)) {}
+        experts_(spec.model.num_experts > 0 ? group_shape((mesh.*group)(0, true), spec)
+                                            : GroupShape{}) {}
   double seconds(double dense_bytes, double expert_bytes) const {
     return comm_.all_gather_s(dense_, dense_bytes) + comm_.all_gather_s(experts_, expert_bytes);
   }

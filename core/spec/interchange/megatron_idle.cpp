@@ -63,7 +63,6 @@ constexpr std::string_view kKernels[] = {"--use-mcore-models",
                                          "--no-position-embedding",
                                          "--calculate-per-token-loss",
                                          "--apply-query-key-layer-scaling",
-                                         "--num-distributed-optimizer-*",
                                          "--moe-shared-expert-overlap"};
 constexpr std::string_view kOverlap[] = {"--overlap-*",
                                          "--tp-comm-*",

@@ -55,6 +55,15 @@ TEST(PublishedSpec, UnknownCellsAreTriedOut) {
             1U);
 }
 
+TEST(PublishedSpec, WhatIsShardedWithinANodeHasACopyInEach) {
+  const PublishedSpecs specs =
+      specs_with({{"zero_distopt", "HSDP"}, {"num_gpus", "16"}, {"TP", "1"}, {"DP", "8"}});
+  ASSERT_EQ(specs.candidates.size(), 1U);
+  EXPECT_EQ(specs.candidates.front().layout.zero_stage, 3);
+  EXPECT_EQ(specs.candidates.front().cluster.num_nodes, 2);
+  EXPECT_EQ(specs.candidates.front().layout.zero_replicas, 2);
+}
+
 // Not said in a row, but by the program that its group ran.
 TEST(PublishedSpec, RecipesOfAGroupFillCells) {
   const PublishedSpecs nano =
@@ -101,8 +110,6 @@ TEST(PublishedSpec, WithoutACellThereMayBeNoSpec) {
 TEST(PublishedSpec, WhatNoSpecCanSayIsNotReplaced) {
   EXPECT_EQ(specs_with({{"pp_schedule", "v-half"}}).not_modelled, "schedule v-half");
   EXPECT_EQ(specs_with({{"model", "Nemotron_3_Nano"}}).not_modelled, "state-space layers");
-  EXPECT_EQ(specs_with({{"zero_distopt", "HSDP"}}).not_modelled,
-            "parameters sharded within a node only");
   EXPECT_EQ(specs_with({{"notes", "typo in source, do not use"}}).not_modelled,
             "its note says that the source contradicts itself");
 }

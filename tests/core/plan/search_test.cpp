@@ -299,6 +299,10 @@ TEST(Search, NamesWhatBindsAndWhatWouldHelp) {
   odd.cluster.num_nodes = 1;
   odd.cluster.devices_per_node = 37;  // no axis of the model has this prime
   EXPECT_NE(error_of(odd, {}).find("use --gpus 36"), std::string::npos) << error_of(odd, {});
+  spec::RunSpec copies = spec;
+  copies.layout.zero_replicas = 7;
+  EXPECT_EQ(error_of(copies, {}),
+            "layout.zero_replicas = 7: no layout of 16 devices is legal with it | use 1");
 }
 
 TEST(Search, SaysWhenTheHostHasNoRoom) {

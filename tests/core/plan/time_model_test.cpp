@@ -121,6 +121,28 @@ TEST(StepSeconds, CopiesKeepWeightsWithinANode) {
   EXPECT_EQ(alone.weights_s, 0);
 }
 
+// Where experts would have replicas, a dense model has nobody to talk to.
+TEST(StepSeconds, ADenseModelWaitsForNoReplicasOfExperts) {
+  spec::RunSpec spec = run_spec("gpt-neox-20b");
+  ASSERT_EQ(spec.model.num_experts, 0);
+  spec.software = {};
+  spec.cluster.num_nodes = 4;
+  spec.cluster.devices_per_node = 8;
+  spec.layout = {};
+  spec.layout.tensor_parallel_size = 8;
+  spec.layout.data_parallel_size = 4;
+  const GradientSync whole = sync_of(spec);
+  EXPECT_GT(whole.gradients_s, 0);
+  spec.layout.zero_stage = 3;
+  spec.layout.zero_replicas = 4;  // of a rank each
+  EXPECT_EQ(sync_of(spec).gradients_s, whole.gradients_s);
+  EXPECT_EQ(sync_of(spec).weights_s, 0);
+  spec.cluster.num_nodes = 1;
+  spec.layout = {};
+  spec.layout.tensor_parallel_size = 8;
+  EXPECT_EQ(sync_of(spec).gradients_s, 0);
+}
+
 TEST(StepSeconds, GradientsTravelInTheNumbersInWhichTheyAreSummed) {
   spec::RunSpec spec = run_spec("gpt-neox-20b");
   ASSERT_EQ(spec.software.framework, spec::Framework::deepspeed);

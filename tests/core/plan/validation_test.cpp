@@ -47,8 +47,8 @@ TEST(Validation, ARowIsTheEstimateOfItsSpec) {
   EXPECT_DOUBLE_EQ(row.error, expected->step_s / 0.5 - 1);
   // What the allocator of the framework holds: neither context nor communicators.
   const Term& worst = expected->stages[static_cast<std::size_t>(expected->worst_stage)].memory;
-  const double reserved = worst.value - find_term(worst, "context")->value -
-                          find_term(worst, "communication")->value;
+  const double reserved =
+      worst.value - find_term(worst, "context")->value - find_term(worst, "communication")->value;
   EXPECT_DOUBLE_EQ(row.memory_error, reserved / (2.0 * (1 << 30)) - 1);
 }
 
@@ -67,8 +67,8 @@ TEST(Validation, AnUnknownCellGivesAnIntervalAroundEachChoice) {
 
 TEST(Validation, StatusSaysWhatARowIsWorth) {
   EXPECT_EQ(predicted({{"vocab", ""}}).status, RowStatus::inferred);
-  EXPECT_EQ(predicted({{"zero_distopt", "HSDP"}}).status, RowStatus::not_modelled);
-  EXPECT_EQ(predicted({{"zero_distopt", "HSDP"}}).reason, "parameters sharded within a node only");
+  EXPECT_EQ(predicted({{"pp_schedule", "v-half"}}).status, RowStatus::not_modelled);
+  EXPECT_EQ(predicted({{"pp_schedule", "v-half"}}).reason, "schedule v-half");
   // A100 have no 8-bit products.
   EXPECT_EQ(predicted({{"precision", "fp8"}}).status, RowStatus::refused);
   EXPECT_EQ(predicted({{"seq_len", ""}}).reason, "unknown: seq_len");
