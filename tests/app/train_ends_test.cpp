@@ -20,7 +20,7 @@ class TrainSlowRemoval : public test::ToyRanks {
   std::vector<std::string> steps(int num_steps) const {
     return train({"--set", "training.num_steps=" + std::to_string(num_steps), "--set",
                   "training.checkpoint_interval=10", "--set", "training.keep_checkpoints=2",
-                  "--timeout", "3"});
+                  "--timeout", "4"});
   }
   void wait_until_it_removes() const {
     for (int i = 0; i < 6000 && !fs::exists(root_ / "gate.waits"); ++i)

@@ -31,7 +31,7 @@ class TrainFaults : public test::ToyRanks {
   }
   // Sends a signal to a rank of a job that trains; returns what was said after it.
   std::string after_signal(int rank, int number) {
-    RunningTeragpt program(endless(number == SIGSTOP ? "2" : "60"), terminal);
+    RunningTeragpt program(endless(number == SIGSTOP ? "5" : "60"), terminal);
     read_to_a_checkpoint(program);
     const double sent_s = monotonic_s();
     kill(processes_.process_of(rank), number);
@@ -70,7 +70,7 @@ TEST_F(TrainFaults, AKilledRankIsNamed) {
 TEST_F(TrainFaults, AStoppedRankIsNamedWithWhatWaitsForIt) {
   const std::string text = after_signal(1, SIGSTOP);
   EXPECT_THAT(text, HasSubstr("error: rank 1 does not answer: "));
-  EXPECT_THAT(text, HasSubstr(" rank 0 waited 2"));
+  EXPECT_THAT(text, HasSubstr(" rank 0 waited 5"));
   EXPECT_THAT(text, HasSubstr("for rank 1"));
   EXPECT_EQ(newest_run().state, run::RunState::failed);
   EXPECT_THAT(newest_run().detail, HasSubstr("rank 1 does not answer"));
@@ -140,7 +140,7 @@ TEST_F(TrainFaults, AStoppedMpirunIsWokenToEnd) {
 
 // It neither hears of the rank that is killed nor ends those that give up.
 TEST_F(TrainFaults, RanksThatGiveUpDoNotWaitForAStoppedMpirun) {
-  RunningTeragpt program(endless("2"), terminal);
+  RunningTeragpt program(endless("5"), terminal);
   read_to_a_checkpoint(program);
   const double begin_s = monotonic_s();
   kill(processes_.all().front(), SIGSTOP);
@@ -175,9 +175,9 @@ TEST_F(TrainFaults, WhatRankZeroRefusesIsToldWithItsHint) {
 // MPI waits for ever for who is stopped before all are together.
 TEST_F(TrainFaults, ARankThatIsStoppedBeforeItBeginsIsNamed) {
   start_rank_1_by("", "sh -c 'kill -STOP $$; exec \"$@\"' sh \"$program\" \"$@\"");
-  const ProgramResult result = run_teragpt(train({"--timeout", "3"}));
+  const ProgramResult result = run_teragpt(train({"--timeout", "5"}));
   EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.err, HasSubstr("error: rank 1 does not answer: nothing heard of it for 3 s"));
+  EXPECT_THAT(result.err, HasSubstr("error: rank 1 does not answer: nothing heard of it for 5 s"));
   expect_one_error(result.err);
   processes_.expect_none_left();
   EXPECT_EQ(newest_run().state, run::RunState::failed);

@@ -111,7 +111,7 @@ TEST_F(TrainLaunchers, ARankThatNeverComesIsWaitedForNoLongerThanTheTimeout) {
 TEST_F(TrainLaunchers, AStoppedRankIsNamed) {
   const std::string events = (root_ / "runs/*/events.jsonl").string();
   const JobEnd end = srun(
-      train({"--set", kEndless, "--timeout", "2"}),
+      train({"--set", kEndless, "--timeout", "5"}),
       "(until grep -qs running " + events + "; do sleep 0.1; done; kill -STOP $$) & exec \"$@\"");
   EXPECT_EQ(end.exit_code, 1) << end.output;
   EXPECT_THAT(end.output, HasSubstr("error: rank 1 does not answer: "));
@@ -155,9 +155,9 @@ TEST_F(TrainLaunchers, AProcessAloneStartsTheRanks) {
 // Who started it must hear of it by whatever name its launcher gave it.
 TEST_F(TrainLaunchers, ARankOfAnotherLauncherIsNotTakenForLost) {
   start_rank_1_by("", "sh -c 'unset OMPI_COMM_WORLD_RANK; exec \"$@\"' sh \"$program\" \"$@\"");
-  RunningTeragpt program(train({"--set", kEndless, "--timeout", "2"}), terminal);
+  RunningTeragpt program(train({"--set", kEndless, "--timeout", "5"}), terminal);
   const double begin_s = monotonic_s();
-  while (monotonic_s() - begin_s < 4)
+  while (monotonic_s() - begin_s < 8)
     ASSERT_NO_FATAL_FAILURE(read_a_step(program));
   program.send(SIGINT);
   const std::string text = rest_of(program);
