@@ -63,7 +63,7 @@ Result<spec::RunSpec> spec_of(const LayoutsArguments& args, const std::string& l
   spec.training.seq_length = args.seq;
   spec.training.global_batch_size = args.batch;
   if (layout != kOneRank) {
-    TERA_TRY(spec.layout, layout_of(layout));
+    TERA_TRY(spec.layout, layout_of(layout, spec.model.num_experts > 0));
   }
   // Two micro-batches for each stage, so that they have something to do at the same time.
   const int parts =

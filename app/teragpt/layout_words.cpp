@@ -80,7 +80,9 @@ std::string_view take_part(std::string_view& text, spec::ParallelLayout& layout)
 }
 
 // Parts that would change nothing, for want of ranks that they speak of.
-Result<void> require_effect(const std::string& word, const spec::ParallelLayout& layout) {
+Result<void> require_effect(const std::string& word,
+                            const spec::ParallelLayout& layout,
+                            bool has_experts) {
   const auto refuse = [&](std::string_view got, std::string_view expected) {
     return fail(ErrorCode::invalid_input,
                 fmt::format("layout {}: got {}, expected {}", word, got, expected));
@@ -111,7 +113,8 @@ Result<void> require_effect(const std::string& word, const spec::ParallelLayout&
   const int replicas = layout.data_parallel_size * layout.context_parallel_size;
   const int of_experts = replicas * layout.tensor_parallel_size /
                          (layout.expert_parallel_size * layout.expert_tensor_parallel_size);
-  if (layout.zero_replicas > 1 && layout.zero_replicas == replicas && of_experts == replicas) {
+  if (layout.zero_replicas > 1 && layout.zero_replicas == replicas &&
+      (!has_experts || of_experts == replicas)) {
     return refuse(fmt::format("copies{} of one rank each", layout.zero_replicas),
                   fmt::format("more replicas: dp{}-zero{}-copies{}", 2 * layout.zero_replicas,
                               layout.zero_stage, layout.zero_replicas));
@@ -121,7 +124,7 @@ Result<void> require_effect(const std::string& word, const spec::ParallelLayout&
 
 }  // namespace
 
-Result<spec::ParallelLayout> layout_of(const std::string& word) {
+Result<spec::ParallelLayout> layout_of(const std::string& word, bool has_experts) {
   spec::ParallelLayout layout;
   std::string_view rest = word;
   std::set<std::string_view> told;
@@ -144,7 +147,7 @@ Result<spec::ParallelLayout> layout_of(const std::string& word) {
   const int of_tokens = layout.tensor_parallel_size * layout.context_parallel_size;
   if (layout.data_parallel_size == 1 && of_experts > of_tokens && of_experts % of_tokens == 0)
     layout.data_parallel_size = of_experts / of_tokens;
-  TERA_TRY_VOID(require_effect(word, layout));
+  TERA_TRY_VOID(require_effect(word, layout, has_experts));
   return layout;
 }
 

@@ -10,7 +10,8 @@ namespace tera::app {
 // Degrees of tp (with sequence parallelism), cp (with ulysses in place of a ring), pp, dp, ep, etp,
 // a ZeRO stage and a schedule, joined by "-". Where experts need more ranks than tp, cp and dp
 // make, replicas make them up: ep2 is dp2-ep2. Errors name the part that is unknown, said twice or
-// without effect: ulysses, a schedule or ZeRO without ranks that it speaks of.
-Result<spec::ParallelLayout> layout_of(const std::string& word);
+// without effect: ulysses, a schedule or ZeRO without ranks that it speaks of, in a model with
+// experts or without.
+Result<spec::ParallelLayout> layout_of(const std::string& word, bool has_experts);
 
 }  // namespace tera::app

@@ -1,6 +1,7 @@
 #include "core/comm/mpi_process.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -25,14 +26,21 @@ constexpr std::int64_t kMaxMessageBytes = 1 << 30;
 // and say so.
 constexpr double kFarewellS = 0.5;
 
+// A rank whose waits are all short hears others too.
+constexpr std::int64_t kLooksToListen = 64;
+
 // Messages within a computer that go at once, where others are asked for first: greetings with all
-// that they carry are among them. Open MPI's own limit is 4 KiB (ompi_info --param btl vader; the
-// part is called sm from version 5 on). Who sets another keeps it.
+// that they carry are among them. Open MPI's own limit is 4 KiB, or 32 KiB with XPMEM (ompi_info
+// --param btl vader --level 4; the part is called sm from version 5 on, vader as well). Who sets
+// another in the environment, or by mpirun --mca, keeps it.
 constexpr int kAtOnceBytes = 16384;
 static_assert(sizeof(Greeting) + kMostCarriedBytes < kAtOnceBytes);
 void send_greetings_at_once() {
+  constexpr std::array kNames = {"OMPI_MCA_btl_vader_eager_limit", "OMPI_MCA_btl_sm_eager_limit"};
+  if (std::any_of(kNames.begin(), kNames.end(), [](const char* name) { return std::getenv(name); }))
+    return;
   const std::string limit = std::to_string(kAtOnceBytes);
-  for (const char* name : {"OMPI_MCA_btl_vader_eager_limit", "OMPI_MCA_btl_sm_eager_limit"})
+  for (const char* name : kNames)
     ::setenv(name, limit.c_str(), 0);
 }
 
@@ -172,7 +180,7 @@ void MpiProcess::Messages::wait(const Place& where) {
       }
       if (requests_.empty()) return;
       process_.reap(process_.copies_);
-      if (patience.listens()) process_.listen();
+      if (++process_.looks_ % kLooksToListen == 0 || patience.listens()) process_.listen();
       if (patience.waited_s() > process_.timeout_s_) stuck = state();
     }
     if (!stuck.ranks.empty()) process_.fail(process_.why_stuck(stuck));

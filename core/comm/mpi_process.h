@@ -102,6 +102,7 @@ class MpiProcess {
   int rank_ = 0;
   int size_ = 1;
   bool has_processor_ = false;  // as every rank of its computer has
+  std::int64_t looks_ = 0;      // whether messages have come and gone
   int next_group_ = 1;
   int most_groups_ = 0;
   std::deque<Outgoing> copies_;

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "core/plan/placement.h"
 #include "core/plan/published_recipes.h"
 #include "core/plan/published_software.h"
 #include "core/plan/published_words.h"
@@ -16,6 +17,13 @@ namespace {
 
 using spec::ParallelLayout;
 using spec::RunSpec;
+
+// Over which the replicas of a stage are spread.
+int nodes_of_replicas(const RunSpec& spec) {
+  const auto mesh = RankMesh::make(spec.layout);
+  if (!mesh) return 1;
+  return static_cast<int>(group_shape(mesh->replicas(0, false), spec).num_nodes);
+}
 
 class SpecReader {
  public:
@@ -295,7 +303,7 @@ class SpecReader {
     }
     each<ShardingWord>(shardings, [](RunSpec& spec, const ShardingWord& word) {
       spec.layout.zero_stage = word.zero_stage;
-      spec.layout.zero_replicas = word.within_node ? spec.cluster.num_nodes : 1;
+      spec.layout.zero_replicas = word.within_node ? nodes_of_replicas(spec) : 1;
     });
   }
 

@@ -120,8 +120,12 @@ Result<spec::Cluster> cluster_of(spec::Cluster cluster, std::int64_t num_devices
 
 Error nothing_legal(const RunSpec& spec, const FixedAxes& fixed) {
   const std::string devices = counted(spec.cluster.num_devices(), "device");
+  RunSpec whole = spec;
+  whole.layout.zero_replicas = 1;
   for (const auto& [axis, value] : fixed.texts()) {
-    std::vector<std::string> values = legal_values(spec, fixed, axis);
+    // Those of the spec may divide no layout either.
+    std::vector<std::string> values =
+        legal_values(axis == "zero_replicas" ? whole : spec, fixed, axis);
     if (values.empty()) continue;
     constexpr std::size_t kShown = 8;
     if (values.size() > kShown) values.resize(kShown);
@@ -139,8 +143,6 @@ Error nothing_legal(const RunSpec& spec, const FixedAxes& fixed) {
             "leave two of them out"};
   }
   if (const int replicas = spec.layout.zero_replicas; replicas > 1) {
-    RunSpec whole = spec;
-    whole.layout.zero_replicas = 1;
     if (SearchSpace(whole, fixed).num_layouts() > 0) {
       return {ErrorCode::invalid_input,
               fmt::format("layout.zero_replicas = {}: no layout of {} is legal with it", replicas,

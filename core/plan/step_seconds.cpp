@@ -25,7 +25,8 @@ class Gather {
         experts_(spec.model.num_experts > 0 ? group_shape((mesh.*group)(0, true), spec)
                                             : GroupShape{}) {}
   double seconds(double dense_bytes, double expert_bytes) const {
-    return comm_.all_gather_s(dense_, dense_bytes) + comm_.all_gather_s(experts_, expert_bytes);
+    const double of_experts_s = expert_bytes > 0 ? comm_.all_gather_s(experts_, expert_bytes) : 0;
+    return comm_.all_gather_s(dense_, dense_bytes) + of_experts_s;
   }
   // Of each message but the first, whose latency is in seconds().
   double latency_s(double messages) const { return (messages - 1) * comm_.all_gather_s(dense_, 0); }

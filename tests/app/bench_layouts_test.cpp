@@ -101,6 +101,11 @@ TEST(BenchLayouts, RefusesWordsWithoutEffect) {
     EXPECT_THAT(refused.err,
                 HasSubstr("error: layout " + std::string(layout) + ": got " + message));
   }
+  // With experts a copy is of their two replicas.
+  const ProgramResult dense = run_teragpt(
+      {"bench", "layouts", "--model", "gpt2-124m", "--layouts", "tp2-dp2-zero1-copies2"});
+  EXPECT_EQ(dense.exit_code, 2);
+  EXPECT_THAT(dense.err, HasSubstr("got copies2 of one rank each, expected more replicas"));
 }
 
 // Before anything is allocated.

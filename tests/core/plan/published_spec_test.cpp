@@ -61,7 +61,11 @@ TEST(PublishedSpec, WhatIsShardedWithinANodeHasACopyInEach) {
   ASSERT_EQ(specs.candidates.size(), 1U);
   EXPECT_EQ(specs.candidates.front().layout.zero_stage, 3);
   EXPECT_EQ(specs.candidates.front().cluster.num_nodes, 2);
-  EXPECT_EQ(specs.candidates.front().layout.zero_replicas, 2);
+  EXPECT_EQ(specs.candidates.front().layout.zero_replicas, 1) << "a stage is a node";
+  const PublishedSpecs whole = specs_with(
+      {{"zero_distopt", "HSDP"}, {"num_gpus", "16"}, {"TP", "1"}, {"PP", "1"}, {"DP", "16"}});
+  ASSERT_EQ(whole.candidates.size(), 1U);
+  EXPECT_EQ(whole.candidates.front().layout.zero_replicas, 2);
 }
 
 // Not said in a row, but by the program that its group ran.

@@ -303,6 +303,8 @@ TEST(Search, NamesWhatBindsAndWhatWouldHelp) {
   copies.layout.zero_replicas = 7;
   EXPECT_EQ(error_of(copies, {}),
             "layout.zero_replicas = 7: no layout of 16 devices is legal with it | use 1");
+  EXPECT_EQ(error_of(copies, fixed({"zero_replicas=3"})),
+            "--fix zero_replicas=3: no layout of 16 devices is legal with it | use 1");
 }
 
 TEST(Search, SaysWhenTheHostHasNoRoom) {
