@@ -89,21 +89,13 @@ void RingAttention::forward(const Inputs& inputs,
   for (int step = 0; step < group_.size(); ++step) {
     const bool more = step + 1 < group_.size();
     if (more) passed.start(here);
-    const Block block = block_of(owner(step), batch);
-    const auto queries = [&](const kernels::View& rows) {
-      return some_tokens(rows, block.query_begin, block.query_end);
-    };
-    const auto keys = [&](const Tensor& rows) {
-      return some_tokens(as_sequences(rows, batch), block.key_begin, block.key_end);
-    };
-    kernels::AttentionOptions options = rule_.options;
-    options.query_offset = block.query_offset;
-    options.accumulate = step > 0;
+    const Block block = block_of(step, batch);
     if (!block.empty) {
-      backend.ops().attention_forward(backend.context(), queries(as_sequences(q, batch)),
-                                      keys(here[0]), keys(here[1]), block.first_key, options,
-                                      queries(as_sequences(sum, batch)),
-                                      queries(lse_of(outputs.lse, batch)));
+      backend.ops().attention_forward(backend.context(), block.queries(as_sequences(q, batch)),
+                                      block.keys(as_sequences(here[0], batch)),
+                                      block.keys(as_sequences(here[1], batch)), block.first_key,
+                                      block.options, block.queries(as_sequences(sum, batch)),
+                                      block.queries(lse_of(outputs.lse, batch)));
     }
     if (more) here = passed.wait();
   }
@@ -132,22 +124,16 @@ void RingAttention::backward(const kernels::View& d_out,
     const bool more = step + 1 < group_.size();
     if (more) passed.start(here);
     if (step > 0) sums = passed_sums.wait();
-    const Block block = block_of(owner(step), batch);
-    const auto queries = [&](const kernels::View& rows) {
-      return some_tokens(rows, block.query_begin, block.query_end);
-    };
-    const auto keys = [&](const Tensor& rows) {
-      return some_tokens(as_sequences(rows, batch), block.key_begin, block.key_end);
-    };
-    kernels::AttentionOptions options = rule_.options;
-    options.query_offset = block.query_offset;
-    options.accumulate = step > 0;
+    const Block block = block_of(step, batch);
     if (!block.empty) {
       backend.ops().attention_backward(
-          backend.context(), queries(as_sequences(d_out, batch)),
-          queries(as_sequences(inputs.q, batch)), keys(here[0]), keys(here[1]), block.first_key,
-          queries(as_sequences(outputs.out, batch)), queries(lse_of(outputs.lse, batch)), options,
-          queries(as_sequences(dq, batch)), keys(sums[0]), keys(sums[1]));
+          backend.context(), block.queries(as_sequences(d_out, batch)),
+          block.queries(as_sequences(inputs.q, batch)), block.keys(as_sequences(here[0], batch)),
+          block.keys(as_sequences(here[1], batch)), block.first_key,
+          block.queries(as_sequences(outputs.out, batch)),
+          block.queries(lse_of(outputs.lse, batch)), block.options,
+          block.queries(as_sequences(dq, batch)), block.keys(as_sequences(sums[0], batch)),
+          block.keys(as_sequences(sums[1], batch)));
     }
     passed_sums.send(sums);
     if (more) here = passed.wait();
@@ -159,10 +145,18 @@ void RingAttention::backward(const kernels::View& d_out,
   backend.ops().copy(backend.context(), sums[1], gradients.dv);
 }
 
+kernels::View RingAttention::Block::queries(const kernels::View& sequences) const {
+  return some_tokens(sequences, query_begin, query_end);
+}
+kernels::View RingAttention::Block::keys(const kernels::View& sequences) const {
+  return some_tokens(sequences, key_begin, key_end);
+}
+
 // Of zigzag pieces (r, 2 C - 1 - r) of this rank and (o, 2 C - 1 - o) of the owner: with o before r
 // all queries are behind the owner's first piece and before its second; with o behind r the second
 // piece's queries are behind both, those of the first before both.
-RingAttention::Block RingAttention::block_of(int owner, const Batch& batch) const {
+RingAttention::Block RingAttention::block_of(int step, const Batch& batch) const {
+  const int owner = (group_.rank() - step + group_.size()) % group_.size();
   const std::int64_t own = batch.seq_length;
   const std::int64_t piece = own / 2;
   const std::int64_t length = own * group_.size();
@@ -172,9 +166,11 @@ RingAttention::Block RingAttention::block_of(int owner, const Batch& batch) cons
               .query_end = own,
               .key_begin = 0,
               .key_end = owner < group_.rank() ? piece : own,
-              .query_offset = owner == group_.rank() ? 0 : own,
+              .options = rule_.options,
               .first_key = {},
               .empty = true};
+  block.options.query_offset = owner == group_.rank() ? 0 : own;
+  block.options.accumulate = step > 0;
   const std::int64_t count = block.query_end - block.query_begin;
   block.first_key = Tensor::empty(batch.first_key.backend(), {batch.batch_size, count}, DType::i32,
                                   MemoryKind::workspace);

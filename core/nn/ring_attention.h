@@ -20,18 +20,19 @@ class RingAttention final : public ContextAttention {
                 const Gradients& gradients) const override;
 
  private:
-  // The queries of this rank, and the keys of another, that may see each other: tokens of each
-  // sequence [begin, end) on their ranks.
+  // The queries of this rank, and the keys of the one before it by so many as steps, that may see
+  // each other: tokens of each sequence [begin, end) on their ranks.
   struct Block {
     std::int64_t query_begin, query_end;
     std::int64_t key_begin, key_end;
-    std::int64_t query_offset;
-    Tensor first_key;  // [B, queries] i32
-    bool empty;        // none sees any
+    kernels::AttentionOptions options;  // adds to the steps before
+    Tensor first_key;                   // [B, queries] i32
+    bool empty;                         // none sees any
+
+    kernels::View queries(const kernels::View& sequences) const;
+    kernels::View keys(const kernels::View& sequences) const;
   };
-  Block block_of(int owner, const Batch& batch) const;
-  // The rank whose keys and values are here in this step.
-  int owner(int step) const { return (group_.rank() - step + group_.size()) % group_.size(); }
+  Block block_of(int step, const Batch& batch) const;
   int next() const { return (group_.rank() + 1) % group_.size(); }
   int previous() const { return (group_.rank() + group_.size() - 1) % group_.size(); }
 
