@@ -8,8 +8,9 @@
 namespace tera::comm {
 namespace {
 
-// Of a slice that is reduced at a time, over all peers: it stays in the second cache.
-constexpr std::int64_t kChunkBytes = 256 << 10;
+// Of a slice that is reduced at a time, over all peers: it stays in the second cache, and waiting
+// for the others, twice for each, takes a small part of it.
+constexpr std::int64_t kChunkBytes = 1 << 20;
 // A broadcast of less goes straight from the root; of more every rank passes on its slice, where
 // there are others to pass it on to.
 constexpr std::int64_t kSmallBroadcastBytes = 32 << 10;

@@ -277,7 +277,7 @@ void many_in_a_row(Communicator& world) {
 // Larger than what any transport moves at a time, and no multiple of anything.
 void large_tensors(Communicator& world) {
   RankTensors rank;
-  const std::int64_t n = 200'003;
+  const std::int64_t n = 400'003;  // several parts for each of eight ranks
   Tensor x = rank.filled<float>({n}, [&](std::int64_t i) { return number(world.rank(), i); });
   world.all_reduce(x, Reduce::sum);
   expect_elements<float>(x, [&](std::int64_t i) { return reduced(Reduce::sum, world.size(), i); });
