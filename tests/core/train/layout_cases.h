@@ -66,7 +66,7 @@ struct LayoutCase {
   }
 };
 
-// Every axis alone, every pair and some triples, on up to eight ranks; every schedule.
+// Every axis alone, every pair and ten triples, on up to eight ranks; every schedule.
 inline std::vector<LayoutCase> layout_cases() {
   using enum spec::ScheduleKind;
   using enum spec::ContextMethod;
@@ -91,6 +91,7 @@ inline std::vector<LayoutCase> layout_cases() {
       {.tp = 2, .dp = 2, .ep = 2, .etp = 2, .dispatcher = all_gather},
       {.dp = 2, .etp = 2},
       {.tp = 2, .ep = 2},
+      {.tp = 2, .etp = 2},
       {.tp = 2, .dp = 2, .ep = 4, .zero = 1},
       {.tp = 2, .dp = 2, .ep = 2, .etp = 2},
       {.cp = 2},
@@ -101,9 +102,13 @@ inline std::vector<LayoutCase> layout_cases() {
       {.cp = 2, .pp = 2, .schedule = zb_h1, .context = ulysses},
       {.cp = 2, .dp = 2, .zero = 1},
       {.tp = 2, .cp = 2},
+      {.tp = 2, .cp = 2, .dp = 2},
+      {.tp = 2, .cp = 2, .pp = 2},
       {.cp = 2, .ep = 2},
       {.cp = 2, .etp = 2},
       {.cp = 2, .pp = 2, .schedule = zb_v},
+      {.cp = 2, .dp = 2, .pp = 2, .zero = 1},
+      {.cp = 2, .ep = 2, .pp = 2, .schedule = dualpipe_v},
       {.tp = 2, .cp = 2, .dp = 2, .ep = 4, .zero = 2},
       {.pp = 2},
       {.pp = 2, .schedule = gpipe},
@@ -123,8 +128,11 @@ inline std::vector<LayoutCase> layout_cases() {
       {.dp = 4, .pp = 2, .zero = 1},
       {.dp = 4, .pp = 2, .zero = 1, .copies = 2, .order = spec::RankOrder::tp_cp_ep_pp_dp},
       {.tp = 2, .pp = 2},
+      {.tp = 2, .dp = 2, .pp = 2},
+      {.tp = 2, .ep = 2, .pp = 2, .schedule = zb_h2},
       {.tp = 2, .dp = 2, .ep = 4, .pp = 2, .zero = 1, .schedule = zb_v},
       {.dp = 2, .ep = 2, .pp = 2, .schedule = zb_h1},
+      {.dp = 2, .etp = 2, .pp = 2, .schedule = interleaved},
   };
 }
 
@@ -158,7 +166,6 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.dp = 4, .etp = 4},
       {.dp = 4, .ep = 2, .etp = 2},
       {.dp = 8, .ep = 2, .etp = 2, .zero = 2},
-      {.tp = 2, .etp = 2},
       {.tp = 4, .ep = 4},
       {.tp = 4, .ep = 2, .etp = 2},
       {.tp = 4, .dp = 4, .ep = 8, .zero = 2},
@@ -197,7 +204,6 @@ inline std::vector<LayoutCase> wide_layout_cases() {
       {.dp = 2, .ep = 2, .pp = 4, .schedule = zb_v},
       {.dp = 4, .ep = 4, .pp = 2, .zero = 1, .schedule = interleaved},
       {.dp = 4, .ep = 2, .etp = 2, .pp = 2, .schedule = zb_v},
-      {.tp = 2, .ep = 2, .pp = 2, .schedule = zb_h2},
       {.tp = 4, .dp = 2, .ep = 2, .etp = 2, .pp = 2},
       {.tp = 2, .dp = 2, .pp = 4, .zero = 1},
       {.tp = 2, .dp = 2, .ep = 4, .pp = 4, .schedule = interleaved},

@@ -32,6 +32,21 @@ INSTANTIATE_TEST_SUITE_P(Models,
                                                      m.num_dense_layers = 1;
                                                      m.num_mtp_layers = 1;
                                                      m.ffn_hidden_size = 48;
+                                                   }},
+                                         ModelCase{"capacity",
+                                                   [](spec::ModelConfig& m) {
+                                                     m.router_top_k = 1;
+                                                     m.router_renormalize = false;
+                                                     m.expert_bias_update_rate = 0;
+                                                     m.expert_capacity_factor = 1.25;
+                                                   }},
+                                         ModelCase{"expert_choice",
+                                                   [](spec::ModelConfig& m) {
+                                                     m.router_choice = spec::RouterChoice::expert;
+                                                     m.router_renormalize = false;
+                                                     m.aux_loss_coeff = 0;
+                                                     m.expert_bias_update_rate = 0;
+                                                     m.expert_capacity_factor = 1;
                                                    }}),
                          testing::PrintToStringParamName());
 
