@@ -1,5 +1,6 @@
 // Another theme while the program runs: every page then looks as if it had been opened in it.
 #include <QAction>
+#include <QTableView>
 
 #include "gui/theme.h"
 #include "tests/gui/test_window.h"
@@ -14,9 +15,25 @@ struct ThemeSwitch : testing::Test {
   void TearDown() override { applyTheme(ThemeChoice::Dark); }
 };
 
+struct Picture {
+  QImage image;
+  QStringList cells;  // of its tables
+};
+
+QStringList cells(const QWidget& page) {
+  QStringList texts;
+  for (const QTableView* table : page.findChildren<QTableView*>()) {
+    const QAbstractItemModel& model = *table->model();
+    for (int row = 0; row < model.rowCount(); ++row)
+      for (int column = 0; column < model.columnCount(); ++column)
+        texts.append(model.index(row, column).data().toString());
+  }
+  return texts;
+}
+
 // Of each page, without the focus, whose text cursor blinks.
-QHash<QString, QImage> pictures(Window& w) {
-  QHash<QString, QImage> images;
+QHash<QString, Picture> pictures(Window& w) {
+  QHash<QString, Picture> images;
   for (const QString& page : MainWindow::pageNames()) {
     w.window.showPage(page);
     EXPECT_TRUE(w.ready());
@@ -24,7 +41,7 @@ QHash<QString, QImage> pictures(Window& w) {
     EXPECT_TRUE(test::waitFor([&] { return w.window.currentPage()->isReady(); }));
     for (int i = 0; i < 3; ++i)
       QCoreApplication::processEvents();
-    images.insert(page, w.window.grab().toImage());
+    images.insert(page, {w.window.grab().toImage(), cells(*w.window.currentPage())});
   }
   return images;
 }
@@ -41,7 +58,7 @@ TEST_F(ThemeSwitch, APageLooksAsIfOpenedInTheNewTheme) {
   const QString run = qs(test::makeRun(ss(folder.path()), {.hotExpert = 2, .deadExpert = 3}));
   for (const auto& [from, to] : {std::pair{ThemeChoice::Dark, ThemeChoice::Light},
                                  std::pair{ThemeChoice::Light, ThemeChoice::Dark}}) {
-    QHash<QString, QImage> fresh, before, after;
+    QHash<QString, Picture> fresh, before, after;
     {
       applyTheme(to);
       Window w;
@@ -57,12 +74,15 @@ TEST_F(ThemeSwitch, APageLooksAsIfOpenedInTheNewTheme) {
     applyTheme(to);
     after = pictures(w);
     for (const QString& page : MainWindow::pageNames()) {
-      EXPECT_GT(std::abs(test::lightness(after[page]) - test::lightness(before[page])), 100)
+      EXPECT_GT(std::abs(test::lightness(after[page].image) - test::lightness(before[page].image)),
+                100)
           << ss(page);
       if (page == "start") continue;  // it lists the projects of each window by their path
+      // What preflight measures may change meanwhile: the room on a disk.
+      if (page == "launch" && fresh[page].cells != after[page].cells) continue;
       int different = 0;
-      const QImage& a = fresh[page];
-      const QImage& b = after[page];
+      const QImage& a = fresh[page].image;
+      const QImage& b = after[page].image;
       ASSERT_EQ(a.size(), b.size());
       const int below = a.height() - 40;  // the status bar names the file of each window
       for (int y = 0; y < below; ++y)
