@@ -142,13 +142,11 @@ Error nothing_legal(const RunSpec& spec, const FixedAxes& fixed) {
                         devices),
             "leave two of them out"};
   }
-  if (const int replicas = spec.layout.zero_replicas; replicas > 1) {
-    if (SearchSpace(whole, fixed).num_layouts() > 0) {
-      return {ErrorCode::invalid_input,
-              fmt::format("layout.zero_replicas = {}: no layout of {} is legal with it", replicas,
-                          devices),
-              "use 1"};
-    }
+  if (spec.layout.zero_replicas > 1 && SearchSpace(whole, fixed).num_layouts() > 0) {
+    return {ErrorCode::invalid_input,
+            fmt::format("layout.zero_replicas = {}: no layout of {} is legal with it",
+                        spec.layout.zero_replicas, devices),
+            "use 1"};
   }
   // Without anything fixed, the number of devices binds: the nearest below that has layouts.
   RunSpec fewer = spec;

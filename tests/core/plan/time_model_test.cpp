@@ -91,14 +91,21 @@ TEST(StepSeconds, GradientsTravelAsOftenAsTheSoftwareSendsThem) {
   EXPECT_NEAR(times(), static_cast<double>(spec.num_micro_batches()), 1e-9);
 }
 
-// Nodes of 8 hold a copy each: weights stay within a node, and an eighth of the gradients leaves
-// it, to be summed and to come back.
-TEST(StepSeconds, CopiesKeepWeightsWithinANode) {
+// Of 8 devices each.
+spec::RunSpec dense_on_four_nodes() {
   spec::RunSpec spec = run_spec("gpt-neox-20b");
+  EXPECT_EQ(spec.model.num_experts, 0);
   spec.software = {};
   spec.cluster.num_nodes = 4;
   spec.cluster.devices_per_node = 8;
   spec.layout = {};
+  return spec;
+}
+
+// Nodes of 8 hold a copy each: weights stay within a node, and an eighth of the gradients leaves
+// it, to be summed and to come back.
+TEST(StepSeconds, CopiesKeepWeightsWithinANode) {
+  spec::RunSpec spec = dense_on_four_nodes();
   spec.layout.data_parallel_size = 32;
   spec.layout.zero_stage = 3;
   spec.cluster.intra_node.latency_s = spec.cluster.inter_node.latency_s = 0;
@@ -123,12 +130,7 @@ TEST(StepSeconds, CopiesKeepWeightsWithinANode) {
 
 // Where experts would have replicas, a dense model has nobody to talk to.
 TEST(StepSeconds, ADenseModelWaitsForNoReplicasOfExperts) {
-  spec::RunSpec spec = run_spec("gpt-neox-20b");
-  ASSERT_EQ(spec.model.num_experts, 0);
-  spec.software = {};
-  spec.cluster.num_nodes = 4;
-  spec.cluster.devices_per_node = 8;
-  spec.layout = {};
+  spec::RunSpec spec = dense_on_four_nodes();
   spec.layout.tensor_parallel_size = 8;
   spec.layout.data_parallel_size = 4;
   const GradientSync whole = sync_of(spec);
